@@ -1,0 +1,38 @@
+"""The errors a person can mend. Each carries its exit code and a sentence that says what, where and what to do.
+
+    OcrError
+    ├── ConfigError          2   an option, a recipe or a settings file is wrong
+    ├── DataError            3
+    │   ├── SourceError          the raw images or their labels
+    │   ├── LabelError           a text that the script profile does not allow
+    │   └── ShardError           a shard, its .idx, or the index
+    ├── CheckpointError      3   horovod_ocr.errors
+    └── ClusterError         4   horovod_ocr.errors
+        └── DivergedError    5
+"""
+
+
+class OcrError(Exception):
+    """Base of every error shown to a person as one sentence, without a traceback."""
+
+    exit_code = 1
+
+
+class ConfigError(OcrError):
+    exit_code = 2
+
+
+class DataError(OcrError):
+    exit_code = 3
+
+
+class SourceError(DataError):
+    pass
+
+
+class LabelError(DataError):
+    pass
+
+
+class ShardError(DataError):
+    pass

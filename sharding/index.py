@@ -1,0 +1,262 @@
+"""index.json and .idx: what a shard set promises to its readers.
+
+`index.json` is written last and is the commit point: where it stands, every shard it names is whole. Readers trust it and never
+list the folder. Beside each `train-000042.tar` lies `train-000042.idx`: a header, then one record a sample (`IDX_RECORD`), from
+which come random access and exact resume.
+"""
+
+import hashlib
+import json
+import os
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from sharding.errors import ConfigError, ShardError
+from sharding.script import ScriptProfile
+
+FORMAT = "horovod-ocr shards"
+VERSION = 1
+INDEX_NAME = "index.json"
+
+IDX_MAGIC = b"ocr-idx\0"
+# magic, version, samples, bytes of the tar, sha256 of the tar, digest of what went in (pack.py): a shard is done when these say so
+_IDX_HEADER = struct.Struct("<8sIIQ32s32s")
+IDX_RECORD = np.dtype(
+    [
+        ("image_offset", "<u8"),  # of the image's bytes in the tar, not of its header
+        ("label_offset", "<u8"),
+        ("image_size", "<u4"),  # bytes
+        ("label_size", "<u4"),
+        ("width", "<u4"),  # px
+        ("height", "<u4"),
+        ("label_length", "<u4"),  # characters of the label; 0 for classes
+        ("subset", "u1"),  # place in ShardIndex.subsets
+        ("image_format", "u1"),  # place in IMAGE_SUFFIXES
+        ("digest", "<u8"),  # blake2b of the image's bytes, 8 bytes
+    ]
+)
+IMAGE_SUFFIXES = ("png", "jpg")
+
+
+@dataclass(frozen=True)
+class ShardInfo:
+    """One shard. name: without suffix, such as `train-000042`. bytes and sha256 are the tar's."""
+
+    name: str
+    split: str
+    aspect_class: int
+    samples: int
+    bytes: int
+    sha256: str
+    idx_sha256: str = ""
+
+    @property
+    def tar_name(self) -> str:
+        return f"{self.name}.tar"
+
+    @property
+    def idx_name(self) -> str:
+        return f"{self.name}.idx"
+
+
+@dataclass(frozen=True)
+class IdxHeader:
+    """The header of an .idx file: records that follow, and the tar they describe (digests in hex)."""
+
+    samples: int
+    tar_bytes: int
+    tar_sha256: str
+    inputs: str
+
+
+@dataclass(frozen=True)
+class ShardIndex:
+    """All that a shard set says of itself.
+
+    alphabet: letter -> how often in the train split (0: it stands only in other splits), by code point. classes: sorted names,
+    the place is the number in `.cls`. aspect_edges: upper width / height of each aspect class, ascending. label_lengths: length ->
+    samples. aspect_histogram: samples of each aspect class, all splits. subsets: names, "" first. totals: samples of each split.
+    rejects: reason -> samples. options: those that shape the bytes. digest: sha256 of index.json's bytes.
+    """
+
+    root: Path
+    kind: str
+    seed: int
+    profile: ScriptProfile
+    alphabet: dict[str, int]
+    classes: tuple[str, ...]
+    aspect_edges: tuple[float, ...]
+    shards: tuple[ShardInfo, ...]
+    subsets: tuple[str, ...] = ("",)
+    totals: dict[str, int] = field(default_factory=dict)
+    label_lengths: dict[int, int] = field(default_factory=dict)
+    aspect_histogram: tuple[int, ...] = ()
+    rejects: dict[str, int] = field(default_factory=dict)
+    options: dict = field(default_factory=dict)
+    version: int = VERSION
+    digest: str = ""
+
+    def of(self, split: str) -> tuple[ShardInfo, ...]:
+        """The shards of one split, in the order of the index."""
+        return tuple(shard for shard in self.shards if shard.split == split)
+
+    def tar_path(self, shard: ShardInfo) -> Path:
+        return self.root / shard.tar_name
+
+    def idx_path(self, shard: ShardInfo) -> Path:
+        return self.root / shard.idx_name
+
+
+def write_index(index: ShardIndex) -> str:
+    """Write index.json under another name, fsync, rename. Returns its sha256: the digest of the set."""
+    values = {
+        "format": FORMAT,
+        "version": VERSION,
+        "kind": index.kind,
+        "seed": index.seed,
+        "totals": index.totals,
+        "rejects": index.rejects,
+        "options": index.options,
+        "profile": index.profile.to_dict(),
+        "alphabet": index.alphabet,
+        "classes": list(index.classes),
+        "subsets": list(index.subsets),
+        "label_lengths": {str(length): count for length, count in sorted(index.label_lengths.items())},
+        "aspect_edges": list(index.aspect_edges),
+        "aspect_histogram": list(index.aspect_histogram),
+        "shards": [dict(vars(shard)) for shard in index.shards],
+    }
+    content = json.dumps(values, ensure_ascii=False, indent=1).encode("utf-8") + b"\n"
+    write_whole(index.root / INDEX_NAME, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def read_index(folder: str | Path) -> ShardIndex:
+    """The index of a shard set. ShardError where there is none, it is damaged, or another version wrote it."""
+    root = Path(folder)
+    path = root / INDEX_NAME
+    if not root.is_dir():
+        raise ShardError(f"no shards: there is no folder {root}; make it with: horovod-ocr shard --src raw/")
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ShardError(
+            f"{root} holds no {INDEX_NAME}: its shards were never finished; run the same horovod-ocr shard command again"
+        ) from error
+    try:
+        values = json.loads(content)
+    except ValueError as error:
+        raise ShardError(f"{path} is damaged ({error}); make the shards again: horovod-ocr shard --src ...") from error
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        raise ShardError(f"{path} is not an index of {FORMAT}; name a folder that horovod-ocr shard has made")
+    if values.get("version") != VERSION:
+        raise ShardError(
+            f"{path}: index version {values.get('version')}, this program reads {VERSION}: "
+            "shard again with: horovod-ocr shard --src ... --out NEW_FOLDER"
+        )
+    try:
+        return _index_of(root, values, hashlib.sha256(content).hexdigest())
+    except (KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
+        raise ShardError(f"{path} is damaged ({error!r}); make the shards again: horovod-ocr shard --src ...") from error
+
+
+def _index_of(root: Path, values: dict, digest: str) -> ShardIndex:
+    return ShardIndex(
+        root=root,
+        kind=values["kind"],
+        seed=int(values["seed"]),
+        profile=ScriptProfile.from_dict(values["profile"]),
+        alphabet=dict(values["alphabet"]),
+        classes=tuple(values["classes"]),
+        aspect_edges=tuple(float(edge) for edge in values["aspect_edges"]),
+        shards=tuple(ShardInfo(**shard) for shard in values["shards"]),
+        subsets=tuple(values["subsets"]),
+        totals=dict(values["totals"]),
+        label_lengths={int(length): count for length, count in values["label_lengths"].items()},
+        aspect_histogram=tuple(values["aspect_histogram"]),
+        rejects=dict(values["rejects"]),
+        options=dict(values["options"]),
+        digest=digest,
+    )
+
+
+def check_shards_present(index: ShardIndex) -> None:
+    """Every tar the index names is there with its size, and every .idx with room for its records; else ShardError.
+
+    One stat a file: it finds what is missing or cut, not what is flipped.
+    """
+    for shard in index.shards:
+        idx_bytes = _IDX_HEADER.size + shard.samples * IDX_RECORD.itemsize
+        for path, expected in ((index.tar_path(shard), shard.bytes), (index.idx_path(shard), idx_bytes)):
+            try:
+                actual = path.stat().st_size
+            except FileNotFoundError as error:
+                raise ShardError(
+                    f"{path} is missing, and the index names it; copy it again, or run the same horovod-ocr shard command again"
+                ) from error
+            if actual != expected:
+                raise ShardError(
+                    f"{path} has {actual:,} bytes, the index says {expected:,}; copy it again, or delete it and run the same "
+                    "horovod-ocr shard command again"
+                )
+
+
+def write_idx(path: Path, header: IdxHeader, records: np.ndarray) -> str:
+    """Write one .idx (records: [samples] of `IDX_RECORD`) whole or not at all. Returns its sha256."""
+    content = _IDX_HEADER.pack(
+        IDX_MAGIC, VERSION, header.samples, header.tar_bytes, bytes.fromhex(header.tar_sha256), bytes.fromhex(header.inputs)
+    )
+    content += np.ascontiguousarray(records, dtype=IDX_RECORD).tobytes()
+    write_whole(path, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def read_idx_header(path: str | Path) -> IdxHeader:
+    """The header of an .idx file. ShardError where it is missing, of another kind or version, or cut short."""
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            head = file.read(_IDX_HEADER.size)
+            size = os.fstat(file.fileno()).st_size
+    except FileNotFoundError as error:
+        raise ShardError(f"{path} is missing; run the same horovod-ocr shard command again") from error
+    if len(head) < _IDX_HEADER.size or not head.startswith(IDX_MAGIC):
+        raise ShardError(f"{path} is not an index of a shard; copy it again, or run the same horovod-ocr shard command again")
+    _, version, samples, tar_bytes, tar_sha256, inputs = _IDX_HEADER.unpack(head)
+    if version != VERSION:
+        raise ShardError(f"{path}: version {version}, this program reads {VERSION}: shard again into a new folder")
+    expected = _IDX_HEADER.size + samples * IDX_RECORD.itemsize
+    if size != expected:
+        raise ShardError(f"{path} has {size:,} bytes, its {samples:,} samples need {expected:,}; copy it again")
+    return IdxHeader(samples, tar_bytes, tar_sha256.hex(), inputs.hex())
+
+
+def read_idx(path: str | Path) -> np.ndarray:
+    """The records of an .idx file: memory-mapped, read-only, [samples] of `IDX_RECORD`. ShardError as `read_idx_header`."""
+    header = read_idx_header(path)
+    if header.samples == 0:
+        return np.empty(0, IDX_RECORD)
+    return np.memmap(path, IDX_RECORD, mode="r", offset=_IDX_HEADER.size, shape=(header.samples,))
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all: temporary name in the same folder, fsync, rename, fsync the folder."""
+    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    fsync_folder(path.parent)
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make the renames in a folder last through a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
