@@ -1,0 +1,55 @@
+# make help says what there is. Set-up is one virtual environment in .venv; second runs take seconds.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+EXTRAS := synth,horovod,dev
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup system demo test test-fast lint bench clean
+
+help:  ## say what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+# The script itself sees whether there is anything to do: another torch, another patch, MPI come or gone.
+setup: $(VENV)/.installed  ## .venv with the package and a Horovod built for its torch (first time: about 5 minutes)
+	@scripts/build_horovod.sh $(BIN)/python
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is missing or older than 3.11; install python3, or name another: make setup PYTHON=python3.12" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "$(PYTHON) cannot make virtual environments; install the Debian package python3-venv" >&2; exit 2; }
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/.made
+	$(BIN)/python -m pip install -e '.[$(EXTRAS)]'
+	@touch $@
+
+# Before the Horovod build, so that MPI is built in. Never fails: tests that miss a package are skipped, with the reason.
+system:
+	@scripts/install_system_packages.sh
+
+demo: setup  ## render words, shard them, train on 2 ranks, evaluate: the whole way (at most 6 minutes on 2 cores)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/demo.sh
+
+test: system  ## lint and every test; as root also installs what tests need from Debian
+	@$(MAKE) --no-print-directory setup
+	$(BIN)/ruff check .
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -rs
+
+test-fast: setup  ## the unit tests alone, under a minute
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -rs tests/unit
+
+lint: $(VENV)/.installed  ## ruff
+	$(BIN)/ruff check .
+
+bench: setup  ## every benchmark; ends with 1 where a stated bar does not hold
+	$(BIN)/python -m pip install --quiet -e '.[$(EXTRAS),bench]'
+	@status=0; for script in benchmarks/*.py; do \
+		echo "== $$script"; PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python $$script || status=1; done; exit $$status
+
+clean:  ## remove what make made (.venv, demo/, caches); Horovod's wheel stays in its cache
+	rm -rf $(VENV) demo build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# The whole way, once: words -> shards -> two ranks -> a checkpoint -> a score. make demo calls it in the environment.
+# What it makes stands in demo/, anew each time.
+set -euo pipefail
+cd "${BASH_SOURCE[0]%/*}/.."
+rm -rf demo
+mkdir demo
+cd demo
+
+stages=()
+run() {
+    local stage=$1 started=$SECONDS
+    shift
+    printf '\n$ %s\n' "$*"
+    "$@"
+    stages+=("$(printf '  %-8s %4d s' "$stage" $((SECONDS - started)))")
+}
+
+run render horovod-ocr synth --words 30000 --out raw/
+run shard horovod-ocr shard --src raw/
+run train horovodrun -np 2 -H localhost:2 horovod-ocr train --recipe demo
+run eval horovod-ocr eval
+
+printf '\ntime:\n'
+printf '%s\n' "${stages[@]}"
+printf '  %-8s %4d s\n' all "$SECONDS"
+runs=(runs/*/)
+echo "run:  $PWD/${runs[0]%/} (checkpoints, metrics.jsonl, eval.json)"
