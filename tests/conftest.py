@@ -1,0 +1,42 @@
+"""What all tests share: under CI=true a skip must have a known reason, so that no test stops running unseen."""
+
+import os
+import re
+
+import pytest
+
+KNOWN_SKIPS = (
+    r"needs Horovod",  # a machine without a compiler: everything that runs in one process is still tested
+    r"needs openmpi",
+    r"needs openssh-server",
+    r"needs iproute2",
+    r"needs root",  # network namespaces
+    r"needs a GPU",
+)
+
+unknown_skips: list[str] = []
+
+
+def is_known_skip(reason: str) -> bool:
+    """True where the reason (pytest writes 'Skipped: ...') starts with one of KNOWN_SKIPS."""
+    return any(re.match(known, reason.removeprefix("Skipped: ")) for known in KNOWN_SKIPS)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if not is_known_skip(reason):
+            unknown_skips.append(f"{report.nodeid}: {reason}")
+
+
+pytest_collectreport = pytest_runtest_logreport  # a module skipped as a whole is a skip like any other
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if unknown_skips and os.environ.get("CI") == "true" and session.exitstatus == 0:
+        session.exitstatus = 1
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for skip in unknown_skips:
+        terminalreporter.write_line(f"unknown skip (not in KNOWN_SKIPS of tests/conftest.py): {skip}", yellow=True)
