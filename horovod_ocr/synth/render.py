@@ -1,0 +1,137 @@
+"""Draw a word: shaped by HarfBuzz, painted from FreeType glyph bitmaps that are drawn once and kept.
+
+Pillow shapes and rasterises every glyph of every word anew. A word list repeats the same few hundred glyph forms, so
+keeping their bitmaps leaves only shaping and a few small array copies (benchmarks/synth.py measures both).
+"""
+
+import unicodedata
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from sharding.errors import ConfigError, LabelError
+
+try:
+    import freetype
+    import uharfbuzz as hb
+except ImportError:  # WordRenderer says how to get them
+    freetype = hb = None
+
+FONTS = Path(__file__).parent / "fonts"
+DEFAULT_FONT = FONTS / "NotoNastaliqUrdu-Regular.ttf"
+
+WHITE = 255
+_SUBPIXELS = 64  # FreeType and HarfBuzz both count in 1/64 px here
+_LEFT_TO_RIGHT = {"L", "EN", "AN"}  # bidi classes that run left to right inside right-to-left text
+
+
+class _Glyph(NamedTuple):
+    pixels: np.ndarray  # uint8 (height, width), ink 0 on white 255
+    left: int  # px from the pen to the left edge of the bitmap
+    top: int  # px from the base line up to its upper edge
+    width: int
+    height: int
+
+
+class WordRenderer:
+    """Draws words in one font at one size.
+
+    font_path: a TrueType or OpenType file. size_px: pixels an em. margin: white pixels around the ink, >= 0.
+    language: BCP 47 tag; a font may draw letters differently for each. HarfBuzz's own guess is the locale of the
+    process, so it must be said for the same picture on every machine. direction: "rtl", "ltr" or None (by the text).
+
+    Raises ConfigError where the font cannot be read or the drawing packages are missing. Not to be shared by threads.
+    """
+
+    def __init__(
+        self,
+        font_path: Path | str = DEFAULT_FONT,
+        size_px: int = 40,
+        *,
+        margin: int = 2,
+        language: str = "ur",
+        direction: str | None = None,
+    ):
+        if hb is None:
+            raise ConfigError("drawing words needs uharfbuzz and freetype-py: pip install 'horovod-ocr[synth]'")
+        if size_px < 1 or margin < 0:
+            raise ConfigError(f"size_px is {size_px}, margin {margin}: they must be at least 1 and 0")
+        self.font_path = Path(font_path)
+        self.margin = margin
+        self._language = language
+        self._direction = direction
+        try:
+            self._face = freetype.Face(str(self.font_path))
+            self._font = hb.Font(hb.Face(hb.Blob.from_file_path(str(self.font_path))))
+            self._face.set_pixel_sizes(0, size_px)
+        except (OSError, freetype.FT_Exception, hb.HarfBuzzError) as error:
+            raise ConfigError(f"{self.font_path} is not a font that can be read ({error}); name a .ttf or .otf") from error
+        self._font.scale = (size_px * _SUBPIXELS, size_px * _SUBPIXELS)
+        self._glyphs: dict[int, _Glyph | None] = {}
+
+    def render(self, text: str) -> np.ndarray:
+        """The picture of `text`, uint8 (H, W): ink 0 on white 255, cropped to the ink plus the margin.
+
+        text: one run of one direction, in logical order. Raises LabelError for a text that is empty, mixes directions,
+        has no ink, or holds a letter that the font lacks.
+        """
+        placed = []
+        pen_x = pen_y = 0
+        left = top = 1 << 30
+        right = bottom = -left
+        for glyph_id, x_offset, y_offset, x_advance, y_advance in self._shape(text):
+            glyph = self._glyphs[glyph_id] if glyph_id in self._glyphs else self._draw(glyph_id)
+            if glyph is not None:
+                x = (pen_x + x_offset + 32 >> 6) + glyph.left
+                y = -(pen_y + y_offset + 32 >> 6) - glyph.top
+                placed.append((glyph, x, y))
+                left, right = min(left, x), max(right, x + glyph.width)
+                top, bottom = min(top, y), max(bottom, y + glyph.height)
+            pen_x += x_advance
+            pen_y += y_advance
+        if not placed:
+            raise LabelError(f"{text!r} leaves no ink in {self.font_path.name}; leave it out")
+        margin = self.margin
+        image = np.full((bottom - top + 2 * margin, right - left + 2 * margin), WHITE, np.uint8)
+        for glyph, x, y in placed:
+            x += margin - left
+            y += margin - top
+            spot = image[y : y + glyph.height, x : x + glyph.width]
+            np.minimum(spot, glyph.pixels, out=spot)  # neighbours overlap where they join
+        return image
+
+    def _shape(self, text: str) -> list[tuple[int, int, int, int, int]]:
+        """Glyph id, offsets and advances (1/64 px) of each glyph, from left to right."""
+        buffer = hb.Buffer()
+        buffer.add_str(text)
+        buffer.guess_segment_properties()
+        buffer.language = self._language
+        if self._direction:
+            buffer.direction = self._direction
+        if buffer.direction == "rtl" and not _LEFT_TO_RIGHT.isdisjoint(map(unicodedata.bidirectional, text)):
+            raise LabelError(f"{text!r} mixes directions (digits or Latin letters in it); draw each run by itself")
+        hb.shape(self._font, buffer)
+        glyphs = []
+        for info, position in zip(buffer.glyph_infos, buffer.glyph_positions, strict=True):
+            if info.codepoint == 0:
+                letter = text[info.cluster]
+                raise LabelError(
+                    f"{self.font_path.name} has no glyph for {letter!r} (U+{ord(letter):04X}) in {text!r}; "
+                    "take another font or leave the word out"
+                )
+            glyphs.append((info.codepoint, *position.position))
+        return glyphs
+
+    def _draw(self, glyph_id: int) -> _Glyph | None:
+        """The bitmap of a glyph, kept from now on; None where it has no ink."""
+        self._face.load_glyph(glyph_id, freetype.FT_LOAD_RENDER | freetype.FT_LOAD_NO_BITMAP)
+        slot = self._face.glyph
+        bitmap = slot.bitmap
+        glyph = None
+        if bitmap.rows and bitmap.width:
+            rows = np.array(bitmap.buffer, np.uint8).reshape(bitmap.rows, bitmap.pitch)
+            pixels = np.ascontiguousarray(WHITE - rows[:, : bitmap.width])
+            glyph = _Glyph(pixels, slot.bitmap_left, slot.bitmap_top, bitmap.width, bitmap.rows)
+        self._glyphs[glyph_id] = glyph
+        return glyph
