@@ -81,7 +81,7 @@ check_tools() {
     fail 2 "install what is named, then start the same command again"
 }
 
-# Runs a long command with its output in a log, a note every 15 s, and the end of the log where it fails.
+# Runs a long command with its output in a log and a note every 15 s; where it fails, shows why and keeps the log.
 run_logged() {
     local what=$1 log=$2 started=$SECONDS next_note=$((SECONDS + 15))
     shift 2
@@ -89,7 +89,7 @@ run_logged() {
     "$@" >"$log" 2>&1 &
     local job=$!
     set +m
-    trap "kill -- -$job 2>/dev/null; exit 130" INT TERM
+    trap "kill -- -$job 2>/dev/null; wait $job || true; exit 130" INT TERM
     while kill -0 "$job" 2>/dev/null; do
         sleep 1
         if ((SECONDS >= next_note)); then
@@ -99,8 +99,10 @@ run_logged() {
     done
     trap - INT TERM
     if ! wait "$job"; then
-        tail -n 40 "$log" >&2
-        fail 1 "$what failed after $((SECONDS - started)) s; the end of its log stands above, all of it in $log"
+        cp "$log" "$cache/failed.log"
+        grep -iE '\b(error|fatal)\b' "$log" | head -n 15 >&2 || true
+        tail -n 25 "$log" >&2
+        fail 1 "$what failed after $((SECONDS - started)) s; its first errors and its end stand above, all in $cache/failed.log"
     fi
     say "$what: done in $((SECONDS - started)) s"
 }
@@ -126,13 +128,14 @@ build() {
     check_tools
     mkdir -p "$cache"
     work=$(mktemp -d)
+    export TMPDIR=$work  # pip's folders too go with it
     trap 'rm -rf "$work"' EXIT
     # Horovod's setup.py would fetch CMake 3.13 from source where none is found
     command -v cmake >/dev/null || run_logged "installing cmake" "$work/cmake.log" "$python" -m pip install 'cmake>=3.13,<4'
     fetch_source
     # CMAKE_POLICY_VERSION_MINIMUM: CMake 4 refuses the bundled libraries without it.
     # MAKEFLAGS: make's own would reach the compile; setup.py's -j8 wants 8 GB.
-    run_logged "compiling (about 5 CPU minutes)" "$cache/build.log" env -u MFLAGS -u MAKELEVEL "${flags[@]}" \
+    run_logged "compiling (about 5 CPU minutes)" "$work/build.log" env -u MFLAGS -u MAKELEVEL "${flags[@]}" \
         HOROVOD_LOCAL_VERSION="${wanted#*+}" CMAKE_POLICY_VERSION_MINIMUM=3.5 MAKEFLAGS="-j$(nproc)" \
         "$python" -m pip wheel -v --no-deps --no-build-isolation --wheel-dir "$work/wheel" "$work/horovod-$version"
     mv "$work"/wheel/horovod-*.whl "$wheel.$$" && mv "$wheel.$$" "$wheel"
