@@ -1,0 +1,158 @@
+"""What a run is made of: defaults < recipe < horovod-ocr.toml in the working folder < command line."""
+
+import difflib
+import tomllib
+from dataclasses import asdict, dataclass, field, fields, replace
+from importlib import resources
+from pathlib import Path
+
+from horovod_ocr.data.augment import Augmentation
+from horovod_ocr.errors import ConfigError
+
+SETTINGS_FILE = "horovod-ocr.toml"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of one training run. Periods and durations are in optimizer steps; 0 leaves the choice to the program.
+
+    Where: shards, runs (folders), run (name; made from the recipe and the time when empty).
+    How long: steps; or epochs, when steps is 0.
+    Model: model, model_options (of models.build_model), height in pixels.
+    Plan: global_batch samples a step over all ranks, lanes, window_shards, seed.
+    Optimizer: AdamW with peak lr after warmup_share of the steps, then cosine to zero; clip_norm of the global gradient.
+    precision: auto, bf16 or fp32. workers: loader processes a rank, -1: choose. sync_batchnorm: statistics over ranks.
+    """
+
+    shards: str = "shards"
+    runs: str = "runs"
+    run: str = ""
+    recipe: str = ""
+    resume: bool = False
+    model: str = "crnn"
+    model_options: dict = field(default_factory=dict)
+    height: int = 64
+    steps: int = 0
+    epochs: float = 10.0
+    global_batch: int = 64
+    lanes: int = 48
+    window_shards: int = 4
+    seed: int = 0
+    lr: float = 2e-3
+    warmup_share: float = 0.1
+    weight_decay: float = 0.02
+    clip_norm: float = 5.0
+    precision: str = "auto"
+    sync_batchnorm: bool = False
+    augment: bool = True
+    augmentation: Augmentation = Augmentation()
+    workers: int = -1
+    log_every_steps: int = 20
+    validate_every_steps: int = 0
+    save_every_steps: int = 0
+    keep_checkpoints: int = 3
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+
+def load_config(recipe: str, command_line: dict, folder: Path = Path(".")) -> TrainConfig:
+    """Lay the four sources over each other. ConfigError names the file and the nearest key for an unknown one."""
+    config = overlay(TrainConfig(), read_recipe(recipe), f"recipe {recipe}")
+    settings = folder / SETTINGS_FILE
+    if settings.exists():
+        config = overlay(config, read_toml(settings).get("train", {}), str(settings))
+    return check_config(overlay(replace(config, recipe=recipe), command_line, "the command line"))
+
+
+def overlay(config, values: dict, source: str):
+    """A dataclass with some fields replaced; nested tables go into nested dataclasses."""
+    known = {entry.name: getattr(config, entry.name) for entry in fields(config)}
+    changes = {}
+    for key, value in values.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
+            raise ConfigError(f"{source}: no setting {key!r}; {hint}")
+        current = known[key]
+        if isinstance(current, Augmentation) and isinstance(value, dict):
+            changes[key] = overlay(current, value, source)
+        elif isinstance(current, dict) and isinstance(value, dict):
+            changes[key] = current | value
+        elif isinstance(current, float) and type(value) is int:
+            changes[key] = float(value)
+        elif type(value) is not type(current):
+            raise ConfigError(f"{source}: {key} is a {type(current).__name__}, not {value!r}")
+        else:
+            changes[key] = value
+    return replace(config, **changes)
+
+
+def check_config(config: TrainConfig) -> TrainConfig:
+    """ConfigError for a value out of its range."""
+    positive = ("height", "global_batch", "lanes", "window_shards", "lr", "clip_norm", "log_every_steps")
+    for name in (*positive, "keep_checkpoints"):
+        if getattr(config, name) <= 0:
+            raise ConfigError(f"{name} must be more than 0, not {getattr(config, name)}")
+    if config.steps < 0 or (config.steps == 0 and config.epochs <= 0):
+        raise ConfigError(f"steps {config.steps}, epochs {config.epochs}: one of them must be more than 0")
+    if not 0 <= config.warmup_share < 1:
+        raise ConfigError(f"warmup_share is a fraction of the steps, 0 to below 1, not {config.warmup_share}")
+    if config.precision not in ("auto", "bf16", "fp32"):
+        raise ConfigError(f"precision is auto, bf16 or fp32, not {config.precision!r}")
+    return config
+
+
+def parse_settings(assignments: list[str]) -> dict:
+    """`key=value` of the command line, the value as TOML or else as text; `a.b=1` goes into table a."""
+    values: dict = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {assignment}: write it as key=value")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        *tables, name = key.strip().split(".")
+        table = values
+        for part in tables:
+            table = table.setdefault(part, {})
+        table[name] = value
+    return values
+
+
+def table_of_settings(command: str, known: set[str], folder: Path = Path(".")) -> dict:
+    """A command's table in horovod-ocr.toml; empty where there is none. ConfigError for an unknown key."""
+    path = folder / SETTINGS_FILE
+    values = read_toml(path).get(command, {}) if path.exists() else {}
+    for key in values:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            raise ConfigError(f"{path}: [{command}] has no setting {key!r}; " + (f"did you mean {near[0]!r}?" if near else ""))
+    return values
+
+
+def recipe_names() -> list[str]:
+    folder = resources.files("horovod_ocr") / "recipes"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def read_recipe(name: str) -> dict:
+    """A packaged recipe by name, or any TOML file by path."""
+    if not name:
+        return {}
+    if name.endswith(".toml"):
+        return read_toml(Path(name))
+    if name not in recipe_names():
+        raise ConfigError(f"no recipe {name!r}; there are: {', '.join(recipe_names())}, or give a .toml file")
+    return tomllib.loads((resources.files("horovod_ocr") / "recipes" / f"{name}.toml").read_text("utf-8"))
+
+
+def read_toml(path: Path) -> dict:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"there is no file {path}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error

@@ -1,0 +1,1 @@
+"""Which sample, when, on which rank (`plan`); its bytes (`stream`); its pixels (`image`, `augment`)."""

@@ -1,0 +1,89 @@
+"""Encoded image to pixels of the model's size. Training, evaluation and prediction all go through here.
+
+Shapes: N images, H height, W width; grey levels are uint8, 255 white.
+"""
+
+import io
+import math
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+WIDTH_STEP_PX = 8  # widths are multiples of this, hence of any model's frame stride
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The size every image is brought to: one height, and one width for each aspect class.
+
+    aspect_edges: the upper width / height of each class, ascending; they come from the shard index.
+    """
+
+    height: int
+    aspect_edges: tuple[float, ...]
+
+    def width_px(self, aspect_class: int) -> int:
+        """The width all samples of a class are padded to."""
+        return self.round_up(self.aspect_edges[aspect_class] * self.height)
+
+    def padded_width_px(self, width_px: int) -> int:
+        """The width that an image of the model's height is padded to: its class's, or its own if it is wider than all."""
+        for aspect_class in range(len(self.aspect_edges)):
+            if width_px <= self.width_px(aspect_class):
+                return self.width_px(aspect_class)
+        return self.round_up(width_px)
+
+    def scaled_width_px(self, width_px: int, height_px: int) -> int:
+        return max(1, round(width_px * self.height / height_px))
+
+    @staticmethod
+    def round_up(width_px: float) -> int:
+        return max(WIDTH_STEP_PX, math.ceil(width_px / WIDTH_STEP_PX - 1e-9) * WIDTH_STEP_PX)
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "Geometry":
+        return cls(int(values["height"]), tuple(float(edge) for edge in values["aspect_edges"]))
+
+
+def decode_image(encoded: bytes, geometry: Geometry, limit_px: int | None = None) -> np.ndarray:
+    """PNG or JPEG bytes to grey levels (geometry.height, w), aspect kept, w at most `limit_px`."""
+    with Image.open(io.BytesIO(encoded)) as image:
+        return scale_image(image, geometry, limit_px)
+
+
+def scale_image(image: Image.Image, geometry: Geometry, limit_px: int | None = None) -> np.ndarray:
+    """A Pillow image to grey levels (geometry.height, w); transparency lies on white."""
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    grey = image if image.mode == "L" else image.convert("L")
+    width = geometry.scaled_width_px(*grey.size)
+    width = min(width, limit_px) if limit_px else width
+    if grey.size != (width, geometry.height):
+        grey = grey.resize((width, geometry.height), Image.Resampling.BILINEAR)
+    return np.asarray(grey)
+
+
+def background_of(image_HW: np.ndarray) -> int:
+    """The grey level to pad with: the median of the right edge, which the padding touches."""
+    return int(np.median(image_HW[:, -1]))
+
+
+def pad_image(image_HW: np.ndarray, width_px: int) -> np.ndarray:
+    """Pad on the right with the image's own background: never by its neighbours in the batch."""
+    padded = np.full((image_HW.shape[0], width_px), background_of(image_HW), np.uint8)
+    padded[:, : image_HW.shape[1]] = image_HW
+    return padded
+
+
+def normalise_images(images_NHW: Tensor, device: torch.device) -> Tensor:
+    """uint8 (N, H, W) to floats (N, 1, H, W) on the device: paper at about -0.5, ink at about 0.5."""
+    images = images_NHW.to(device, non_blocking=True).unsqueeze(1).float()
+    return images.div_(-255).add_(0.5).contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,1 @@
+"""A checkpoint at work: `recognizer` reads images with it."""

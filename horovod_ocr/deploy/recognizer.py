@@ -1,0 +1,98 @@
+"""A checkpoint as a reader of images: nothing but the checkpoint is needed.
+
+Shapes: N images, H height, W width.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from horovod_ocr.data.image import Geometry, normalise_images, pad_image, scale_image
+from horovod_ocr.errors import SourceError
+from horovod_ocr.text.decode import Reading
+from horovod_ocr.training.evaluate import autocast, choose_precision, frames_of
+from horovod_ocr.training.restore import restore
+from horovod_ocr.training.task import WordTask
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class Recognizer:
+    """Model, task and geometry of one checkpoint. Build it with `build_recognizer`."""
+
+    model: nn.Module
+    task: WordTask
+    geometry: Geometry
+    device: torch.device
+    precision: str
+
+    @torch.inference_mode()
+    def read(self, images: list[np.ndarray]) -> list[Reading]:
+        """Grey images (geometry.height, w), uint8, to readings in their order.
+
+        Images of one padded width go through the model together, and a reading depends on its own image alone.
+        """
+        widths = [self.geometry.padded_width_px(image.shape[1]) for image in images]
+        readings: dict[int, Reading] = {}
+        for width in sorted(set(widths)):
+            places = [place for place, other in enumerate(widths) if other == width]
+            images_NHW = torch.from_numpy(np.stack([pad_image(images[place], width) for place in places]))
+            with autocast(self.device, self.precision):
+                logits_TNC = self.model(normalise_images(images_NHW, self.device))
+            reach_N = torch.tensor([images[place].shape[1] for place in places])
+            frames_N = frames_of(reach_N, self.model.frame_stride_px)
+            readings.update(zip(places, self.task.decode(logits_TNC, frames_N), strict=True))
+        return [readings[place] for place in range(len(images))]
+
+    def load(self, path: Path) -> np.ndarray:
+        """An image file at the model's height. SourceError when it cannot be read."""
+        try:
+            with Image.open(path) as image:
+                return scale_image(image, self.geometry)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise SourceError(f"{path}: not a readable image ({error})") from error
+
+
+def build_recognizer(payload: dict, precision: str = "fp32", device: torch.device | None = None) -> Recognizer:
+    """From a checkpoint's payload."""
+    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    it = restore(payload, device)
+    return Recognizer(it.model, it.task, it.geometry, device, choose_precision(precision, device))
+
+
+def find_images(paths: Iterable[Path]) -> list[Path]:
+    """Files as named, and all images below folders, sorted. SourceError for a path that is not there."""
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found += sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+        elif path.exists():
+            found.append(path)
+        else:
+            raise SourceError(f"there is no image {path}")
+    if not found:
+        raise SourceError(f"no image ({', '.join(SUFFIXES)}) in {', '.join(map(str, paths))}")
+    return found
+
+
+def read_files(
+    recognizer: Recognizer, paths: list[Path], batch: int = 64
+) -> Iterator[tuple[Path, Reading | SourceError]]:
+    """Each file with its reading, or with the reason why there is none, in the order given."""
+    for start in range(0, len(paths), batch):
+        chunk = paths[start : start + batch]
+        loaded: list[np.ndarray | SourceError] = []
+        for path in chunk:
+            try:
+                loaded.append(recognizer.load(path))
+            except SourceError as error:
+                loaded.append(error)
+        readings = iter(recognizer.read([item for item in loaded if not isinstance(item, SourceError)]))
+        for path, item in zip(chunk, loaded, strict=True):
+            yield path, item if isinstance(item, SourceError) else next(readings)

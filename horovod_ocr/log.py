@@ -1,0 +1,104 @@
+"""What a run says: lines on root's console and in train.log, the same numbers in metrics.jsonl and TensorBoard."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+console = Console(stderr=True, soft_wrap=True)  # progress and remarks; results go to standard output
+
+
+class RunLog:
+    """The log of one run. Only root writes; on other ranks every call does nothing.
+
+    resume_step: metrics of later steps, written by a process that did not live to save them, are taken out.
+    """
+
+    def __init__(self, run: Path, is_root: bool, resume_step: int = 0):
+        self.is_root = is_root
+        if not is_root:
+            return
+        from torch.utils.tensorboard import SummaryWriter  # takes a second to import
+
+        run.mkdir(parents=True, exist_ok=True)
+        keep_until(run / "metrics.jsonl", resume_step)
+        self.text = open(run / "train.log", "a", encoding="utf-8", buffering=1)
+        self.metrics = open(run / "metrics.jsonl", "a", encoding="utf-8", buffering=1)
+        self.board = SummaryWriter(run / "tensorboard", purge_step=resume_step or None)
+
+    def line(self, text: str) -> None:
+        if self.is_root:
+            print(text, flush=True)
+            self.text.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+
+    def numbers(self, kind: str, step: int, values: dict[str, float]) -> None:
+        """One line of metrics.jsonl and its scalars. kind: `train` or `val`."""
+        if self.is_root:
+            self.metrics.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
+            for name, value in values.items():
+                self.board.add_scalar(f"{kind}/{name}", value, step)
+
+    def close(self) -> None:
+        if self.is_root:
+            self.text.close()
+            self.metrics.close()
+            self.board.close()
+
+
+def keep_until(path: Path, step: int) -> None:
+    """Take the lines of later steps, and a line that was cut off, out of a metrics file."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text("utf-8").splitlines(keepends=True):
+        if line.endswith("\n") and json.loads(line)["step"] <= step:
+            kept.append(line)
+    path.write_text("".join(kept), "utf-8")
+
+
+@contextmanager
+def progress_bar(what: str, shown: bool = True) -> Iterator:
+    """A rich bar on standard error as a callback (done, total, stage=what); a line every ten seconds where no one watches."""
+    if not shown:
+        yield lambda done, total, stage=what: None
+        return
+    if not console.is_terminal:
+        yield PlainProgress(what)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TextColumn("ETA"), TimeRemainingColumn(), console=console) as bar:
+        tasks: dict[str, int] = {}
+
+        def update(done: int, total: int, stage: str = what) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total)
+            bar.update(tasks[stage], completed=done, total=total)
+
+        yield update
+
+
+class PlainProgress:
+    """Progress where standard error is a file or a pipe."""
+
+    every_s = 10.0
+
+    def __init__(self, what: str):
+        self.what, self.last_s = what, time.monotonic()
+
+    def __call__(self, done: int, total: int, stage: str = "") -> None:
+        now = time.monotonic()
+        if now - self.last_s >= self.every_s:
+            self.last_s = now
+            print(f"{stage or self.what}: {done:,} of {total:,}", file=sys.stderr, flush=True)
+
+
+def span(seconds: float) -> str:
+    """Seconds as h:mm:ss or m:ss."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

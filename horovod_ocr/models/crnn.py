@@ -1,0 +1,70 @@
+"""The CRNN: a convolutional stem that turns an image into a row of frames, and a bidirectional LSTM over them.
+
+Shi, Bai, Yao, "An End-to-End Trainable Neural Network for Image-based Sequence Recognition", 2015. BatchNorm is not a
+matter of taste: the same net with GroupNorm, LayerNorm or none stays on the all-blank plateau of CTC.
+
+Shapes: N images, C channels, H height, W width, T frames, D features.
+"""
+
+import torch
+from torch import Tensor, nn
+
+FRAME_STRIDE_PX = 4  # one frame for each 4 pixels of width
+
+
+def conv_block(inputs: int, outputs: int, kernel: int | tuple = 3, stride: int = 1, padding: int = 1) -> nn.Sequential:
+    """Convolution, BatchNorm, ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+class CRNN(nn.Module):
+    """Word images to frame scores.
+
+    Args:
+        classes: scores a frame, the blank included.
+        height: image height in pixels, a multiple of 16.
+        width: multiplies every channel count of the stem.
+        hidden: LSTM units a direction.
+        layers: LSTM layers.
+        extra_conv: one more 3x3 convolution at a quarter of the resolution, for handwriting.
+        dropout: applied to the frames before and between the LSTM layers and before the head.
+    """
+
+    frame_stride_px = FRAME_STRIDE_PX
+
+    def __init__(
+        self,
+        classes: int,
+        height: int = 64,
+        width: float = 0.5,
+        hidden: int = 96,
+        layers: int = 1,
+        extra_conv: bool = False,
+        dropout: float = 0.0,
+    ):
+        super().__init__()
+        if height % 16:
+            raise ValueError(f"height {height} is not a multiple of 16")
+        c32, c64, c128, c192 = (max(8, round(channels * width)) for channels in (32, 64, 128, 192))
+        stem = [conv_block(1, c32, stride=2), conv_block(c32, c64), nn.MaxPool2d(2), conv_block(c64, c128)]
+        if extra_conv:
+            stem.append(conv_block(c128, c128))
+        stem += [nn.MaxPool2d((2, 1)), conv_block(c128, c192), conv_block(c192, c192), nn.MaxPool2d((2, 1))]
+        features = 2 * hidden
+        stem.append(conv_block(c192, features, kernel=(height // 16, 1), padding=0))
+        self.stem = nn.Sequential(*stem)
+        self.dropout = nn.Dropout(dropout)
+        self.lstm = nn.LSTM(features, hidden, layers, bidirectional=True, dropout=dropout if layers > 1 else 0.0)
+        self.head = nn.Linear(2 * hidden, classes)
+
+    def forward(self, images_N1HW: Tensor) -> Tensor:
+        """(N, 1, H, W) floats around 0 to (T, N, C) unnormalised scores, T = W / 4."""
+        frames_NDT = self.stem(images_N1HW).squeeze(2)
+        frames_TND = self.dropout(frames_NDT.permute(2, 0, 1))
+        if frames_TND.shape[1]:  # torch's LSTM refuses a batch of none: a rank's share of a small last batch
+            frames_TND, _ = self.lstm(frames_TND)
+        return self.head(self.dropout(frames_TND)).float()

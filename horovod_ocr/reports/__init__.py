@@ -1,0 +1,1 @@
+"""What a person looks at afterwards: `score` is the table and eval.json of an evaluation."""

@@ -1,0 +1,125 @@
+"""The report of an evaluation: eval.json and a table."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Group
+from rich.table import Table
+
+from horovod_ocr.data.stream import Stream, StreamOptions
+from horovod_ocr.errors import CheckpointError
+from horovod_ocr.text.metrics import scores_by_length, scores_of
+from horovod_ocr.training.checkpoint import load_best, write_whole
+from horovod_ocr.training.evaluate import choose_precision, evaluate
+from horovod_ocr.training.loop import choose_device
+from horovod_ocr.training.restore import restore
+from horovod_ocr.training.task import Scores, WordTask
+from horovod_ocr.world import World
+from sharding.index import ShardIndex, check_shards_present, read_index
+
+MOST_CONFUSED = 20
+
+
+def score_run(
+    world: World,
+    runs: Path,
+    name: str | None = None,
+    shards: Path | None = None,
+    split: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Path, dict]:
+    """Read a split with a run's best checkpoint; root writes eval.json. Returns the run's folder and the report.
+
+    Defaults: the newest run, the shards it was trained with, the test split (val where there is none). Collective.
+    Raises ShardError or CheckpointError with what to do.
+    """
+    run, payload = world.together(lambda: load_best(runs, name))
+    index = world.together(lambda: open_shards(shards or Path(payload["config"]["shards"])))
+    device = choose_device(world)
+    it = world.together(lambda: restore(payload, device))
+    world.together(lambda: check_readable(it.task, index))
+    split = split or ("test" if index.totals.get("test") else "val")
+    options = StreamOptions(split, global_batch=128, shuffle=False, rank=world.rank, world_size=world.world_size)
+    stream = world.together(lambda: Stream(index, it.geometry, options))
+    scores = evaluate(it.model, it.task, stream, world, device, choose_precision("auto", device), progress)
+    facts = {
+        "run": run.name,
+        "step": payload["step"],
+        "split": split,
+        "shards": str(index.root),
+        "index_digest": index.digest,
+        "profile": index.profile.name,
+    }
+    report = build_report(scores, index.subsets, facts)
+    if world.is_root:
+        write_report(run / "eval.json", report)
+    return run, report
+
+
+def open_shards(folder: Path) -> ShardIndex:
+    index = read_index(folder)
+    check_shards_present(index)
+    return index
+
+
+def check_readable(task: WordTask, index: ShardIndex) -> None:
+    """CheckpointError where the model cannot write the labels, or they were normalised in another way."""
+    mine = WordTask.of(index).charset
+    task.charset.require(mine.letters, str(index.root))
+    if mine.profile.to_dict() != task.charset.profile.to_dict():
+        raise CheckpointError(
+            f"{index.root} was normalised as {mine.profile.name}, the checkpoint's labels as "
+            f"{task.charset.profile.name} with its own folds; shard these images with the checkpoint's profile"
+        )
+
+
+def build_report(scores: Scores, subsets: tuple[str, ...], facts: dict) -> dict:
+    """The content of eval.json.
+
+    `word_accuracy`, `cer`, `one_minus_ned`, `samples` and `by_length` over the whole split; `subsets` holds the same
+    for each part that the shard set knows by name (lexicon, random); `confusions` the most frequent, as
+    [letter of the label, letter read, times], "" where there is none. `facts` (run, split, checkpoint) come first.
+    """
+    report = {**facts, **scores_of(scores.counts), "by_length": scores_by_length(scores.counts), "subsets": {}}
+    for number, name in enumerate(subsets):
+        counts = scores.counts[number]
+        if name and counts.any():
+            report["subsets"][name] = {**scores_of(counts), "by_length": scores_by_length(counts)}
+    confused = sorted(scores.confusions.items(), key=lambda item: (-item[1], item[0]))
+    report["confusions"] = [[wanted, read, times] for (wanted, read), times in confused[:MOST_CONFUSED]]
+    report["examples"] = [{"label": label, "reading": reading} for label, reading in scores.examples]
+    return report
+
+
+def write_report(path: Path, report: dict) -> None:
+    write_whole(path, json.dumps(report, ensure_ascii=False, indent=1) + "\n")
+
+
+def draw_report(report: dict) -> Group:
+    """The report as rich tables."""
+    title = f"{report['run']}, step {report['step']}, {report['split']} split, normalised as {report['profile']}"
+    scores = Table(title=title, title_justify="left")
+    for name in ("", "samples", "word accuracy", "CER", "1-NED"):
+        scores.add_column(name, justify="left" if not name else "right")
+    add_scores(scores, "all", report)
+    for name, part in report["subsets"].items():
+        add_scores(scores, name, part)
+    for name, part in report["by_length"].items():
+        add_scores(scores, f"{name} letter{'' if name == '1' else 's'}", part)
+    readings = Table(title="the first samples", title_justify="left")
+    for name in ("label", "reading", ""):
+        readings.add_column(name)
+    for example in report["examples"]:
+        is_right = example["label"] == example["reading"]
+        readings.add_row(example["label"], example["reading"] or "-", "right" if is_right else "WRONG")
+    parts = [scores, readings]
+    if report["confusions"]:
+        shown = (f"{wanted or '-'} read {read or '-'}: {times}" for wanted, read, times in report["confusions"][:10])
+        parts.append("most confused letters (- is none): " + ", ".join(shown))
+    return Group(*parts)
+
+
+def add_scores(table: Table, name: str, scores: dict) -> None:
+    shown = (f"{scores[key]:.2%}" for key in ("word_accuracy", "cer", "one_minus_ned"))
+    table.add_row(name, f"{scores['samples']:,}", *shown)

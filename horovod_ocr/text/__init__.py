@@ -1,0 +1,1 @@
+"""Letters and numbers: `charset` (label <-> targets), `decode` (scores -> label), `metrics` (label against label)."""

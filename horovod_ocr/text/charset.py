@@ -1,0 +1,64 @@
+"""Labels to targets and back. The only place where logical order and scan order meet."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from horovod_ocr.errors import CheckpointError, LabelError
+from sharding.script import ScriptProfile
+
+BLANK_ID = 0  # torch's default for CTC, and exports depend on it
+
+
+@dataclass(frozen=True)
+class Charset:
+    """The letters a model can write, and the script profile that orders them.
+
+    letters: distinct characters, sorted; letter i has id i + 1, the blank is 0.
+    """
+
+    letters: tuple[str, ...]
+    profile: ScriptProfile
+
+    @classmethod
+    def build(cls, alphabet, profile: ScriptProfile) -> "Charset":
+        """From an index's alphabet."""
+        return cls(tuple(sorted(alphabet)), profile)
+
+    def __len__(self) -> int:
+        """Classes of the model's head: the letters and the blank."""
+        return len(self.letters) + 1
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        return {letter: number for number, letter in enumerate(self.letters, start=1)}
+
+    def encode(self, label: str) -> list[int]:
+        """A normalised label to ids, in the order in which the image is scanned, left to right.
+
+        Raises LabelError for a letter that is not in the charset.
+        """
+        try:
+            return [self.ids[letter] for letter in self.profile.reading_order(label)]
+        except KeyError as error:
+            raise LabelError(f"label {label!r}: letter {error.args[0]!r} is not in the charset") from error
+
+    def decode(self, ids) -> str:
+        """Ids in scan order, without blanks, to a label in logical order."""
+        return self.profile.reading_order("".join(self.letters[number - 1] for number in ids))
+
+    def require(self, alphabet, source: str) -> None:
+        """CheckpointError unless every letter of `alphabet` can be written."""
+        missing = sorted(set(alphabet) - set(self.letters))
+        if missing:
+            shown = " ".join(missing[:20])
+            raise CheckpointError(
+                f"{source} holds {len(missing)} letters that this checkpoint's charset lacks: {shown}; "
+                "evaluate it on the shards it was trained with, or train anew on these"
+            )
+
+    def to_dict(self) -> dict:
+        return {"letters": list(self.letters), "profile": self.profile.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "Charset":
+        return cls(tuple(values["letters"]), ScriptProfile.from_dict(values["profile"]))

@@ -1,0 +1,42 @@
+"""Frame scores to readings. Shapes: T frames, N images, C classes."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from horovod_ocr.text.charset import BLANK_ID, Charset
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read. confidence: the product of the best frame of each letter, 0 to 1; 0 for an empty reading."""
+
+    text: str
+    confidence: float
+
+
+def greedy_decode(logits_TNC: Tensor, frames_N: Tensor, charset: Charset) -> list[Reading]:
+    """Best class of each frame, runs merged, blanks dropped (Graves et al., CTC, 2006). Frames past frames_N are ignored."""
+    if not logits_TNC.shape[1]:
+        return []
+    best_NT, ids_NT = (values.T.cpu() for values in logits_TNC.softmax(-1).max(-1))
+    inside_NT = torch.arange(ids_NT.shape[1]) < frames_N.cpu()[:, None]
+    ids_NT = torch.where(inside_NT, ids_NT, BLANK_ID)
+    starts_NT = torch.ones_like(inside_NT)
+    starts_NT[:, 1:] = ids_NT[:, 1:] != ids_NT[:, :-1]
+    readings = []
+    rows = zip(ids_NT.numpy(), best_NT.numpy(), starts_NT.numpy(), strict=True)
+    for ids, best, starts in rows:
+        confidence, letters = 1.0, []
+        for start, stop in _runs(starts):
+            if ids[start] != BLANK_ID:
+                letters.append(ids[start])
+                confidence *= float(best[start:stop].max())
+        readings.append(Reading(charset.decode(letters), confidence if letters else 0.0))
+    return readings
+
+
+def _runs(starts) -> list[tuple[int, int]]:
+    places = [*starts.nonzero()[0].tolist(), len(starts)]
+    return list(zip(places, places[1:], strict=False))

@@ -1,0 +1,67 @@
+"""Read a split with a model and sum its scores over the ranks."""
+
+import contextlib
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from horovod_ocr.data.image import normalise_images
+from horovod_ocr.data.stream import Stream
+from horovod_ocr.training.task import Scores, WordTask
+from horovod_ocr.world import World
+
+
+def autocast(device: torch.device, precision: str):
+    """bf16 autocast, or none."""
+    if precision == "bf16":
+        return torch.autocast(device.type, torch.bfloat16)
+    return contextlib.nullcontext()
+
+
+def choose_precision(wanted: str, device: torch.device) -> str:
+    """`auto` is bf16 where the device multiplies in it (on other CPUs it is slower than fp32), else fp32."""
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    can = torch.cpu.get_capabilities()
+    return "bf16" if can.get("amx_bf16") or can.get("avx512_bf16") else "fp32"
+
+
+def frames_of(reach_N: Tensor, frame_stride_px: int) -> Tensor:
+    """Image columns to frames, rounded up."""
+    return -(-reach_N // frame_stride_px)
+
+
+@torch.inference_mode()
+def evaluate(
+    model: nn.Module,
+    task: WordTask,
+    stream: Stream,
+    world: World,
+    device: torch.device,
+    precision: str,
+    progress: Callable[[int, int], None] | None = None,
+) -> Scores:
+    """Scores over every sample of the stream's split, equal on all ranks. Every rank must call this.
+
+    The sums of the ranks are added; whoever reads them divides once. Training mode is put back as it was.
+    """
+    was_training = model.training
+    model.eval()
+    scores = task.empty_scores(len(stream.index.subsets))
+    for batch in stream.batches():
+        if len(batch):
+            with autocast(device, precision):
+                logits_TNC = model(normalise_images(batch.images_NHW, device))
+            frames_N = frames_of(batch.reach_N, model.frame_stride_px)
+            task.score(scores, task.decode(logits_TNC, frames_N), batch.labels, batch.subsets_N)
+        if progress:
+            progress(batch.step + 1, stream.steps)
+    model.train(was_training)
+    scores.counts = world.sum_array(scores.counts)
+    for other in world.gather((world.rank, scores.confusions, scores.examples)):
+        if other[0] != world.rank:
+            scores.confusions.update(other[1])
+    return scores

@@ -1,0 +1,362 @@
+"""Training: read top to bottom from `train`.
+
+Shapes: N images, H height, W width, T frames, C classes.
+"""
+
+import hashlib
+import math
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from horovod_ocr.config import TrainConfig
+from horovod_ocr.data.image import Geometry, normalise_images
+from horovod_ocr.data.stream import Batch, Stream, StreamOptions
+from horovod_ocr.errors import CheckpointError, ClusterError, ConfigError, DivergedError
+from horovod_ocr.log import RunLog, span
+from horovod_ocr.models import build_model
+from horovod_ocr.models.batchnorm import average_statistics, synchronise_batchnorm
+from horovod_ocr.text.metrics import scores_of
+from horovod_ocr.training.checkpoint import LAST, load_checkpoint, newest_run, save_checkpoint
+from horovod_ocr.training.evaluate import autocast, choose_precision, evaluate, frames_of
+from horovod_ocr.training.optim import build_optimizer, learning_rate
+from horovod_ocr.training.task import WordTask
+from horovod_ocr.world import World
+from sharding.index import ShardIndex, check_shards_present, read_index
+
+
+def train(config: TrainConfig, world: World) -> Path:
+    """Train as the config says and return the run's folder. Every rank must call this.
+
+    Raises the same OcrError on every rank for what can be known before the first step; DivergedError when the loss or
+    a gradient is not finite.
+    """
+    run = world.broadcast(world.together(lambda: choose_run(config) if world.is_root else None))
+    index = world.together(lambda: open_index(config, world))
+    resumes = config.resume and world.is_root
+    payload = world.broadcast(world.together(lambda: load_checkpoint(run) if resumes else None))
+    session = world.together(lambda: Session(config, world, run, index, payload))
+    session.start(payload)
+    try:
+        session.run_steps()
+    except world.lost_errors as error:
+        raise ClusterError(
+            f"rank {world.rank}, step {session.step}: another rank ended; its own message says why; "
+            "go on from the last checkpoint with --resume"
+        ) from error
+    finally:
+        session.log.close()
+    return run
+
+
+def choose_run(config: TrainConfig) -> Path:
+    """The run's folder. ConfigError rather than write over a run that is there."""
+    runs = Path(config.runs)
+    if config.resume:
+        return runs / config.run if config.run else newest_run(runs)
+    run = runs / (config.run or time.strftime(f"{Path(config.recipe).stem or 'run'}-%Y%m%d-%H%M%S"))
+    if (run / LAST).exists():
+        raise ConfigError(f"{run} holds a run already; continue it with --resume, or name another with --run")
+    return run
+
+
+def open_index(config: TrainConfig, world: World) -> ShardIndex:
+    index = read_index(config.shards)
+    check_shards_present(index)
+    if world.world_size > config.lanes:
+        raise ConfigError(f"{world.world_size} ranks, but {config.lanes} lanes; give --set lanes={world.world_size}")
+    return index
+
+
+@dataclass
+class Interval:
+    """What is summed between two log lines, on this rank. Sums stay on the device: no host sync a step."""
+
+    loss_sum: Tensor
+    blank_frames: Tensor
+    frames: int = 0
+    samples: int = 0
+    wait_s: float = 0.0
+    started_s: float = field(default_factory=time.monotonic)
+
+
+class Session:
+    """One process's part of a training run."""
+
+    def __init__(self, config: TrainConfig, world: World, run: Path, index: ShardIndex, payload: dict | None):
+        self.config, self.world, self.run, self.index = config, world, run, index
+        self.device = choose_device(world)
+        self.precision = choose_precision(config.precision, self.device)
+        self.task = WordTask.of(index)
+        self.geometry = Geometry(config.height, index.aspect_edges)
+        self.train_stream = self.open_stream("train")
+        self.val_stream = self.open_stream("val") if index.totals.get("val") else None
+        self.steps_per_epoch = self.train_stream.steps
+        self.total_steps = config.steps or math.ceil(config.epochs * self.steps_per_epoch)
+        period = min(5000, max(1, self.total_steps // 10))
+        self.validate_every = config.validate_every_steps or period
+        self.save_every = config.save_every_steps or period
+        self.step, self.best = 0, math.inf
+        torch.manual_seed(config.seed)
+        model = build_model(config.model, self.task.outputs, config.height, **config.model_options)
+        self.model: nn.Module = model.to(self.device, memory_format=torch.channels_last)
+        if config.sync_batchnorm:
+            synchronise_batchnorm(self.model, world.sum)
+        if payload:
+            check_resumable(payload, self)
+
+    def open_stream(self, split: str) -> Stream:
+        c, world = self.config, self.world
+        training = split == "train"
+        options = StreamOptions(
+            split=split,
+            seed=c.seed,
+            lanes=c.lanes,
+            global_batch=c.global_batch if training else 2 * c.global_batch,
+            window_shards=c.window_shards,
+            shuffle=training,
+            augmentation=c.augmentation if training and c.augment else None,
+            rank=world.rank,
+            world_size=world.world_size,
+            workers=choose_workers(c.workers, self.device) if training else 0,
+        )
+        return Stream(self.index, self.geometry, options)
+
+    def start(self, payload: dict | None) -> None:
+        """Wrap, then load, then broadcast: a wrapper drops what was loaded before it. Collective."""
+        world = self.world
+        self.optimizer = world.reduce_gradients(
+            build_optimizer(self.model, self.config.weight_decay), self.model.named_parameters()
+        )
+        torch.manual_seed(hash_seed(self.config.seed, world.rank))
+        if payload:
+            self.model.load_state_dict(payload["model"])
+            # as an object: hvd.broadcast_optimizer_state takes a real step on ranks whose state is empty
+            self.optimizer.load_state_dict(payload["optimizer"])
+            self.step, self.best = payload["step"], payload["best"]
+            if len(payload["rng"]) == world.world_size:
+                generator_of(self.device).set_state(payload["rng"][world.rank])
+        world.broadcast_tensors(self.model.state_dict())
+        self.check_agreement()
+        self.log = RunLog(self.run, world.is_root, self.step)
+        for line in self.opening_lines():
+            self.log.line(line)
+        self.is_finite = torch.ones((), dtype=torch.bool, device=self.device)
+        self.interval = self.new_interval()
+
+    def opening_lines(self) -> list[str]:
+        c, totals = self.config, self.index.totals
+        letters, parameters = self.task.outputs - 1, sum(p.numel() for p in self.model.parameters())
+        settings = ", ".join(f"{name}={value}" for name, value in c.to_dict().items())
+        return [
+            f"{'resume' if self.step else 'train'} {self.run}: {self.world.world_size} ranks on {self.device.type}, "
+            f"{self.precision}, {torch.get_num_threads()} threads a rank",
+            f"settings: {settings}",
+            f"shards {self.index.root}: {totals}, {letters} letters, profile {self.index.profile.name}, widths "
+            + " ".join(str(self.geometry.width_px(k)) for k in range(len(self.geometry.aspect_edges)))
+            + f" x {self.geometry.height} px",
+            f"model {c.model}: {parameters:,} parameters; {self.steps_per_epoch} steps an epoch, steps {self.step} to "
+            f"{self.total_steps}; validates every {self.validate_every}, saves every {self.save_every}",
+            "blank is the share of frames without a letter: it stays near 1 for the first few hundred steps, then falls",
+        ]
+
+    def run_steps(self) -> None:
+        self.model.train()
+        while self.step < self.total_steps:
+            epoch, first = divmod(self.step, self.steps_per_epoch)
+            batches = self.train_stream.batches(epoch, first)
+            while self.step < self.total_steps:
+                waiting_s = time.monotonic()
+                batch = next(batches, None)
+                if batch is None:
+                    break
+                self.interval.wait_s += time.monotonic() - waiting_s
+                self.take_step(batch)
+                self.after_step()
+        self.log.line(f"done: {self.total_steps} steps; {self.run}; read the test split with: horovod-ocr eval")
+
+    def take_step(self, batch: Batch) -> None:
+        """One optimizer step; the same on every rank, whatever part of the batch it holds."""
+        lr = learning_rate(self.step, self.total_steps, self.config.lr, self.config.warmup_share)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.zero_grad()
+        # a rank without samples sends zeros; but synchronised BatchNorm asks every rank for its sums
+        if len(batch) or self.config.sync_batchnorm:
+            images_N1HW = normalise_images(batch.images_NHW, self.device)
+            with autocast(self.device, self.precision):
+                logits_TNC = self.model(images_N1HW)
+            frames_N = frames_of(batch.reach_N, self.model.frame_stride_px)
+            loss_sum = self.task.loss_sum(logits_TNC, frames_N, batch.labels)
+            # divided by the global count, summed over ranks: exact for unequal shares
+            (loss_sum / batch.global_samples).backward()
+            self.interval.loss_sum += loss_sum.detach()
+            self.interval.blank_frames += (logits_TNC.detach().argmax(-1) == 0).sum()
+            self.interval.frames += logits_TNC.shape[0] * logits_TNC.shape[1]
+        self.interval.samples += len(batch)
+        self.update_weights()
+        self.step += 1
+
+    def update_weights(self) -> None:
+        """Wait for the summed gradients, clip them by their global norm, step."""
+        parameters = list(self.model.parameters())
+        if self.world.world_size == 1:
+            self.gradient_norm = nn.utils.clip_grad_norm_(parameters, self.config.clip_norm)
+            self.optimizer.step()
+        else:
+            self.optimizer.synchronize()
+            self.gradient_norm = nn.utils.clip_grad_norm_(parameters, self.config.clip_norm)
+            with self.optimizer.skip_synchronize():
+                self.optimizer.step()
+        # summed gradients are equal on all ranks, so all ranks see the same flag without asking each other
+        self.is_finite &= self.gradient_norm.isfinite()
+
+    def after_step(self) -> None:
+        is_last = self.step == self.total_steps
+        logs = self.step % self.config.log_every_steps == 0 or is_last
+        validates = self.val_stream is not None and (self.step % self.validate_every == 0 or is_last)
+        saves = self.step % self.save_every == 0 or validates or is_last
+        if logs or saves:
+            self.check_finite()
+        if logs:
+            self.log_interval()
+        if validates or saves:
+            average_statistics(self.model, self.world.sum, self.world.world_size)
+            is_best = self.validate() if validates else False
+            self.save(is_best)
+            self.interval = self.new_interval()
+
+    def check_finite(self) -> None:
+        if not bool(self.is_finite):
+            error = DivergedError(
+                f"step {self.step}: a gradient is not finite (loss or learning rate ran away); "
+                f"lower lr ({self.config.lr}) or give --precision fp32, and go on with --resume"
+            )
+            error.shown_by = 0
+            raise error
+
+    def log_interval(self) -> None:
+        i = self.interval
+        passed_s = time.monotonic() - i.started_s
+        sums = [float(i.loss_sum), float(i.blank_frames), i.frames, i.samples, i.wait_s, passed_s]
+        loss_sum, blank_frames, frames, samples, wait_s, all_s = self.world.sum_array(sums).tolist()
+        steps = (self.step - 1) % self.config.log_every_steps + 1
+        images_per_s = samples / (all_s / self.world.world_size) if all_s else 0.0
+        values = {
+            "epoch": self.step / self.steps_per_epoch,
+            "loss": loss_sum / max(1, samples),
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "blank_share": blank_frames / max(1, frames),
+            "gradient_norm": float(self.gradient_norm),
+            "images_per_s": images_per_s,
+            "data_wait_share": wait_s / all_s if all_s else 0.0,
+            "eta_s": (self.total_steps - self.step) * passed_s / max(1, steps),
+        }
+        self.log.numbers("train", self.step, values)
+        self.log.line(
+            f"step {self.step}/{self.total_steps}  epoch {values['epoch']:.2f}  loss {values['loss']:.3f}  "
+            f"blank {values['blank_share']:.2f}  lr {values['lr']:.2e}  {images_per_s:.0f} images/s  "
+            f"data wait {values['data_wait_share']:.1%}  ETA {span(values['eta_s'])}"
+        )
+        self.interval = self.new_interval()
+
+    def validate(self) -> bool:
+        """Score the val split over all ranks; is it the best so far? Collective."""
+        started_s = time.monotonic()
+        scores = evaluate(self.model, self.task, self.val_stream, self.world, self.device, self.precision)
+        values = scores_of(scores.counts)
+        is_best = values["cer"] < self.best
+        self.best = min(self.best, values["cer"])
+        self.log.numbers("val", self.step, values)
+        self.log.line(
+            f"val  {self.step}/{self.total_steps}  word accuracy {values['word_accuracy']:.2%}  CER {values['cer']:.2%}  "
+            f"1-NED {values['one_minus_ned']:.2%}  {values['samples']} samples in {span(time.monotonic() - started_s)}"
+            + ("  best" if is_best else "")
+        )
+        return is_best
+
+    def save(self, is_best: bool) -> None:
+        """Root writes the checkpoint; where it cannot, every rank stops with the same sentence. Collective."""
+        payload = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "best": self.best,
+            "plan": self.plan_state(),
+            "rng": self.world.gather(generator_of(self.device).get_state()),
+            "config": self.config.to_dict(),
+            "model_name": self.config.model,
+            "model_options": self.config.model_options,
+            "task": self.task.to_dict(),
+            "geometry": self.geometry.to_dict(),
+            "versions": {"torch": str(torch.__version__)},
+        }
+        write = lambda: save_checkpoint(self.run, self.step, payload, is_best, self.config.keep_checkpoints)  # noqa: E731
+        self.world.together(lambda: write() if self.world.is_root else None)
+
+    def plan_state(self) -> dict:
+        """What decides which samples the next steps hold."""
+        c = self.config
+        names = ("seed", "lanes", "global_batch", "window_shards")
+        return {"index_digest": self.index.digest, **{name: getattr(c, name) for name in names}}
+
+    def check_agreement(self) -> None:
+        """ClusterError unless all ranks hold the same weights. Collective."""
+        digest = hashlib.sha256()
+        for tensor in self.model.state_dict().values():
+            digest.update(tensor.cpu().contiguous().numpy().tobytes())
+        digests = self.world.gather(digest.hexdigest())
+        odd = [rank for rank, other in enumerate(digests) if other != digests[0]]
+        if odd:
+            raise ClusterError(f"ranks {odd} hold other weights than rank 0 after the broadcast; check their torch builds")
+
+    def new_interval(self) -> Interval:
+        return Interval(torch.zeros((), device=self.device), torch.zeros((), dtype=torch.int64, device=self.device))
+
+
+def check_resumable(payload: dict, session: Session) -> None:
+    """CheckpointError unless the run can go on exactly where it was."""
+    session.task.charset.require(payload["task"]["charset"]["letters"], f"{session.run}: its checkpoint")
+    if payload["task"] != session.task.to_dict():
+        raise CheckpointError(
+            f"{session.run} was trained with another charset or script profile than {session.index.root} has; "
+            "give its own shards with --shards, or train anew with another --run"
+        )
+    mine = session.plan_state()
+    for name, before in payload["plan"].items():
+        if mine[name] != before:
+            raise CheckpointError(
+                f"{session.run} was trained with {name} {before}, not {mine[name]}: the samples left in the epoch would "
+                "not be the same; give the old value, or train anew with another --run"
+            )
+    if payload["geometry"] != session.geometry.to_dict() or payload["model_options"] != session.config.model_options:
+        raise CheckpointError(f"{session.run} has another model or height; give its own recipe, or train anew")
+
+
+def choose_device(world: World) -> torch.device:
+    """The GPU of this process's place on its host; else the CPU, its cores divided among the host's ranks."""
+    if torch.cuda.is_available():
+        count = torch.cuda.device_count()
+        if world.local_rank >= count:
+            raise ConfigError(f"local rank {world.local_rank}, but this host has {count} GPUs; lower its slots in hosts.txt")
+        torch.cuda.set_device(world.local_rank)
+        return torch.device("cuda", world.local_rank)
+    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // world.local_size))
+    return torch.device("cpu")
+
+
+def choose_workers(wanted: int, device: torch.device) -> int:
+    """Loader processes a rank: four beside a GPU, none where the model computes on the same cores."""
+    return wanted if wanted >= 0 else 4 if device.type == "cuda" else 0
+
+
+def generator_of(device: torch.device) -> torch.Generator:
+    """The generator dropout draws from."""
+    return torch.cuda.default_generators[device.index] if device.type == "cuda" else torch.default_generator
+
+
+def hash_seed(seed: int, rank: int) -> int:
+    return int.from_bytes(hashlib.blake2b(f"{seed}/{rank}".encode(), digest_size=7).digest(), "little")

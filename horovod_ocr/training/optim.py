@@ -1,0 +1,25 @@
+"""AdamW without decay on one-dimensional weights, and a learning rate that is a function of the step alone."""
+
+import math
+
+import torch
+from torch import nn
+
+BETAS = (0.9, 0.98)
+
+
+def build_optimizer(model: nn.Module, weight_decay: float) -> torch.optim.AdamW:
+    """Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019."""
+    weights = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
+    others = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
+    groups = [{"params": weights, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=0.0, betas=BETAS)
+
+
+def learning_rate(step: int, total_steps: int, peak: float, warmup_share: float) -> float:
+    """Linear warm-up over the first share of the steps, then a cosine to zero. A pure function, so resume needs no state."""
+    warmup_steps = warmup_share * total_steps
+    if step < warmup_steps:
+        return peak * (step + 1) / (warmup_steps + 1)
+    done = (step - warmup_steps) / max(1.0, total_steps - warmup_steps)
+    return peak * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))

@@ -1,0 +1,92 @@
+"""What is trained: targets, loss, decoding and scores of one kind of sample. Nothing else asks which kind it is.
+
+Shapes: T frames, N images, C classes, S targets of all images one after another.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from horovod_ocr.errors import ConfigError
+from horovod_ocr.text.charset import BLANK_ID, Charset
+from horovod_ocr.text.decode import Reading, greedy_decode
+from horovod_ocr.text.metrics import build_counts, count_reading
+from sharding.index import ShardIndex
+
+
+@dataclass
+class Scores:
+    """Sums over samples, to be added over ranks. counts: see text.metrics. examples: (label, reading) of the first."""
+
+    counts: np.ndarray
+    confusions: Counter = field(default_factory=Counter)
+    examples: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class WordTask:
+    """Words and lines, learnt by CTC (Graves et al., 2006) over a charset."""
+
+    charset: Charset
+
+    @classmethod
+    def of(cls, index: ShardIndex) -> "WordTask":
+        """The task that a shard set holds."""
+        if index.kind != "words":
+            raise ConfigError(
+                f"{index.root} holds {index.kind}, and this version trains words: shard images with a text each"
+            )
+        return cls(Charset.build(index.alphabet, index.profile))
+
+    @property
+    def outputs(self) -> int:
+        """Width of the model's head."""
+        return len(self.charset)
+
+    def targets(self, labels: list[str]) -> tuple[Tensor, Tensor]:
+        """Labels to targets_S (int64, end to end) and lengths_N."""
+        encoded = [self.charset.encode(label) for label in labels]
+        lengths = torch.tensor([len(ids) for ids in encoded], dtype=torch.int64)
+        return torch.tensor([number for ids in encoded for number in ids], dtype=torch.int64), lengths
+
+    def loss_sum(self, logits_TNC: Tensor, frames_N: Tensor, labels: list[str]) -> Tensor:
+        """CTC loss summed over this rank's samples, in float32; a sample that cannot fit its frames adds zero."""
+        if not labels:
+            return logits_TNC.sum() * 0  # still a graph: synchronised BatchNorm needs this rank's backward
+        targets_S, lengths_N = self.targets(labels)
+        # scaled down at random, a sample may need a few frames of its padding
+        repeats_N = torch.tensor([_repeats(ids) for ids in targets_S.split(lengths_N.tolist())])
+        frames_N = torch.maximum(frames_N, lengths_N + repeats_N).clamp(max=logits_TNC.shape[0])
+        log_probs_TNC = logits_TNC.log_softmax(-1)
+        return functional.ctc_loss(
+            log_probs_TNC, targets_S, frames_N, lengths_N, BLANK_ID, reduction="sum", zero_infinity=True
+        )
+
+    def decode(self, logits_TNC: Tensor, frames_N: Tensor) -> list[Reading]:
+        return greedy_decode(logits_TNC, frames_N, self.charset)
+
+    def empty_scores(self, subsets: int) -> Scores:
+        return Scores(build_counts(subsets))
+
+    def score(self, scores: Scores, readings: list[Reading], labels: list[str], subsets_N: np.ndarray) -> None:
+        """Add a batch to the sums."""
+        for reading, label, subset in zip(readings, labels, subsets_N.tolist(), strict=True):
+            count_reading(scores.counts, scores.confusions, subset, reading.text, label)
+            if len(scores.examples) < 10:
+                scores.examples.append((label, reading.text))
+
+    def to_dict(self) -> dict:
+        return {"kind": "words", "charset": self.charset.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "WordTask":
+        return cls(Charset.from_dict(values["charset"]))
+
+
+def _repeats(ids: Tensor) -> int:
+    """Adjacent equal targets: CTC needs a blank frame between them."""
+    return int((ids[1:] == ids[:-1]).sum())

@@ -1,0 +1,116 @@
+"""The ranks of a job as one object. The only file that imports Horovod.
+
+A world of one needs no Horovod: every command runs on a laptop without it.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from horovod_ocr.errors import ClusterError, OcrError
+
+# what horovodrun's launchers set in each process: Gloo, OpenMPI, MPICH and Intel MPI
+LAUNCHED_BY = ("HOROVOD_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
+# Horovod's background loop takes time from the computation on CPU ranks; a longer cycle takes less (ms)
+CPU_CYCLE_TIME_MS = "10"
+
+
+class World:
+    """Rank, size, and what ranks do together.
+
+    Every method that talks to other ranks is a collective: every rank must call it, in the same order.
+    """
+
+    def __init__(self, horovod=None):
+        self._hvd = horovod
+        # what a collective raises on the ranks that are left when another one is gone
+        self.lost_errors = (horovod_exceptions().HorovodInternalError,) if horovod else ()
+        self.rank = horovod.rank() if horovod else 0
+        self.world_size = horovod.size() if horovod else 1
+        self.local_rank = horovod.local_rank() if horovod else 0
+        self.local_size = horovod.local_size() if horovod else 1
+        self.host_index = horovod.cross_rank() if horovod else 0
+
+    @property
+    def is_root(self) -> bool:
+        return self.rank == 0
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Sum over the ranks; equal on all. Differentiable: its gradient is summed as well. Collective."""
+        if self.world_size == 1:
+            return values
+        return self._hvd.allreduce(values, op=self._hvd.Sum)
+
+    def sum_array(self, values):
+        """Sum of a numpy array over the ranks, in float64. Collective."""
+        return self.sum(torch.as_tensor(values, dtype=torch.float64)).numpy()
+
+    def any(self, flag: bool) -> bool:
+        """Is it so on any rank? Collective."""
+        return bool(self.sum_array([float(flag)])[0])
+
+    def broadcast(self, value: Any) -> Any:
+        """Root's object, on every rank. Collective."""
+        return value if self.world_size == 1 else self._hvd.broadcast_object(value, root_rank=0)
+
+    def gather(self, value: Any) -> list:
+        """The objects of all ranks, by rank, on every rank. Collective."""
+        return [value] if self.world_size == 1 else self._hvd.allgather_object(value)
+
+    def broadcast_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Overwrite tensors, in place, by root's. Collective."""
+        if self.world_size > 1:
+            self._hvd.broadcast_parameters(tensors, root_rank=0)
+
+    def reduce_gradients(self, optimizer, named_parameters):
+        """Wrap an optimizer so that gradients are summed over the ranks while backward still runs.
+
+        The wrapped one has `synchronize()` and `skip_synchronize()`; a world of one returns it as it is.
+        """
+        if self.world_size == 1:
+            return optimizer
+        return self._hvd.DistributedOptimizer(optimizer, named_parameters=named_parameters, op=self._hvd.Sum)
+
+    def together(self, action: Callable[[], Any]) -> Any:
+        """Run `action` on every rank; where it raises an OcrError on any, raise the first such on all. Collective.
+
+        The error that all raise is root's to print: see `OcrError.shown_by`.
+        """
+        result, error = None, None
+        try:
+            result = action()
+        except OcrError as raised:
+            error = raised
+        errors = [error for error in self.gather(error) if error is not None]
+        if errors:
+            errors[0].shown_by = 0
+            raise errors[0]
+        return result
+
+
+def horovod_exceptions():
+    import horovod.common.exceptions
+
+    return horovod.common.exceptions
+
+
+def is_launched() -> bool:
+    """Did horovodrun (or mpirun) start this process?"""
+    return any(name in os.environ for name in LAUNCHED_BY)
+
+
+def open_world() -> World:
+    """The world this process belongs to: Horovod's under horovodrun, of one otherwise. Collective."""
+    if not is_launched():
+        return World()
+    if not torch.cuda.is_available():
+        os.environ.setdefault("HOROVOD_CYCLE_TIME", CPU_CYCLE_TIME_MS)
+    try:
+        import horovod.torch as hvd
+    except ImportError as error:
+        raise ClusterError(f"Horovod is not in this environment ({error}); build it with: make setup") from error
+    hvd.init()
+    return World(hvd)
