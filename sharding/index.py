@@ -1,8 +1,8 @@
 """index.json and .idx: what a shard set promises to its readers.
 
-`index.json` is written last and is the commit point: where it stands, every shard it names is whole. Readers trust it and never
-list the folder. Beside each `train-000042.tar` lies `train-000042.idx`: a header, then one record a sample (`IDX_RECORD`), from
-which come random access and exact resume.
+`index.json` is written last and is the commit point: where it stands, every shard it names is whole. Readers trust it
+and never list the folder. Beside each `train-000042.tar` lies `train-000042.idx`: a header, then one record a sample
+(`IDX_RECORD`), from which come random access and exact resume.
 """
 
 import hashlib
@@ -22,7 +22,8 @@ VERSION = 1
 INDEX_NAME = "index.json"
 
 IDX_MAGIC = b"ocr-idx\0"
-# magic, version, samples, bytes of the tar, sha256 of the tar, digest of what went in (pack.py): a shard is done when these say so
+# magic, version, samples, bytes of the tar, sha256 of the tar, digest of what went in (pack.py): a shard is done when
+# these say so
 _IDX_HEADER = struct.Struct("<8sIIQ32s32s")
 IDX_RECORD = np.dtype(
     [
@@ -76,10 +77,11 @@ class IdxHeader:
 class ShardIndex:
     """All that a shard set says of itself.
 
-    alphabet: letter -> how often in the train split (0: it stands only in other splits), by code point. classes: sorted names,
-    the place is the number in `.cls`. aspect_edges: upper width / height of each aspect class, ascending. label_lengths: length ->
-    samples. aspect_histogram: samples of each aspect class, all splits. subsets: names, "" first. totals: samples of each split.
-    rejects: reason -> samples. options: those that shape the bytes. digest: sha256 of index.json's bytes.
+    alphabet: letter -> how often in the train split (0: it stands only in other splits), by code point. classes:
+    sorted names, the place is the number in `.cls`. aspect_edges: upper width / height of each aspect class,
+    ascending. label_lengths: length -> samples. aspect_histogram: samples of each aspect class, all splits. subsets:
+    names, "" first. totals: samples of each split. rejects: reason -> samples. options: those that shape the bytes.
+    digest: sha256 of index.json's bytes.
     """
 
     root: Path
@@ -144,7 +146,7 @@ def read_index(folder: str | Path) -> ShardIndex:
         content = path.read_bytes()
     except FileNotFoundError as error:
         raise ShardError(
-            f"{root} holds no {INDEX_NAME}: its shards were never finished; run the same horovod-ocr shard command again"
+            f"{root} holds no {INDEX_NAME}: its shards were never finished; run the same horovod-ocr shard again"
         ) from error
     try:
         values = json.loads(content)
@@ -160,7 +162,9 @@ def read_index(folder: str | Path) -> ShardIndex:
     try:
         return _index_of(root, values, hashlib.sha256(content).hexdigest())
     except (KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
-        raise ShardError(f"{path} is damaged ({error!r}); make the shards again: horovod-ocr shard --src ...") from error
+        raise ShardError(
+            f"{path} is damaged ({error!r}); make the shards again: horovod-ocr shard --src ..."
+        ) from error
 
 
 def _index_of(root: Path, values: dict, digest: str) -> ShardIndex:
@@ -195,19 +199,24 @@ def check_shards_present(index: ShardIndex) -> None:
                 actual = path.stat().st_size
             except FileNotFoundError as error:
                 raise ShardError(
-                    f"{path} is missing, and the index names it; copy it again, or run the same horovod-ocr shard command again"
+                    f"{path} is missing, and the index names it; copy it again, or run the same horovod-ocr shard again"
                 ) from error
             if actual != expected:
                 raise ShardError(
-                    f"{path} has {actual:,} bytes, the index says {expected:,}; copy it again, or delete it and run the same "
-                    "horovod-ocr shard command again"
+                    f"{path} has {actual:,} bytes, the index says {expected:,}; copy it again, or delete it "
+                    "and run the same horovod-ocr shard again"
                 )
 
 
 def write_idx(path: Path, header: IdxHeader, records: np.ndarray) -> str:
     """Write one .idx (records: [samples] of `IDX_RECORD`) whole or not at all. Returns its sha256."""
     content = _IDX_HEADER.pack(
-        IDX_MAGIC, VERSION, header.samples, header.tar_bytes, bytes.fromhex(header.tar_sha256), bytes.fromhex(header.inputs)
+        IDX_MAGIC,
+        VERSION,
+        header.samples,
+        header.tar_bytes,
+        bytes.fromhex(header.tar_sha256),
+        bytes.fromhex(header.inputs),
     )
     content += np.ascontiguousarray(records, dtype=IDX_RECORD).tobytes()
     write_whole(path, content)
@@ -222,9 +231,9 @@ def read_idx_header(path: str | Path) -> IdxHeader:
             head = file.read(_IDX_HEADER.size)
             size = os.fstat(file.fileno()).st_size
     except FileNotFoundError as error:
-        raise ShardError(f"{path} is missing; run the same horovod-ocr shard command again") from error
+        raise ShardError(f"{path} is missing; run the same horovod-ocr shard again") from error
     if len(head) < _IDX_HEADER.size or not head.startswith(IDX_MAGIC):
-        raise ShardError(f"{path} is not an index of a shard; copy it again, or run the same horovod-ocr shard command again")
+        raise ShardError(f"{path} is not an index of a shard; copy it again, or run the same horovod-ocr shard again")
     _, version, samples, tar_bytes, tar_sha256, inputs = _IDX_HEADER.unpack(head)
     if version != VERSION:
         raise ShardError(f"{path}: version {version}, this program reads {VERSION}: shard again into a new folder")
@@ -235,7 +244,8 @@ def read_idx_header(path: str | Path) -> IdxHeader:
 
 
 def read_idx(path: str | Path) -> np.ndarray:
-    """The records of an .idx file: memory-mapped, read-only, [samples] of `IDX_RECORD`. ShardError as `read_idx_header`."""
+    """The records of an .idx file: memory-mapped, read-only, [samples] of `IDX_RECORD`. ShardError as
+    `read_idx_header`."""
     header = read_idx_header(path)
     if header.samples == 0:
         return np.empty(0, IDX_RECORD)
@@ -243,7 +253,8 @@ def read_idx(path: str | Path) -> np.ndarray:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all: temporary name in the same folder, fsync, rename, fsync the folder."""
+    """Write a file so that it is there whole or not at all: temporary name in the same folder, fsync, rename, fsync
+    the folder."""
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     with temporary.open("wb") as file:
         file.write(content)

@@ -1,7 +1,8 @@
 """Script profiles: how a label is normalised, which letters it may hold, and in which direction it is read.
 
-One policy, one place: sharding, training, evaluation and serving all ask the profile, and it travels inside the index and the
-checkpoint as plain JSON values. There are four: `urdu` (right to left), `thai`, `latin`, and `plain` (any printable text).
+One policy, one place: sharding, training, evaluation and serving all ask the profile, and it travels inside the index
+and the checkpoint as plain JSON values. There are four: `urdu` (right to left), `thai`, `latin`, and `plain` (any
+printable text).
 """
 
 import re
@@ -20,15 +21,18 @@ _TYPOGRAPHIC = "‘’“”«»–—…"
 _DIGITS = "0123456789"
 
 _URDU_ALPHABET = "اآبپتٹثجچحخدڈذرڑزژسشصضطظعغفقکگلمنںوؤہۂۃھءیئےۓأ"
-# zabar, zer, pesh, their doubles, tashdid, jazm, madda, hamza above, small alefs, inverted pesh, and the honorific signs
-_URDU_MARKS = "\u064b\u064c\u064d\u064e\u064f\u0650\u0651\u0652\u0653\u0654\u0656\u0657\u0670\u0610\u0611\u0612\u0613\u0614"
+# zabar, zer, pesh, their doubles, tashdid, jazm, madda, hamza above, small alefs, inverted pesh, and the honorific
+# signs
+_URDU_MARKS = (
+    "\u064b\u064c\u064d\u064e\u064f\u0650\u0651\u0652\u0653\u0654\u0656\u0657\u0670\u0610\u0611\u0612\u0613\u0614"
+)
 _URDU_DIGITS = "۰۱۲۳۴۵۶۷۸۹"
 # U+0674 (high hamza) stands in real lines for the hamza of an izafat; ﷺ and ﷻ are phrases that are drawn as one sign.
 _URDU_SIGNS = "۔،؛؟٪٫٬٭؎؏\u0674ﷺﷻ"
 
-# What each fold of urdu maps; None drops the character. A fold that is switched off makes its sources letters of their own.
-# Arabic-Indic digits become Urdu ones, because one number is written in either by the same hand; ASCII digits look different in
-# the image, so they stay.
+# What each fold of urdu maps; None drops the character. A fold that is switched off makes its sources letters of
+# their own. Arabic-Indic digits become Urdu ones, because one number is written in either by the same hand; ASCII
+# digits look different in the image, so they stay.
 _URDU_FOLDS: dict[str, dict[str, str | None]] = {
     "yeh": {"\u064a": "\u06cc", "\u0649": "\u06cc"},
     "kaf": {"\u0643": "\u06a9"},
@@ -47,8 +51,8 @@ _INVISIBLE = dict.fromkeys("\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u20
 class ScriptProfile:
     """The policy for the labels of one script. Make one with `build_profile`.
 
-    name: one of `PROFILES`. direction: "rtl" or "ltr". letters: the characters allowed after normalising; empty: any printable
-    one. folds: (name, is it on) of each fold.
+    name: one of `PROFILES`. direction: "rtl" or "ltr". letters: the characters allowed after normalising; empty: any
+    printable one. folds: (name, is it on) of each fold.
     """
 
     name: str
@@ -80,9 +84,9 @@ class ScriptProfile:
     def reading_order(self, label: str) -> str:
         """The label in the order in which its letters stand in the image from left to right, and back: its own inverse.
 
-        ltr: the label itself. rtl: its grapheme clusters (a base and the marks on it) reversed; a run of digits keeps its order,
-        with a single separator between two digits counted as part of the run, as the Unicode bidi algorithm does. Holds for
-        labels that do not start with a mark (check.py refuses those).
+        ltr: the label itself. rtl: its grapheme clusters (a base and the marks on it) reversed; a run of digits keeps
+        its order, with a single separator between two digits counted as part of the run, as the Unicode bidi
+        algorithm does. Holds for labels that do not start with a mark (check.py refuses those).
         """
         if self.direction == "ltr":
             return label
@@ -112,7 +116,8 @@ class ScriptProfile:
 
 
 def build_profile(name: str, *, direction: str | None = None, **folds: bool) -> ScriptProfile:
-    """The script profile of that name; every fold is on unless told otherwise, as in `build_profile("urdu", joiners=False)`.
+    """The script profile of that name; every fold is on unless told otherwise, as in `build_profile("urdu",
+    joiners=False)`.
 
     direction: only for texts of another direction than the profile's own ("plain" with "rtl" for Hebrew).
     Raises ConfigError for an unknown name, fold or direction.
@@ -166,8 +171,19 @@ def _script_of(letter: str) -> str:
 def _letters_of(name: str) -> str:
     """The allowed characters of a profile; empty for plain."""
     if name == "urdu":
-        return " " + _DIGITS + _ASCII_PUNCTUATION + _TYPOGRAPHIC + _URDU_ALPHABET + _URDU_MARKS + _URDU_DIGITS + _URDU_SIGNS
-    if name == "thai":  # the whole block: consonants, vowels, tone marks, Thai digits, baht sign; U+0E33 (sara am) is one letter
+        return (
+            " "
+            + _DIGITS
+            + _ASCII_PUNCTUATION
+            + _TYPOGRAPHIC
+            + _URDU_ALPHABET
+            + _URDU_MARKS
+            + _URDU_DIGITS
+            + _URDU_SIGNS
+        )
+    if (
+        name == "thai"
+    ):  # the whole block: consonants, vowels, tone marks, Thai digits, baht sign; U+0E33 (sara am) is one letter
         block = "".join(chr(code) for code in (*range(0xE01, 0xE3B), *range(0xE3F, 0xE5C)))
         return " " + _DIGITS + _ASCII_PUNCTUATION + _TYPOGRAPHIC + block
     if name == "latin":
@@ -191,8 +207,9 @@ def _folds_of(name: str) -> dict[str, dict[str, str | None]]:
 def _presentation_forms() -> dict[str, str | None]:
     """Each Arabic presentation form (U+FB50..FDFF, U+FE70..FEFC) as the letters it stands for.
 
-    No blanket NFKC: it also rewrites signs that are drawn as one, U+FDFA (ﷺ) as 18 characters. So a ligature of several words
-    stays one letter, and of a mark shown by itself (written as a space and the mark) only the mark is kept.
+    No blanket NFKC: it also rewrites signs that are drawn as one, U+FDFA (ﷺ) as 18 characters. So a ligature of
+    several words stays one letter, and of a mark shown by itself (written as a space and the mark) only the mark is
+    kept.
     """
     forms: dict[str, str | None] = {}
     for code in (*range(0xFB50, 0xFE00), *range(0xFE70, 0xFEFD)):
@@ -209,9 +226,9 @@ def _presentation_forms() -> dict[str, str | None]:
 def _fold_tables(name: str, switched_on: tuple[str, ...]) -> tuple[dict, dict]:
     """Two tables for str.translate, one before NFC and one after it.
 
-    NFC must come before the fold of yeh, because only U+064A composes with a hamza above (to U+0626). So the first table drops
-    what is dropped, opens presentation forms, and writes every yeh as U+064A; the second one folds. The fold of heh stands in the
-    first, so that NFC composes U+06C1 and a hamza to U+06C2.
+    NFC must come before the fold of yeh, because only U+064A composes with a hamza above (to U+0626). So the first
+    table drops what is dropped, opens presentation forms, and writes every yeh as U+064A; the second one folds. The
+    fold of heh stands in the first, so that NFC composes U+06C1 and a hamza to U+06C2.
     """
     known = _folds_of(name)
     after = {ord(source): target for fold in switched_on for source, target in known[fold].items()}
@@ -228,8 +245,8 @@ def _fold_tables(name: str, switched_on: tuple[str, ...]) -> tuple[dict, dict]:
 
 @cache
 def _cluster_patterns() -> tuple:
-    """Does every letter of a label stand alone (no marks, no digits: most words)? And the units that keep their inner order when
-    a right-to-left label is turned: a number, or a base with its marks."""
+    """Does every letter of a label stand alone (no marks, no digits: most words)? And the units that keep their inner
+    order when a right-to-left label is turned: a number, or a base with its marks."""
     marks = "".join(chr(code) for code in (*range(0x300, 0x1F000), *range(0xE0100, 0xE01F0)) if is_mark(chr(code)))
     digits = "0-9٠-٩۰-۹"
     digit = f"[{digits}][{marks}]*"
