@@ -4,6 +4,8 @@ Training adds its own augmentation on top (data/augment.py); this here is what d
 scanning of a word and the next.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +38,7 @@ class Degradation:
 
     @classmethod
     def of_strength(cls, strength: float) -> "Degradation":
-        """The defaults times `strength`: 0 leaves the picture as it was drawn, 1 is a light scan."""
+        """The defaults times `strength`: 0 only draws the margins, 1 is a light scan."""
         light = cls()
         return cls(
             rotation_deg=light.rotation_deg * strength,
@@ -47,7 +49,6 @@ class Degradation:
             ink=light.ink * strength,
             paper=light.paper * strength,
             noise=light.noise * strength,
-            margin=light.margin if strength else 2,
         )
 
 
@@ -58,12 +59,14 @@ def degrade(image: np.ndarray, rng: np.random.Generator, limits: Degradation) ->
     paper a side, so no ink is ever cut.
     """
     drawn = rng.uniform(-1, 1, 4) * (rng.random(4) < limits.share)
-    rotation, shear, scale, thickness = (drawn * (limits.rotation_deg, limits.shear, limits.scale, limits.thickness)).tolist()
+    drawn *= (limits.rotation_deg, limits.shear, limits.scale, limits.thickness)
+    rotation, shear, scale, thickness = drawn.tolist()
     drawn = rng.random(4) * (rng.random(4) < limits.share)
-    blur, ink, paper, noise = (drawn * (limits.blur, limits.ink, limits.paper, limits.noise)).tolist()
-    margins = rng.integers(1, max(limits.margin, 1), 4, endpoint=True).tolist() if limits.noise else [limits.margin] * 4
+    drawn *= (limits.blur, limits.ink, limits.paper, limits.noise)
+    blur, ink, paper, noise = drawn.tolist()
+    margins = rng.integers(1, limits.margin, 4, endpoint=True).tolist()
 
-    image = np.pad(image, 2, constant_values=WHITE)  # room for what thickness and blur add
+    image = _on_paper(image, (2, 2, 2, 2))  # room for what thickness and blur add
     if rotation or shear or scale:
         image = _transform(image, rotation, shear, 1 + scale)
     grey = image.astype(np.float32)
@@ -84,18 +87,18 @@ def degrade(image: np.ndarray, rng: np.random.Generator, limits: Degradation) ->
 def _transform(image: np.ndarray, rotation_deg: float, shear: float, scale: float) -> np.ndarray:
     """Rotated, sheared and scaled about its centre, on a canvas that holds all of it and a pixel more a side."""
     height, width = image.shape
-    angle = np.deg2rad(rotation_deg)
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    forward = scale * turn @ np.array([[1.0, shear], [0.0, 1.0]])
-    half = np.abs(forward) @ (width / 2, height / 2)  # half the box of the four corners
-    new_width, new_height = (2 * np.ceil(half + 1)).astype(int).tolist()
-    back = np.linalg.inv(forward)
-    x0, y0 = (width / 2, height / 2) - back @ (new_width / 2, new_height / 2)
-    (a, b), (c, d) = back.tolist()
+    cos, sin = scale * math.cos(math.radians(rotation_deg)), scale * math.sin(math.radians(rotation_deg))
+    across, down = cos * shear - sin, sin * shear + cos  # forward matrix: ((cos, across), (sin, down))
+    new_width = 2 * math.ceil((abs(cos) * width + abs(across) * height) / 2 + 1)
+    new_height = 2 * math.ceil((abs(sin) * width + abs(down) * height) / 2 + 1)
+    area = cos * down - across * sin
+    a, b, c, d = down / area, -across / area, -sin / area, cos / area  # PIL wants the way back
+    x0 = (width - a * new_width - b * new_height) / 2
+    y0 = (height - c * new_width - d * new_height) / 2
     moved = Image.fromarray(image).transform(
         (new_width, new_height),
         Image.Transform.AFFINE,
-        (a, b, float(x0), c, d, float(y0)),
+        (a, b, x0, c, d, y0),
         resample=Image.Resampling.BILINEAR,
         fillcolor=WHITE,
     )
@@ -114,31 +117,36 @@ def _thicken(grey: np.ndarray, amount: float) -> np.ndarray:
 
 
 def _blur(grey: np.ndarray, weight: float) -> np.ndarray:
-    """Three-tap blur both ways; at weight 1 each pixel keeps a third of itself in either direction."""
-    side = weight / 3
+    """Three-tap blur both ways; at weight 1 a pixel keeps a third of itself either way. The border must be white."""
+    side = np.float32(weight / 3)
     wide = (1 - 2 * side) * grey
-    wide[1:] += side * grey[:-1]
-    wide[:-1] += side * grey[1:]
-    wide[0] += side * grey[0]
-    wide[-1] += side * grey[-1]
+    part = side * grey
+    wide[1:] += part[:-1]
+    wide[:-1] += part[1:]
     out = (1 - 2 * side) * wide
-    out[:, 1:] += side * wide[:, :-1]
-    out[:, :-1] += side * wide[:, 1:]
-    out[:, 0] += side * wide[:, 0]
-    out[:, -1] += side * wide[:, -1]
+    part = side * wide
+    out[:, 1:] += part[:, :-1]
+    out[:, :-1] += part[:, 1:]
+    out[[0, -1]] = WHITE
+    out[:, [0, -1]] = WHITE
     return out
 
 
-def _crop_to_ink(grey: np.ndarray, margins: list[int]) -> np.ndarray:
+def _crop_to_ink(grey: np.ndarray, margins: Sequence[int]) -> np.ndarray:
     """The box of everything that is not white, with margins (top, bottom, left, right) of white around it."""
     inked = grey < WHITE - 0.5
     rows = np.flatnonzero(inked.any(1))
     columns = np.flatnonzero(inked.any(0))
+    return _on_paper(grey[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], margins)
+
+
+def _on_paper(image: np.ndarray, margins: Sequence[int]) -> np.ndarray:
+    """The picture with (top, bottom, left, right) px of white around it; np.pad takes four times as long."""
     top, bottom, left, right = margins
-    ink = grey[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    box = np.full((ink.shape[0] + top + bottom, ink.shape[1] + left + right), WHITE, np.float32)
-    box[top : top + ink.shape[0], left : left + ink.shape[1]] = ink
-    return box
+    height, width = image.shape
+    larger = np.full((height + top + bottom, width + left + right), WHITE, image.dtype)
+    larger[top : top + height, left : left + width] = image
+    return larger
 
 
 def _keep_apart(ink: float, paper: float) -> tuple[float, float]:

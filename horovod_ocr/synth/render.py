@@ -66,7 +66,7 @@ class WordRenderer:
             self._font = hb.Font(hb.Face(hb.Blob.from_file_path(str(self.font_path))))
             self._face.set_pixel_sizes(0, size_px)
         except (OSError, freetype.FT_Exception, hb.HarfBuzzError) as error:
-            raise ConfigError(f"{self.font_path} is not a font that can be read ({error}); name a .ttf or .otf") from error
+            raise ConfigError(f"cannot read the font {self.font_path} ({error}); name a .ttf or .otf file") from error
         self._font.scale = (size_px * _SUBPIXELS, size_px * _SUBPIXELS)
         self._glyphs: dict[int, _Glyph | None] = {}
 

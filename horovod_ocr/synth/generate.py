@@ -1,0 +1,259 @@
+"""Many rendered words as a raw folder: images/000/000123.png, and labels.tsv last.
+
+Everything about image i follows from the seed and i: which word, how it is degraded, its bytes. So neither the number
+of workers nor the number of words changes a picture.
+"""
+
+import itertools
+import json
+import multiprocessing
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from horovod_ocr.synth.degrade import Degradation, degrade
+from horovod_ocr.synth.lexicon import MAX_LETTERS, URDU_ALPHABET, check_profile, lexicon_words, random_words
+from horovod_ocr.synth.render import DEFAULT_FONT, WordRenderer
+from sharding.errors import ConfigError
+from sharding.script import build_profile
+
+LABELS = "labels.tsv"
+SETTINGS = "synth.json"  # marks a folder as ours, and says what made it
+
+_PER_FOLDER = 1000
+_PER_TASK = 250
+_COMPRESS_LEVEL = 1  # level 6 takes 1.2 times as long for files 6 % smaller; level 0 files are 1.9 times as large
+# Streams of random numbers, so that no two uses of the seed share one.
+_WORDS, _LEXICON, _IMAGES = range(3)
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class SynthOptions:
+    """What to render. Raises ConfigError for what cannot be.
+
+    words: how many images. out: the raw folder to make. lexicon_share: part of the images that show words of the
+    lexicon, 0 to 1; the others show random strings of letters. size_px: pixels an em. degrade: strength, 0 clean,
+    1 a light scan. workers: processes; None for every core this process may use. overwrite: replace what synth wrote
+    there before.
+    """
+
+    words: int
+    out: Path
+    seed: int = 0
+    profile: str = "urdu"
+    max_letters: int = 5
+    fonts: tuple[Path, ...] = (DEFAULT_FONT,)
+    size_px: int = 40
+    lexicon_share: float = 0.5
+    degrade: float = 1.0
+    workers: int | None = None
+    overwrite: bool = False
+
+    def __post_init__(self):
+        for name, least, most in (
+            ("words", 1, None),
+            ("seed", 0, None),
+            ("max_letters", 1, MAX_LETTERS),
+            ("size_px", 8, 1000),
+            ("lexicon_share", 0, 1),
+            ("degrade", 0, 3),
+            ("workers", 1, None),
+        ):
+            value = getattr(self, name)
+            if value is not None and (value < least or (most is not None and value > most)):
+                bounds = f"at least {least}" if most is None else f"from {least} to {most}"
+                raise ConfigError(f"synth: {name} is {value}; it must be {bounds}")
+        if not self.fonts:
+            raise ConfigError("synth: no font; name a .ttf or .otf file, or leave the option out")
+
+
+@dataclass(frozen=True)
+class SynthReport:
+    """What was rendered. letters: how often each was drawn, the most frequent first."""
+
+    out: Path
+    images: int
+    lexicon_images: int
+    random_images: int
+    seconds: float
+    letters: dict[str, int]
+
+    @property
+    def images_per_s(self) -> float:
+        return self.images / self.seconds
+
+
+def synthesize(options: SynthOptions, progress: Progress | None = None) -> SynthReport:
+    """Renders the words into `options.out`; `progress(done, total)` hears of images.
+
+    labels.tsv (path, label, subset: lexicon or random) is written last, so a folder that has one is complete. Raises
+    ConfigError where the folder is in use, LabelError where a font lacks a letter. A script that calls this with
+    several workers needs the usual `if __name__ == "__main__":`.
+    """
+    started = time.perf_counter()
+    check_profile(build_profile(options.profile))
+    _check_fonts(options)
+    out = Path(options.out)
+    _check_folder(out, options.overwrite)
+    words = draw_words(options)
+    _take_folder(out, options, len(words))
+    for done in itertools.accumulate(_render_all(options, words)):
+        if progress is not None:
+            progress(done, len(words))
+    _write_labels(out, words)
+    letters: Counter[str] = Counter()
+    for word, _ in words:
+        letters.update(word)
+    lexicon = sum(subset == "lexicon" for _, subset in words)
+    seconds = time.perf_counter() - started
+    return SynthReport(out, len(words), lexicon, len(words) - lexicon, seconds, dict(letters.most_common()))
+
+
+def draw_words(options: SynthOptions) -> list[tuple[str, str]]:
+    """(word, subset) of every image, in order.
+
+    Lexicon and random words take turns in the asked share. The lexicon is gone through in a fresh order each time
+    round; random words never come twice.
+    """
+    lexicon = lexicon_words(build_profile(options.profile), options.max_letters)
+    before = [int(i * options.lexicon_share + 1e-9) for i in range(options.words + 1)]  # lexicon words before image i
+    rng = np.random.default_rng([options.seed, _WORDS])
+    fresh = random_words(rng, options.words - before[-1], max_letters=options.max_letters, exclude=lexicon)
+    from_lexicon, from_fresh = _rounds(lexicon, options.seed), iter(fresh)
+    return [
+        (next(from_lexicon), "lexicon") if after > so_far else (next(from_fresh), "random")
+        for so_far, after in itertools.pairwise(before)
+    ]
+
+
+def _rounds(words: list[str], seed: int) -> Iterator[str]:
+    for turn in itertools.count():
+        for i in np.random.default_rng([seed, _LEXICON, turn]).permutation(len(words)):
+            yield words[i]
+
+
+def image_path(number: int) -> str:
+    """Where image `number` lies, from the raw folder."""
+    return f"images/{number // _PER_FOLDER:03d}/{number:06d}.png"
+
+
+def _check_fonts(options: SynthOptions) -> None:
+    """Every font must have every letter; better known now than after a million images."""
+    for font in options.fonts:
+        renderer = WordRenderer(font, options.size_px)
+        for letter in URDU_ALPHABET:
+            renderer.render(letter)
+
+
+def _render_all(options: SynthOptions, words: list[tuple[str, str]]) -> Iterator[int]:
+    """Renders all images; yields how many more are there, a task at a time."""
+    tasks = [
+        (first, [word for word, _ in words[first : first + _PER_TASK]]) for first in range(0, len(words), _PER_TASK)
+    ]
+    workers = min(len(tasks), options.workers or len(os.sched_getaffinity(0)))
+    if workers == 1:
+        yield from map(ImageWriter(options).write, tasks)
+        return
+    # spawn: the caller may hold threads or Horovod, which a fork would break
+    pool = ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(options,)
+    )
+    try:
+        yield from pool.map(_write_in_worker, tasks)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+class ImageWriter:
+    """Draws and writes images of one set of options."""
+
+    def __init__(self, options: SynthOptions):
+        self._out = Path(options.out)
+        self._seed = options.seed
+        self._renderers = [WordRenderer(font, options.size_px) for font in options.fonts]
+        self._limits = Degradation.of_strength(options.degrade) if options.degrade else None
+
+    def draw(self, number: int, word: str) -> np.ndarray:
+        """The picture of image `number`, uint8 (H, W)."""
+        rng = np.random.default_rng([self._seed, _IMAGES, number])
+        image = self._renderers[rng.integers(len(self._renderers))].render(word)
+        return image if self._limits is None else degrade(image, rng, self._limits)
+
+    def write(self, task: tuple[int, list[str]]) -> int:
+        """Writes the images of a row of words, the first of them with that number; returns how many."""
+        first, words = task
+        for number, word in enumerate(words, first):
+            image = Image.fromarray(self.draw(number, word))
+            image.save(self._out / image_path(number), "PNG", compress_level=_COMPRESS_LEVEL)
+        return len(words)
+
+
+_writer: ImageWriter  # of this worker process
+
+
+def _start_worker(options: SynthOptions) -> None:
+    global _writer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to hear
+    _writer = ImageWriter(options)
+
+
+def _write_in_worker(task: tuple[int, list[str]]) -> int:
+    return _writer.write(task)
+
+
+def _write_labels(out: Path, words: list[tuple[str, str]]) -> None:
+    temporary = out / f".{LABELS}.part"
+    with open(temporary, "w", encoding="utf-8", newline="\n") as file:
+        file.write("path\tlabel\tsubset\n")
+        file.writelines(f"{image_path(i)}\t{word}\t{subset}\n" for i, (word, subset) in enumerate(words))
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, out / LABELS)
+
+
+def _check_folder(out: Path, overwrite: bool) -> None:
+    """Raises ConfigError unless `out` is new or empty or, to overwrite, one that synth wrote."""
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out} is a file; name a folder with --out")
+    if not out.is_dir() or not any(out.iterdir()):
+        return
+    if not (out / SETTINGS).exists():
+        raise ConfigError(f"{out} holds files that synth did not write; name another folder with --out")
+    if not overwrite:
+        state = "rendered words" if (out / LABELS).exists() else "an unfinished run of synth"
+        raise ConfigError(f"{out} holds {state} already; replace them with --overwrite, or name another --out")
+
+
+def _take_folder(out: Path, options: SynthOptions, images: int) -> None:
+    """Makes `out` ours, without the images of a run before, with the folders of this one."""
+    _remove_images(out)
+    out.mkdir(parents=True, exist_ok=True)
+    settings = {name: value for name, value in vars(options).items() if name not in ("out", "workers", "overwrite")}
+    settings["fonts"] = [Path(font).name for font in options.fonts]
+    (out / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+    for first in range(0, images, _PER_FOLDER):
+        (out / image_path(first)).parent.mkdir(parents=True, exist_ok=True)
+
+
+def _remove_images(out: Path) -> None:
+    """Removes what synth wrote and nothing else: labels.tsv first, so that no label outlives its image."""
+    (out / LABELS).unlink(missing_ok=True)
+    (out / f".{LABELS}.part").unlink(missing_ok=True)
+    for folder in sorted((out / "images").glob("*")):
+        if not folder.name.isdigit() or not folder.is_dir():
+            continue
+        for file in folder.glob("*.png"):
+            if file.stem.isdigit() and image_path(int(file.stem)) == f"images/{folder.name}/{file.name}":
+                file.unlink()
+        if not any(folder.iterdir()):
+            folder.rmdir()
