@@ -136,7 +136,7 @@ def _options_of_bytes(options: ShardOptions, raw: RawSet, profile: ScriptProfile
     return {
         "layout": raw.layout,
         "profile": profile.name,
-        "letters": profile.to_dict(),
+        "folds": dict(profile.folds),
         "seed": options.seed,
         "samples_per_shard": options.samples_per_shard,
         "check": options.check,

@@ -1,0 +1,143 @@
+"""Script profiles: the folds and directions that other tools get wrong, and that turning a label twice gives it back."""
+
+import json
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sharding.errors import ConfigError
+from sharding.script import PROFILES, ScriptProfile, build_profile, guess_profile, is_mark
+
+URDU = build_profile("urdu")
+# What labels really hold, and all that a fold touches; drawn from the profile alone, marks and digits would be rare.
+URDU_TEXT = st.text(st.sampled_from(URDU.letters + "يىكهۀة٠٩ـ\u200c\u200f\ufdf2\ufe85\ufefb\ufc60\ufe70َّٔ12۳.:/,٫٬"), max_size=12)
+
+
+@pytest.mark.parametrize(
+    ("raw", "normalised"),
+    [
+        ("ي", "ی"),
+        ("ى", "ی"),
+        ("ك", "ک"),
+        ("ه", "ہ"),
+        ("ھ", "ھ"),  # U+06BE stays: it is another letter
+        ("\u06c0", "\u06c2"),
+        ("ة", "ۃ"),
+        ("٠١٢٣٤٥٦٧٨٩", "۰۱۲۳۴۵۶۷۸۹"),
+        ("0123456789", "0123456789"),  # ASCII digits look different in the image
+        ("کـتاب", "کتاب"),  # tatweel
+        ("\u200fکتاب\u200e", "کتاب"),  # direction marks
+        ("می\u200cکند", "میکند"),  # ZWNJ
+        ("\u06cc\u0654", "ئ"),  # yeh of either kind and a hamza above: one letter
+        ("\u0649\u0654", "ئ"),
+        ("ه\u0654", "ۂ"),
+        ("ﷲ", "اللہ"),
+        ("ﷺ", "ﷺ"),  # drawn as one sign, so one letter, never NFKC's 18
+        ("ﺅ", "ؤ"),
+        ("ﻻ", "لا"),
+        ("\ufee9", "ہ"),  # a presentation form is folded too
+        ("  دو \t لفظ\u00a0ہیں \n", "دو لفظ ہیں"),
+    ],
+)
+def test_urdu_folds(raw: str, normalised: str):
+    assert URDU.normalise(raw) == normalised
+    assert URDU.unknown(normalised) == ()
+
+
+def test_folds_survive_labels_that_come_decomposed():
+    composed = "ئۂۓؤأآ"
+    assert URDU.normalise(unicodedata.normalize("NFD", composed)) == composed
+
+
+@given(URDU_TEXT)
+def test_normalising_twice_changes_nothing_more(label: str):
+    once = URDU.normalise(label)
+    assert URDU.normalise(once) == once
+
+
+@given(st.sampled_from(PROFILES), st.text(max_size=12))
+def test_normalising_any_text_twice_changes_nothing_more(name: str, label: str):
+    profile = build_profile(name)
+    once = profile.normalise(label)
+    assert profile.normalise(once) == once
+
+
+@given(URDU_TEXT)
+def test_turning_a_label_twice_gives_it_back(label: str):
+    label = URDU.normalise(label)
+    if label and not is_mark(label[0]):
+        turned = URDU.reading_order(label)
+        assert URDU.reading_order(turned) == label
+        assert sorted(turned) == sorted(label)
+
+
+@pytest.mark.parametrize(
+    ("label", "turned"),
+    [
+        ("کتاب", "باتک"),
+        ("سال 1990 میں", "ںیم 1990 لاس"),  # numbers are read from left to right inside Urdu
+        ("صفحہ ۱۲۳ پر", "رپ ۱۲۳ ہحفص"),
+        ("قیمت 1,250.75 روپے", "ےپور 1,250.75 تمیق"),
+        ("۱۲/۵/۲۰۲۰ کو", "وک ۱۲/۵/۲۰۲۰"),
+        ("باب 5.", ".5 باب"),  # a point after the number is no part of it
+        ("اوّل", "لوّا"),  # a mark stays behind its base
+        ("1) دن", "ند )1"),
+    ],
+)
+def test_urdu_reading_order(label: str, turned: str):
+    assert URDU.reading_order(label) == turned
+
+
+def test_left_to_right_scripts_are_not_turned():
+    for name in ("thai", "latin", "plain"):
+        assert build_profile(name).reading_order("น้ำ 12 ab") == "น้ำ 12 ab"
+
+
+def test_thai_keeps_sara_am_as_one_letter():
+    thai = build_profile("thai")
+    assert thai.normalise("น้ำ") == "น้ำ"
+    assert "\u0e33" in thai.normalise("น้ำ")
+    assert thai.unknown("กำ ๑๒ 12") == ()
+
+
+def test_letters_outside_the_profile_are_named_once_and_kept():
+    assert URDU.unknown(URDU.normalise("دن abba")) == ("a", "b")
+    assert build_profile("latin").unknown("Čaj über façade") == ()
+    assert build_profile("latin").unknown("дом") == ("д", "о", "м")
+    assert build_profile("plain").unknown("any текст 文 ب") == ()
+    assert build_profile("plain").unknown("a\u0007b") == ("\u0007",)
+
+
+def test_a_fold_that_is_off_leaves_its_letters_and_allows_them():
+    profile = build_profile("urdu", joiners=False, digits=False)
+    assert profile.normalise("می\u200cکند ٣") == "می\u200cکند ٣"
+    assert profile.unknown("می\u200cکند ٣") == ()
+    assert profile.normalise("ي") == "ی"
+
+
+def test_a_profile_travels_through_json():
+    profile = build_profile("urdu", joiners=False)
+    again = ScriptProfile.from_dict(json.loads(json.dumps(profile.to_dict())))
+    assert again == profile
+    assert again.normalise("ي\u200c") == profile.normalise("ي\u200c")
+    assert json.loads(json.dumps(profile.to_dict()))["folds"]["joiners"] is False
+
+
+def test_refusals_name_what_there_is():
+    with pytest.raises(ConfigError, match="urdu, thai, latin, plain"):
+        build_profile("arabic")
+    with pytest.raises(ConfigError, match="no fold 'zwnj'.*joiners"):
+        build_profile("urdu", zwnj=True)
+    with pytest.raises(ConfigError, match="not a script profile"):
+        ScriptProfile.from_dict({"name": "urdu"})
+
+
+def test_guess_by_the_majority_of_letters():
+    assert guess_profile(["کتاب", "abc", "دن رات"]) == "urdu"
+    assert guess_profile(["1กก1202", "12"]) == "thai"
+    assert guess_profile(["word", "naïve", "دن"]) == "latin"
+    assert guess_profile(["123", "!?"]) == "plain"
+    assert guess_profile(["дом"]) == "plain"
+    assert guess_profile(["ab", "کت"]) == "plain"  # no majority
