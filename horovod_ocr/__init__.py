@@ -1,3 +1,3 @@
-"""Train a word recogniser for any script with Horovod's ring allreduce and WebDataset shards, then measure and use it."""
+"""Train a word recogniser for any script with Horovod's ring allreduce and WebDataset shards; measure it, use it."""
 
 __version__ = "0.1.0"

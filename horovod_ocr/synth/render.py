@@ -23,7 +23,8 @@ DEFAULT_FONT = FONTS / "NotoNastaliqUrdu-Regular.ttf"
 
 WHITE = 255
 _SUBPIXELS = 64  # FreeType and HarfBuzz both count in 1/64 px here
-_LEFT_TO_RIGHT = {"L", "EN", "AN"}  # bidi classes that run left to right inside right-to-left text
+_RIGHT_TO_LEFT = {"R", "AL"}  # bidi classes of Unicode
+_LEFT_TO_RIGHT = {"L", "EN", "AN"}
 
 
 class _Glyph(NamedTuple):
@@ -103,14 +104,13 @@ class WordRenderer:
 
     def _shape(self, text: str) -> list[tuple[int, int, int, int, int]]:
         """Glyph id, offsets and advances (1/64 px) of each glyph, from left to right."""
+        if not text:
+            raise LabelError(f"an empty text cannot be drawn in {self.font_path.name}; leave it out")
         buffer = hb.Buffer()
         buffer.add_str(text)
         buffer.guess_segment_properties()
         buffer.language = self._language
-        if self._direction:
-            buffer.direction = self._direction
-        if buffer.direction == "rtl" and not _LEFT_TO_RIGHT.isdisjoint(map(unicodedata.bidirectional, text)):
-            raise LabelError(f"{text!r} mixes directions (digits or Latin letters in it); draw each run by itself")
+        buffer.direction = self._direction or _direction_of(text)
         hb.shape(self._font, buffer)
         glyphs = []
         for info, position in zip(buffer.glyph_infos, buffer.glyph_positions, strict=True):
@@ -128,10 +128,22 @@ class WordRenderer:
         self._face.load_glyph(glyph_id, freetype.FT_LOAD_RENDER | freetype.FT_LOAD_NO_BITMAP)
         slot = self._face.glyph
         bitmap = slot.bitmap
+        ink = np.array(bitmap.buffer, np.uint8).reshape(bitmap.rows, bitmap.pitch)[:, : bitmap.width]
+        rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
         glyph = None
-        if bitmap.rows and bitmap.width:
-            rows = np.array(bitmap.buffer, np.uint8).reshape(bitmap.rows, bitmap.pitch)
-            pixels = np.ascontiguousarray(WHITE - rows[:, : bitmap.width])
-            glyph = _Glyph(pixels, slot.bitmap_left, slot.bitmap_top, bitmap.width, bitmap.rows)
+        if len(rows):  # FreeType's box may have an empty row or column at its edge
+            ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+            left, top = slot.bitmap_left + int(columns[0]), slot.bitmap_top - int(rows[0])
+            glyph = _Glyph(WHITE - ink, left, top, ink.shape[1], ink.shape[0])
         self._glyphs[glyph_id] = glyph
         return glyph
+
+
+def _direction_of(text: str) -> str:
+    """By the bidi classes of the letters: HarfBuzz's own guess takes Urdu digits for right to left."""
+    classes = set(map(unicodedata.bidirectional, text))
+    if classes.isdisjoint(_RIGHT_TO_LEFT):
+        return "ltr"
+    if classes.isdisjoint(_LEFT_TO_RIGHT):
+        return "rtl"
+    raise LabelError(f"{text!r} mixes directions (digits or Latin letters in it); draw each run by itself")
