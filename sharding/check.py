@@ -183,23 +183,21 @@ def _within(limits: Limits, image: CheckedImage) -> CheckedImage:
 
 
 def _png_kept_as_it_is(content: bytes) -> tuple[int, int] | None:
-    """(width, height) of a PNG of 8 bits, grey or RGB, without transparency, animation or EXIF; None for anything
-    else."""
-    if (
-        not content.startswith(_PNG_MAGIC)
-        or content[12:16] != b"IHDR"
-        or content[24:26] not in (b"\x08\x00", b"\x08\x02")
-    ):
+    """(width, height) of a PNG of 8 bits, grey or RGB, without transparency, animation or EXIF; None for anything else.
+
+    Rejected where a PNG ends before its last chunk: Pillow lets that pass, other readers do not.
+    """
+    if not content.startswith(_PNG_MAGIC) or content[12:16] != b"IHDR":
         return None
-    at = 33  # the chunks between the header and the pixels say the rest
-    while at + 8 <= len(content):
+    kinds, at = set(), len(_PNG_MAGIC)
+    while b"IEND" not in kinds:
+        if at + 12 > len(content):
+            raise Rejected("damaged image", f"a PNG of {len(content):,} bytes that ends before its last chunk")
         size, kind = struct.unpack_from(">I4s", content, at)
-        if kind == b"IDAT":
-            return struct.unpack_from(">II", content, 16)
-        if kind in (b"tRNS", b"acTL", b"eXIf"):
-            return None
+        kinds.add(kind)
         at += 12 + size
-    return None
+    plain = content[24:26] in (b"\x08\x00", b"\x08\x02") and kinds.isdisjoint((b"tRNS", b"acTL", b"eXIf"))
+    return struct.unpack_from(">II", content, 16) if plain else None
 
 
 def _checked(image: Image.Image, content: bytes, png_kept: bool, decode: bool) -> CheckedImage:

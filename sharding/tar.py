@@ -18,7 +18,7 @@ def member_header(name: str, size: int) -> bytes:
     if not 0 < len(raw_name) < 100 or not 0 <= size <= MAX_MEMBER_BYTES:
         raise ShardError(f"a tar member named {name!r} of {size:,} bytes does not fit; names have at most 99 letters")
     fields = raw_name.ljust(100, b"\0") + b"0000644\0" + b"0000000\0" * 2 + b"%011o\0" % size + b"00000000000\0"
-    rest = b"0" + bytes(100) + b"ustar\x0000" + bytes(64) + b"0000000\0" * 2 + bytes(167)
+    rest = b"0" + bytes(100) + b"ustar\x0000" + bytes(247)
     checksum = sum(fields) + sum(rest) + 8 * ord(" ")  # the checksum field itself counts as spaces
     return fields + b"%06o\0 " % checksum + rest
 

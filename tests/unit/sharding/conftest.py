@@ -40,7 +40,7 @@ def shard_bytes(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.name != "build.json"}
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_image() -> Callable[..., bytes]:
     return image_bytes
 
@@ -50,6 +50,6 @@ def make_words(tmp_path: Path) -> Callable[..., Path]:
     return lambda count, name="raw", **options: write_words(tmp_path / name, count, **options)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def read_set() -> Callable[[Path], dict[str, bytes]]:
     return shard_bytes

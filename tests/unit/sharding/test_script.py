@@ -1,4 +1,5 @@
-"""Script profiles: the folds and directions that other tools get wrong, and that turning a label twice gives it back."""
+"""Script profiles: the folds and directions that other tools get wrong, and that turning a label twice gives it
+back."""
 
 import json
 import unicodedata
@@ -12,7 +13,9 @@ from sharding.script import PROFILES, ScriptProfile, build_profile, guess_profil
 
 URDU = build_profile("urdu")
 # What labels really hold, and all that a fold touches; drawn from the profile alone, marks and digits would be rare.
-URDU_TEXT = st.text(st.sampled_from(URDU.letters + "يىكهۀة٠٩ـ\u200c\u200f\ufdf2\ufe85\ufefb\ufc60\ufe70َّٔ12۳.:/,٫٬"), max_size=12)
+URDU_TEXT = st.text(
+    st.sampled_from(URDU.letters + "يىكهۀة٠٩ـ\u200c\u200f\ufdf2\ufe85\ufefb\ufc60\ufe70َّٔ12۳.:/,٫٬"), max_size=12
+)
 
 
 @pytest.mark.parametrize(

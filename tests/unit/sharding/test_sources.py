@@ -33,7 +33,11 @@ def test_given_splits(tmp_path: Path):
     src = write(tmp_path, {"train.tsv": "1.png\ta\n", "val.tsv": "2.png\tb\n", "test.csv": "3.png,c\n"})
     raw = read_source(src)
     assert raw.layout == "splits"
-    assert [(entry.path, entry.split) for entry in raw.entries] == [("1.png", "train"), ("2.png", "val"), ("3.png", "test")]
+    assert [(entry.path, entry.split) for entry in raw.entries] == [
+        ("1.png", "train"),
+        ("2.png", "val"),
+        ("3.png", "test"),
+    ]
 
 
 def test_train_alone_gives_no_splits(tmp_path: Path):
@@ -72,7 +76,9 @@ def test_classes_under_given_splits(tmp_path: Path):
 
 
 def test_the_order_of_preference_and_its_override(tmp_path: Path):
-    src = write(tmp_path, {"labels.tsv": "a.png\tx\n", "train.tsv": "a.png\ty\n", "val.tsv": "b.png\tz\n", "a.png": b""})
+    src = write(
+        tmp_path, {"labels.tsv": "a.png\tx\n", "train.tsv": "a.png\ty\n", "val.tsv": "b.png\tz\n", "a.png": b""}
+    )
     assert read_source(src).layout == "labels"
     assert read_source(src, "splits").layout == "splits"
     with pytest.raises(SourceError, match="beside an image"):
