@@ -166,7 +166,7 @@ def train(
 ) -> None:
     """Train on this process's part of the shards; under horovodrun, one process a GPU."""
     with one_sentence():
-        from horovod_ocr.config import load_config, parse_settings
+        from horovod_ocr.config import default_recipe, load_config, parse_settings
         from horovod_ocr.training.loop import train as train_run
         from horovod_ocr.world import open_world
 
@@ -180,7 +180,9 @@ def train(
         if epochs is not None and steps is None:
             given["steps"] = 0  # a recipe's steps would go before them
         world = open_world()
-        config = world.together(lambda: load_config(recipe or "", given | parse_settings(settings or [])))
+        config = world.together(
+            lambda: load_config(recipe or default_recipe(given.get("shards", "")), given | parse_settings(settings or []))
+        )
         train_run(config, world)
 
 

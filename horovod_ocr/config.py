@@ -8,8 +8,10 @@ from pathlib import Path
 
 from horovod_ocr.data.augment import Augmentation
 from horovod_ocr.errors import ConfigError
+from sharding.index import read_index
 
 SETTINGS_FILE = "horovod-ocr.toml"
+LONGEST_WORD = 15  # letters; a set whose labels are mostly longer holds lines
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class TrainConfig:
     """Settings of one training run. Periods and durations are in optimizer steps; 0 leaves the choice to the program.
 
     Where: shards, runs (folders), run (name; made from the recipe and the time when empty).
-    How long: steps; or epochs, when steps is 0.
+    How long: steps; or, when steps is 0, epochs, but at least min_steps: with fewer, CTC never leaves its blank plateau.
     Model: model, model_options (of models.build_model), height in pixels.
     Plan: global_batch samples a step over all ranks, lanes, window_shards, seed.
     Optimizer: AdamW with peak lr after warmup_share of the steps, then cosine to zero; clip_norm of the global gradient.
@@ -34,6 +36,7 @@ class TrainConfig:
     height: int = 64
     steps: int = 0
     epochs: float = 10.0
+    min_steps: int = 1500
     global_batch: int = 64
     lanes: int = 48
     window_shards: int = 4
@@ -131,6 +134,20 @@ def table_of_settings(command: str, known: set[str], folder: Path = Path(".")) -
             near = difflib.get_close_matches(key, known, n=1)
             raise ConfigError(f"{path}: [{command}] has no setting {key!r}; " + (f"did you mean {near[0]!r}?" if near else ""))
     return values
+
+
+def default_recipe(shards: str, folder: Path = Path(".")) -> str:
+    """The packaged recipe for a shard set: its script's, the one for lines where most labels are longer than words.
+
+    ShardError where there are no shards; "" (the plain defaults) where no recipe fits.
+    """
+    settings = folder / SETTINGS_FILE
+    told = read_toml(settings).get("train", {}).get("shards", "shards") if settings.exists() else "shards"
+    index = read_index(shards or told)
+    samples = sum(index.label_lengths.values())
+    long = sum(count for length, count in index.label_lengths.items() if length > LONGEST_WORD)
+    name = index.profile.name + ("-lines" if 2 * long > samples else "")
+    return next((recipe for recipe in (name, index.profile.name) if recipe in recipe_names()), "")
 
 
 def recipe_names() -> list[str]:

@@ -52,13 +52,15 @@ class World:
         """Is it so on any rank? Collective."""
         return bool(self.sum_array([float(flag)])[0])
 
+    # Horovod names an object's collective after its type: ranks with objects of other types would wait for each other
+
     def broadcast(self, value: Any) -> Any:
         """Root's object, on every rank. Collective."""
-        return value if self.world_size == 1 else self._hvd.broadcast_object(value, root_rank=0)
+        return value if self.world_size == 1 else self._hvd.broadcast_object(value, 0, name="broadcast")
 
     def gather(self, value: Any) -> list:
         """The objects of all ranks, by rank, on every rank. Collective."""
-        return [value] if self.world_size == 1 else self._hvd.allgather_object(value)
+        return [value] if self.world_size == 1 else self._hvd.allgather_object(value, name="gather")
 
     def broadcast_tensors(self, tensors: dict[str, Tensor]) -> None:
         """Overwrite tensors, in place, by root's. Collective."""

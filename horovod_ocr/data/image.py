@@ -86,4 +86,4 @@ def pad_image(image_HW: np.ndarray, width_px: int) -> np.ndarray:
 def normalise_images(images_NHW: Tensor, device: torch.device) -> Tensor:
     """uint8 (N, H, W) to floats (N, 1, H, W) on the device: paper at about -0.5, ink at about 0.5."""
     images = images_NHW.to(device, non_blocking=True).unsqueeze(1).float()
-    return images.div_(-255).add_(0.5).contiguous(memory_format=torch.channels_last)
+    return images.div_(-255).add_(0.5)

@@ -7,12 +7,12 @@
 
 import hashlib
 import os
-import warnings
 from pathlib import Path
 
 import torch
 
 from horovod_ocr.errors import CheckpointError
+from horovod_ocr.log import console
 
 FORMAT = "horovod-ocr checkpoint"
 VERSION = 1
@@ -48,14 +48,14 @@ def save_checkpoint(run: Path, step: int, payload: dict, is_best: bool, keep: in
 
 
 def load_checkpoint(run: Path, pointer: str = LAST) -> dict:
-    """The checkpoint that a pointer names; when it is damaged, with a warning, the newest whole one before it."""
+    """The checkpoint that a pointer names; when it is damaged, said so, the newest whole one before it."""
     named = pointed_to(run, pointer)
     candidates = [path for path in reversed(checkpoints_of(run)) if path.name <= named.name]
     for path in candidates:
         try:
             payload = read_checkpoint(path)
         except CheckpointError as error:
-            warnings.warn(str(error), stacklevel=2)
+            console.print(f"warning: {error}; taking the one before", markup=False)
             continue
         return payload
     raise CheckpointError(f"{run}: {pointer} names {named.name}, and no checkpoint up to it is whole; train anew")

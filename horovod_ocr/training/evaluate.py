@@ -34,7 +34,6 @@ def frames_of(reach_N: Tensor, frame_stride_px: int) -> Tensor:
     return -(-reach_N // frame_stride_px)
 
 
-@torch.inference_mode()
 def evaluate(
     model: nn.Module,
     task: WordTask,
@@ -53,7 +52,8 @@ def evaluate(
     scores = task.empty_scores(len(stream.index.subsets))
     for batch in stream.batches():
         if len(batch):
-            with autocast(device, precision):
+            # not around the whole: Horovod cannot write into inference tensors
+            with torch.inference_mode(), autocast(device, precision):
                 logits_TNC = model(normalise_images(batch.images_NHW, device))
             frames_N = frames_of(batch.reach_N, model.frame_stride_px)
             task.score(scores, task.decode(logits_TNC, frames_N), batch.labels, batch.subsets_N)

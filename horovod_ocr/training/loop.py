@@ -96,14 +96,14 @@ class Session:
         self.train_stream = self.open_stream("train")
         self.val_stream = self.open_stream("val") if index.totals.get("val") else None
         self.steps_per_epoch = self.train_stream.steps
-        self.total_steps = config.steps or math.ceil(config.epochs * self.steps_per_epoch)
+        self.total_steps = config.steps or max(config.min_steps, math.ceil(config.epochs * self.steps_per_epoch))
         period = min(5000, max(1, self.total_steps // 10))
         self.validate_every = config.validate_every_steps or period
         self.save_every = config.save_every_steps or period
         self.step, self.best = 0, math.inf
         torch.manual_seed(config.seed)
         model = build_model(config.model, self.task.outputs, config.height, **config.model_options)
-        self.model: nn.Module = model.to(self.device, memory_format=torch.channels_last)
+        self.model: nn.Module = model.to(self.device)
         if config.sync_batchnorm:
             synchronise_batchnorm(self.model, world.sum)
         if payload:

@@ -29,4 +29,4 @@ def restore(payload: dict, device: torch.device) -> Restored:
         model.load_state_dict(payload["model"])
     except RuntimeError as error:
         raise CheckpointError(f"its weights do not fit model {payload['model_name']} of this version; train anew") from error
-    return Restored(model.to(device, memory_format=torch.channels_last).eval(), task, geometry)
+    return Restored(model.to(device).eval(), task, geometry)
