@@ -16,6 +16,7 @@ class OcrError(Exception):
     """Base of every error shown to a person as one sentence, without a traceback."""
 
     exit_code = 1
+    shown_by: int | None = None  # the rank that prints it; None: each rank on which it was raised
 
 
 class ConfigError(OcrError):
