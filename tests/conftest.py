@@ -12,6 +12,7 @@ KNOWN_SKIPS = (
     r"needs iproute2",
     r"needs root",  # network namespaces
     r"needs a GPU",
+    r"needs Pillow with raqm",  # the slow way to draw, to compare with
 )
 
 unknown_skips: list[str] = []
