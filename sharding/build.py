@@ -13,7 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from sharding.assign import build_aspect_edges, classes_of, default_samples_per_shard, plan_shards, shuffle_order
+from sharding.assign import (
+    ShardPlan,
+    build_aspect_edges,
+    classes_of,
+    default_samples_per_shard,
+    plan_shards,
+    shuffle_order,
+)
 from sharding.check import Limits
 from sharding.errors import ConfigError, ShardError, SourceError
 from sharding.index import ShardIndex, ShardInfo, read_index, write_index, write_whole
@@ -149,19 +156,13 @@ def _inspect(
     workers: Workers, raw: RawSet, profile: ScriptProfile, options: ShardOptions, progress: Progress | None
 ) -> Inspected:
     numbers = {name: number for number, name in enumerate(_classes_in(raw))} if raw.kind == "classes" else None
-    starts = range(0, len(raw.entries), _ENTRIES_PER_TASK)
+    # Absolute: the workers' working folder is the one this process was started in, whatever it is now.
+    root, decode, limits = raw.root.absolute(), options.check == "full", options.limits
     tasks = (
         CheckTask(
-            raw.root,
-            start,
-            raw.entries[start : start + _ENTRIES_PER_TASK],
-            profile,
-            numbers,
-            raw.subsets,
-            options.limits,
-            options.check == "full",
+            root, first, raw.entries[first : first + _ENTRIES_PER_TASK], profile, numbers, raw.subsets, limits, decode
         )
-        for start in starts
+        for first in range(0, len(raw.entries), _ENTRIES_PER_TASK)
     )
     parts, done, total = [], 0, len(raw.entries)
     for part in workers.run(inspect_entries, tasks):
@@ -198,7 +199,7 @@ class _Plan:
     aspect_edges: tuple[float, ...]
     aspect_classes: np.ndarray
     samples_per_shard: int
-    shards: list
+    shards: list[ShardPlan]
 
     @classmethod
     def of(cls, raw: RawSet, inspected: Inspected, options: ShardOptions) -> "_Plan":
@@ -226,27 +227,24 @@ def _pack(
     progress: Progress | None,
 ) -> tuple[list[ShardInfo], int]:
     """Write all shards. Returns what the index says of them, in order, and how many an earlier run had finished."""
-    suffix = "txt" if raw.kind == "words" else "cls"
 
-    def sample_of(number: int) -> Sample:
-        facts = inspected.facts[number]
-        path, label = raw.entries[inspected.places[number]].path, inspected.labels[number]
-        return Sample(path, label, *(facts[name].item() for name in facts.dtype.names))
-
-    tasks = (
-        PackTask(
-            raw.root,
-            options.out,
-            shard.name,
-            shard.split,
-            shard.aspect_class,
-            shard.first_key,
-            suffix,
-            [sample_of(number) for number in shard.samples],
-            options.limits,
+    def task_of(shard: ShardPlan) -> PackTask:
+        facts = inspected.facts[shard.samples].tolist()
+        paths = (raw.entries[inspected.places[number]].path for number in shard.samples)
+        labels = (inspected.labels[number] for number in shard.samples)
+        return PackTask(
+            source_root=raw.root.absolute(),
+            out=options.out.absolute(),
+            name=shard.name,
+            split=shard.split,
+            aspect_class=shard.aspect_class,
+            first_key=shard.first_key,
+            label_suffix="txt" if raw.kind == "words" else "cls",
+            samples=[Sample(path, label, *fact) for path, label, fact in zip(paths, labels, facts, strict=True)],
+            limits=options.limits,
         )
-        for shard in plan.shards
-    )
+
+    tasks = map(task_of, plan.shards)
     shards, kept, done, total = [], 0, 0, len(inspected.places)
     for info, was_kept in workers.run(pack_shard, tasks):
         shards.append(info)

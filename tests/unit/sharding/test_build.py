@@ -80,6 +80,14 @@ def test_the_same_bytes_for_files_made_in_another_order(tmp_path: Path, read_set
     assert read_set(tmp_path / "first.out") == read_set(tmp_path / "second.out")
 
 
+def test_workers_find_relative_paths_after_a_change_of_folder(make_words, tmp_path: Path, monkeypatch, read_set):
+    make_words(300)
+    for workers in (1, 2):
+        monkeypatch.chdir(tmp_path)
+        build_shards(options(Path("raw"), Path(f"out{workers}"), workers=workers))
+    assert read_set(tmp_path / "out1") == read_set(tmp_path / "out2")
+
+
 def test_another_seed_gives_other_splits_and_another_order(make_words, tmp_path: Path):
     src = make_words(100)
     keys = []
