@@ -159,7 +159,7 @@ def train(
     global_batch: Annotated[int | None, typer.Option(help="Samples a step over all ranks.")] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, order and augmentation.")] = None,
-    precision: Annotated[str | None, typer.Option(help="auto, bf16 or fp32.")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, bf16, fp32 or fp64.")] = None,
     workers: Annotated[int | None, typer.Option(help="Loader processes a rank; -1: choose.")] = None,
     sync_batchnorm: Annotated[bool, typer.Option("--sync-batchnorm", help="Batch statistics over all ranks.")] = False,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Any setting: --set model_options.width=1.0")] = None,

@@ -23,7 +23,7 @@ class TrainConfig:
     Model: model, model_options (of models.build_model), height in pixels.
     Plan: global_batch samples a step over all ranks, lanes, window_shards, seed.
     Optimizer: AdamW with peak lr after warmup_share of the steps, then cosine to zero; clip_norm of the global gradient.
-    precision: auto, bf16 or fp32. workers: loader processes a rank, -1: choose. sync_batchnorm: statistics over ranks.
+    precision: auto, bf16, fp32, or fp64 (to prove what rounding would hide). workers: loader processes a rank, -1: choose. sync_batchnorm: statistics over ranks.
     """
 
     shards: str = "shards"
@@ -101,8 +101,8 @@ def check_config(config: TrainConfig) -> TrainConfig:
         raise ConfigError(f"steps {config.steps}, epochs {config.epochs}: one of them must be more than 0")
     if not 0 <= config.warmup_share < 1:
         raise ConfigError(f"warmup_share is a fraction of the steps, 0 to below 1, not {config.warmup_share}")
-    if config.precision not in ("auto", "bf16", "fp32"):
-        raise ConfigError(f"precision is auto, bf16 or fp32, not {config.precision!r}")
+    if config.precision not in ("auto", "bf16", "fp32", "fp64"):
+        raise ConfigError(f"precision is auto, bf16, fp32 or fp64, not {config.precision!r}")
     return config
 
 

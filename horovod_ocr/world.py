@@ -26,6 +26,7 @@ class World:
 
     def __init__(self, horovod=None):
         self._hvd = horovod
+        self._sums = 0
         # what a collective raises on the ranks that are left when another one is gone
         self.lost_errors = (horovod_exceptions().HorovodInternalError,) if horovod else ()
         self.rank = horovod.rank() if horovod else 0
@@ -40,9 +41,12 @@ class World:
 
     def sum(self, values: Tensor) -> Tensor:
         """Sum over the ranks; equal on all. Differentiable: its gradient is summed as well. Collective."""
-        if self.world_size == 1:
-            return values
-        return self._hvd.allreduce(values, op=self._hvd.Sum)
+        return values if self.world_size == 1 else SumOverRanks.apply(values, self)
+
+    def sum_once(self, values: Tensor) -> Tensor:
+        # named by our own count: Horovod's default name counts gradients too, which a rank without samples sends later
+        self._sums += 1
+        return self._hvd.allreduce(values, name=f"sum.{self._sums}", op=self._hvd.Sum)
 
     def sum_array(self, values):
         """Sum of a numpy array over the ranks, in float64. Collective."""
@@ -91,6 +95,19 @@ class World:
             errors[0].shown_by = 0
             raise errors[0]
         return result
+
+
+class SumOverRanks(torch.autograd.Function):
+    """The gradient of a sum over ranks is the sum of the ranks' gradients."""
+
+    @staticmethod
+    def forward(ctx, values: Tensor, world: World) -> Tensor:
+        ctx.world = world
+        return world.sum_once(values)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+        return ctx.world.sum_once(gradient), None
 
 
 def horovod_exceptions():

@@ -2,8 +2,12 @@
 
 import os
 import re
+from pathlib import Path
 
 import pytest
+
+from horovod_ocr.synth.generate import SynthOptions, synthesize
+from sharding.build import ShardOptions, build_shards
 
 KNOWN_SKIPS = (
     r"needs Horovod",  # a machine without a compiler: everything that runs in one process is still tested
@@ -41,3 +45,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for skip in unknown_skips:
         terminalreporter.write_line(f"unknown skip (not in KNOWN_SKIPS of tests/conftest.py): {skip}", yellow=True)
+
+
+@pytest.fixture(scope="session")
+def word_shards(tmp_path_factory) -> Path:
+    """A shard set of 600 rendered words, small shards: several to a split and class."""
+    folder = tmp_path_factory.mktemp("words")
+    synthesize(SynthOptions(words=600, out=folder / "raw", seed=5, workers=1))
+    build_shards(ShardOptions(src=folder / "raw", out=folder / "shards", samples_per_shard=20, workers=1))
+    return folder / "shards"

@@ -83,7 +83,7 @@ def pad_image(image_HW: np.ndarray, width_px: int) -> np.ndarray:
     return padded
 
 
-def normalise_images(images_NHW: Tensor, device: torch.device) -> Tensor:
+def normalise_images(images_NHW: Tensor, device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
     """uint8 (N, H, W) to floats (N, 1, H, W) on the device: paper at about -0.5, ink at about 0.5."""
-    images = images_NHW.to(device, non_blocking=True).unsqueeze(1).float()
+    images = images_NHW.to(device, non_blocking=True).unsqueeze(1).to(dtype)
     return images.div_(-255).add_(0.5)

@@ -89,6 +89,8 @@ class Stream:
             # forking after Horovod's threads have started is unsafe
             multiprocessing_context="forkserver" if o.workers else None,
             pin_memory=torch.cuda.is_available(),
+            # a loader draws a seed for its workers: not from the generator that dropout draws from
+            generator=torch.Generator(),
         )
         for item in loader:
             if isinstance(item, OcrError):  # a worker's own exception would arrive wrapped in its traceback

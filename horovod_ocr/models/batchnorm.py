@@ -20,7 +20,7 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
     def forward(self, x_NCHW: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x_NCHW)
-        x = x_NCHW.float()
+        x = x_NCHW.to(torch.promote_types(x_NCHW.dtype, torch.float32))
         count = x.new_full((1,), x.shape[0] * x.shape[2] * x.shape[3])
         # two sums, not one of squares: the variance about the true mean loses no digits
         total, count = self.sum_over_ranks(torch.cat([x.sum((0, 2, 3)), count])).split([self.num_features, 1])

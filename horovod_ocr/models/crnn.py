@@ -75,4 +75,5 @@ class CRNN(nn.Module):
         frames_TND = self.dropout(frames_NDT.permute(2, 0, 1))
         if frames_TND.shape[1]:  # torch's LSTM refuses a batch of none: a rank's share of a small last batch
             frames_TND, _ = self.lstm(frames_TND)
-        return self.head(self.dropout(frames_TND)).float()
+        logits_TNC = self.head(self.dropout(frames_TND))
+        return logits_TNC.to(torch.promote_types(logits_TNC.dtype, torch.float32))

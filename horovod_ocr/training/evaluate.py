@@ -47,6 +47,7 @@ def evaluate(
 
     The sums of the ranks are added; whoever reads them divides once. Training mode is put back as it was.
     """
+    dtype = next(model.parameters()).dtype
     was_training = model.training
     model.eval()
     scores = task.empty_scores(len(stream.index.subsets))
@@ -54,7 +55,7 @@ def evaluate(
         if len(batch):
             # not around the whole: Horovod cannot write into inference tensors
             with torch.inference_mode(), autocast(device, precision):
-                logits_TNC = model(normalise_images(batch.images_NHW, device))
+                logits_TNC = model(normalise_images(batch.images_NHW, device, dtype))
             frames_N = frames_of(batch.reach_N, model.frame_stride_px)
             task.score(scores, task.decode(logits_TNC, frames_N), batch.labels, batch.subsets_N)
         if progress:

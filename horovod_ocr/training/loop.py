@@ -91,6 +91,7 @@ class Session:
         self.config, self.world, self.run, self.index = config, world, run, index
         self.device = choose_device(world)
         self.precision = choose_precision(config.precision, self.device)
+        self.dtype = torch.float64 if self.precision == "fp64" else torch.float32
         self.task = WordTask.of(index)
         self.geometry = Geometry(config.height, index.aspect_edges)
         self.train_stream = self.open_stream("train")
@@ -103,7 +104,7 @@ class Session:
         self.step, self.best = 0, math.inf
         torch.manual_seed(config.seed)
         model = build_model(config.model, self.task.outputs, config.height, **config.model_options)
-        self.model: nn.Module = model.to(self.device)
+        self.model: nn.Module = model.to(self.device, self.dtype)
         if config.sync_batchnorm:
             synchronise_batchnorm(self.model, world.sum)
         if payload:
@@ -187,7 +188,7 @@ class Session:
         self.optimizer.zero_grad()
         # a rank without samples sends zeros; but synchronised BatchNorm asks every rank for its sums
         if len(batch) or self.config.sync_batchnorm:
-            images_N1HW = normalise_images(batch.images_NHW, self.device)
+            images_N1HW = normalise_images(batch.images_NHW, self.device, self.dtype)
             with autocast(self.device, self.precision):
                 logits_TNC = self.model(images_N1HW)
             frames_N = frames_of(batch.reach_N, self.model.frame_stride_px)

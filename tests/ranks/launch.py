@@ -1,0 +1,42 @@
+"""Start real Horovod processes on this machine."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+PROGRAM = Path(__file__).with_name("rank_program.py")
+ROOT = Path(__file__).parents[2]
+SMALL = {"precision": "fp32", "workers": 0, "log_every_steps": 5, "model_options": {"width": 0.25, "hidden": 24}}
+
+
+def train_on_ranks(ranks: int, out: Path, timeout_s: float = 240, **settings) -> subprocess.CompletedProcess:
+    """Run rank_program under horovodrun; with one rank, without it."""
+    out.mkdir(exist_ok=True)
+    settings = {**SMALL, "runs": str(out / "runs"), "run": "it", "out": str(out), **settings}
+    command = [sys.executable, str(PROGRAM), json.dumps(settings)]
+    if ranks > 1:
+        command = [horovodrun(), "--gloo", "-np", str(ranks), "-H", f"localhost:{ranks}", *command]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout_s, env=environment())
+
+
+def horovodrun() -> str:
+    return str(Path(sys.executable).with_name("horovodrun"))
+
+
+def environment() -> dict[str, str]:
+    import os
+
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return {**os.environ, "PYTHONPATH": str(ROOT), "PATH": path, "OMP_NUM_THREADS": "1"}
+
+
+def parameters_of(out: Path, rank: int = 0) -> dict[str, torch.Tensor]:
+    return torch.load(out / f"rank{rank}.pt", weights_only=True)
+
+
+def largest_difference(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
+    assert one.keys() == other.keys() and one
+    return max(float((one[name] - other[name]).abs().max()) for name in one)
