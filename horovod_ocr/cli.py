@@ -19,7 +19,7 @@ from rich.table import Table
 
 from horovod_ocr import __version__
 from horovod_ocr.errors import ConfigError, OcrError
-from horovod_ocr.log import console, progress_bar
+from horovod_ocr.log import progress_bar
 
 app = typer.Typer(
     help="Train recognisers of word images on several machines: shard, train under horovodrun, eval, predict.",
@@ -82,7 +82,9 @@ def synth(
     size_px: Annotated[int, typer.Option(help="Type size in pixels.")] = 40,
     degrade: Annotated[float, typer.Option(help="Strength of the degradations; 0: clean.")] = 1.0,
     workers: Annotated[int | None, typer.Option(help="Processes; never changes a byte.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace words drawn into this folder before.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace words drawn into this folder before.")
+    ] = False,
 ) -> None:
     """Render words, their labels beside them: raw images to try the whole way with."""
     with one_sentence():
@@ -133,7 +135,9 @@ def shard(
 def print_shards(report) -> None:
     if report.already_complete:
         output.print(f"{report.root} is complete already: made from this source with these options")
-    table = Table("split", "samples", title=f"{report.root}: {report.kind}, profile {report.profile}", title_justify="left")
+    table = Table(
+        "split", "samples", title=f"{report.root}: {report.kind}, profile {report.profile}", title_justify="left"
+    )
     for split, count in report.samples.items():
         table.add_row(split, f"{count:,}")
     output.print(table)
@@ -150,10 +154,14 @@ def print_shards(report) -> None:
 @app.command()
 def train(
     shards: Annotated[Path | None, typer.Option(help="Folder of the shards.  [default: shards]")] = None,
-    recipe: Annotated[str | None, typer.Option(help="Packaged recipe, or a .toml file.  [default: the script's]")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Packaged recipe, or a .toml file.  [default: the script's]")
+    ] = None,
     run: Annotated[str | None, typer.Option(help="Name of the run.  [default: recipe and time]")] = None,
     runs: Annotated[Path | None, typer.Option(help="Folder of the runs.  [default: runs]")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from LAST of the run named, or of the newest.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from LAST of the run named, or of the newest.")
+    ] = False,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps; goes before epochs.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the train split.")] = None,
     global_batch: Annotated[int | None, typer.Option(help="Samples a step over all ranks.")] = None,
@@ -162,7 +170,9 @@ def train(
     precision: Annotated[str | None, typer.Option(help="auto, bf16, fp32 or fp64.")] = None,
     workers: Annotated[int | None, typer.Option(help="Loader processes a rank; -1: choose.")] = None,
     sync_batchnorm: Annotated[bool, typer.Option("--sync-batchnorm", help="Batch statistics over all ranks.")] = False,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Any setting: --set model_options.width=1.0")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Any setting: --set model_options.width=1.0")
+    ] = None,
 ) -> None:
     """Train on this process's part of the shards; under horovodrun, one process a GPU."""
     with one_sentence():
@@ -181,7 +191,9 @@ def train(
             given["steps"] = 0  # a recipe's steps would go before them
         world = open_world()
         config = world.together(
-            lambda: load_config(recipe or default_recipe(given.get("shards", "")), given | parse_settings(settings or []))
+            lambda: load_config(
+                recipe or default_recipe(given.get("shards", "")), given | parse_settings(settings or [])
+            )
         )
         train_run(config, world)
 

@@ -19,11 +19,14 @@ class TrainConfig:
     """Settings of one training run. Periods and durations are in optimizer steps; 0 leaves the choice to the program.
 
     Where: shards, runs (folders), run (name; made from the recipe and the time when empty).
-    How long: steps; or, when steps is 0, epochs, but at least min_steps: with fewer, CTC never leaves its blank plateau.
+    How long: steps; or, when steps is 0, epochs, but at least min_steps: with fewer, CTC never leaves the plateau
+    where all frames are blank.
     Model: model, model_options (of models.build_model), height in pixels.
     Plan: global_batch samples a step over all ranks, lanes, window_shards, seed.
-    Optimizer: AdamW with peak lr after warmup_share of the steps, then cosine to zero; clip_norm of the global gradient.
-    precision: auto, bf16, fp32, or fp64 (to prove what rounding would hide). workers: loader processes a rank, -1: choose. sync_batchnorm: statistics over ranks.
+    Optimizer: AdamW, its lr at the peak after warmup_share of the steps, then a cosine to zero; clip_norm of the
+    global gradient.
+    precision: auto, bf16, fp32, or fp64 (to prove what rounding would hide). workers: loader processes a rank, -1:
+    choose. sync_batchnorm: batch statistics over all ranks.
     """
 
     shards: str = "shards"
@@ -132,7 +135,9 @@ def table_of_settings(command: str, known: set[str], folder: Path = Path(".")) -
     for key in values:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
-            raise ConfigError(f"{path}: [{command}] has no setting {key!r}; " + (f"did you mean {near[0]!r}?" if near else ""))
+            raise ConfigError(
+                f"{path}: [{command}] has no setting {key!r}; " + (f"did you mean {near[0]!r}?" if near else "")
+            )
     return values
 
 

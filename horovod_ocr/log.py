@@ -63,7 +63,7 @@ def keep_until(path: Path, step: int) -> None:
 
 @contextmanager
 def progress_bar(what: str, shown: bool = True) -> Iterator:
-    """A rich bar on standard error as a callback (done, total, stage=what); a line every ten seconds where no one watches."""
+    """A bar on standard error as a callback (done, total, stage=what); a line each ten seconds where that is a file."""
     if not shown:
         yield lambda done, total, stage=what: None
         return

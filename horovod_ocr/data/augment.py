@@ -43,7 +43,14 @@ def augment_image(
     # out: X = left + scale_x (x + shear (pivot - y)), Y = top + scale_y y; Pillow wants the way back
     pivot = height if shear > 0 else 0
     shear_back = shear / scale_y
-    way_back = (1 / scale_x, shear_back, -left / scale_x - shear * pivot - shear_back * top, 0, 1 / scale_y, -top / scale_y)
+    way_back = (
+        1 / scale_x,
+        shear_back,
+        -left / scale_x - shear * pivot - shear_back * top,
+        0,
+        1 / scale_y,
+        -top / scale_y,
+    )
     background = background_of(image_HW)
     canvas = Image.fromarray(image_HW).transform(
         (width_px, height), Image.Transform.AFFINE, way_back, Image.Resampling.BILINEAR, fillcolor=background

@@ -30,7 +30,7 @@ class Geometry:
         return self.round_up(self.aspect_edges[aspect_class] * self.height)
 
     def padded_width_px(self, width_px: int) -> int:
-        """The width that an image of the model's height is padded to: its class's, or its own if it is wider than all."""
+        """What an image of the model's height is padded to: its class's width, or its own if it is wider than all."""
         for aspect_class in range(len(self.aspect_edges)):
             if width_px <= self.width_px(aspect_class):
                 return self.width_px(aspect_class)

@@ -2,13 +2,13 @@
 
 An epoch of one aspect class is a pure function of (shard sizes, seed, epoch, lanes L, global batch G):
 
-- Its shards are laid end to end in a seeded order. The N positions are cut into L *lanes*: contiguous ranges whose sizes
-  differ by at most one, the longer ones first. Inside a lane samples are shuffled within windows of a few shards, so
-  reading stays sequential.
-- The epoch is a row of N *slots*. Slot s is place s // L of lane s % L; step t takes the slots [t G, (t + 1) G). Nothing
-  has to divide anything: the last step of a class is smaller.
-- Rank r of R owns the lanes l with l % R == r, hence the slots of these lanes. So step t holds the same samples for every
-  R up to L, and resuming at step t is arithmetic.
+- Its shards are laid end to end in a seeded order. The N positions are cut into L *lanes*: contiguous ranges whose
+  sizes differ by at most one, the longer ones first. Inside a lane samples are shuffled within windows of a few
+  shards, so reading stays sequential.
+- The epoch is a row of N *slots*. Slot s is place s // L of lane s % L; step t takes the slots [t G, (t + 1) G).
+  Nothing has to divide anything: the last step of a class is smaller.
+- Rank r of R owns the lanes l with l % R == r, hence the slots of these lanes. So step t holds the same samples for
+  every R up to L, and resuming at step t is arithmetic.
 
 The steps of all classes are put into one row by a seeded shuffle: a step holds samples of one class, all of one width.
 """
@@ -123,7 +123,15 @@ class EpochPlan:
         self.lanes, self.global_batch = lanes, global_batch
         self.classes = [
             ClassPlan(
-                numbers, [shards[n].samples for n in numbers], seed, epoch, c, lanes, global_batch, shuffle, window_shards
+                numbers,
+                [shards[n].samples for n in numbers],
+                seed,
+                epoch,
+                c,
+                lanes,
+                global_batch,
+                shuffle,
+                window_shards,
             )
             for c, numbers in sorted(members.items())
         ]

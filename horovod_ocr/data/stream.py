@@ -1,7 +1,8 @@
 """A rank's batches, in the plan's order: a webdataset pipeline whose source is the plan instead of a list of tars.
 
-webdataset knows nothing of Horovod: left to itself it gives every shard to every rank. So rank and world size are passed
-in, and each worker of a rank takes every `workers`-th step: the same batches in the same order for any number of workers.
+webdataset knows nothing of Horovod: left to itself it gives every shard to every rank. So rank and world size are
+passed in, and each worker of a rank takes every `workers`-th step: the same batches in the same order for any number
+of workers.
 
 Shapes: N images, H height, W width.
 """
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from horovod_ocr.data.augment import Augmentation, augment_image
 from horovod_ocr.data.image import Geometry, decode_image, pad_image
-from horovod_ocr.data.plan import EpochPlan, Share, ShardSlice
+from horovod_ocr.data.plan import EpochPlan, ShardSlice, Share
 from horovod_ocr.errors import OcrError, ShardError
 from sharding.index import ShardIndex, read_idx
 

@@ -15,7 +15,8 @@ from torch import nn
 from horovod_ocr.data.image import Geometry, normalise_images, pad_image, scale_image
 from horovod_ocr.errors import SourceError
 from horovod_ocr.text.decode import Reading
-from horovod_ocr.training.evaluate import autocast, choose_precision, frames_of
+from horovod_ocr.training.device import autocast, choose_precision
+from horovod_ocr.training.evaluate import frames_of
 from horovod_ocr.training.restore import restore
 from horovod_ocr.training.task import WordTask
 

@@ -11,8 +11,8 @@ from horovod_ocr.data.stream import Stream, StreamOptions
 from horovod_ocr.errors import CheckpointError
 from horovod_ocr.text.metrics import scores_by_length, scores_of
 from horovod_ocr.training.checkpoint import load_best, write_whole
-from horovod_ocr.training.evaluate import choose_precision, evaluate
-from horovod_ocr.training.loop import choose_device
+from horovod_ocr.training.device import choose_device, choose_precision
+from horovod_ocr.training.evaluate import evaluate
 from horovod_ocr.training.restore import restore
 from horovod_ocr.training.task import Scores, WordTask
 from horovod_ocr.world import World

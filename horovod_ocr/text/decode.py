@@ -17,7 +17,7 @@ class Reading:
 
 
 def greedy_decode(logits_TNC: Tensor, frames_N: Tensor, charset: Charset) -> list[Reading]:
-    """Best class of each frame, runs merged, blanks dropped (Graves et al., CTC, 2006). Frames past frames_N are ignored."""
+    """Best class of each frame, runs merged, blanks dropped (Graves et al., CTC, 2006); frames past frames_N unread."""
     if not logits_TNC.shape[1]:
         return []
     best_NT, ids_NT = (values.T.cpu() for values in logits_TNC.softmax(-1).max(-1))

@@ -38,8 +38,10 @@ def count_reading(counts: np.ndarray, confusions: Counter, subset: int, predicti
 
 
 def scores_of(sums: np.ndarray) -> dict:
-    """Sums (..., fields) to the scores over all of them: word_accuracy, cer, one_minus_ned as fractions, and samples."""
-    samples, exact, edits, reference_chars, normalised_edits = sums.reshape(-1, len(FIELDS)).sum(0).tolist()  # plain floats: they go into checkpoints
+    """Sums (..., fields) to scores over all of them: word_accuracy, cer, one_minus_ned as fractions, and samples."""
+    samples, exact, edits, reference_chars, normalised_edits = (
+        sums.reshape(-1, len(FIELDS)).sum(0).tolist()
+    )  # plain floats: they go into checkpoints
     return {
         "word_accuracy": exact / samples if samples else 0.0,
         "cer": edits / reference_chars if reference_chars else 0.0,

@@ -1,1 +1,1 @@
-"""From batches to a checkpoint: `task` (what is learnt), `optim`, `checkpoint`, `evaluate`, and `loop`, which calls all."""
+"""From batches to a checkpoint: `task` (what is learnt), `optim`, `checkpoint`, `evaluate`; `loop` calls them all."""

@@ -1,8 +1,8 @@
 """Checkpoints: one self-contained file each, whole or not there, and the pointers LAST and BEST.
 
-    runs/<name>/checkpoints/step-00000400.pt           weights, optimizer, place in the plan, charset, geometry, ...
-    runs/<name>/checkpoints/step-00000400.pt.sha256    as sha256sum writes it
-    runs/<name>/LAST, BEST                             the name of one of them
+runs/<name>/checkpoints/step-00000400.pt           weights, optimizer, place in the plan, charset, geometry, ...
+runs/<name>/checkpoints/step-00000400.pt.sha256    as sha256sum writes it
+runs/<name>/LAST, BEST                             the name of one of them
 """
 
 import hashlib
@@ -78,7 +78,9 @@ def read_checkpoint(path: Path) -> dict:
     if not isinstance(payload, dict) or payload.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a checkpoint of horovod-ocr")
     if payload["version"] != VERSION:
-        raise CheckpointError(f"{path}: checkpoint version {payload['version']}, this program reads {VERSION}; train anew")
+        raise CheckpointError(
+            f"{path}: checkpoint version {payload['version']}, this program reads {VERSION}; train anew"
+        )
     return payload
 
 

@@ -1,6 +1,5 @@
 """Read a split with a model and sum its scores over the ranks."""
 
-import contextlib
 from collections.abc import Callable
 
 import torch
@@ -8,25 +7,9 @@ from torch import Tensor, nn
 
 from horovod_ocr.data.image import normalise_images
 from horovod_ocr.data.stream import Stream
+from horovod_ocr.training.device import autocast
 from horovod_ocr.training.task import Scores, WordTask
 from horovod_ocr.world import World
-
-
-def autocast(device: torch.device, precision: str):
-    """bf16 autocast, or none."""
-    if precision == "bf16":
-        return torch.autocast(device.type, torch.bfloat16)
-    return contextlib.nullcontext()
-
-
-def choose_precision(wanted: str, device: torch.device) -> str:
-    """`auto` is bf16 where the device multiplies in it (on other CPUs it is slower than fp32), else fp32."""
-    if wanted != "auto":
-        return wanted
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    can = torch.cpu.get_capabilities()
-    return "bf16" if can.get("amx_bf16") or can.get("avx512_bf16") else "fp32"
 
 
 def frames_of(reach_N: Tensor, frame_stride_px: int) -> Tensor:

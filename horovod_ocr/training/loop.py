@@ -5,13 +5,11 @@ Shapes: N images, H height, W width, T frames, C classes.
 
 import hashlib
 import math
-import os
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from horovod_ocr.config import TrainConfig
 from horovod_ocr.data.image import Geometry, normalise_images
@@ -22,7 +20,16 @@ from horovod_ocr.models import build_model
 from horovod_ocr.models.batchnorm import average_statistics, synchronise_batchnorm
 from horovod_ocr.text.metrics import scores_of
 from horovod_ocr.training.checkpoint import LAST, load_checkpoint, newest_run, save_checkpoint
-from horovod_ocr.training.evaluate import autocast, choose_precision, evaluate, frames_of
+from horovod_ocr.training.device import (
+    autocast,
+    choose_device,
+    choose_precision,
+    choose_workers,
+    generator_of,
+    seed_of_rank,
+)
+from horovod_ocr.training.evaluate import evaluate, frames_of
+from horovod_ocr.training.interval import Interval
 from horovod_ocr.training.optim import build_optimizer, learning_rate
 from horovod_ocr.training.task import WordTask
 from horovod_ocr.world import World
@@ -70,18 +77,6 @@ def open_index(config: TrainConfig, world: World) -> ShardIndex:
     if world.world_size > config.lanes:
         raise ConfigError(f"{world.world_size} ranks, but {config.lanes} lanes; give --set lanes={world.world_size}")
     return index
-
-
-@dataclass
-class Interval:
-    """What is summed between two log lines, on this rank. Sums stay on the device: no host sync a step."""
-
-    loss_sum: Tensor
-    blank_frames: Tensor
-    frames: int = 0
-    samples: int = 0
-    wait_s: float = 0.0
-    started_s: float = field(default_factory=time.monotonic)
 
 
 class Session:
@@ -133,7 +128,7 @@ class Session:
         self.optimizer = world.reduce_gradients(
             build_optimizer(self.model, self.config.weight_decay), self.model.named_parameters()
         )
-        torch.manual_seed(hash_seed(self.config.seed, world.rank))
+        torch.manual_seed(seed_of_rank(self.config.seed, world.rank))
         if payload:
             self.model.load_state_dict(payload["model"])
             # as an object: hvd.broadcast_optimizer_state takes a real step on ranks whose state is empty
@@ -147,7 +142,7 @@ class Session:
         for line in self.opening_lines():
             self.log.line(line)
         self.is_finite = torch.ones((), dtype=torch.bool, device=self.device)
-        self.interval = self.new_interval()
+        self.interval = Interval(self.device)
 
     def opening_lines(self) -> list[str]:
         c, totals = self.config, self.index.totals
@@ -162,7 +157,7 @@ class Session:
             + f" x {self.geometry.height} px",
             f"model {c.model}: {parameters:,} parameters; {self.steps_per_epoch} steps an epoch, steps {self.step} to "
             f"{self.total_steps}; validates every {self.validate_every}, saves every {self.save_every}",
-            "blank is the share of frames without a letter: it stays near 1 for the first few hundred steps, then falls",
+            "blank is the share of frames without a letter: near 1 for the first few hundred steps, then it falls",
         ]
 
     def run_steps(self) -> None:
@@ -195,10 +190,7 @@ class Session:
             loss_sum = self.task.loss_sum(logits_TNC, frames_N, batch.labels)
             # divided by the global count, summed over ranks: exact for unequal shares
             (loss_sum / batch.global_samples).backward()
-            self.interval.loss_sum += loss_sum.detach()
-            self.interval.blank_frames += (logits_TNC.detach().argmax(-1) == 0).sum()
-            self.interval.frames += logits_TNC.shape[0] * logits_TNC.shape[1]
-        self.interval.samples += len(batch)
+            self.interval.add(loss_sum.detach(), logits_TNC.detach(), len(batch))
         self.update_weights()
         self.step += 1
 
@@ -229,7 +221,7 @@ class Session:
             average_statistics(self.model, self.world.sum, self.world.world_size)
             is_best = self.validate() if validates else False
             self.save(is_best)
-            self.interval = self.new_interval()
+            self.interval = Interval(self.device)
 
     def check_finite(self) -> None:
         if not bool(self.is_finite):
@@ -241,29 +233,21 @@ class Session:
             raise error
 
     def log_interval(self) -> None:
-        i = self.interval
-        passed_s = time.monotonic() - i.started_s
-        sums = [float(i.loss_sum), float(i.blank_frames), i.frames, i.samples, i.wait_s, passed_s]
-        loss_sum, blank_frames, frames, samples, wait_s, all_s = self.world.sum_array(sums).tolist()
         steps = (self.step - 1) % self.config.log_every_steps + 1
-        images_per_s = samples / (all_s / self.world.world_size) if all_s else 0.0
         values = {
             "epoch": self.step / self.steps_per_epoch,
-            "loss": loss_sum / max(1, samples),
             "lr": self.optimizer.param_groups[0]["lr"],
-            "blank_share": blank_frames / max(1, frames),
             "gradient_norm": float(self.gradient_norm),
-            "images_per_s": images_per_s,
-            "data_wait_share": wait_s / all_s if all_s else 0.0,
-            "eta_s": (self.total_steps - self.step) * passed_s / max(1, steps),
+            **self.interval.summarise(self.world),
         }
+        values["eta_s"] = (self.total_steps - self.step) * values.pop("passed_s") / steps
         self.log.numbers("train", self.step, values)
         self.log.line(
             f"step {self.step}/{self.total_steps}  epoch {values['epoch']:.2f}  loss {values['loss']:.3f}  "
-            f"blank {values['blank_share']:.2f}  lr {values['lr']:.2e}  {images_per_s:.0f} images/s  "
+            f"blank {values['blank_share']:.2f}  lr {values['lr']:.2e}  {values['images_per_s']:.0f} images/s  "
             f"data wait {values['data_wait_share']:.1%}  ETA {span(values['eta_s'])}"
         )
-        self.interval = self.new_interval()
+        self.interval = Interval(self.device)
 
     def validate(self) -> bool:
         """Score the val split over all ranks; is it the best so far? Collective."""
@@ -274,7 +258,8 @@ class Session:
         self.best = min(self.best, values["cer"])
         self.log.numbers("val", self.step, values)
         self.log.line(
-            f"val  {self.step}/{self.total_steps}  word accuracy {values['word_accuracy']:.2%}  CER {values['cer']:.2%}  "
+            f"val  {self.step}/{self.total_steps}  word accuracy {values['word_accuracy']:.2%}  "
+            f"CER {values['cer']:.2%}  "
             f"1-NED {values['one_minus_ned']:.2%}  {values['samples']} samples in {span(time.monotonic() - started_s)}"
             + ("  best" if is_best else "")
         )
@@ -312,10 +297,9 @@ class Session:
         digests = self.world.gather(digest.hexdigest())
         odd = [rank for rank, other in enumerate(digests) if other != digests[0]]
         if odd:
-            raise ClusterError(f"ranks {odd} hold other weights than rank 0 after the broadcast; check their torch builds")
-
-    def new_interval(self) -> Interval:
-        return Interval(torch.zeros((), device=self.device), torch.zeros((), dtype=torch.int64, device=self.device))
+            raise ClusterError(
+                f"ranks {odd} hold other weights than rank 0 after the broadcast; check their torch builds"
+            )
 
 
 def check_resumable(payload: dict, session: Session) -> None:
@@ -330,34 +314,8 @@ def check_resumable(payload: dict, session: Session) -> None:
     for name, before in payload["plan"].items():
         if mine[name] != before:
             raise CheckpointError(
-                f"{session.run} was trained with {name} {before}, not {mine[name]}: the samples left in the epoch would "
-                "not be the same; give the old value, or train anew with another --run"
+                f"{session.run} was trained with {name} {before}, not {mine[name]}: the samples left in the epoch "
+                "would not be the same; give the old value, or train anew with another --run"
             )
     if payload["geometry"] != session.geometry.to_dict() or payload["model_options"] != session.config.model_options:
         raise CheckpointError(f"{session.run} has another model or height; give its own recipe, or train anew")
-
-
-def choose_device(world: World) -> torch.device:
-    """The GPU of this process's place on its host; else the CPU, its cores divided among the host's ranks."""
-    if torch.cuda.is_available():
-        count = torch.cuda.device_count()
-        if world.local_rank >= count:
-            raise ConfigError(f"local rank {world.local_rank}, but this host has {count} GPUs; lower its slots in hosts.txt")
-        torch.cuda.set_device(world.local_rank)
-        return torch.device("cuda", world.local_rank)
-    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // world.local_size))
-    return torch.device("cpu")
-
-
-def choose_workers(wanted: int, device: torch.device) -> int:
-    """Loader processes a rank: four beside a GPU, none where the model computes on the same cores."""
-    return wanted if wanted >= 0 else 4 if device.type == "cuda" else 0
-
-
-def generator_of(device: torch.device) -> torch.Generator:
-    """The generator dropout draws from."""
-    return torch.cuda.default_generators[device.index] if device.type == "cuda" else torch.default_generator
-
-
-def hash_seed(seed: int, rank: int) -> int:
-    return int.from_bytes(hashlib.blake2b(f"{seed}/{rank}".encode(), digest_size=7).digest(), "little")

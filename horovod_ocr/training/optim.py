@@ -17,7 +17,7 @@ def build_optimizer(model: nn.Module, weight_decay: float) -> torch.optim.AdamW:
 
 
 def learning_rate(step: int, total_steps: int, peak: float, warmup_share: float) -> float:
-    """Linear warm-up over the first share of the steps, then a cosine to zero. A pure function, so resume needs no state."""
+    """Linear warm-up over the first share of the steps, then a cosine to zero. Pure: resume needs no state."""
     warmup_steps = warmup_share * total_steps
     if step < warmup_steps:
         return peak * (step + 1) / (warmup_steps + 1)

@@ -28,5 +28,7 @@ def restore(payload: dict, device: torch.device) -> Restored:
     try:
         model.load_state_dict(payload["model"])
     except RuntimeError as error:
-        raise CheckpointError(f"its weights do not fit model {payload['model_name']} of this version; train anew") from error
+        raise CheckpointError(
+            f"its weights do not fit model {payload['model_name']} of this version; train anew"
+        ) from error
     return Restored(model.to(device).eval(), task, geometry)

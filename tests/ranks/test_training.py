@@ -29,7 +29,7 @@ def test_after_20_steps_the_parameters_of_3_ranks_are_bit_equal(word_shards, tmp
 def test_1_x_24_and_3_x_8_samples_give_the_same_parameters(word_shards, tmp_path):
     """With synchronised BatchNorm; the plan, the augmentation and the loss are the same for any number of ranks.
 
-    In float64: Adam divides by the gradient's own size, so in float32 it blows rounding up to a whole step within 20 steps.
+    In float64: Adam divides by the gradient's own size, so in float32 it blows rounding up to a whole step.
     """
     settings = {"shards": str(word_shards), "steps": 20, "global_batch": 24, "sync_batchnorm": True}
     settings["precision"] = "fp64"

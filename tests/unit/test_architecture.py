@@ -1,0 +1,80 @@
+"""The walls of the house, read from the imports: one way through the rooms, and no circle."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# the order of the data's way; a room imports only rooms before it
+ROOMS = ["errors", "log", "text", "data", "config", "models", "world", "training", "reports", "deploy", "synth", "cli"]
+FILES = sorted([*(ROOT / "sharding").rglob("*.py"), *(ROOT / "horovod_ocr").rglob("*.py")])
+
+
+def imported_by(path: Path) -> set[str]:
+    """Absolute names of the modules a file imports, wherever in the file."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def room_of(module: str) -> str | None:
+    parts = module.split(".")
+    return parts[1] if parts[0] == "horovod_ocr" and len(parts) > 1 and parts[1] in ROOMS else None
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_a_room_imports_only_rooms_before_it(path):
+    names = imported_by(path)
+    if path.is_relative_to(ROOT / "sharding"):
+        forbidden = [name for name in names if name.split(".")[0] in ("horovod_ocr", "torch", "horovod", "typer")]
+        assert not forbidden, f"sharding stands alone, but {path.name} imports {forbidden}"
+        return
+    here = room_of(module_of(path))
+    if here is None:
+        assert path.name in ("__init__.py", "__main__.py")
+        return
+    later = {name for name in names if (room := room_of(name)) and ROOMS.index(room) > ROOMS.index(here)}
+    assert not later, f"{path.name} of {here} imports {later}"
+
+
+def test_only_world_imports_horovod():
+    importers = [module_of(path) for path in FILES if any(n.split(".")[0] == "horovod" for n in imported_by(path))]
+    assert importers == ["horovod_ocr.world"]
+
+
+def test_no_circle_between_files():
+    modules = {module_of(path): imported_by(path) for path in FILES}
+    done: set[str] = set()
+
+    def visit(module: str, way: list[str]) -> None:
+        assert module not in way, " -> ".join([*way[way.index(module) :], module])
+        if module not in done:
+            for name in modules[module]:
+                if name in modules and name != module:
+                    visit(name, [*way, module])
+            done.add(module)
+
+    for module in modules:
+        visit(module, [])
+
+
+def test_what_must_see_only_plain_values_does():
+    """plan, charset, decode, metrics and models know no World, no paths, no config."""
+    for module in ("data/plan", "text/charset", "text/decode", "text/metrics", "models/crnn", "models/batchnorm"):
+        names = imported_by(ROOT / "horovod_ocr" / f"{module}.py")
+        assert not {name for name in names if name.startswith(("horovod_ocr.world", "horovod_ocr.config", "pathlib"))}
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_a_file_can_be_read_at_one_sitting(path):
+    assert len(path.read_text("utf-8").splitlines()) <= 320
