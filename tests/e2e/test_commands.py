@@ -1,0 +1,209 @@
+"""The README's three commands, literally, and what a person sees when something is missing."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from horovod_ocr.synth.generate import SynthOptions, synthesize
+from horovod_ocr.text.charset import Charset
+from sharding.script import build_profile
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+SETTINGS = """
+[train]
+steps = 30
+global_batch = 24
+log_every_steps = 10
+model_options = {width = 0.25, hidden = 24}
+"""
+pytestmark = pytest.mark.e2e
+needs_horovod = pytest.mark.skipif(not (BIN / "horovodrun").exists(), reason="needs Horovod (make setup)")
+
+
+def say(command: str, folder: Path) -> subprocess.CompletedProcess:
+    """Run a line as a person would type it, the environment active."""
+    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "COLUMNS": "120"}
+    return subprocess.run(
+        command.split(),
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A working folder after the three commands."""
+    folder = tmp_path_factory.mktemp("work")
+    synthesize(SynthOptions(words=400, out=folder / "raw", seed=1, workers=1))
+    shutil.copy(ROOT / "hosts.txt", folder)
+    (folder / "horovod-ocr.toml").write_text(SETTINGS)
+    (folder / "said").mkdir()
+    return folder
+
+
+@needs_horovod
+def test_the_three_commands(folder):
+    sharded = say("horovod-ocr shard --src raw/", folder)
+    assert sharded.returncode == 0, sharded.stderr
+    index = json.loads((folder / "shards/index.json").read_text())
+    assert sum(index["totals"].values()) == 400 and index["profile"]["name"] == "urdu"
+
+    trained = say("horovodrun -np 3 -H hosts.txt horovod-ocr train", folder)
+    assert trained.returncode == 0, trained.stdout + trained.stderr
+    assert "3 ranks on" in trained.stdout and "step 30/30" in trained.stdout and "ETA" in trained.stdout
+    (run,) = (folder / "runs").iterdir()
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    losses = [line["loss"] for line in lines if line["kind"] == "train"]
+    assert len(losses) == 3 and losses[-1] < losses[0]
+    assert {"lr", "images_per_s", "data_wait_share", "eta_s", "blank_share"} <= lines[0].keys()
+    assert list((run / "tensorboard").glob("events*"))
+
+    scored = say("horovod-ocr eval", folder)
+    assert scored.returncode == 0, scored.stderr
+    report = json.loads((run / "eval.json").read_text())
+    assert report["split"] == "test" and report["samples"] == index["totals"]["test"]
+    for part in (report, *report["subsets"].values()):
+        assert 0 <= part["word_accuracy"] <= 1 and 0 < part["cer"] and part["one_minus_ned"] <= 1
+        assert sum(row["samples"] for row in part["by_length"].values()) == part["samples"]
+    assert set(report["subsets"]) == {"lexicon", "random"}
+    assert sum(part["samples"] for part in report["subsets"].values()) == report["samples"]
+    assert len(report["examples"]) == 10
+    assert str(run) in scored.stdout.replace("\n", "")
+
+
+@needs_horovod
+def test_three_ranks_score_as_one(folder):
+    run = next((folder / "runs").iterdir())
+    alone = json.loads((run / "eval.json").read_text())
+    scored = say("horovodrun -np 3 -H hosts.txt horovod-ocr eval", folder)
+    assert scored.returncode == 0, scored.stderr
+    together = json.loads((run / "eval.json").read_text())
+    for key in ("samples", "word_accuracy", "cer", "one_minus_ned", "by_length", "confusions"):
+        assert together[key] == pytest.approx(alone[key], abs=0.005) if key != "confusions" else together[key]
+    assert together["samples"] == alone["samples"]
+
+
+@needs_horovod
+def test_predict_reads_files_and_folders(folder):
+    bad = folder / "raw" / "images" / "000" / "broken.png"
+    bad.write_bytes(b"no picture")
+    read = say("horovod-ocr predict --format jsonl raw/images/000/000001.png raw/images/000", folder)
+    bad.unlink()
+    rows = [json.loads(line) for line in read.stdout.splitlines()]
+    assert len(rows) == 401 and rows[0]["path"] == "raw/images/000/000001.png"
+    assert all(set(row) == {"path", "text", "confidence"} and 0 <= row["confidence"] <= 1 for row in rows)
+    assert read.returncode == 3 and "broken.png: not a readable image" in read.stderr
+    text = say("horovod-ocr predict raw/images/000/000001.png", folder)
+    assert text.returncode == 0 and text.stdout.startswith("raw/images/000/000001.png\t")
+    assert "Traceback" not in read.stderr + text.stderr
+
+
+@needs_horovod
+def test_a_run_goes_on_and_is_not_written_over(folder):
+    run = next((folder / "runs").iterdir())
+    again = say(f"horovod-ocr train --run {run.name}", folder)
+    assert again.returncode == 2 and "continue it with --resume" in again.stderr
+    on = say("horovod-ocr train --resume --steps 33 --recipe urdu", folder)
+    assert on.returncode == 0, on.stderr
+    assert "steps 30 to 33" in on.stdout
+    other = say("horovod-ocr train --resume --steps 40 --global-batch 12", folder)
+    assert other.returncode == 3 and "was trained with global_batch 24, not 12" in other.stderr
+
+
+@needs_horovod
+def test_a_checkpoint_of_another_charset(folder, tmp_path):
+    run = next((folder / "runs").iterdir())
+    shutil.copytree(folder / "shards", tmp_path / "shards")
+    copy = tmp_path / "runs" / run.name
+    shutil.copytree(run, copy)
+    for path in (copy / "checkpoints").glob("*.pt"):
+        payload = torch.load(path, weights_only=True)
+        payload["task"]["charset"] = Charset.build("ابپ", build_profile("urdu")).to_dict()
+        torch.save(payload, path)
+        path.with_name(path.name + ".sha256").unlink()
+    shutil.copy(folder / "horovod-ocr.toml", tmp_path)
+    for command in ("horovod-ocr eval", "horovod-ocr train --resume --steps 50"):
+        said = say(command, tmp_path)
+        assert_one_sentence(said, 3, "charset" if "resume" in command else "")
+
+
+def assert_one_sentence(said: subprocess.CompletedProcess, code: int, sentence: str) -> None:
+    lines = [line for line in said.stderr.splitlines() if "horovod-ocr:" in line or line.startswith("horovodrun:")]
+    assert said.returncode == code, said.stdout + said.stderr
+    assert any(sentence in line for line in lines), said.stderr
+    assert "Traceback" not in said.stderr + said.stdout
+    assert sum("horovod-ocr:" in line for line in lines) <= 1, said.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "sentence"),
+    [
+        ("horovod-ocr shard --src nowhere/", 3, "nowhere"),
+        ("horovod-ocr shard --src empty/", 3, "empty"),
+        ("horovod-ocr train", 3, "no shards: there is no folder shards; make it with: horovod-ocr shard --src raw/"),
+        ("horovod-ocr eval", 3, "train first: horovodrun -np 3 -H hosts.txt horovod-ocr train"),
+        ("horovod-ocr predict nothing.png", 3, "there is no image nothing.png"),
+        ("horovod-ocr predict picture.png", 3, "train first"),
+        ("horovod-ocr train --recipe klingon", 2, "no recipe 'klingon'; there are: demo, urdu"),
+        ("horovod-ocr train --shards old", 3, "version 99"),
+        ("horovod-ocr predict --format xml picture.png", 2, "--format is text or jsonl"),
+        ("horovod-ocr synth --out full --words 10", 2, "full"),
+    ],
+)
+def test_bad_input_is_one_sentence(tmp_path, command, code, sentence):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("mine")
+    Image.new("L", (40, 20)).save(tmp_path / "picture.png")
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "index.json").write_text('{"format": "horovod-ocr shards", "version": 99}')
+    assert_one_sentence(say(command, tmp_path), code, sentence)
+    assert (tmp_path / "full" / "thesis.txt").read_text() == "mine"
+
+
+@needs_horovod
+@pytest.mark.parametrize("controller", ["", "--gloo "])
+def test_bad_input_under_horovodrun_is_one_sentence(tmp_path, controller):
+    shutil.copy(ROOT / "hosts.txt", tmp_path)
+    said = say(f"horovodrun {controller}-np 3 -H hosts.txt horovod-ocr train", tmp_path)
+    assert_one_sentence(said, 3, "no shards: there is no folder shards")
+    said = say(f"horovodrun {controller}-np 9 -H hosts.txt horovod-ocr train", tmp_path)
+    assert_one_sentence(said, 4, "slots")
+
+
+def test_a_raw_folder_with_all_that_can_be_wrong(tmp_path):
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    for name in ("good", "good2", "empty", "latin"):
+        Image.new("L", (60, 40), 255).save(raw / f"{name}.png")
+    (raw / "broken.png").write_bytes(b"\x89PNG no more")
+    rows = ["good.png\tکتاب", "good2.png\tبات", "gone.png\tقلم", "broken.png\tدن", "empty.png\t  ", "latin.png\tabcکا"]
+    (raw / "labels.tsv").write_text("path\tlabel\n" + "\n".join(rows) + "\n", "utf-8")
+    said = say("horovod-ocr shard --src raw/ --profile urdu", tmp_path)
+    assert said.returncode == 0, said.stderr
+    rejects = (tmp_path / "shards/rejects.tsv").read_text("utf-8").splitlines()
+    assert len(rejects) == 5 and {row.split("\t")[0] for row in rejects[1:]} == {
+        "gone.png", "broken.png", "empty.png", "latin.png",
+    }  # fmt: skip
+    index = json.loads((tmp_path / "shards/index.json").read_text())
+    assert sum(index["rejects"].values()) == 4 and sum(index["totals"].values()) == 2
+    for reason in index["rejects"]:
+        assert f"{reason} 1" in said.stdout
+
+
+def test_help_names_every_command(tmp_path):
+    said = say("horovod-ocr --help", tmp_path)
+    assert said.returncode == 0
+    assert all(name in said.stdout for name in ("synth", "shard", "train", "eval", "predict"))

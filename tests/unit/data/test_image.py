@@ -1,0 +1,72 @@
+"""Pixels of the model's size: aspect kept, padded by its own background, nothing clipped by augmentation."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from horovod_ocr.data.augment import Augmentation, augment_image
+from horovod_ocr.data.image import Geometry, decode_image, normalise_images, pad_image, scale_image
+
+GEOMETRY = Geometry(32, (0.5, 1.0, 2.0))
+
+
+def png(image_HW) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image_HW).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_each_class_has_one_width_and_it_holds_its_widest():
+    assert [GEOMETRY.width_px(number) for number in range(3)] == [16, 32, 64]
+    assert [GEOMETRY.padded_width_px(width) for width in (1, 16, 17, 64, 65)] == [16, 16, 32, 64, 72]
+    assert Geometry.from_dict(GEOMETRY.to_dict()) == GEOMETRY
+
+
+def test_decoding_keeps_the_aspect_and_the_grey_levels():
+    image_HW = np.full((64, 96), 200, np.uint8)
+    image_HW[:, :48] = 10
+    decoded = decode_image(png(image_HW), GEOMETRY)
+    assert decoded.shape == (32, 48) and decoded[5, 3] == 10 and decoded[5, 40] == 200
+    assert decode_image(png(image_HW), GEOMETRY, limit_px=40).shape == (32, 40)
+
+
+def test_transparency_lies_on_white():
+    image = Image.new("RGBA", (10, 32), (0, 0, 0, 0))
+    assert scale_image(image, GEOMETRY).min() == 255
+
+
+def test_padding_is_the_images_own_background():
+    padded = pad_image(np.full((32, 10), 77, np.uint8), 16)
+    assert padded.shape == (32, 16) and (padded == 77).all()
+
+
+def test_paper_and_ink_after_normalising():
+    images_NHW = torch.tensor([[[0, 255]]], dtype=torch.uint8)
+    assert normalise_images(images_NHW, torch.device("cpu")).tolist() == [[[[0.5, -0.5]]]]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_augmentation_keeps_all_ink_on_the_canvas(seed):
+    """The amount of ink stays what the scale makes of it: none falls over an edge."""
+    image_HW = np.full((32, 40), 255, np.uint8)
+    image_HW[2:30, 2:38] = 0
+    strengths = Augmentation(scale=0.2, shear=0.3, shift_px=5, contrast=0, noise=0)
+    canvas_HW, reach = augment_image(image_HW, 64, np.random.default_rng(seed), strengths)
+    assert canvas_HW.shape == (32, 64) and 1 <= reach <= 64
+    assert (canvas_HW[:, reach:] == 255).all()
+    ink = (255 - canvas_HW.astype(float)).sum() / 255
+    assert 0.8 * 0.8 * 0.97 <= ink / (28 * 36) <= 1.2 * 1.03
+    columns = np.flatnonzero((canvas_HW < 128).any(0))
+    assert columns[0] >= 0 and columns[-1] < reach
+
+
+def test_augmentation_is_its_generators_and_can_be_off():
+    image_HW = np.random.default_rng(0).integers(0, 255, (32, 40)).astype(np.uint8)
+    one, two, other = (augment_image(image_HW, 48, np.random.default_rng(s), Augmentation())[0] for s in (1, 1, 2))
+    assert (one == two).all() and (one != other).any()
+    off = Augmentation(scale=0, shear=0, shift_px=0, contrast=0, noise=0)
+    canvas_HW, reach = augment_image(image_HW, 48, np.random.default_rng(1), off)
+    assert reach == 40 and np.abs(canvas_HW[:, :40].astype(int) - image_HW).max() <= 1

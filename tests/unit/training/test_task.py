@@ -1,0 +1,48 @@
+"""The loss is a sum over samples, whatever the batch they come in."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from horovod_ocr.errors import ConfigError
+from horovod_ocr.text.charset import Charset
+from horovod_ocr.training.task import WordTask
+from sharding.script import build_profile
+
+TASK = WordTask(Charset.build("abc", build_profile("latin")))
+
+
+def test_the_loss_of_a_batch_is_the_sum_of_its_samples():
+    torch.manual_seed(0)
+    logits_TNC, frames_N, labels = torch.randn(12, 3, 4), torch.tensor([12, 9, 5]), ["abc", "aab", "c"]
+    together = TASK.loss_sum(logits_TNC, frames_N, labels)
+    alone = [TASK.loss_sum(logits_TNC[:, n : n + 1], frames_N[n : n + 1], labels[n : n + 1]) for n in range(3)]
+    torch.testing.assert_close(together, sum(alone))
+    expected = functional.ctc_loss(
+        logits_TNC[:, :1].log_softmax(-1), torch.tensor([[1, 2, 3]]), [12], [3], reduction="sum"
+    )
+    torch.testing.assert_close(alone[0], expected)
+
+
+def test_frames_of_the_padding_are_lent_to_a_squeezed_sample():
+    """`aab` needs four frames; two of its own and two of the padding give a finite loss."""
+    logits_TNC = torch.zeros(6, 1, 4, requires_grad=True)
+    loss = TASK.loss_sum(logits_TNC, torch.tensor([2]), ["aab"])
+    assert 0 < loss.item() < 100
+
+
+def test_a_share_of_none_has_a_loss_of_zero_and_a_graph():
+    logits_TNC = torch.zeros(6, 0, 4, requires_grad=True)
+    loss = TASK.loss_sum(logits_TNC, torch.zeros(0, dtype=torch.int64), [])
+    loss.backward()
+    assert loss.item() == 0
+
+
+def test_classes_are_refused_in_one_sentence():
+    index = type("Index", (), {"kind": "classes", "root": "shards"})
+    with pytest.raises(ConfigError, match="holds classes, and this version trains words"):
+        WordTask.of(index)
+
+
+def test_plain_values_and_back():
+    assert WordTask.from_dict(TASK.to_dict()) == TASK
