@@ -78,7 +78,7 @@ def synth(
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
     lexicon_share: Annotated[float, typer.Option(help="Share from the lexicon; the rest are random letters.")] = 0.5,
     max_letters: Annotated[int, typer.Option(help="Longest word.")] = 5,
-    font: Annotated[list[Path] | None, typer.Option(help="Font file; several are drawn from in turn.")] = None,
+    font: Annotated[list[Path] | None, typer.Option(help="Font file; of several, one a word.")] = None,
     size_px: Annotated[int, typer.Option(help="Type size in pixels.")] = 40,
     degrade: Annotated[float, typer.Option(help="Strength of the degradations; 0: clean.")] = 1.0,
     workers: Annotated[int | None, typer.Option(help="Processes; never changes a byte.")] = None,

@@ -83,7 +83,6 @@ class World:
     def together(self, action: Callable[[], Any]) -> Any:
         """Run `action` on every rank; where it raises an OcrError on any, raise the first such on all. Collective.
 
-        The error that all raise is root's to print: see `OcrError.shown_by`.
         """
         result, error = None, None
         try:
@@ -92,8 +91,7 @@ class World:
             error = raised
         errors = [error for error in self.gather(error) if error is not None]
         if errors:
-            errors[0].shown_by = 0
-            raise errors[0]
+            raise agreed(errors[0])
         return result
 
 
@@ -108,6 +106,12 @@ class SumOverRanks(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
         return ctx.world.sum_once(gradient), None
+
+
+def agreed(error: OcrError) -> OcrError:
+    """An error that every rank raises: root alone prints it."""
+    error.shown_by = 0
+    return error
 
 
 def horovod_exceptions():

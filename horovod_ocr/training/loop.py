@@ -32,7 +32,7 @@ from horovod_ocr.training.evaluate import evaluate, frames_of
 from horovod_ocr.training.interval import Interval
 from horovod_ocr.training.optim import build_optimizer, learning_rate
 from horovod_ocr.training.task import WordTask
-from horovod_ocr.world import World
+from horovod_ocr.world import World, agreed
 from sharding.index import ShardIndex, check_shards_present, read_index
 
 
@@ -225,12 +225,11 @@ class Session:
 
     def check_finite(self) -> None:
         if not bool(self.is_finite):
-            error = DivergedError(
+            sentence = (
                 f"step {self.step}: a gradient is not finite (loss or learning rate ran away); "
                 f"lower lr ({self.config.lr}) or give --precision fp32, and go on with --resume"
             )
-            error.shown_by = 0
-            raise error
+            raise agreed(DivergedError(sentence))
 
     def log_interval(self) -> None:
         steps = (self.step - 1) % self.config.log_every_steps + 1
@@ -297,9 +296,8 @@ class Session:
         digests = self.world.gather(digest.hexdigest())
         odd = [rank for rank, other in enumerate(digests) if other != digests[0]]
         if odd:
-            raise ClusterError(
-                f"ranks {odd} hold other weights than rank 0 after the broadcast; check their torch builds"
-            )
+            sentence = f"ranks {odd} hold other weights than rank 0 after the broadcast; check their torch builds"
+            raise agreed(ClusterError(sentence))
 
 
 def check_resumable(payload: dict, session: Session) -> None:
