@@ -23,7 +23,8 @@ from sharding.assign import (
 )
 from sharding.check import Limits
 from sharding.errors import ConfigError, ShardError, SourceError
-from sharding.index import ShardIndex, ShardInfo, read_index, write_index, write_whole
+from sharding.files import write_whole
+from sharding.index import ShardIndex, ShardInfo, read_index, write_index
 from sharding.inspection import CheckTask, Inspected, inspect_entries
 from sharding.pack import PackTask, Sample, pack_shard
 from sharding.resume import fingerprint, open_build, remove_other_shards

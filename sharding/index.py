@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from sharding.errors import ConfigError, ShardError
+from sharding.files import write_whole
 from sharding.script import ScriptProfile
 
 FORMAT = "horovod-ocr shards"
@@ -250,24 +251,3 @@ def read_idx(path: str | Path) -> np.ndarray:
     if header.samples == 0:
         return np.empty(0, IDX_RECORD)
     return np.memmap(path, IDX_RECORD, mode="r", offset=_IDX_HEADER.size, shape=(header.samples,))
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all: temporary name in the same folder, fsync, rename, fsync
-    the folder."""
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    fsync_folder(path.parent)
-
-
-def fsync_folder(folder: Path) -> None:
-    """Make the renames in a folder last through a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

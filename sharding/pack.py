@@ -1,7 +1,6 @@
 """One shard: written under another name, then renamed; its .idx last, which says that it is done."""
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -10,12 +9,12 @@ import numpy as np
 
 from sharding.check import Limits, Rejected, digest_of, read_bytes, read_image
 from sharding.errors import ShardError, SourceError
+from sharding.files import whole_file
 from sharding.index import (
     IDX_RECORD,
     IMAGE_SUFFIXES,
     IdxHeader,
     ShardInfo,
-    fsync_folder,
     read_idx_header,
     write_idx,
 )
@@ -98,24 +97,14 @@ def _info(task: PackTask, tar_bytes: int, tar_sha256: str, idx_sha256: str) -> S
 
 
 def _write_shard(task: PackTask, inputs: str) -> ShardInfo:
-    tar_path = task.out / f"{task.name}.tar"
-    temporary = tar_path.with_name(f".{tar_path.name}.tmp-{os.getpid()}")
     records = np.zeros(len(task.samples), IDX_RECORD)
-    try:
-        with temporary.open("wb") as raw:
-            file = _HashedFile(raw)
-            offset = 0
-            for place, sample in enumerate(task.samples):
-                key = f"{task.first_key + place:09d}"
-                offset, records[place] = _write_sample(file, offset, key, task, sample)
-            offset += write_end(file)
-            raw.flush()
-            os.fsync(raw.fileno())
-        os.replace(temporary, tar_path)
-        fsync_folder(task.out)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with whole_file(task.out / f"{task.name}.tar") as raw:
+        file = _HashedFile(raw)
+        offset = 0
+        for place, sample in enumerate(task.samples):
+            key = f"{task.first_key + place:09d}"
+            offset, records[place] = _write_sample(file, offset, key, task, sample)
+        offset += write_end(file)
     tar_sha256 = file.digest.hexdigest()
     header = IdxHeader(len(task.samples), offset, tar_sha256, inputs)
     return _info(task, offset, tar_sha256, write_idx(task.out / f"{task.name}.idx", header, records))

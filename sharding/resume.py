@@ -12,7 +12,8 @@ import re
 from pathlib import Path
 
 from sharding.errors import ConfigError, ShardError, SourceError
-from sharding.index import INDEX_NAME, ShardIndex, check_shards_present, read_index, write_whole
+from sharding.files import write_whole
+from sharding.index import INDEX_NAME, ShardIndex, check_shards_present, read_index
 from sharding.sources import RawSet
 from sharding.split import SPLITS
 

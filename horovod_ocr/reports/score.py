@@ -10,12 +10,13 @@ from rich.table import Table
 from horovod_ocr.data.stream import Stream, StreamOptions
 from horovod_ocr.errors import CheckpointError
 from horovod_ocr.text.metrics import scores_by_length, scores_of
-from horovod_ocr.training.checkpoint import load_best, write_whole
+from horovod_ocr.training.checkpoint import load_best
 from horovod_ocr.training.device import choose_device, choose_precision
 from horovod_ocr.training.evaluate import evaluate
 from horovod_ocr.training.restore import restore
 from horovod_ocr.training.task import Scores, WordTask
 from horovod_ocr.world import World
+from sharding.files import write_whole
 from sharding.index import ShardIndex, check_shards_present, read_index
 
 MOST_CONFUSED = 20
@@ -93,7 +94,7 @@ def build_report(scores: Scores, subsets: tuple[str, ...], facts: dict) -> dict:
 
 
 def write_report(path: Path, report: dict) -> None:
-    write_whole(path, json.dumps(report, ensure_ascii=False, indent=1) + "\n")
+    write_whole(path, (json.dumps(report, ensure_ascii=False, indent=1) + "\n").encode())
 
 
 def draw_report(report: dict) -> Group:

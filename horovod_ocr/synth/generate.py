@@ -23,6 +23,7 @@ from horovod_ocr.synth.degrade import Degradation, degrade
 from horovod_ocr.synth.lexicon import MAX_LETTERS, URDU_ALPHABET, check_profile, lexicon_words, random_words
 from horovod_ocr.synth.render import DEFAULT_FONT, WordRenderer
 from sharding.errors import ConfigError
+from sharding.files import whole_file
 from sharding.script import build_profile
 
 LABELS = "labels.tsv"
@@ -212,13 +213,10 @@ def _write_in_worker(task: tuple[int, list[str]]) -> int:
 
 
 def _write_labels(out: Path, words: list[tuple[str, str]]) -> None:
-    temporary = out / f".{LABELS}.part"
-    with open(temporary, "w", encoding="utf-8", newline="\n") as file:
-        file.write("path\tlabel\tsubset\n")
-        file.writelines(f"{image_path(i)}\t{word}\t{subset}\n" for i, (word, subset) in enumerate(words))
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, out / LABELS)
+    rows = (f"{image_path(i)}\t{word}\t{subset}\n" for i, (word, subset) in enumerate(words))
+    with whole_file(out / LABELS) as file:
+        file.write(b"path\tlabel\tsubset\n")
+        file.writelines(row.encode() for row in rows)
 
 
 def _check_folder(out: Path, overwrite: bool) -> None:
@@ -248,7 +246,6 @@ def _take_folder(out: Path, options: SynthOptions, images: int) -> None:
 def _remove_images(out: Path) -> None:
     """Removes what synth wrote and nothing else: labels.tsv first, so that no label outlives its image."""
     (out / LABELS).unlink(missing_ok=True)
-    (out / f".{LABELS}.part").unlink(missing_ok=True)
     for folder in sorted((out / "images").glob("*")):
         if not folder.name.isdigit() or not folder.is_dir():
             continue

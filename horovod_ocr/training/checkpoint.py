@@ -6,13 +6,13 @@ runs/<name>/LAST, BEST                             the name of one of them
 """
 
 import hashlib
-import os
 from pathlib import Path
 
 import torch
 
 from horovod_ocr.errors import CheckpointError
 from horovod_ocr.log import console
+from sharding.files import whole_file, write_whole
 
 FORMAT = "horovod-ocr checkpoint"
 VERSION = 1
@@ -27,20 +27,16 @@ def save_checkpoint(run: Path, step: int, payload: dict, is_best: bool, keep: in
     folder = run / "checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{step:08d}.pt"
-    temporary = path.with_suffix(".pt.tmp")
     try:
-        with open(temporary, "wb") as file:
+        with whole_file(path) as file:
             torch.save({"format": FORMAT, "version": VERSION, "step": step, **payload}, file)
             file.flush()
-            os.fsync(file.fileno())
-        with open(temporary, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        write_whole(digest_path(path), f"{digest}  {path.name}\n")
-        os.replace(temporary, path)
-        sync_folder(folder)
-        write_whole(run / LAST, path.name + "\n")
+            with open(file.name, "rb") as written:
+                digest = hashlib.file_digest(written, "sha256").hexdigest()
+            write_whole(digest_path(path), f"{digest}  {path.name}\n".encode())
+        write_whole(run / LAST, f"{path.name}\n".encode())
         if is_best:
-            write_whole(run / BEST, path.name + "\n")
+            write_whole(run / BEST, f"{path.name}\n".encode())
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be written ({error}); make room or choose another --runs") from error
     remove_old(run, keep)
@@ -122,26 +118,9 @@ def remove_old(run: Path, keep: int) -> None:
         if path.name not in kept:
             path.unlink()
             digest_path(path).unlink(missing_ok=True)
+    for unfinished in (run / "checkpoints").glob(".step-*.tmp-*"):  # of a process that was killed
+        unfinished.unlink()
 
 
 def digest_path(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
-
-
-def write_whole(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """A rename is on disk only when its folder is."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -32,6 +32,8 @@ def test_last_and_best_name_what_was_saved(tmp_path):
 
 
 def test_old_ones_go_and_the_best_stays(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / ".step-00000009.pt.tmp-77").write_bytes(b"of a killed process")
     for step in range(1, 8):
         save(tmp_path, step, is_best=step == 2, keep=3)
     assert [path.name for path in checkpoints_of(tmp_path)] == [f"step-{n:08d}.pt" for n in (2, 5, 6, 7)]
@@ -95,6 +97,6 @@ def test_the_newest_run_is_the_one_saved_last(tmp_path):
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "checkpoints").mkdir()
-    (tmp_path / "run" / "checkpoints" / "step-00000001.pt.tmp").mkdir()  # in the way, for root too
+    (tmp_path / "run" / "checkpoints" / "step-00000001.pt").mkdir()  # in the way, for root too
     with pytest.raises(CheckpointError, match="cannot be written"):
         save(tmp_path / "run", 1)
