@@ -4,7 +4,6 @@ Torch and what imports it are imported inside the commands, so that `--help` and
 """
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,12 +13,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from horovod_ocr import __version__
 from horovod_ocr.errors import ConfigError, OcrError
-from horovod_ocr.log import progress_bar
+from horovod_ocr.log import progress_bar, rank_of_process
 
 app = typer.Typer(
     help="Train recognisers of word images on several machines: shard, train under horovodrun, eval, predict.",
@@ -56,8 +54,7 @@ def one_sentence() -> Iterator[None]:
     except OcrError as error:
         if shows_tracebacks:
             raise
-        rank = next((int(os.environ[n]) for n in ("HOROVOD_RANK", "OMPI_COMM_WORLD_RANK") if n in os.environ), 0)
-        if error.shown_by in (None, rank):
+        if error.shown_by in (None, rank_of_process() or 0):
             print(f"horovod-ocr: {error}", file=sys.stderr, flush=True)
         raise typer.Exit(error.exit_code) from error
     except OSError as error:
@@ -98,8 +95,8 @@ def synth(
             options = replace(options, fonts=tuple(font))
         with progress_bar("drawing") as progress:
             report = synthesize(options, progress)
-        output.print(f"{report.images:,} images in {out}, {report.images_per_s:,.0f} a second")
-        output.print(f"next: horovod-ocr shard --src {out}")
+        print(f"{report.images:,} images in {out}, {report.images_per_s:,.0f} a second")
+        print(f"next: horovod-ocr shard --src {out}")
 
 
 @app.command()
@@ -116,17 +113,24 @@ def shard(
 ) -> None:
     """Pack raw images and their labels into shards. Started again, it goes on where it was."""
     with one_sentence():
-        from horovod_ocr.config import table_of_settings
+        from horovod_ocr.config import ShardSettings, overlay, table_of_settings
         from sharding.build import ShardOptions, build_shards
 
         given = {
-            "src": src, "out": out, "profile": profile, "layout": layout, "seed": seed,
+            "src": src and str(src), "out": out and str(out), "profile": profile, "layout": layout, "seed": seed,
             "samples_per_shard": samples_per_shard, "workers": workers,
         }  # fmt: skip
-        given = {name: value for name, value in given.items() if value is not None}
-        defaults = {"src": "raw", "out": "shards"}
-        settings = {**defaults, **table_of_settings("shard", set(ShardOptions.__dataclass_fields__)), **given}
-        options = ShardOptions(**{**settings, "src": Path(settings["src"]), "out": Path(settings["out"])})
+        settings = overlay(ShardSettings(), table_of_settings("shard"), "horovod-ocr.toml, [shard]")
+        settings = overlay(settings, {k: v for k, v in given.items() if v is not None}, "the command line")
+        options = ShardOptions(
+            src=Path(settings.src),
+            out=Path(settings.out),
+            profile=settings.profile or None,
+            layout=settings.layout or None,
+            seed=settings.seed,
+            samples_per_shard=settings.samples_per_shard or None,
+            workers=settings.workers or None,
+        )
         with progress_bar("checking") as progress:
             report = build_shards(options, progress)
         print_shards(report)
@@ -134,21 +138,21 @@ def shard(
 
 def print_shards(report) -> None:
     if report.already_complete:
-        output.print(f"{report.root} is complete already: made from this source with these options")
-    table = Table(
-        "split", "samples", title=f"{report.root}: {report.kind}, profile {report.profile}", title_justify="left"
-    )
+        print(f"{report.root} is complete already: made from this source with these options")
+    table = Table("split", "samples")
     for split, count in report.samples.items():
         table.add_row(split, f"{count:,}")
+    print(f"{report.root}: {report.kind}, profile {report.profile}")
     output.print(table)
-    edges = ", ".join(f"{edge:g}" for edge in report.aspect_edges)
-    output.print(f"{report.shards} shards, {report.bytes / 1e6:,.1f} MB; classes up to width / height {edges}")
+    edges = ", ".join(f"{edge:.2f}" for edge in report.aspect_edges)
+    print(f"{report.shards} shards, {report.bytes / 1e6:,.1f} MB; aspect classes up to width / height {edges}")
     if report.alphabet:
-        output.print(escape(f"{len(report.alphabet)} letters: {' '.join(report.alphabet)}"))
+        print(f"{len(report.alphabet)} letters: {' '.join(report.alphabet)}")
     if report.rejects:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in report.rejects.items())
-        output.print(escape(f"rejected: {reasons}; each is named in {report.root / 'rejects.tsv'}"))
-    output.print("next: horovodrun -np 3 -H hosts.txt horovod-ocr train")
+        print(f"rejected: {reasons}; each is named in {report.root / 'rejects.tsv'}")
+    where = "" if report.root == Path("shards") else f" --shards {report.root}"
+    print(f"next: horovodrun -np 3 -H hosts.txt horovod-ocr train{where}")
 
 
 @app.command()
@@ -176,7 +180,8 @@ def train(
 ) -> None:
     """Train on this process's part of the shards; under horovodrun, one process a GPU."""
     with one_sentence():
-        from horovod_ocr.config import default_recipe, load_config, parse_settings
+        from horovod_ocr.config import parse_settings
+        from horovod_ocr.training.begin import choose_config
         from horovod_ocr.training.loop import train as train_run
         from horovod_ocr.world import open_world
 
@@ -188,20 +193,20 @@ def train(
         }  # fmt: skip
         given = {name: value for name, value in given.items() if value is not None}
         if epochs is not None and steps is None:
-            given["steps"] = 0  # a recipe's steps would go before them
+            given |= {"steps": 0, "min_steps": 0}  # a recipe's would go before them
         world = open_world()
-        config = world.together(
-            lambda: load_config(
-                recipe or default_recipe(given.get("shards", "")), given | parse_settings(settings or [])
+        with world.guard("training"):
+            config = world.together(
+                lambda: choose_config(recipe or "", given | parse_settings(settings or [])) if world.is_root else None
             )
-        )
+            config = world.broadcast(config)
         train_run(config, world)
 
 
 @app.command(name="eval")
 def evaluate(
     run: Annotated[str | None, typer.Option(help="Name of a run.  [default: the newest]")] = None,
-    runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+    runs: Annotated[Path | None, typer.Option(help="Folder of the runs.  [default: runs]")] = None,
     shards: Annotated[Path | None, typer.Option(help="Folder of the shards.  [default: the run's]")] = None,
     split: Annotated[str | None, typer.Option(help="train, val or test.  [default: test, or val without one]")] = None,
 ) -> None:
@@ -211,18 +216,24 @@ def evaluate(
         from horovod_ocr.world import open_world
 
         world = open_world()
-        with progress_bar("reading", shown=world.is_root) as progress:
-            folder, report = score_run(world, runs, run, shards, split, progress)
+        with progress_bar("reading", shown=world.is_root) as progress, world.guard("evaluation"):
+            folder, report = score_run(world, folder_of_runs(runs), run, shards, split, progress)
         if world.is_root:
             output.print(draw_report(report))
-            output.print(f"written: {folder / 'eval.json'}; run: {folder.resolve()}")
+            print(f"written: {folder / 'eval.json'}; run: {folder.resolve()}")
+
+
+def folder_of_runs(given: Path | None) -> Path:
+    from horovod_ocr.config import TrainConfig, table_of_settings
+
+    return given or Path(table_of_settings("train").get("runs", TrainConfig.runs))
 
 
 @app.command()
 def predict(
     images: Annotated[list[Path], typer.Argument(help="Image files, and folders of them.")],
     run: Annotated[str | None, typer.Option(help="Name of a run.  [default: the newest]")] = None,
-    runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+    runs: Annotated[Path | None, typer.Option(help="Folder of the runs.  [default: runs]")] = None,
     form: Annotated[str, typer.Option("--format", help="text (path, tab, reading) or jsonl.")] = "text",
 ) -> None:
     """Read image files with the best checkpoint."""
@@ -233,7 +244,7 @@ def predict(
         from horovod_ocr.training.checkpoint import load_best
 
         paths = find_images(images)
-        recognizer = build_recognizer(load_best(runs, run)[1])
+        recognizer = build_recognizer(load_best(folder_of_runs(runs), run)[1])
         failed: OcrError | None = None
         with progress_bar("reading") as progress:
             for number, (path, reading) in enumerate(read_files(recognizer, paths), start=1):

@@ -1,6 +1,7 @@
 """What a run is made of: defaults < recipe < horovod-ocr.toml in the working folder < command line."""
 
 import difflib
+import math
 import tomllib
 from dataclasses import asdict, dataclass, field, fields, replace
 from importlib import resources
@@ -11,6 +12,7 @@ from horovod_ocr.errors import ConfigError
 from sharding.index import read_index
 
 SETTINGS_FILE = "horovod-ocr.toml"
+TABLES = ("shard", "train")
 LONGEST_WORD = 15  # letters; a set whose labels are mostly longer holds lines
 
 
@@ -62,12 +64,25 @@ class TrainConfig:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class ShardSettings:
+    """What [shard] of horovod-ocr.toml may say; "" and 0 leave the choice to the sharder. See sharding.build."""
+
+    src: str = "raw"
+    out: str = "shards"
+    profile: str = ""
+    layout: str = ""
+    seed: int = 0
+    samples_per_shard: int = 0
+    workers: int = 0
+
+
 def load_config(recipe: str, command_line: dict, folder: Path = Path(".")) -> TrainConfig:
     """Lay the four sources over each other. ConfigError names the file and the nearest key for an unknown one."""
+    shared = table_of_settings("train", folder)
+    recipe = recipe or shared.get("recipe", "")
     config = overlay(TrainConfig(), read_recipe(recipe), f"recipe {recipe}")
-    settings = folder / SETTINGS_FILE
-    if settings.exists():
-        config = overlay(config, read_toml(settings).get("train", {}), str(settings))
+    config = overlay(config, shared, f"{folder / SETTINGS_FILE}, [train]")
     return check_config(overlay(replace(config, recipe=recipe), command_line, "the command line"))
 
 
@@ -98,9 +113,12 @@ def check_config(config: TrainConfig) -> TrainConfig:
     """ConfigError for a value out of its range."""
     positive = ("height", "global_batch", "lanes", "window_shards", "lr", "clip_norm", "log_every_steps")
     for name in (*positive, "keep_checkpoints"):
-        if getattr(config, name) <= 0:
-            raise ConfigError(f"{name} must be more than 0, not {getattr(config, name)}")
-    if config.steps < 0 or (config.steps == 0 and config.epochs <= 0):
+        if not 0 < getattr(config, name) < math.inf:
+            raise ConfigError(f"{name} must be a number above 0, not {getattr(config, name)}")
+    for name in ("seed", "steps", "min_steps", "validate_every_steps", "save_every_steps"):
+        if getattr(config, name) < 0:
+            raise ConfigError(f"{name} must be at least 0, not {getattr(config, name)}")
+    if config.steps == 0 and not 0 < config.epochs < math.inf:
         raise ConfigError(f"steps {config.steps}, epochs {config.epochs}: one of them must be more than 0")
     if not 0 <= config.warmup_share < 1:
         raise ConfigError(f"warmup_share is a fraction of the steps, 0 to below 1, not {config.warmup_share}")
@@ -124,21 +142,20 @@ def parse_settings(assignments: list[str]) -> dict:
         table = values
         for part in tables:
             table = table.setdefault(part, {})
+            if not isinstance(table, dict):
+                raise ConfigError(f"--set {assignment}: {part} has a value already and is no table")
         table[name] = value
     return values
 
 
-def table_of_settings(command: str, known: set[str], folder: Path = Path(".")) -> dict:
-    """A command's table in horovod-ocr.toml; empty where there is none. ConfigError for an unknown key."""
+def table_of_settings(command: str, folder: Path = Path(".")) -> dict:
+    """A command's table in horovod-ocr.toml; empty where there is none. ConfigError for a table that no command has."""
     path = folder / SETTINGS_FILE
-    values = read_toml(path).get(command, {}) if path.exists() else {}
-    for key in values:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            raise ConfigError(
-                f"{path}: [{command}] has no setting {key!r}; " + (f"did you mean {near[0]!r}?" if near else "")
-            )
-    return values
+    tables = read_toml(path) if path.exists() else {}
+    for name, table in tables.items():
+        if name not in TABLES or not isinstance(table, dict):
+            raise ConfigError(f"{path}: {name!r} is no table of settings; there are: [{'], ['.join(TABLES)}]")
+    return tables.get(command, {})
 
 
 def default_recipe(shards: str, folder: Path = Path(".")) -> str:
@@ -146,9 +163,10 @@ def default_recipe(shards: str, folder: Path = Path(".")) -> str:
 
     ShardError where there are no shards; "" (the plain defaults) where no recipe fits.
     """
-    settings = folder / SETTINGS_FILE
-    told = read_toml(settings).get("train", {}).get("shards", "shards") if settings.exists() else "shards"
-    index = read_index(shards or told)
+    shared = table_of_settings("train", folder)
+    if "recipe" in shared:
+        return shared["recipe"]
+    index = read_index(shards or shared.get("shards", TrainConfig.shards))
     samples = sum(index.label_lengths.values())
     long = sum(count for length, count in index.label_lengths.items() if length > LONGEST_WORD)
     name = index.profile.name + ("-lines" if 2 * long > samples else "")

@@ -1,6 +1,7 @@
 """What a run says: lines on root's console and in train.log, the same numbers in metrics.jsonl and TensorBoard."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -10,7 +11,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from sharding.files import write_whole
+
+# where a process finds its rank: what the launchers of horovodrun set (Gloo; OpenMPI; MPICH and Intel MPI)
+RANK_VARIABLES = ("HOROVOD_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
 console = Console(stderr=True, soft_wrap=True)  # progress and remarks; results go to standard output
+
+
+def rank_of_process() -> int | None:
+    """This process's rank as its launcher set it; None where none did."""
+    return next((int(os.environ[name]) for name in RANK_VARIABLES if name in os.environ), None)
 
 
 class RunLog:
@@ -55,10 +65,13 @@ def keep_until(path: Path, step: int) -> None:
     if not path.exists():
         return
     kept = []
-    for line in path.read_text("utf-8").splitlines(keepends=True):
-        if line.endswith("\n") and json.loads(line)["step"] <= step:
-            kept.append(line)
-    path.write_text("".join(kept), "utf-8")
+    for line in path.read_text("utf-8", "replace").splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line + "\n")
+        except (ValueError, TypeError, KeyError):
+            continue  # cut off when the process was killed
+    write_whole(path, "".join(kept).encode())
 
 
 @contextmanager
@@ -71,7 +84,7 @@ def progress_bar(what: str, shown: bool = True) -> Iterator:
         yield PlainProgress(what)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TextColumn("ETA"), TimeRemainingColumn(), console=console) as bar:
+    with Progress(*columns, TextColumn("ETA"), TimeRemainingColumn(), console=console, redirect_stdout=False) as bar:
         tasks: dict[str, int] = {}
 
         def update(done: int, total: int, stage: str = what) -> None:

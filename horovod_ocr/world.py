@@ -4,16 +4,16 @@ A world of one needs no Horovod: every command runs on a laptop without it.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from horovod_ocr.errors import ClusterError, OcrError
+from horovod_ocr.errors import ClusterError, DataError, OcrError
+from horovod_ocr.log import rank_of_process
 
-# what horovodrun's launchers set in each process: Gloo, OpenMPI, MPICH and Intel MPI
-LAUNCHED_BY = ("HOROVOD_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
 # Horovod's background loop takes time from the computation on CPU ranks; a longer cycle takes less (ms)
 CPU_CYCLE_TIME_MS = "10"
 
@@ -27,13 +27,10 @@ class World:
     def __init__(self, horovod=None):
         self._hvd = horovod
         self._sums = 0
-        # what a collective raises on the ranks that are left when another one is gone
-        self.lost_errors = (horovod_exceptions().HorovodInternalError,) if horovod else ()
         self.rank = horovod.rank() if horovod else 0
         self.world_size = horovod.size() if horovod else 1
         self.local_rank = horovod.local_rank() if horovod else 0
         self.local_size = horovod.local_size() if horovod else 1
-        self.host_index = horovod.cross_rank() if horovod else 0
 
     @property
     def is_root(self) -> bool:
@@ -51,10 +48,6 @@ class World:
     def sum_array(self, values):
         """Sum of a numpy array over the ranks, in float64. Collective."""
         return self.sum(torch.as_tensor(values, dtype=torch.float64)).numpy()
-
-    def any(self, flag: bool) -> bool:
-        """Is it so on any rank? Collective."""
-        return bool(self.sum_array([float(flag)])[0])
 
     # Horovod names an object's collective after its type: ranks with objects of other types would wait for each other
 
@@ -80,6 +73,18 @@ class World:
             return optimizer
         return self._hvd.DistributedOptimizer(optimizer, named_parameters=named_parameters, op=self._hvd.Sum)
 
+    @contextmanager
+    def guard(self, what: str) -> Iterator[None]:
+        """Turn what a collective raises on the ranks that are left, when another one is gone, into one sentence."""
+        try:
+            yield
+        except Exception as error:
+            if type(error).__name__ != "HorovodInternalError":
+                raise
+            raise ClusterError(
+                f"rank {self.rank}: {what} stopped because another rank ended; its own message says why"
+            ) from error
+
     def together(self, action: Callable[[], Any]) -> Any:
         """Run `action` on every rank; where it raises an OcrError on any, raise the first such on all. Collective.
 
@@ -89,6 +94,8 @@ class World:
             result = action()
         except OcrError as raised:
             error = raised
+        except OSError as raised:
+            error = DataError(f"{raised.filename or 'a file'}: {raised.strerror or raised} (rank {self.rank})")
         errors = [error for error in self.gather(error) if error is not None]
         if errors:
             raise agreed(errors[0])
@@ -114,20 +121,9 @@ def agreed(error: OcrError) -> OcrError:
     return error
 
 
-def horovod_exceptions():
-    import horovod.common.exceptions
-
-    return horovod.common.exceptions
-
-
-def is_launched() -> bool:
-    """Did horovodrun (or mpirun) start this process?"""
-    return any(name in os.environ for name in LAUNCHED_BY)
-
-
 def open_world() -> World:
     """The world this process belongs to: Horovod's under horovodrun, of one otherwise. Collective."""
-    if not is_launched():
+    if rank_of_process() is None:
         return World()
     if not torch.cuda.is_available():
         os.environ.setdefault("HOROVOD_CYCLE_TIME", CPU_CYCLE_TIME_MS)

@@ -3,6 +3,7 @@
 Shapes: N images, H height, W width; grey levels are uint8, 255 white.
 """
 
+import bisect
 import io
 import math
 from dataclasses import asdict, dataclass
@@ -29,12 +30,12 @@ class Geometry:
         """The width all samples of a class are padded to."""
         return self.round_up(self.aspect_edges[aspect_class] * self.height)
 
-    def padded_width_px(self, width_px: int) -> int:
-        """What an image of the model's height is padded to: its class's width, or its own if it is wider than all."""
-        for aspect_class in range(len(self.aspect_edges)):
-            if width_px <= self.width_px(aspect_class):
-                return self.width_px(aspect_class)
-        return self.round_up(width_px)
+    def padded_width_px(self, width_px: int, height_px: int) -> int:
+        """What an image of this size is padded to: the width of its class, or its own where it is wider than all."""
+        aspect_class = bisect.bisect_left(self.aspect_edges, width_px / height_px)
+        if aspect_class < len(self.aspect_edges):
+            return self.width_px(aspect_class)
+        return self.round_up(self.scaled_width_px(width_px, height_px))
 
     def scaled_width_px(self, width_px: int, height_px: int) -> int:
         return max(1, round(width_px * self.height / height_px))
@@ -51,24 +52,17 @@ class Geometry:
         return cls(int(values["height"]), tuple(float(edge) for edge in values["aspect_edges"]))
 
 
-def decode_image(encoded: bytes, geometry: Geometry, limit_px: int | None = None) -> np.ndarray:
-    """PNG or JPEG bytes to grey levels (geometry.height, w), aspect kept, w at most `limit_px`."""
+def decode_image(encoded: bytes, geometry: Geometry, limit_px: int) -> np.ndarray:
+    """Bytes of a checked image (sharding.check: grey or RGB, upright) to grey levels (geometry.height, w).
+
+    The aspect is kept, and w is at most `limit_px`.
+    """
     with Image.open(io.BytesIO(encoded)) as image:
-        return scale_image(image, geometry, limit_px)
-
-
-def scale_image(image: Image.Image, geometry: Geometry, limit_px: int | None = None) -> np.ndarray:
-    """A Pillow image to grey levels (geometry.height, w); transparency lies on white."""
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    grey = image if image.mode == "L" else image.convert("L")
-    width = geometry.scaled_width_px(*grey.size)
-    width = min(width, limit_px) if limit_px else width
-    if grey.size != (width, geometry.height):
-        grey = grey.resize((width, geometry.height), Image.Resampling.BILINEAR)
-    return np.asarray(grey)
+        grey = image if image.mode == "L" else image.convert("L")
+        width = min(geometry.scaled_width_px(*grey.size), limit_px)
+        if grey.size != (width, geometry.height):
+            grey = grey.resize((width, geometry.height), Image.Resampling.BILINEAR)
+        return np.asarray(grey)
 
 
 def background_of(image_HW: np.ndarray) -> int:

@@ -21,6 +21,7 @@ from horovod_ocr.data.image import Geometry, decode_image, pad_image
 from horovod_ocr.data.plan import EpochPlan, ShardSlice, Share
 from horovod_ocr.errors import OcrError, ShardError
 from sharding.index import ShardIndex, read_idx
+from sharding.tar import read_member
 
 
 @dataclass
@@ -40,6 +41,11 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def pin_memory(self) -> "Batch":
+        """Called by the loader, so that the copy to the GPU does not wait."""
+        self.images_NHW = self.images_NHW.pin_memory()
+        return self
 
 
 @dataclass(frozen=True)
@@ -188,7 +194,6 @@ class MappedShard:
     def sample(self, row: int) -> tuple[bytes, str, int]:
         """Encoded image, label, subset."""
         record = self.records[row]
-        image, label = int(record["image_offset"]), int(record["label_offset"])
-        encoded = self.map[image : image + int(record["image_size"])]
-        text = self.map[label : label + int(record["label_size"])].decode("utf-8")
-        return encoded, text, int(record["subset"])
+        encoded = read_member(self.map, int(record["image_offset"]), int(record["image_size"]))
+        label = read_member(self.map, int(record["label_offset"]), int(record["label_size"]))
+        return encoded, str(label, "utf-8"), int(record["subset"])

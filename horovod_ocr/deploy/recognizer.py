@@ -9,18 +9,26 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 
-from horovod_ocr.data.image import Geometry, normalise_images, pad_image, scale_image
+from horovod_ocr.data.image import Geometry, decode_image, normalise_images, pad_image
 from horovod_ocr.errors import SourceError
 from horovod_ocr.text.decode import Reading
 from horovod_ocr.training.device import autocast, choose_precision
 from horovod_ocr.training.evaluate import frames_of
 from horovod_ocr.training.restore import restore
 from horovod_ocr.training.task import WordTask
+from sharding.check import Limits, Rejected, read_bytes, read_image
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class WordImage:
+    """Ready for the model. pixels_HW: uint8, padded to its class's width; reach_px: columns that are no padding."""
+
+    pixels_HW: np.ndarray
+    reach_px: int
 
 
 @dataclass(frozen=True)
@@ -34,33 +42,34 @@ class Recognizer:
     precision: str
 
     @torch.inference_mode()
-    def read(self, images: list[np.ndarray]) -> list[Reading]:
-        """Grey images (geometry.height, w), uint8, to readings in their order.
+    def read(self, images: list[WordImage]) -> list[Reading]:
+        """Images to readings in their order.
 
-        Images of one padded width go through the model together, and a reading depends on its own image alone.
+        Those of one width go through the model together, and a reading depends on its own image alone.
         """
-        widths = [self.geometry.padded_width_px(image.shape[1]) for image in images]
         readings: dict[int, Reading] = {}
-        for width in sorted(set(widths)):
-            places = [place for place, other in enumerate(widths) if other == width]
-            images_NHW = torch.from_numpy(np.stack([pad_image(images[place], width) for place in places]))
+        for width in sorted({image.pixels_HW.shape[1] for image in images}):
+            places = [place for place, image in enumerate(images) if image.pixels_HW.shape[1] == width]
+            images_NHW = torch.from_numpy(np.stack([images[place].pixels_HW for place in places]))
             with autocast(self.device, self.precision):
                 logits_TNC = self.model(normalise_images(images_NHW, self.device))
-            reach_N = torch.tensor([images[place].shape[1] for place in places])
+            reach_N = torch.tensor([images[place].reach_px for place in places])
             frames_N = frames_of(reach_N, self.model.frame_stride_px)
             readings.update(zip(places, self.task.decode(logits_TNC, frames_N), strict=True))
         return [readings[place] for place in range(len(images))]
 
-    def load(self, path: Path) -> np.ndarray:
-        """An image file at the model's height. SourceError when it cannot be read."""
+    def load(self, path: Path) -> WordImage:
+        """An image file as the sharder and the stream would bring it to the model. SourceError where they refuse it."""
         try:
-            with Image.open(path) as image:
-                return scale_image(image, self.geometry)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise SourceError(f"{path}: not a readable image ({error})") from error
+            checked = read_image(read_bytes(path), Limits())
+        except Rejected as rejected:
+            raise SourceError(f"{path}: {rejected.reason} ({rejected.detail})") from rejected
+        width = self.geometry.padded_width_px(checked.width, checked.height)
+        pixels_HW = decode_image(checked.content, self.geometry, limit_px=width)
+        return WordImage(pad_image(pixels_HW, width), pixels_HW.shape[1])
 
 
-def build_recognizer(payload: dict, precision: str = "fp32", device: torch.device | None = None) -> Recognizer:
+def build_recognizer(payload: dict, precision: str = "auto", device: torch.device | None = None) -> Recognizer:
     """From a checkpoint's payload."""
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     it = restore(payload, device)
@@ -88,7 +97,7 @@ def read_files(
     """Each file with its reading, or with the reason why there is none, in the order given."""
     for start in range(0, len(paths), batch):
         chunk = paths[start : start + batch]
-        loaded: list[np.ndarray | SourceError] = []
+        loaded: list[WordImage | SourceError] = []
         for path in chunk:
             try:
                 loaded.append(recognizer.load(path))

@@ -19,5 +19,5 @@ def build_model(name: str, classes: int, height: int, **options) -> nn.Module:
         raise ConfigError(f"model {name} has no option {sorted(unknown)[0]!r}; it takes: {', '.join(sorted(known))}")
     try:
         return MODELS[name](classes=classes, height=height, **options)
-    except ValueError as error:
+    except (ValueError, TypeError, RuntimeError) as error:
         raise ConfigError(f"model {name}: {error}") from error

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from horovod_ocr.data.stream import Stream, StreamOptions
 from horovod_ocr.errors import CheckpointError
@@ -35,13 +36,20 @@ def score_run(
     Defaults: the newest run, the shards it was trained with, the test split (val where there is none). Collective.
     Raises ShardError or CheckpointError with what to do.
     """
-    run, payload = world.together(lambda: load_best(runs, name))
+    run, payload = world.broadcast(world.together(lambda: load_best(runs, name) if world.is_root else None))
     index = world.together(lambda: open_shards(shards or Path(payload["config"]["shards"])))
-    device = choose_device(world)
+    device = world.together(lambda: choose_device(world))
     it = world.together(lambda: restore(payload, device))
     world.together(lambda: check_readable(it.task, index))
     split = split or ("test" if index.totals.get("test") else "val")
-    options = StreamOptions(split, global_batch=128, shuffle=False, rank=world.rank, world_size=world.world_size)
+    options = StreamOptions(
+        split,
+        lanes=max(StreamOptions.lanes, world.world_size),
+        global_batch=128,
+        shuffle=False,
+        rank=world.rank,
+        world_size=world.world_size,
+    )
     stream = world.together(lambda: Stream(index, it.geometry, options))
     scores = evaluate(it.model, it.task, stream, world, device, choose_precision("auto", device), progress)
     facts = {
@@ -113,11 +121,12 @@ def draw_report(report: dict) -> Group:
         readings.add_column(name)
     for example in report["examples"]:
         is_right = example["label"] == example["reading"]
-        readings.add_row(example["label"], example["reading"] or "-", "right" if is_right else "WRONG")
+        # Text: rich would take [brackets] in a label for its markup
+        readings.add_row(Text(example["label"]), Text(example["reading"] or "-"), "right" if is_right else "WRONG")
     parts = [scores, readings]
     if report["confusions"]:
         shown = (f"{wanted or '-'} read {read or '-'}: {times}" for wanted, read, times in report["confusions"][:10])
-        parts.append("most confused letters (- is none): " + ", ".join(shown))
+        parts.append(Text("most confused letters (- is none): " + ", ".join(shown)))
     return Group(*parts)
 
 

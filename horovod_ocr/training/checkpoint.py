@@ -25,9 +25,9 @@ def save_checkpoint(run: Path, step: int, payload: dict, is_best: bool, keep: in
     Whatever moment the process is killed at, LAST names a whole file.
     """
     folder = run / "checkpoints"
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{step:08d}.pt"
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as file:
             torch.save({"format": FORMAT, "version": VERSION, "step": step, **payload}, file)
             file.flush()
@@ -37,8 +37,9 @@ def save_checkpoint(run: Path, step: int, payload: dict, is_best: bool, keep: in
         write_whole(run / LAST, f"{path.name}\n".encode())
         if is_best:
             write_whole(run / BEST, f"{path.name}\n".encode())
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be written ({error}); make room or choose another --runs") from error
+    except (OSError, RuntimeError) as error:  # RuntimeError: torch's own word for a full disk
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{path}: cannot be written ({reason}); make room or choose another --runs") from error
     remove_old(run, keep)
     return path
 
@@ -77,7 +78,7 @@ def read_checkpoint(path: Path) -> dict:
         raise CheckpointError(
             f"{path}: checkpoint version {payload['version']}, this program reads {VERSION}; train anew"
         )
-    return payload
+    return {**payload, "path": str(path)}
 
 
 def load_best(runs: Path, name: str | None) -> tuple[Path, dict]:

@@ -1,5 +1,6 @@
 """Read a split with a model and sum its scores over the ranks."""
 
+from collections import Counter
 from collections.abc import Callable
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 from horovod_ocr.data.image import normalise_images
 from horovod_ocr.data.stream import Stream
 from horovod_ocr.training.device import autocast
-from horovod_ocr.training.task import Scores, WordTask
+from horovod_ocr.training.task import EXAMPLES, Scores, WordTask
 from horovod_ocr.world import World
 
 
@@ -45,7 +46,7 @@ def evaluate(
             progress(batch.step + 1, stream.steps)
     model.train(was_training)
     scores.counts = world.sum_array(scores.counts)
-    for other in world.gather((world.rank, scores.confusions, scores.examples)):
-        if other[0] != world.rank:
-            scores.confusions.update(other[1])
+    parts = world.gather((scores.confusions, scores.examples))
+    scores.confusions = sum((confusions for confusions, _ in parts), Counter())
+    scores.examples = [example for _, examples in parts for example in examples][:EXAMPLES]
     return scores

@@ -16,26 +16,33 @@ class Interval:
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self.blank_frames = torch.zeros((), dtype=torch.int64, device=device)
         self.frames = 0
+        self.steps = 0
         self.samples = 0
+        self.too_long = 0  # samples whose labels do not fit their frames
         self.wait_s = 0.0
         self.started_s = time.monotonic()
 
-    def add(self, loss_sum: Tensor, logits_TNC: Tensor, samples: int) -> None:
+    def add(self, loss_sum: Tensor, logits_TNC: Tensor, too_long: int) -> None:
         self.loss_sum += loss_sum
+        self.too_long += too_long
         self.blank_frames += (logits_TNC.argmax(-1) == BLANK_ID).sum()
         self.frames += logits_TNC.shape[0] * logits_TNC.shape[1]
-        self.samples += samples
 
     def summarise(self, world: World) -> dict[str, float]:
-        """Loss a sample, share of blank frames, images a second of all ranks, share of time spent waiting for data, and
-        the seconds passed, over all ranks. Collective."""
+        """The sums of all ranks as figures a person reads. Collective.
+
+        loss a sample, share of blank frames, images a second of all ranks together, share of the time spent waiting
+        for data, samples whose labels are too long for their frames, seconds passed.
+        """
         passed_s = time.monotonic() - self.started_s
         mine = [float(self.loss_sum), float(self.blank_frames), self.frames, self.samples, self.wait_s, passed_s]
-        loss_sum, blank_frames, frames, samples, wait_s, all_s = world.sum_array(mine).tolist()
+        sums = world.sum_array([*mine, self.too_long]).tolist()
+        loss_sum, blank_frames, frames, samples, wait_s, all_s, too_long = sums
         return {
             "loss": loss_sum / max(1, samples),
             "blank_share": blank_frames / max(1, frames),
             "images_per_s": samples * world.world_size / all_s,
             "data_wait_share": wait_s / all_s,
+            "too_long": int(too_long),
             "passed_s": all_s / world.world_size,
         }

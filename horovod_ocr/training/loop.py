@@ -14,12 +14,13 @@ from torch import nn
 from horovod_ocr.config import TrainConfig
 from horovod_ocr.data.image import Geometry, normalise_images
 from horovod_ocr.data.stream import Batch, Stream, StreamOptions
-from horovod_ocr.errors import CheckpointError, ClusterError, ConfigError, DivergedError
+from horovod_ocr.errors import CheckpointError, ClusterError, DivergedError
 from horovod_ocr.log import RunLog, span
 from horovod_ocr.models import build_model
 from horovod_ocr.models.batchnorm import average_statistics, synchronise_batchnorm
 from horovod_ocr.text.metrics import scores_of
-from horovod_ocr.training.checkpoint import LAST, load_checkpoint, newest_run, save_checkpoint
+from horovod_ocr.training.begin import check_same, choose_run, open_index
+from horovod_ocr.training.checkpoint import load_checkpoint, save_checkpoint
 from horovod_ocr.training.device import (
     autocast,
     choose_device,
@@ -33,7 +34,7 @@ from horovod_ocr.training.interval import Interval
 from horovod_ocr.training.optim import build_optimizer, learning_rate
 from horovod_ocr.training.task import WordTask
 from horovod_ocr.world import World, agreed
-from sharding.index import ShardIndex, check_shards_present, read_index
+from sharding.index import ShardIndex
 
 
 def train(config: TrainConfig, world: World) -> Path:
@@ -42,41 +43,19 @@ def train(config: TrainConfig, world: World) -> Path:
     Raises the same OcrError on every rank for what can be known before the first step; DivergedError when the loss or
     a gradient is not finite.
     """
-    run = world.broadcast(world.together(lambda: choose_run(config) if world.is_root else None))
-    index = world.together(lambda: open_index(config, world))
-    resumes = config.resume and world.is_root
-    payload = world.broadcast(world.together(lambda: load_checkpoint(run) if resumes else None))
-    session = world.together(lambda: Session(config, world, run, index, payload))
-    session.start(payload)
-    try:
-        session.run_steps()
-    except world.lost_errors as error:
-        raise ClusterError(
-            f"rank {world.rank}, step {session.step}: another rank ended; its own message says why; "
-            "go on from the last checkpoint with --resume"
-        ) from error
-    finally:
-        session.log.close()
+    with world.guard("training"):
+        run = world.broadcast(world.together(lambda: choose_run(config) if world.is_root else None))
+        index = world.together(lambda: open_index(config, world))
+        world.together(lambda: check_same(world.gather(index.digest), config.shards))
+        resumes = config.resume and world.is_root
+        payload = world.broadcast(world.together(lambda: load_checkpoint(run) if resumes else None))
+        session = world.together(lambda: Session(config, world, run, index, payload))
+        session.start(payload)
+        try:
+            session.run_steps()
+        finally:
+            session.log.close()
     return run
-
-
-def choose_run(config: TrainConfig) -> Path:
-    """The run's folder. ConfigError rather than write over a run that is there."""
-    runs = Path(config.runs)
-    if config.resume:
-        return runs / config.run if config.run else newest_run(runs)
-    run = runs / (config.run or time.strftime(f"{Path(config.recipe).stem or 'run'}-%Y%m%d-%H%M%S"))
-    if (run / LAST).exists():
-        raise ConfigError(f"{run} holds a run already; continue it with --resume, or name another with --run")
-    return run
-
-
-def open_index(config: TrainConfig, world: World) -> ShardIndex:
-    index = read_index(config.shards)
-    check_shards_present(index)
-    if world.world_size > config.lanes:
-        raise ConfigError(f"{world.world_size} ranks, but {config.lanes} lanes; give --set lanes={world.world_size}")
-    return index
 
 
 class Session:
@@ -187,10 +166,12 @@ class Session:
             with autocast(self.device, self.precision):
                 logits_TNC = self.model(images_N1HW)
             frames_N = frames_of(batch.reach_N, self.model.frame_stride_px)
-            loss_sum = self.task.loss_sum(logits_TNC, frames_N, batch.labels)
+            loss_sum, too_long = self.task.loss_sum(logits_TNC, frames_N, batch.labels)
             # divided by the global count, summed over ranks: exact for unequal shares
             (loss_sum / batch.global_samples).backward()
-            self.interval.add(loss_sum.detach(), logits_TNC.detach(), len(batch))
+            self.interval.add(loss_sum.detach(), logits_TNC.detach(), too_long)
+        self.interval.samples += len(batch)
+        self.interval.steps += 1
         self.update_weights()
         self.step += 1
 
@@ -219,9 +200,10 @@ class Session:
             self.log_interval()
         if validates or saves:
             average_statistics(self.model, self.world.sum, self.world.world_size)
+            paused_s = time.monotonic()
             is_best = self.validate() if validates else False
             self.save(is_best)
-            self.interval = Interval(self.device)
+            self.interval.started_s += time.monotonic() - paused_s
 
     def check_finite(self) -> None:
         if not bool(self.is_finite):
@@ -232,7 +214,7 @@ class Session:
             raise agreed(DivergedError(sentence))
 
     def log_interval(self) -> None:
-        steps = (self.step - 1) % self.config.log_every_steps + 1
+        steps = self.interval.steps
         values = {
             "epoch": self.step / self.steps_per_epoch,
             "lr": self.optimizer.param_groups[0]["lr"],
@@ -245,6 +227,7 @@ class Session:
             f"step {self.step}/{self.total_steps}  epoch {values['epoch']:.2f}  loss {values['loss']:.3f}  "
             f"blank {values['blank_share']:.2f}  lr {values['lr']:.2e}  {values['images_per_s']:.0f} images/s  "
             f"data wait {values['data_wait_share']:.1%}  ETA {span(values['eta_s'])}"
+            + (f"  {values['too_long']} labels too long for their frames" if values["too_long"] else "")
         )
         self.interval = Interval(self.device)
 
@@ -302,7 +285,6 @@ class Session:
 
 def check_resumable(payload: dict, session: Session) -> None:
     """CheckpointError unless the run can go on exactly where it was."""
-    session.task.charset.require(payload["task"]["charset"]["letters"], f"{session.run}: its checkpoint")
     if payload["task"] != session.task.to_dict():
         raise CheckpointError(
             f"{session.run} was trained with another charset or script profile than {session.index.root} has; "

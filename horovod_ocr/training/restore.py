@@ -29,6 +29,6 @@ def restore(payload: dict, device: torch.device) -> Restored:
         model.load_state_dict(payload["model"])
     except RuntimeError as error:
         raise CheckpointError(
-            f"its weights do not fit model {payload['model_name']} of this version; train anew"
+            f"{payload.get('path', 'a checkpoint')}: weights that do not fit model {payload['model_name']}; train anew"
         ) from error
     return Restored(model.to(device).eval(), task, geometry)

@@ -17,6 +17,8 @@ from horovod_ocr.text.decode import Reading, greedy_decode
 from horovod_ocr.text.metrics import build_counts, count_reading
 from sharding.index import ShardIndex
 
+EXAMPLES = 10  # readings kept to look at
+
 
 @dataclass
 class Scores:
@@ -53,21 +55,25 @@ class WordTask:
         lengths = torch.tensor([len(ids) for ids in encoded], dtype=torch.int64)
         return torch.tensor([number for ids in encoded for number in ids], dtype=torch.int64), lengths
 
-    def loss_sum(self, logits_TNC: Tensor, frames_N: Tensor, labels: list[str]) -> Tensor:
-        """CTC loss summed over this rank's samples, in float32; a sample that cannot fit its frames adds zero."""
+    def loss_sum(self, logits_TNC: Tensor, frames_N: Tensor, labels: list[str]) -> tuple[Tensor, int]:
+        """CTC loss summed over this rank's samples, and how many labels are too long for T frames: they add zero."""
         if not labels:
-            return logits_TNC.sum() * 0  # still a graph: synchronised BatchNorm needs this rank's backward
+            return logits_TNC.sum() * 0, 0  # still a graph: synchronised BatchNorm needs this rank's backward
         targets_S, lengths_N = self.targets(labels)
         # scaled down at random, a sample may need a few frames of its padding
         repeats_N = torch.tensor([_repeats(ids) for ids in targets_S.split(lengths_N.tolist())])
-        frames_N = torch.maximum(frames_N, lengths_N + repeats_N).clamp(max=logits_TNC.shape[0])
+        needed_N, frames = lengths_N + repeats_N, logits_TNC.shape[0]
+        frames_N = torch.maximum(frames_N, needed_N).clamp(max=frames)
         log_probs_TNC = logits_TNC.log_softmax(-1)
-        return functional.ctc_loss(
+        loss_sum = functional.ctc_loss(
             log_probs_TNC, targets_S, frames_N, lengths_N, BLANK_ID, reduction="sum", zero_infinity=True
         )
+        return loss_sum, int((needed_N > frames).sum())
 
     def decode(self, logits_TNC: Tensor, frames_N: Tensor) -> list[Reading]:
-        return greedy_decode(logits_TNC, frames_N, self.charset)
+        """Readings, normalised as labels are."""
+        normalise = self.charset.profile.normalise
+        return [Reading(normalise(r.text), r.confidence) for r in greedy_decode(logits_TNC, frames_N, self.charset)]
 
     def empty_scores(self, subsets: int) -> Scores:
         return Scores(build_counts(subsets))
@@ -76,7 +82,7 @@ class WordTask:
         """Add a batch to the sums."""
         for reading, label, subset in zip(readings, labels, subsets_N.tolist(), strict=True):
             count_reading(scores.counts, scores.confusions, subset, reading.text, label)
-            if len(scores.examples) < 10:
+            if len(scores.examples) < EXAMPLES:
                 scores.examples.append((label, reading.text))
 
     def to_dict(self) -> dict:

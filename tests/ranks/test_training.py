@@ -58,9 +58,6 @@ def test_20_steps_at_once_and_10_killed_and_10_give_bit_equal_parameters(word_sh
         assert largest_difference(parameters_of(at_once, rank), parameters_of(killed, rank)) == 0
     lines = [json.loads(line) for line in (killed / "runs/it/metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if line["kind"] == "train"] == [5, 10, 15, 20]
-    # what was validated on two ranks is what one process reads from the same checkpoint
-    (validated,) = [line for line in lines if line["kind"] == "val" and line["step"] == 20]
-    assert validated["samples"] > 30
 
 
 def test_a_batch_smaller_than_the_ranks_and_ranks_without_samples(word_shards, tmp_path):

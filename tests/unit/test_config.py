@@ -1,8 +1,18 @@
 """Defaults < recipe < horovod-ocr.toml < command line."""
 
+from importlib import resources
+
 import pytest
 
-from horovod_ocr.config import check_config, load_config, parse_settings, recipe_names, table_of_settings
+from horovod_ocr.config import (
+    ShardSettings,
+    check_config,
+    load_config,
+    overlay,
+    parse_settings,
+    recipe_names,
+    table_of_settings,
+)
 from horovod_ocr.errors import ConfigError
 
 
@@ -20,6 +30,8 @@ def test_each_source_goes_before_the_one_below(tmp_path):
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_loads_and_says_its_command(name, tmp_path):
     assert load_config(name, {}, tmp_path).recipe == name
+    text = (resources.files("horovod_ocr") / "recipes" / f"{name}.toml").read_text("utf-8")
+    assert "horovod-ocr train" in text.split("\n\n")[0]
 
 
 def test_a_nested_setting_of_the_command_line(tmp_path):
@@ -34,7 +46,9 @@ def test_a_nested_setting_of_the_command_line(tmp_path):
         ({"globl_batch": 3}, "no setting 'globl_batch'; did you mean 'global_batch'"),
         ({"steps": "ten"}, "steps is a int, not 'ten'"),
         ({"augmentation": {"nois": 1}}, "no setting 'nois'; did you mean 'noise'"),
-        ({"lr": -1.0}, "lr must be more than 0"),
+        ({"lr": -1.0}, "lr must be a number above 0"),
+        ({"lr": float("nan")}, "lr must be a number above 0"),
+        ({"seed": -1}, "seed must be at least 0"),
         ({"precision": "fp8"}, "precision is auto"),
         ({"warmup_share": 1.5}, "warmup_share is a fraction"),
         ({"epochs": 0.0}, "one of them must be more than 0"),
@@ -54,10 +68,15 @@ def test_unknown_recipes_files_and_tables(tmp_path):
         parse_settings(["lr"])
     (tmp_path / "horovod-ocr.toml").write_text("[shard]\nscr = 'raw'\n")
     with pytest.raises(ConfigError, match="no setting 'scr'; did you mean 'src'"):
-        table_of_settings("shard", {"src", "out"}, tmp_path)
+        overlay(ShardSettings(), table_of_settings("shard", tmp_path), "x")
+    (tmp_path / "horovod-ocr.toml").write_text("[trian]\n")
+    with pytest.raises(ConfigError, match=r"'trian' is no table of settings; there are: \[shard\], \[train\]"):
+        table_of_settings("shard", tmp_path)
     (tmp_path / "horovod-ocr.toml").write_text("[shard\n")
     with pytest.raises(ConfigError, match="not TOML"):
-        table_of_settings("shard", {"src"}, tmp_path)
+        table_of_settings("shard", tmp_path)
+    with pytest.raises(ConfigError, match="--set a.b=2: a has a value already"):
+        parse_settings(["a=1", "a.b=2"])
 
 
 def test_a_config_is_frozen(tmp_path):

@@ -7,7 +7,7 @@ from horovod_ocr.log import PlainProgress, RunLog, keep_until, span
 
 def test_metrics_after_the_resumed_step_are_taken_out(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    path.write_text("".join(json.dumps({"step": step}) + "\n" for step in (10, 20, 30)) + '{"step": 4')
+    path.write_text("".join(json.dumps({"step": step}) + "\n" for step in (10, 20, 30)) + 'garbled\n{"step": 4')
     keep_until(path, 20)
     assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [10, 20]
 

@@ -28,10 +28,15 @@ def payload() -> dict:
     }
 
 
-def test_company_changes_no_reading(payload):
-    recognizer = build_recognizer(payload)
+def test_company_changes_no_reading(payload, tmp_path):
+    recognizer = build_recognizer(payload, "fp32")
     rng = np.random.default_rng(0)
-    images = [rng.integers(0, 255, (32, width)).astype(np.uint8) for width in (20, 31, 60, 20, 150)]
+    images = []
+    for number, width in enumerate((20, 31, 60, 20, 150)):
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(rng.integers(0, 255, (32, width)).astype(np.uint8)).save(path)
+        images.append(recognizer.load(path))
+    assert sorted({image.pixels_HW.shape for image in images}) == [(32, 32), (32, 64), (32, 152)]
     together = recognizer.read(images)
     for image, reading in zip(images, together, strict=True):
         (alone,) = recognizer.read([image])
@@ -48,7 +53,21 @@ def test_files_in_their_order_and_the_unreadable_named(payload, tmp_path):
     assert [path.name for path in paths] == ["a.jpg", "b.png", "c.png"]
     rows = list(read_files(build_recognizer(payload), paths, batch=2))
     assert [path.name for path, _ in rows] == ["a.jpg", "b.png", "c.png"]
-    assert isinstance(rows[2][1], SourceError) and "c.png: not a readable image" in str(rows[2][1])
+    assert isinstance(rows[2][1], SourceError) and "c.png: empty file" in str(rows[2][1])
+
+
+def test_turned_and_deep_images_are_read_as_the_sharder_packs_them(payload, tmp_path):
+    recognizer = build_recognizer(payload)
+    upright = Image.fromarray(np.tile(np.arange(64, dtype=np.uint8) * 3, (32, 1)))
+    turned = upright.transpose(Image.Transpose.ROTATE_90)
+    exif = Image.Exif()
+    exif[274] = 6
+    upright.save(tmp_path / "upright.png")
+    turned.save(tmp_path / "turned.jpg", exif=exif, quality=100)
+    Image.fromarray(np.asarray(upright).astype(np.uint16) << 8).save(tmp_path / "deep.png")
+    expected = recognizer.load(tmp_path / "upright.png").pixels_HW.astype(int)
+    for name, most in (("turned.jpg", 4), ("deep.png", 0)):
+        assert np.abs(recognizer.load(tmp_path / name).pixels_HW.astype(int) - expected).max() <= most
 
 
 def test_nothing_to_read_is_said(tmp_path):

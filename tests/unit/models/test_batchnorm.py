@@ -35,6 +35,8 @@ def test_two_unequal_shares_equal_the_whole_batch():
     expected = whole(x)
     barrier, slots, outputs = threading.Barrier(2), {}, {}
 
+    layers = [layer(), layer()]  # made here: the seed is the whole process's
+
     def rank(number, share):
         def sum_over_ranks(values):
             slots[number] = values
@@ -43,7 +45,7 @@ def test_two_unequal_shares_equal_the_whole_batch():
             barrier.wait()
             return total
 
-        model = synchronise_batchnorm(layer(), sum_over_ranks)
+        model = synchronise_batchnorm(layers[number], sum_over_ranks)
         outputs[number] = model(share).detach(), model.state_dict()
 
     threads = [threading.Thread(target=rank, args=(n, part)) for n, part in enumerate((x[:1], x[1:]))]

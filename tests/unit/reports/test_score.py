@@ -15,7 +15,7 @@ FACTS = {"run": "r", "step": 7, "split": "test", "profile": "urdu"}
 
 @pytest.fixture
 def report() -> dict:
-    scores = Scores(build_counts(3), Counter(), [("کتاب", "کتاب"), ("بات", "")])
+    scores = Scores(build_counts(3), Counter(), [("کتاب", "کتاب"), ("[sic]", "[/b]")])
     for subset, label, reading in [(1, "کتاب", "کتاب"), (1, "بات", ""), (2, "زخڑ", "زحڑ"), (2, "زخ", "زخ")]:
         count_reading(scores.counts, scores.confusions, subset, reading, label)
     return build_report(scores, ("", "lexicon", "random"), FACTS)
@@ -36,4 +36,11 @@ def test_written_as_json_and_drawn(report, tmp_path):
     with console.file:
         console.print(draw_report(report))
         drawn = console.export_text()
-    assert "50.00%" in drawn and "lexicon" in drawn and "WRONG" in drawn and "خ read ح" in drawn
+    assert (
+        "50.00%" in drawn
+        and "lexicon" in drawn
+        and "WRONG" in drawn
+        and "[sic]" in drawn
+        and "[/b]" in drawn
+        and "خ read ح" in drawn
+    )

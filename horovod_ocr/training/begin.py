@@ -1,0 +1,59 @@
+"""What a run begins from: its config, its folder, its shards."""
+
+import time
+from pathlib import Path
+
+from horovod_ocr.config import (
+    TrainConfig,
+    check_config,
+    default_recipe,
+    load_config,
+    overlay,
+    read_recipe,
+    table_of_settings,
+)
+from horovod_ocr.errors import ConfigError, ShardError
+from horovod_ocr.training.checkpoint import LAST, load_checkpoint, newest_run
+from horovod_ocr.world import World
+from sharding.index import ShardIndex, check_shards_present, read_index
+
+
+def choose_config(recipe: str, given: dict) -> TrainConfig:
+    """The config of a new run; or, to resume, the run's own with what the command line gives laid over it.
+
+    recipe: "" chooses by the shards. given: settings of the command line. Raises ConfigError, ShardError or
+    CheckpointError with what to do.
+    """
+    if not given.get("resume"):
+        return load_config(recipe or default_recipe(given.get("shards", "")), given)
+    runs = Path(given.get("runs") or table_of_settings("train").get("runs") or TrainConfig.runs)
+    run = runs / given["run"] if "run" in given else newest_run(runs)
+    config = overlay(TrainConfig(), load_checkpoint(run)["config"], f"{run}: its checkpoint")
+    config = overlay(config, {**read_recipe(recipe), **given, "run": run.name, "runs": str(runs)}, "the command line")
+    return check_config(config)
+
+
+def choose_run(config: TrainConfig) -> Path:
+    """The run's folder. ConfigError rather than write over a run that is there."""
+    runs = Path(config.runs)
+    if config.resume:
+        return runs / config.run if config.run else newest_run(runs)
+    run = runs / (config.run or time.strftime(f"{Path(config.recipe).stem or 'run'}-%Y%m%d-%H%M%S"))
+    if (run / LAST).exists():
+        raise ConfigError(f"{run} holds a run already; continue it with --resume, or name another with --run")
+    return run
+
+
+def check_same(digests: list[str], shards: str) -> None:
+    """ShardError unless all ranks see the same shard set: with others, their plans would not fit together."""
+    odd = [rank for rank, digest in enumerate(digests) if digest != digests[0]]
+    if odd:
+        raise ShardError(f"ranks {odd} see other shards in {shards} than rank 0; give one shared folder")
+
+
+def open_index(config: TrainConfig, world: World) -> ShardIndex:
+    index = read_index(config.shards)
+    check_shards_present(index)
+    if world.world_size > config.lanes:
+        raise ConfigError(f"{world.world_size} ranks, but {config.lanes} lanes; give --set lanes={world.world_size}")
+    return index
