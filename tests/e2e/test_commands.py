@@ -64,9 +64,10 @@ def test_the_three_commands(folder):
     assert "3 ranks on" in trained.stdout and "step 30/30" in trained.stdout and "ETA" in trained.stdout
     (run,) = (folder / "runs").iterdir()
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    losses = [line["loss"] for line in lines if line["kind"] == "train"]
+    trained_lines = [line for line in lines if line["kind"] == "train"]
+    losses = [line["loss"] for line in trained_lines]
     assert len(losses) == 3 and losses[-1] < losses[0]
-    assert {"lr", "images_per_s", "data_wait_share", "eta_s", "blank_share"} <= lines[0].keys()
+    assert {"lr", "images_per_s", "data_wait_share", "eta_s", "blank_share"} <= trained_lines[0].keys()
     assert list((run / "tensorboard").glob("events*"))
 
     scored = say("horovod-ocr eval", folder)
@@ -84,7 +85,7 @@ def test_the_three_commands(folder):
 
 @needs_horovod
 def test_three_ranks_score_as_one(folder):
-    """A model of one step reads random letters, so that there is something to compare."""
+    """A model of one step reads letters, if not the right ones; after thirty it would read blanks only."""
     begun = say("horovod-ocr train --runs first --run first --steps 1 --precision fp32", folder)
     assert begun.returncode == 0, begun.stderr
     reports = []
@@ -93,7 +94,7 @@ def test_three_ranks_score_as_one(folder):
         assert scored.returncode == 0, scored.stderr
         reports.append(json.loads((folder / "first/first/eval.json").read_text()))
     alone, together = reports
-    assert len({example["reading"] for example in alone["examples"]}) > 1
+    assert all(example["reading"] for example in alone["examples"])
     for key in ("cer", "one_minus_ned"):
         assert together[key] == pytest.approx(alone[key], abs=1e-3)  # bf16 rounds by the size of the batch
     for key in ("samples", "word_accuracy"):
