@@ -20,6 +20,7 @@ $(VENV)/.made:
 		{ echo "$(PYTHON) is missing or older than 3.11; install python3, or name another: make setup PYTHON=python3.12" >&2; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo "$(PYTHON) cannot make virtual environments; install the Debian package python3-venv" >&2; exit 2; }
+	@scripts/build_horovod.sh --check $(PYTHON)
 	$(PYTHON) -m venv --clear $(VENV)
 	@touch $@
 

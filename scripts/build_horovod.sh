@@ -2,6 +2,7 @@
 # Builds Horovod 0.28.1 for the torch of a virtual environment, keeps the wheel in a cache, and installs it.
 #
 #   scripts/build_horovod.sh [--nccl] [PYTHON]      PYTHON: the environment's python (default: .venv/bin/python)
+#   scripts/build_horovod.sh --check [PYTHON]       only say what a build would miss; any python, torch need not be there
 #
 # Why not from an index: 0.28.1 is the last release, has no wheels, and its sources ask for C++14 where torch >= 2.1
 # needs C++17. horovod-0.28.1.patch changes that and teaches horovodrun hostfiles (-H hosts.txt) and plain sentences.
@@ -20,14 +21,16 @@ say() { printf 'horovod: %s\n' "$*" >&2; }
 fail() { say "${*:2}"; exit "$1"; }
 
 python=$here/../.venv/bin/python
+check_only=
 for argument in "$@"; do
     case $argument in
         --nccl) export HOROVOD_GPU_OPERATIONS=NCCL ;;
-        -*) fail 2 "unknown option $argument; the only one is --nccl" ;;
+        --check) check_only=1 ;;
+        -*) fail 2 "unknown option $argument; there are --nccl and --check" ;;
         *) python=$argument ;;
     esac
 done
-[[ -x $python ]] || fail 2 "$python is not there; run: make setup"
+python=$(command -v "$python") || fail 2 "$python is not there; run: make setup"
 PATH=$(cd "${python%/*}" && pwd):$PATH   # cmake may come from the environment
 
 # What is built is named by the version: 0.28.1+torch2.13.0.cpu.mpi.p1a2b3c4d. pip records it in the environment, the cache
@@ -55,7 +58,7 @@ print(f"cp{sys.version_info.major}{sys.version_info.minor}", version_of("torch")
 PYTHON
 }
 read -r tag torch installed headers < <(describe_python)
-[[ $torch != none ]] || fail 2 "torch is not in $python; run: make setup"
+[[ $torch != none || $check_only ]] || fail 2 "torch is not in $python; run: make setup"
 patch_digest=$( (cat "$patch_file"; echo "${flags[@]}") | sha256sum)
 wanted=$version+torch${torch//+/.}.$controllers.p${patch_digest:0:8}
 wheel=$cache/horovod-$wanted-$tag-$tag-linux_$(uname -m).whl
@@ -80,6 +83,11 @@ check_tools() {
     printf '  %s\n' "${missing[@]}" >&2
     fail 2 "install what is named, then start the same command again"
 }
+
+if [[ $check_only ]]; then
+    compgen -G "$cache/horovod-$version+*.whl" >/dev/null || check_tools  # with a wheel in the cache nothing is compiled
+    exit 0
+fi
 
 # Runs a long command with its output in a log and a note every 15 s; where it fails, shows why and keeps the log.
 run_logged() {

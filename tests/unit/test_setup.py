@@ -75,6 +75,19 @@ def test_the_build_names_every_missing_tool_and_its_package_before_it_starts(tmp
     assert not (tmp_path / "cache").exists()
 
 
+def test_a_check_before_torch_is_there_names_them_too_unless_a_wheel_is_kept(tmp_path):
+    environment = bare_environment(tmp_path, "cat sha256sum uname")
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho cp311 none none 0\n")
+    python.chmod(0o755)
+    check = ("/bin/bash", ROOT / "scripts/build_horovod.sh", "--check", python)
+    missing = run(*check, env=environment)
+    assert missing.returncode == 2 and "(Debian package g++)" in missing.stderr
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "horovod-0.28.1+torch.whl").touch()
+    assert run(*check, env=environment).returncode == 0
+
+
 @needs_horovod
 def test_the_installed_horovod_is_the_patched_one():
     installed = importlib.metadata.version("horovod")
