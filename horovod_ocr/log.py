@@ -43,7 +43,7 @@ class RunLog:
 
     def line(self, text: str) -> None:
         if self.is_root:
-            print(text, flush=True)
+            print(text + "\n", end="", flush=True)  # one write: launchers put a rank's mark before each
             self.text.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
 
     def numbers(self, kind: str, step: int, values: dict[str, float]) -> None:
