@@ -35,16 +35,24 @@ def main() -> None:
     app(prog_name="horovod-ocr")
 
 
+def print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"horovod-ocr {__version__}")
+        raise typer.Exit()
+
+
+Version = Annotated[
+    bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and leave.")
+]
+
+
 @app.callback()
 def choose_debug(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+    version: Version = False,
 ) -> None:
     global shows_tracebacks
     shows_tracebacks = debug
-    if version:
-        print(f"horovod-ocr {__version__}")
-        raise typer.Exit()
 
 
 @contextmanager
