@@ -4,6 +4,7 @@ Torch and what imports it are imported inside the commands, so that `--help` and
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,6 +67,9 @@ def one_sentence() -> Iterator[None]:
         if error.shown_by in (None, rank_of_process() or 0):
             print(f"horovod-ocr: {error}", file=sys.stderr, flush=True)
         raise typer.Exit(error.exit_code) from error
+    except BrokenPipeError as error:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from error
     except OSError as error:
         if shows_tracebacks:
             raise

@@ -112,6 +112,9 @@ def test_readings_reach_a_file_while_the_bar_is_on_the_terminal(folder):
     os.close(terminal)
     os.close(master)
     assert done.returncode == 0 and len((folder / "readings.tsv").read_text("utf-8").splitlines()) == 400
+    head = f"{BIN}/horovod-ocr predict --runs first raw/images/000 | head -n 1"
+    done = subprocess.run(["sh", "-c", head], cwd=folder, capture_output=True, text=True, timeout=120)
+    assert len(done.stdout.splitlines()) == 1 and done.stderr == ""
 
 
 @needs_horovod
