@@ -49,10 +49,9 @@ class World:
         """Sum of a numpy array over the ranks, in float64. Collective."""
         return self.sum(torch.as_tensor(values, dtype=torch.float64)).numpy()
 
-    # Horovod names an object's collective after its type: ranks with objects of other types would wait for each other
-
     def broadcast(self, value: Any) -> Any:
         """Root's object, on every rank. Collective."""
+        # by default named after the object's type: ranks with objects of other types would wait for each other
         return value if self.world_size == 1 else self._hvd.broadcast_object(value, 0, name="broadcast")
 
     def gather(self, value: Any) -> list:
@@ -88,6 +87,7 @@ class World:
     def together(self, action: Callable[[], Any]) -> Any:
         """Run `action` on every rank; where it raises an OcrError on any, raise the first such on all. Collective.
 
+        An OSError counts as one. What is returned is each rank's own result.
         """
         result, error = None, None
         try:
