@@ -28,6 +28,8 @@ app = typer.Typer(
     rich_markup_mode=None,  # it would take [default: ...] for markup
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+TrainedRun = Annotated[str | None, typer.Option(help="Name of a run.  [default: the newest]")]
+RunsFolder = Annotated[Path | None, typer.Option(help="Folder of the runs.  [default: runs]")]
 output = Console(soft_wrap=True)
 shows_tracebacks = False
 
@@ -175,7 +177,7 @@ def train(
         str | None, typer.Option(help="Packaged recipe, or a .toml file.  [default: the script's]")
     ] = None,
     run: Annotated[str | None, typer.Option(help="Name of the run.  [default: recipe and time]")] = None,
-    runs: Annotated[Path | None, typer.Option(help="Folder of the runs.  [default: runs]")] = None,
+    runs: RunsFolder = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from LAST of the run named, or of the newest.")
     ] = False,
@@ -218,8 +220,8 @@ def train(
 
 @app.command(name="eval")
 def evaluate(
-    run: Annotated[str | None, typer.Option(help="Name of a run.  [default: the newest]")] = None,
-    runs: Annotated[Path | None, typer.Option(help="Folder of the runs.  [default: runs]")] = None,
+    run: TrainedRun = None,
+    runs: RunsFolder = None,
     shards: Annotated[Path | None, typer.Option(help="Folder of the shards.  [default: the run's]")] = None,
     split: Annotated[str | None, typer.Option(help="train, val or test.  [default: test, or val without one]")] = None,
 ) -> None:
@@ -245,8 +247,8 @@ def folder_of_runs(given: Path | None) -> Path:
 @app.command()
 def predict(
     images: Annotated[list[Path], typer.Argument(help="Image files, and folders of them.")],
-    run: Annotated[str | None, typer.Option(help="Name of a run.  [default: the newest]")] = None,
-    runs: Annotated[Path | None, typer.Option(help="Folder of the runs.  [default: runs]")] = None,
+    run: TrainedRun = None,
+    runs: RunsFolder = None,
     form: Annotated[str, typer.Option("--format", help="text (path, tab, reading) or jsonl.")] = "text",
 ) -> None:
     """Read image files with the best checkpoint."""

@@ -262,8 +262,8 @@ class Session:
             "geometry": self.geometry.to_dict(),
             "versions": {"torch": str(torch.__version__)},
         }
-        write = lambda: save_checkpoint(self.run, self.step, payload, is_best, self.config.keep_checkpoints)  # noqa: E731
-        self.world.together(lambda: write() if self.world.is_root else None)
+        keep, is_root = self.config.keep_checkpoints, self.world.is_root
+        self.world.together(lambda: save_checkpoint(self.run, self.step, payload, is_best, keep) if is_root else None)
 
     def plan_state(self) -> dict:
         """What decides which samples the next steps hold."""
@@ -297,5 +297,6 @@ def check_resumable(payload: dict, session: Session) -> None:
                 f"{session.run} was trained with {name} {before}, not {mine[name]}: the samples left in the epoch "
                 "would not be the same; give the old value, or train anew with another --run"
             )
-    if payload["geometry"] != session.geometry.to_dict() or payload["model_options"] != session.config.model_options:
-        raise CheckpointError(f"{session.run} has another model or height; give its own recipe, or train anew")
+    before = payload["model_name"], payload["model_options"], payload["geometry"]
+    if before != (session.config.model, session.config.model_options, session.geometry.to_dict()):
+        raise CheckpointError(f"{session.run} has another model or height; leave its own, or train anew")
