@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sharding.check import Limits, Rejected, check_fits, check_label, digest_of, read_bytes, read_image
+from sharding.check import Limits, check_fits, check_label, digest_of, read_bytes, read_image
+from sharding.reasons import Rejected
 from sharding.script import ScriptProfile
 from sharding.sources import Entry
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sharding.check import Limits, Rejected, digest_of, read_bytes, read_image
+from sharding.check import Limits, digest_of, read_bytes, read_image
 from sharding.errors import ShardError, SourceError
 from sharding.files import whole_file
 from sharding.index import (
@@ -18,6 +18,7 @@ from sharding.index import (
     read_idx_header,
     write_idx,
 )
+from sharding.reasons import Rejected
 from sharding.tar import write_end, write_member
 
 

@@ -12,16 +12,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sharding.check import (
-    REASONS,
     CheckedImage,
     Limits,
-    Rejected,
     check_fits,
     check_label,
     frames_needed,
     read_bytes,
     read_image,
 )
+from sharding.reasons import REASONS, Rejected
 from sharding.script import build_profile
 
 LIMITS = Limits()

@@ -1,0 +1,1 @@
+"""Raw layouts: how images and their labels lie in a source."""

@@ -1,0 +1,65 @@
+"""What a raw source gives: entries, one an image, and a reader of their bytes."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """One image as the source names it.
+
+    path: relative to the source's root, with slashes, as the file system writes it (os.fsencode); rejects.tsv names the
+    image by it. label: as it was written (the bytes of the file), or, where `Source.labels_apart`, the name that
+    `Reader.read_label` takes; None where there is none. split: "" where the source gives none. problem: a key of
+    `REASONS`, why this entry cannot be used at all; "" mostly. at, size: of the image's bytes in the file they lie in
+    (tars); 0 elsewhere.
+    """
+
+    path: bytes
+    label: bytes | None
+    subset: str = ""
+    split: str = ""
+    problem: str = ""
+    at: int = 0
+    size: int = 0
+
+
+class Reader(ABC):
+    """Reads the images of one source. One in each worker process."""
+
+    @abstractmethod
+    def read_image(self, path: bytes, at: int, size: int) -> bytes:
+        """The bytes of one image, at least one; else Rejected."""
+
+    def read_label(self, label: bytes) -> bytes | None:
+        """The text behind `Entry.label`: the label itself, unless the source keeps its labels apart."""
+        return label
+
+    def close(self) -> None:  # noqa: B027
+        """Let go of what is open. Most readers hold nothing."""
+
+
+class Source(ABC):
+    """One --src as it was found. Goes to workers, so it holds plain values only.
+
+    kind: "words" (labels are texts) or "classes" (a label is a class's name). labels_apart: labels are files or records
+    of their own, read together with the image.
+    """
+
+    root: Path
+    layout: str
+    kind: str = "words"
+    labels_apart: bool = False
+
+    @abstractmethod
+    def entries(self) -> Iterator[Entry]:
+        """Every entry once, in no order that anything may rely on; in constant memory."""
+
+    @abstractmethod
+    def state(self) -> str:
+        """A digest of the listing: another where images were added, removed or renamed. No image is opened."""
+
+    @abstractmethod
+    def open(self) -> Reader:
+        """A reader for this process."""

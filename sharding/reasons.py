@@ -1,0 +1,35 @@
+"""Why a sample cannot be used: every reason there is, in a word and in a sentence."""
+
+REASONS = {
+    "no path": "its line in the label file names no image",
+    "no label": "nothing says what it reads",
+    "no group": "the pattern of --group-from finds nothing in its path",
+    "in no list": "none of the split lists names it",
+    "listed twice": "the same line stands in the label files before",
+    "two labels": "the label files name it more than once, with different labels, subsets or splits",
+    "missing image": "there is no such file",
+    "unreadable file": "the system refuses to read it",
+    "empty file": "the file has no bytes",
+    "not an image": "no PNG, JPEG, WebP, BMP or TIFF",
+    "damaged image": "it cannot be decoded to its end",
+    "several pictures": "an animation or a file of several pages",
+    "unsupported pixels": "its pixels are no 8 or 16-bit numbers",
+    "too many pixels": "larger than a picture of text can be",
+    "too wide": "wider, for its height, than a model can read",
+    "empty label": "nothing is left after normalising",
+    "label is not UTF-8": "its bytes are no UTF-8 text",
+    "unknown letters": "letters that the script profile does not allow",
+    "starts with a mark": "its first character belongs on a letter before it",
+    "too many letters": "longer than --max-label",
+    "conflicting labels": "the same image stands elsewhere with another label",
+    "label too long": "CTC needs a frame for each letter, and one more between equal neighbours",
+}
+
+
+class Rejected(Exception):
+    """Why a sample cannot be used. reason: a key of `REASONS`; detail: what is special about this one."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
