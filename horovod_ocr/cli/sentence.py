@@ -1,0 +1,44 @@
+"""An error that a person can mend is one sentence and an exit code, in every command."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from horovod_ocr.errors import OcrError
+from horovod_ocr.log import rank_of_process
+
+_shows_tracebacks = False
+
+
+def show_tracebacks(wanted: bool) -> None:
+    """Let errors through as they are (`--debug`)."""
+    global _shows_tracebacks
+    _shows_tracebacks = wanted
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """An error that a person can mend is one sentence and an exit code."""
+    try:
+        yield
+    except OcrError as error:
+        if _shows_tracebacks:
+            raise
+        if error.shown_by in (None, rank_of_process() or 0):
+            print(f"horovod-ocr: {error}", file=sys.stderr, flush=True)
+        raise typer.Exit(error.exit_code) from error
+    except BrokenPipeError as error:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from error
+    except OSError as error:
+        if _shows_tracebacks:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"horovod-ocr: {where}{error.strerror or error}", file=sys.stderr, flush=True)
+        raise typer.Exit(3) from error
+    except KeyboardInterrupt as error:
+        print("horovod-ocr: interrupted", file=sys.stderr, flush=True)
+        raise typer.Exit(130) from error
