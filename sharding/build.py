@@ -24,6 +24,7 @@ from sharding.assign import (
 from sharding.check import Limits
 from sharding.errors import ConfigError, ShardError, SourceError
 from sharding.files import write_whole
+from sharding.images import CHECKS, ImageRule
 from sharding.index import ShardIndex, ShardInfo, read_index, write_index
 from sharding.inspection import CheckTask, Inspected, inspect_entries
 from sharding.pack import PackTask, Sample, pack_shard
@@ -34,7 +35,6 @@ from sharding.split import SPLITS, choose_split
 from sharding.workers import Workers, open_workers, usable_cores
 
 REJECTS_NAME = "rejects.tsv"
-CHECKS = ("full", "header")
 _ENTRIES_PER_TASK = 256
 
 Progress = Callable[[int, int, str], None]
@@ -158,10 +158,10 @@ def _inspect(
 ) -> Inspected:
     numbers = {name: number for number, name in enumerate(_classes_in(raw))} if raw.kind == "classes" else None
     # Absolute: the workers' working folder is the one this process was started in, whatever it is now.
-    root, decode, limits = raw.root.absolute(), options.check == "full", options.limits
+    root, rule, limits = raw.root.absolute(), ImageRule(options.check), options.limits
     tasks = (
         CheckTask(
-            root, first, raw.entries[first : first + _ENTRIES_PER_TASK], profile, numbers, raw.subsets, limits, decode
+            root, first, raw.entries[first : first + _ENTRIES_PER_TASK], profile, numbers, raw.subsets, limits, rule
         )
         for first in range(0, len(raw.entries), _ENTRIES_PER_TASK)
     )

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sharding.check import Limits, check_fits, check_label, digest_of, read_bytes, read_image
+from sharding.check import Limits, check_fits, check_label
+from sharding.images import ImageRule, digest_of, read_bytes, read_image
 from sharding.reasons import Rejected
 from sharding.script import ScriptProfile
 from sharding.sources import Entry
@@ -41,7 +42,7 @@ class CheckTask:
     class_numbers: dict[str, int] | None
     subsets: tuple[str, ...]
     limits: Limits
-    decode: bool
+    rule: ImageRule
 
 
 @dataclass(frozen=True)
@@ -86,13 +87,13 @@ def _inspect_entry(task: CheckTask, entry: Entry) -> tuple[str, tuple]:
         raise Rejected(entry.problem)
     words = task.class_numbers is None
     if words:
-        label = check_label(entry.label, task.profile)
+        label = check_label(entry.label, task.profile, task.limits)
     elif entry.label is None:
         raise Rejected("no label", "it lies in no class folder")
     else:
         label = str(task.class_numbers[entry.label])
     content = read_bytes(task.root / entry.path)
-    image = read_image(content, task.limits, task.decode)
+    image = read_image(content, task.limits, task.rule)
     if words:
         check_fits(label, task.profile, image.width, image.height, task.limits)
     length = len(label) if words else 0

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sharding.check import Limits, digest_of, read_bytes, read_image
+from sharding.check import Limits
 from sharding.errors import ShardError, SourceError
 from sharding.files import whole_file
+from sharding.images import digest_of, read_bytes, read_image
 from sharding.index import (
     IDX_RECORD,
     IMAGE_SUFFIXES,

@@ -18,7 +18,8 @@ from horovod_ocr.training.device import autocast, choose_precision
 from horovod_ocr.training.evaluate import frames_of
 from horovod_ocr.training.restore import restore
 from horovod_ocr.training.task import WordTask
-from sharding.check import Limits, read_bytes, read_image
+from sharding.check import Limits
+from sharding.images import read_bytes, read_image
 from sharding.reasons import Rejected
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")

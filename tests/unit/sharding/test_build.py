@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sharding.build import ShardOptions, build_shards
-from sharding.check import digest_of
 from sharding.errors import ConfigError, ShardError, SourceError
+from sharding.images import digest_of
 from sharding.index import check_shards_present, read_idx, read_index
 from sharding.sources import read_source
 
