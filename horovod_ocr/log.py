@@ -2,14 +2,10 @@
 
 import json
 import os
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from sharding.files import write_whole
 
@@ -72,42 +68,6 @@ def keep_until(path: Path, step: int) -> None:
         except (ValueError, TypeError, KeyError):
             continue  # cut off when the process was killed
     write_whole(path, "".join(kept).encode())
-
-
-@contextmanager
-def progress_bar(what: str, shown: bool = True) -> Iterator:
-    """A bar on standard error as a callback (done, total, stage=what); a line each ten seconds where that is a file."""
-    if not shown:
-        yield lambda done, total, stage=what: None
-        return
-    if not console.is_terminal:
-        yield PlainProgress(what)
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TextColumn("ETA"), TimeRemainingColumn(), console=console, redirect_stdout=False) as bar:
-        tasks: dict[str, int] = {}
-
-        def update(done: int, total: int, stage: str = what) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=total)
-            bar.update(tasks[stage], completed=done, total=total)
-
-        yield update
-
-
-class PlainProgress:
-    """Progress where standard error is a file or a pipe."""
-
-    every_s = 10.0
-
-    def __init__(self, what: str):
-        self.what, self.last_s = what, time.monotonic()
-
-    def __call__(self, done: int, total: int, stage: str = "") -> None:
-        now = time.monotonic()
-        if now - self.last_s >= self.every_s:
-            self.last_s = now
-            print(f"{stage or self.what}: {done:,} of {total:,}", file=sys.stderr, flush=True)
 
 
 def span(seconds: float) -> str:

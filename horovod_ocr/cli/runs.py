@@ -10,7 +10,7 @@ from rich.console import Console
 
 from horovod_ocr.cli.sentence import one_sentence
 from horovod_ocr.errors import ConfigError, OcrError
-from horovod_ocr.log import progress_bar
+from horovod_ocr.progress import progress_bar
 
 TrainedRun = Annotated[str | None, typer.Option(help="Name of a run.  [default: the newest]")]
 RunsFolder = Annotated[Path | None, typer.Option(help="Folder of the runs.  [default: runs]")]

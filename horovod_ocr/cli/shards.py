@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from horovod_ocr.cli.sentence import one_sentence
-from horovod_ocr.log import progress_bar
+from horovod_ocr.progress import progress_bar
 
 output = Console(soft_wrap=True)
 

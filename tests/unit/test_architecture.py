@@ -7,7 +7,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 # the order of the data's way; a room imports only rooms before it
-ROOMS = ["errors", "log", "text", "data", "config", "models", "world", "training", "reports", "deploy", "synth", "cli"]
+ROOMS = [
+    "errors", "log", "progress", "text", "data", "config", "models", "world", "training", "reports", "deploy", "synth",
+    "cli",
+]  # fmt: skip
 FILES = sorted([*(ROOT / "sharding").rglob("*.py"), *(ROOT / "horovod_ocr").rglob("*.py")])
 
 

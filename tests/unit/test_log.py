@@ -1,8 +1,8 @@
-"""A resumed run's metrics hold each step once; progress where no one watches is a line now and then."""
+"""A resumed run's metrics hold each step once."""
 
 import json
 
-from horovod_ocr.log import PlainProgress, RunLog, keep_until, span
+from horovod_ocr.log import RunLog, keep_until, span
 
 
 def test_metrics_after_the_resumed_step_are_taken_out(tmp_path):
@@ -25,10 +25,5 @@ def test_root_writes_and_others_do_not(tmp_path, capsys):
     assert list((tmp_path / "root/tensorboard").glob("events*"))
 
 
-def test_plain_progress_and_spans(capsys):
-    progress = PlainProgress("reading")
-    progress(1, 10)
-    progress.last_s -= 11
-    progress(2000, 10000)
-    assert capsys.readouterr().err == "reading: 2,000 of 10,000\n"
+def test_spans():
     assert (span(5), span(65), span(3725)) == ("0:05", "1:05", "1:02:05")
