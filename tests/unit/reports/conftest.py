@@ -1,0 +1,77 @@
+"""Small finished shard sets, written by hand: what a report reads, without a build."""
+
+import hashlib
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sharding.index import IDX_RECORD, IdxHeader, ShardIndex, ShardInfo, write_idx, write_index
+from sharding.script import build_profile
+from sharding.tar import write_end, write_member
+
+
+def image_bytes(number: int, size: tuple[int, int] = (96, 64)) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("L", size, 40 + number % 200).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write_shard(root: Path, name: str, samples: list[tuple[bytes, str, int, tuple[int, int]]], kind: str) -> ShardInfo:
+    """samples: (image, text of the label member, subset, (width, height))."""
+    file, offset = io.BytesIO(), 0
+    records = np.zeros(len(samples), IDX_RECORD)
+    for number, (record, (image, label, subset, size)) in enumerate(zip(records, samples, strict=True)):
+        record["image_offset"], offset = write_member(file, offset, f"{number:04d}.png", image)
+        suffix = "cls" if kind == "classes" else "txt"
+        record["label_offset"], offset = write_member(file, offset, f"{number:04d}.{suffix}", label.encode())
+        record["image_size"], record["label_size"] = len(image), len(label.encode())
+        record["width"], record["height"] = size
+        record["label_length"], record["subset"] = 0 if kind == "classes" else len(label), subset
+    write_end(file)
+    content = file.getvalue()
+    digest = hashlib.sha256(content).hexdigest()
+    (root / f"{name}.tar").write_bytes(content)
+    idx_digest = write_idx(root / f"{name}.idx", IdxHeader(len(samples), len(content), digest, "00" * 32), records)
+    return ShardInfo(name, name.split("-")[0], 0, len(samples), len(content), digest, idx_digest)
+
+
+def write_set(root: Path, labels: dict[str, list[str]], kind: str = "words", per_shard: int = 4, **facts) -> ShardIndex:
+    """A shard set of these labels a split; the n-th image of all is `image_bytes(n)`, widths go 48, 96, 144."""
+    root.mkdir(parents=True)
+    shards, totals, lengths, number = [], {}, {}, 0
+    letters: dict[str, int] = {}
+    for split, texts in labels.items():
+        samples = []
+        for text in texts:
+            size = (48 * (1 + number % 3), 64)
+            samples.append((image_bytes(number, size), text, number % 2, size))
+            number += 1
+            lengths[len(text)] = lengths.get(len(text), 0) + 1
+            for letter in text if kind == "words" else "":
+                letters[letter] = letters.get(letter, 0) + (split == "train")
+        totals[split] = len(texts)
+        for place in range(0, len(texts), per_shard):
+            name = f"{split}-{place // per_shard:06d}"
+            shards.append(write_shard(root, name, samples[place : place + per_shard], kind))
+    values = dict(
+        kind=kind, seed=0, profile=build_profile("plain"), alphabet=dict(sorted(letters.items())), classes=(),
+        aspect_edges=(2.5,), shards=tuple(shards), subsets=("", "odd"), totals=totals, label_lengths=lengths,
+        aspect_histogram=(number,),
+    )  # fmt: skip
+    index = ShardIndex(root=root, **(values | facts))
+    write_index(index)
+    return index
+
+
+@pytest.fixture
+def make_set(tmp_path: Path) -> Callable[..., ShardIndex]:
+    return lambda labels, name="shards", **options: write_set(tmp_path / name, labels, **options)
+
+
+@pytest.fixture(scope="session")
+def make_image() -> Callable[..., bytes]:
+    return image_bytes

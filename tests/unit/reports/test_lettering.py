@@ -1,0 +1,75 @@
+"""A font that has the letters, and ink that is where it is said to be."""
+
+import pytest
+from PIL import Image, ImageDraw, features
+
+from horovod_ocr.reports import lettering
+from horovod_ocr.reports.lettering import NASTALIQ, Lettering
+
+
+def paths_of(line) -> list:
+    return [getattr(font, "path", None) for _, font in line.runs]
+
+
+def test_urdu_is_set_in_the_packaged_nastaliq():
+    line = Lettering(()).set_line("پاکستان", 24)
+    assert paths_of(line) == [NASTALIQ] or paths_of(line) == [str(NASTALIQ)]
+
+
+def test_other_letters_never_are():
+    for text in ("Straße", "2024", ""):
+        assert all(str(path) != str(NASTALIQ) for path in paths_of(Lettering(()).set_line(text, 24)))
+
+
+def test_letters_that_no_font_has_are_drawn_as_something():
+    assert Lettering(()).set_line("漢字", 24).width_px > 0
+
+
+def test_letters_of_two_fonts_stand_side_by_side(monkeypatch):
+    """A font without digits, as Thai ones often are: the digits come from another."""
+    letters = Lettering(())
+    letters.paths = [NASTALIQ, None]  # as fonts of some machine
+    monkeypatch.setattr(letters, "_has", lambda path, letter: letter.isdigit() == (path is None))
+    line = letters.set_line("12ab3", 24)
+    assert [text for text, _ in line.runs] == ["12", "ab", "3"]
+    assert line.width_px > letters.set_line("12", 24).width_px + letters.set_line("3", 24).width_px
+
+
+@pytest.mark.parametrize("text", ["ججج", "Ágjy", "پے ۔", "لمبی لمبی لمبی"])
+def test_ink_lies_in_the_box(text):
+    line = Lettering(()).set_line(text, 30)
+    image = Image.new("L", (800, 400))
+    line.draw(ImageDraw.Draw(image), 100, 200, 255)
+    left, top, right, bottom = image.getbbox()
+    assert abs(left - 100) <= 1 and abs(right - left - line.width_px) <= 2
+    assert abs(top - 200 - line.box[1]) <= 1 and abs(bottom - 200 - line.box[3]) <= 1
+
+
+def test_a_line_is_made_smaller_and_then_cut():
+    letters = Lettering(())
+    whole = letters.fit_line("a class", 200, 24, 12)
+    assert "".join(text for text, _ in whole.runs) == "a class"
+    smaller = letters.fit_line("a class of words", 110, 24, 12)
+    assert "".join(text for text, _ in smaller.runs) == "a class of words" and smaller.width_px <= 110
+    cut = letters.fit_line("a class of words " * 20, 110, 24, 12)
+    assert cut.width_px <= 110 and "".join(text for text, _ in cut.runs).endswith("…")
+
+
+def test_without_raqm_letters_stand_unjoined_but_in_their_order(monkeypatch):
+    monkeypatch.setattr(features, "check", lambda name: False)
+    assert not lettering.shapes_letters()
+    assert Lettering(()).set_line("دو", 24).runs[0][0] == "ود"
+    assert Lettering(()).set_line("two", 24).runs[0][0] == "two"
+
+
+def test_fonts_that_are_none_are_passed_over(tmp_path):
+    (tmp_path / "broken.ttf").write_bytes(b"no font")
+    assert Lettering((str(tmp_path),)).set_line("word", 24).width_px > 0
+
+
+def test_upright_fonts_without_serifs_come_first(tmp_path):
+    names = ["NotoSans-Bold.ttf", "NotoSerif-Regular.ttf", "NotoSans-Regular.ttf", "DejaVuSans.ttf", "readme.txt"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"")
+    found = [path.name for path in Lettering((str(tmp_path),)).paths if path]
+    assert found == ["DejaVuSans.ttf", "NotoSans-Regular.ttf", "NotoSerif-Regular.ttf", "NotoSans-Bold.ttf"]
