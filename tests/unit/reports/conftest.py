@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,6 @@ from PIL import Image
 
 from sharding.index import IDX_RECORD, IdxHeader, ShardIndex, ShardInfo, write_idx, write_index
 from sharding.script import build_profile
-from sharding.tar import write_end, write_member
 
 
 def image_bytes(number: int, size: tuple[int, int] = (96, 64)) -> bytes:
@@ -22,16 +22,23 @@ def image_bytes(number: int, size: tuple[int, int] = (96, 64)) -> bytes:
 
 def write_shard(root: Path, name: str, samples: list[tuple[bytes, str, int, tuple[int, int]]], kind: str) -> ShardInfo:
     """samples: (image, text of the label member, subset, (width, height))."""
-    file, offset = io.BytesIO(), 0
+    suffix = "cls" if kind == "classes" else "txt"
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for number, (image, label, _, _) in enumerate(samples):
+            for name_of, member in ((f"{number:04d}.png", image), (f"{number:04d}.{suffix}", label.encode())):
+                info = tarfile.TarInfo(name_of)
+                info.size = len(member)
+                tar.addfile(info, io.BytesIO(member))
     records = np.zeros(len(samples), IDX_RECORD)
-    for number, (record, (image, label, subset, size)) in enumerate(zip(records, samples, strict=True)):
-        record["image_offset"], offset = write_member(file, offset, f"{number:04d}.png", image)
-        suffix = "cls" if kind == "classes" else "txt"
-        record["label_offset"], offset = write_member(file, offset, f"{number:04d}.{suffix}", label.encode())
+    with tarfile.open(fileobj=io.BytesIO(file.getvalue())) as tar:
+        members = tar.getmembers()
+    for number, (image, label, subset, size) in enumerate(samples):
+        record = records[number]
+        record["image_offset"], record["label_offset"] = (m.offset_data for m in members[2 * number : 2 * number + 2])
         record["image_size"], record["label_size"] = len(image), len(label.encode())
         record["width"], record["height"] = size
         record["label_length"], record["subset"] = 0 if kind == "classes" else len(label), subset
-    write_end(file)
     content = file.getvalue()
     digest = hashlib.sha256(content).hexdigest()
     (root / f"{name}.tar").write_bytes(content)

@@ -37,7 +37,7 @@ def test_every_picture_is_shown(make_image):
     levels = [40, 90, 140, 190]
     samples = [(make_image(level - 40, (64, 64)), "x") for level in levels]
     seen = {grey for _, grey in opened(sheet_png(samples)).convert("L").getcolors(1 << 16)}
-    assert seen >= set(levels)
+    assert all(seen & {level - 1, level, level + 1} for level in levels)
 
 
 def test_what_cannot_be_read_is_shown_as_its_reason(make_image):
