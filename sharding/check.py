@@ -41,8 +41,12 @@ def check_label(label: str | None, profile: ScriptProfile, limits: Limits) -> st
 
 def check_fits(text: str, profile: ScriptProfile, width: int, height: int, limits: Limits) -> None:
     """Rejected where an image of this size (px) gives fewer frames than CTC needs for this normalised label."""
+    check_frames(frames_needed(profile.reading_order(text)), text, width, height, limits)
+
+
+def check_frames(needed: int, text: str, width: int, height: int, limits: Limits) -> None:
+    """Rejected where an image of this size (px) gives fewer frames than this normalised label needs."""
     frames = frames_of(width, height, limits)
-    needed = frames_needed(profile.reading_order(text))
     if frames < needed:
         raise Rejected(
             "label too long",

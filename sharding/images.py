@@ -1,42 +1,71 @@
 """Is this image readable; why not, and what a shard will hold of it.
 
-A sample is either fine or rejected with one reason of `REASONS` and a sentence. What goes into a shard:
-    byte for byte   PNG of 8 bits, grey or RGB, without transparency; JPEG, grey or colour
-    as a new PNG    everything else, by one rule: turned upright as EXIF says, laid on white where it is transparent,
-                    brought to 8 bits, kept grey where it is grey and else RGB
-    never           several pictures in one file (animation, pages), floating-point pixels, other formats
+    byte for byte   PNG of 8 bits, grey or RGB, interlaced or not, unless it has transparency, an animation, a colour
+                    profile or compressed text (readers inflate those, whatever their size); JPEG of 8 bits, grey or
+                    colour, baseline or progressive (of MPO the file as it is: readers take its first picture). EXIF
+                    may be there as long as it does not turn the image.
+    as a new PNG    everything else: palettes, 1, 2, 4 and 16 bits (the upper 8 stay), alpha (laid on white), CMYK (as
+                    Adobe writes it), images that EXIF turns, WebP, BMP, TIFF. Grey where no pixel has a colour, else
+                    RGB; without metadata, colour profiles too, which nobody applied.
+    never           several pictures in one file (animation, pages); pixels of 32 bits, floating-point or Lab; PNG of
+                    16 bits with one transparent colour; JPEG of 12 bits, lossless, arithmetic; other formats; more
+                    pixels than the limits allow or than its bytes can hold, both told by the header before anything is
+                    decoded
+
+How closely the bytes that are kept are looked at (what is converted is decoded to its end in any case):
+    full        all that "structure" finds but check_data of png.py, and Pillow decodes every image to its end. Missed:
+                changed bytes of a JPEG's compressed pixels that still decode.
+    structure   PNG: every checksum, and the length of what inflates. JPEG: the markers to its end. Pillow decodes
+                nothing. Missed besides: changed bytes of a JPEG's compressed pixels that do not decode.
+    header      the size; PNG: that its chunks reach to its end. JPEG: the segments before the first pixels. Missed:
+                all changed bytes behind that, and JPEGs cut off there.
 """
 
 import hashlib
 import io
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from sharding.check import Limits
+from sharding.convert import as_grey_or_rgb, encode, orientation_of, shrunk, upright
+from sharding.jpeg import JPEG_MAGIC, read_jpeg
+from sharding.png import PNG_MAGIC, Png, check_data, read_png, without_metadata
 from sharding.reasons import Rejected
 
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
-_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
-_ORIENTATION = 0x0112  # EXIF tag; 1 is upright
+CHECKS = ("full", "structure", "header")
+FORMS = ("keep", "png", "jpeg")
 
-CHECKS = ("full", "header")
+_DEFLATE_RATIO = 1032  # the most that a byte of PNG data can inflate to
+_JPEG_PIXELS_A_BYTE = 512  # a block of 8 x 8 pixels takes at least one bit
 
 
 @dataclass(frozen=True)
 class ImageRule:
-    """How closely images are looked at. check: "full" decodes every image, "header" only reads its size."""
+    """What becomes of an image. check: one of CHECKS.
+
+    form: "keep", or the format that every image is encoded in again (convert.py), but for JPEGs that are kept and stay
+    as high as they are: "jpeg" leaves those alone. height_px: higher images are shrunk to it; 0: none are.
+    """
 
     check: str = "full"
+    form: str = "keep"
+    height_px: int = 0
+
+    def __post_init__(self) -> None:
+        if self.form == "keep" and self.height_px:
+            raise ValueError("images that are kept as they are cannot be shrunk")
 
 
 class CheckedImage(NamedTuple):
-    """What a shard will hold. content: the bytes, as they are or re-encoded. image_format: place in IMAGE_SUFFIXES."""
+    """What a shard will hold. content: the bytes, as they are (the same object) or encoded again; width, height: px;
+    image_format: place in IMAGE_SUFFIXES, 0 PNG and 1 JPEG."""
 
     content: bytes
     width: int
@@ -46,36 +75,16 @@ class CheckedImage(NamedTuple):
 
 def read_image(content: bytes, limits: Limits, rule: ImageRule = ImageRule()) -> CheckedImage:
     """Look at the bytes of one image file; Rejected where it cannot be used."""
-    decode = rule.check == "full"
-    kept = _png_kept_as_it_is(content)
-    if kept and not decode:
-        return _within(limits, CheckedImage(content, *kept, 0))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata; what matters becomes a reason
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-                _within(limits, CheckedImage(b"", *image.size, 0))
-                return _within(limits, _checked(image, content, kept is not None, decode))
-        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-            raise Rejected("too many pixels", str(error)) from error
-        except UnidentifiedImageError as error:
-            raise Rejected("not an image", f"{len(content):,} bytes") from error
-        except Rejected:
-            raise
-        except (
-            OSError,
-            SyntaxError,
-            ValueError,
-            EOFError,
-            IndexError,
-            KeyError,
-            TypeError,
-            struct.error,
-            MemoryError,
-        ) as error:
-            # The decoders of damaged files raise what they happen to trip over.
-            raise Rejected("damaged image", str(error)) from error
+    if content.startswith(PNG_MAGIC):
+        return _from_png(content, limits, rule)
+    if content.startswith(JPEG_MAGIC):
+        return _from_jpeg(content, limits, rule)
+    with _opened(content, ("WEBP", "BMP", "TIFF")) as image:
+        if (pictures := getattr(image, "n_frames", 1)) > 1:
+            raise Rejected("several pictures", f"{pictures} in one {image.format}")
+        _check_pixels(*image.size, limits)
+        image.load()
+        return _converted(image, orientation_of(image.info.get("exif", b"")), limits, rule)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -96,66 +105,104 @@ def digest_of(content: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
 
 
-def _within(limits: Limits, image: CheckedImage) -> CheckedImage:
-    width, height = image.width, image.height
+def _from_png(content: bytes, limits: Limits, rule: ImageRule) -> CheckedImage:
+    png = read_png(content, checksums=rule.check != "header")
+    _check_pixels(png.width, png.height, limits)
+    held = len(content) * _DEFLATE_RATIO
+    if held < png.width * png.height and held < png.raw_bytes:
+        raise _too_few_bytes(content, png.width, png.height)
+    orientation = orientation_of(png.chunk(content, b"eXIf")) if png.others else 1
+    kept = png.plain and orientation == 1
+    if kept and rule.form == "keep":
+        if rule.check == "structure":
+            check_data(content, png)
+        elif rule.check == "full":
+            with _opened(without_metadata(content, png), ("PNG",)) as image:
+                image.load()
+        return _within(limits, CheckedImage(content, png.width, png.height, 0))
+    with _opened(without_metadata(content, png), ("PNG",)) as image:
+        image.load()
+        _mend_transparency(image, png)
+        return _converted(image, orientation, limits, rule)
+
+
+def _from_jpeg(content: bytes, limits: Limits, rule: ImageRule) -> CheckedImage:
+    jpeg = read_jpeg(content, whole=rule.check != "header")
+    _check_pixels(jpeg.width, jpeg.height, limits)
+    if len(content) * _JPEG_PIXELS_A_BYTE < jpeg.width * jpeg.height:
+        raise _too_few_bytes(content, jpeg.width, jpeg.height)
+    orientation = orientation_of(jpeg.exif)
+    shrinks = rule.height_px and jpeg.height > rule.height_px
+    kept = jpeg.colours in (1, 3) and orientation == 1 and rule.form != "png" and not shrinks
+    if kept and jpeg.plain and rule.check != "full":
+        return _within(limits, CheckedImage(content, jpeg.width, jpeg.height, 1))
+    with _opened(content, ("JPEG", "MPO")) as image:  # readers must get over its metadata, whatever is checked
+        if rule.check == "full" or not kept:
+            image.load()
+        if kept:
+            return _within(limits, CheckedImage(content, jpeg.width, jpeg.height, 1))
+        return _converted(image, orientation, limits, rule)
+
+
+@contextmanager
+def _opened(content: bytes, formats: tuple[str, ...]) -> Iterator[Image.Image]:
+    """The image by Pillow; whatever Pillow then says of it becomes Rejected."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # remarks on odd metadata; what matters becomes a reason
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            with Image.open(io.BytesIO(content), formats=formats) as image:
+                yield image
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+            raise Rejected("too many pixels", str(error)) from error
+        except UnidentifiedImageError as error:
+            raise Rejected("not an image", f"{len(content):,} bytes") from error
+        except (
+            OSError,
+            SyntaxError,
+            ValueError,
+            EOFError,
+            IndexError,
+            KeyError,
+            TypeError,
+            struct.error,
+            MemoryError,
+        ) as error:
+            # The decoders of damaged files raise what they happen to trip over.
+            raise Rejected("damaged image", str(error)) from error
+
+
+def _converted(image: Image.Image, orientation: int, limits: Limits, rule: ImageRule) -> CheckedImage:
+    """A decoded image as it is encoded again."""
+    plain = as_grey_or_rgb(upright(image, orientation))
+    _within(limits, CheckedImage(b"", *plain.size, 0))
+    plain = shrunk(plain, rule.height_px)
+    return _within(limits, CheckedImage(encode(plain, rule.form), *plain.size, int(rule.form == "jpeg")))
+
+
+def _mend_transparency(image: Image.Image, png: Png) -> None:
+    """The transparent grey or colour of a PNG, as Pillow's pixels show it."""
+    if "transparency" not in image.info:
+        return
+    if png.depth == 16:
+        raise Rejected("unsupported pixels", "16 bits, and one transparent colour")
+    if png.colour == 0 and png.depth in (2, 4):  # Pillow spreads the pixels over 0 to 255, but not this
+        image.info["transparency"] *= 255 // ((1 << png.depth) - 1)
+
+
+def _check_pixels(width: int, height: int, limits: Limits) -> None:
     if width < 1 or height < 1:
         raise Rejected("damaged image", f"{width} x {height} px")
     if width * height > limits.max_pixels:
         raise Rejected("too many pixels", f"{width} x {height} px; at most {limits.max_pixels:,} in all")
-    if width > limits.max_aspect * height:
-        raise Rejected("too wide", f"{width} x {height} px; at most {limits.max_aspect:g} times its height")
+
+
+def _within(limits: Limits, image: CheckedImage) -> CheckedImage:
+    if image.width > limits.max_aspect * image.height:
+        size = f"{image.width} x {image.height} px"
+        raise Rejected("too wide", f"{size}; at most {limits.max_aspect:g} times its height")
     return image
 
 
-def _png_kept_as_it_is(content: bytes) -> tuple[int, int] | None:
-    """(width, height) of a PNG of 8 bits, grey or RGB, without transparency, animation or EXIF; None for anything else.
-
-    Rejected where a PNG ends before its last chunk: Pillow lets that pass, other readers do not.
-    """
-    if not content.startswith(_PNG_MAGIC) or content[12:16] != b"IHDR":
-        return None
-    kinds, at = set(), len(_PNG_MAGIC)
-    while b"IEND" not in kinds:
-        if at + 12 > len(content):
-            raise Rejected("damaged image", f"a PNG of {len(content):,} bytes that ends before its last chunk")
-        size, kind = struct.unpack_from(">I4s", content, at)
-        kinds.add(kind)
-        at += 12 + size
-    plain = content[24:26] in (b"\x08\x00", b"\x08\x02") and kinds.isdisjoint((b"tRNS", b"acTL", b"eXIf"))
-    return struct.unpack_from(">II", content, 16) if plain else None
-
-
-def _checked(image: Image.Image, content: bytes, png_kept: bool, decode: bool) -> CheckedImage:
-    jpeg = image.format in ("JPEG", "MPO")  # MPO: a JPEG that some cameras append a preview to
-    if getattr(image, "n_frames", 1) > 1 and not jpeg:
-        raise Rejected("several pictures", f"{image.n_frames} in one {image.format}")
-    upright = image.getexif().get(_ORIENTATION, 1) not in range(2, 9)
-    kept = upright and (png_kept or (jpeg and image.mode in ("L", "RGB")))
-    if decode or not kept:
-        image.load()
-    if kept:
-        return CheckedImage(content, *image.size, int(jpeg))
-    plain = _as_grey_or_rgb(ImageOps.exif_transpose(image))
-    buffer = io.BytesIO()
-    plain.save(buffer, "PNG", compress_level=6)  # said, not left to a default: the same bytes everywhere
-    return CheckedImage(buffer.getvalue(), *plain.size, 0)
-
-
-def _as_grey_or_rgb(image: Image.Image) -> Image.Image:
-    """Any mode as "L" or "RGB" of 8 bits."""
-    if image.mode.startswith("I"):  # 16-bit grey, however the decoder calls it
-        values = np.asarray(image)
-        if values.min() < 0 or values.max() > 0xFFFF:
-            raise Rejected("unsupported pixels", f"32-bit numbers up to {values.max():,}")
-        return Image.fromarray((values >> 8).astype(np.uint8))
-    if image.mode == "F":
-        raise Rejected("unsupported pixels", "floating-point numbers")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    if image.mode in ("1", "L"):
-        return image.convert("L")
-    image = image.convert("RGB")
-    red, green, blue = (np.asarray(band) for band in image.split())
-    return image.getchannel(0) if np.array_equal(red, green) and np.array_equal(green, blue) else image
+def _too_few_bytes(content: bytes, width: int, height: int) -> Rejected:
+    return Rejected("damaged image", f"{len(content):,} bytes cannot hold {width} x {height} px")

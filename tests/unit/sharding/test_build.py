@@ -338,7 +338,7 @@ def test_nothing_usable_is_said_with_counts(tmp_path: Path, make_image):
     [
         ({"workers": 0}, "workers is 0"),
         ({"samples_per_shard": 0}, "at least 1 sample"),
-        ({"check": "none"}, "full, header"),
+        ({"check": "none"}, "full, structure, header"),
         ({"fractions": (0.9, 0.1, 0.1)}, "must add to 1"),
         ({"profile": "arabic"}, "urdu, thai, latin, plain"),
         ({"layout": "lmdb"}, "labels, splits, beside, classes"),
