@@ -1,0 +1,86 @@
+"""docTR's recognition set: labels.json, one object {file name: text}, beside a folder images/."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from sharding.errors import SourceError
+from sharding.layouts.entry import Entry
+from sharding.layouts.files import BOM
+from sharding.layouts.folders import split_folders
+from sharding.layouts.label_files import LabelFile, LabelFilesSource, given_splits, normal_path, open_label_file
+
+_NAME = "labels.json"
+_CHUNK_BYTES = 1 << 20
+# "name": "text" and what follows it. Possessive, so that an unfinished string is given up at once
+_STRING = rb'"((?:[^"\\]++|\\.)*+)"'
+_PAIR = re.compile(rb"\s*+" + _STRING + rb"\s*+:\s*+" + _STRING + rb"\s*+([,}])", re.DOTALL)
+_OPENING = re.compile(rb"\s*+\{")
+_NOTHING = re.compile(rb"\s*+\{\s*+\}")
+
+
+@dataclass(frozen=True)
+class DoctrSource(LabelFilesSource):
+    def rows(self, path: Path, file: LabelFile) -> Iterator[Entry]:
+        with open_label_file(path) as content:
+            for name, label in _string_pairs(content, path):
+                yield Entry(normal_path(file.folder + name), label, "", file.split)
+
+
+def find_doctr(root: Path, named: bool = False) -> DoctrSource | None:
+    if _is_set(root):
+        return DoctrSource(root, "doctr", (LabelFile(_NAME, "", b"images/"),))
+    files = [
+        LabelFile(f"{folder}/{_NAME}", split, f"{folder}/images/".encode())
+        for folder, split in split_folders(root).items()
+        if _is_set(root / folder)
+    ]
+    return DoctrSource(root, "doctr", given_splits(files)) if files else None
+
+
+def _is_set(folder: Path) -> bool:
+    return (folder / _NAME).is_file() and (folder / "images").is_dir()
+
+
+def _string_pairs(file: BinaryIO, path: Path) -> Iterator[tuple[bytes, bytes]]:
+    """Name and value of each member of one flat JSON object of strings, read piece by piece: the file may have GBs.
+
+    SourceError where it is something else, or ends too early.
+    """
+    buffer = file.read(_CHUNK_BYTES).removeprefix(BOM)
+    if _NOTHING.match(buffer):
+        return
+    opening = _OPENING.match(buffer)
+    place = opening.end() if opening else 0
+    read = 0  # bytes before the buffer
+    while opening:
+        pair = _PAIR.match(buffer, place)
+        if pair:
+            try:
+                yield _unescaped(pair[1]), _unescaped(pair[2])
+            except ValueError:  # an escape that JSON does not know
+                break
+            place = pair.end()
+            if pair[3] == b"}":
+                return
+            continue
+        more = file.read(_CHUNK_BYTES)
+        if not more or len(buffer) - place > _CHUNK_BYTES:  # no name and text are that long
+            break
+        read += place
+        buffer, place = buffer[place:] + more, 0
+    raise SourceError(
+        f"{path} is no JSON object {{file name: text}} from byte {read + place:,} on; "
+        "a detection set has no texts of words: write a text for each image"
+    )
+
+
+def _unescaped(string: bytes) -> bytes:
+    """A JSON string without its quotes, as UTF-8. A lone surrogate stays invalid, so that its label is refused."""
+    if b"\\" not in string:
+        return string
+    text = string.decode("utf-8", "surrogateescape")
+    return json.loads(f'"{text}"', strict=False).encode("utf-8", "surrogatepass")

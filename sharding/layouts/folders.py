@@ -1,0 +1,128 @@
+"""Folders of a source: walked by several threads, in constant memory, always in the same order."""
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from sharding.errors import SourceError
+
+IMAGE_SUFFIXES = frozenset((b".png", b".jpg", b".jpeg", b".webp", b".bmp", b".tif", b".tiff"))
+# folders by these names, beside each other, are splits that the source gives
+SPLIT_FOLDERS = {b"train": "train", b"val": "val", b"validation": "val", b"test": "test"}
+_THREADS = 8  # a folder on NFS is a wait of milliseconds
+_AHEAD = 16  # folders listed ahead of the one that is wanted: what bounds the memory
+
+
+class Folder(NamedTuple):
+    """One folder as it was listed. path: relative to the root, b"" for the root itself. mtime_ns: before it was
+    listed. files: names, sorted; everything that is no folder. folders: names, sorted."""
+
+    path: bytes
+    mtime_ns: int
+    files: list[bytes]
+    folders: list[bytes]
+
+    def images(self) -> list[bytes]:
+        return [name for name in self.files if is_image(name)]
+
+    @property
+    def prefix(self) -> bytes:
+        return self.path + b"/" if self.path else b""
+
+
+def is_image(name: bytes) -> bool:
+    """Does a file's name end like that of an image?"""
+    return name[name.rfind(b".") :].lower() in IMAGE_SUFFIXES
+
+
+def split_folders(root: Path) -> dict[str, str]:
+    """The folders of splits that a source has: name -> split."""
+    return {name.decode(): split for name, split in SPLIT_FOLDERS.items() if (root / name.decode()).is_dir()}
+
+
+def scan_folders(root: bytes, start: bytes = b"") -> Iterator[Folder]:
+    """The folders at and below `start` (relative to root), parents first, in an order that depends on their names only.
+
+    Hidden files and folders are left out. Links to folders are followed, but none that leads back to a folder it lies
+    in. SourceError where a folder cannot be listed.
+    """
+    # with each: (device, inode) of the folders it lies in, to see a link that leads back up
+    pending: list[tuple[bytes, tuple]] = [(start, ())]
+    listed: deque[Future] = deque()
+    pool = ThreadPoolExecutor(_THREADS)
+    try:
+        while pending or listed:
+            while pending and len(listed) < _AHEAD:
+                listed.append(pool.submit(_list_below, root, *pending.pop()))
+            folder, above = listed.popleft().result()
+            # a stack: deep before wide keeps it short
+            pending.extend((folder.prefix + name, above) for name in reversed(folder.folders))
+            yield folder
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def list_folder(root: bytes, path: bytes = b"") -> Folder:
+    """One folder, without those below it. Else as `scan_folders`."""
+    return _list_below(root, path, ())[0]
+
+
+def _list_below(root: bytes, path: bytes, above: tuple) -> tuple[Folder, tuple]:
+    """The folder, and `above` for those in it."""
+    full_path = os.path.join(root, path) if path else root
+    files, folders = [], []
+    try:
+        status = os.stat(full_path)
+        above = (*above, (status.st_dev, status.st_ino))
+        with os.scandir(full_path) as found:
+            for item in found:
+                name = item.name
+                if name.startswith(b"."):
+                    continue
+                if not item.is_dir():
+                    files.append(name)
+                elif not (item.is_symlink() and _identity(item) in above):
+                    folders.append(name)
+    except OSError as error:
+        shown = os.fsdecode(full_path)
+        raise SourceError(f"{shown} cannot be listed ({error.strerror}); make it readable, or move it away") from error
+    files.sort()
+    folders.sort()
+    return Folder(path, status.st_mtime_ns, files, folders), above
+
+
+def _identity(item: os.DirEntry) -> tuple[int, int]:
+    status = item.stat()
+    return status.st_dev, status.st_ino
+
+
+class ListingDigest:
+    """A digest of the files or folders that a listing came from, the same for any order of them."""
+
+    def __init__(self, *settings: str) -> None:
+        self._settings = settings
+        self._sum = 0
+        self._count = 0
+
+    def add(self, path: bytes, *facts: int) -> None:
+        """path: relative to the source. facts: its size, its mtime in ns."""
+        content = b"\0".join((path, *(b"%d" % fact for fact in facts)))
+        self._sum += int.from_bytes(hashlib.blake2b(content, digest_size=16).digest(), "little")
+        self._count += 1
+
+    def add_file(self, root: bytes, path: bytes) -> None:
+        """Size and mtime of one file. SourceError where it is gone."""
+        full_path = os.path.join(root, path)
+        try:
+            status = os.stat(full_path)
+        except OSError as error:
+            raise SourceError(f"{os.fsdecode(full_path)} cannot be read ({error.strerror}); put it back") from error
+        self.add(path, status.st_size, status.st_mtime_ns)
+
+    def hexdigest(self) -> str:
+        content = "\0".join((*self._settings, str(self._sum), str(self._count)))
+        return hashlib.sha256(content.encode("utf-8", "surrogateescape")).hexdigest()

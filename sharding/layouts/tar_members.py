@@ -1,0 +1,177 @@
+"""The members of a tar, found by their headers alone: ustar, pax and GNU's long names.
+
+A tenth of tarfile's time, since no object with thirty fields is made for each member.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from sharding.layouts.entry import Reader
+from sharding.layouts.files import MAX_IMAGE_BYTES
+from sharding.reasons import Rejected
+
+BLOCK = 512
+_OPEN_FILES = 64
+_WINDOW_BYTES = 1 << 18
+_MAX_NAME_BYTES = 1 << 20
+_REGULAR = b"0\x007"
+_WITHOUT_DATA = b"123456"  # links, devices, folders
+_CHECKSUM = slice(148, 156)
+
+
+class Member(NamedTuple):
+    """A regular file. at, size: of its content."""
+
+    name: bytes
+    at: int
+    size: int
+
+
+class DamagedTarError(Exception):
+    """at: the header from which on nothing can be trusted."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__(at)
+        self.at = at
+
+
+class Window:
+    """Reads a file mostly forward. Small members come many at a time, large ones are passed over."""
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+        self._start = 0
+        self._content = b""
+        self.file_bytes = os.fstat(file).st_size
+
+    def read(self, at: int, size: int) -> bytes:
+        """Shorter than size only where the file ends."""
+        begin = at - self._start
+        if begin < 0 or begin + size > len(self._content):
+            self._content = pread_all(self._file, max(size, _WINDOW_BYTES), at)
+            self._start, begin = at, 0
+        return self._content[begin : begin + size]
+
+
+def pread_all(file: int, size: int, at: int) -> bytes:
+    """Shorter than size only where the file ends."""
+    content = os.pread(file, size, at)
+    while len(content) < size and (more := os.pread(file, size - len(content), at + len(content))):
+        content += more
+    return content
+
+
+def read_members(window: Window) -> Iterator[Member]:
+    """The regular files of a tar, in its order. DamagedTarError where a header is wrong or the tar ends too early."""
+    at = 0
+    long_name = b""
+    long_size = -1
+    while True:
+        header = window.read(at, BLOCK)
+        if len(header) < BLOCK:
+            raise DamagedTarError(at)
+        if header[0] == 0 and not any(header):
+            return
+        kind = header[156]
+        size = _number(header[124:136], at)
+        if sum(header) - sum(header[_CHECKSUM]) + 8 * 0x20 != _number(header[_CHECKSUM], at):
+            raise DamagedTarError(at)
+        content_at = at + BLOCK
+        if kind in b"xL":
+            content = _extension(window, content_at, size, at)
+            if kind == 0x4C:  # L
+                long_name = content.rstrip(b"\0")
+            else:
+                long_name, long_size = _pax_fields(content, long_name, long_size)
+            at = content_at + size + -size % BLOCK
+            continue
+        if kind in _WITHOUT_DATA:
+            size = 0
+        elif long_size >= 0:
+            size = long_size
+        end = content_at + size
+        if end > window.file_bytes:
+            raise DamagedTarError(at)
+        if kind in _REGULAR and not (name := long_name or _name(header)).endswith(b"/"):  # so old tars name folders
+            yield Member(name, content_at, size)
+        if kind not in b"gK":  # they stand between a long name and its file
+            long_name, long_size = b"", -1
+        at = end + -size % BLOCK
+
+
+def _name(header: bytes) -> bytes:
+    name = header[:100].partition(b"\0")[0]
+    if header[345] and header[257:263] == b"ustar\0":  # GNU keeps other things in the field of the prefix
+        return header[345:500].partition(b"\0")[0] + b"/" + name
+    return name
+
+
+def _number(field: bytes, at: int) -> int:
+    """Octal digits, or base 256 where the first bit is set (GNU, beyond 8 GiB)."""
+    if field[0] == 0x80:
+        return int.from_bytes(field[1:], "big")
+    try:
+        return int(field.partition(b"\0")[0] or b"0", 8)
+    except ValueError as error:
+        raise DamagedTarError(at) from error
+
+
+def _extension(window: Window, at: int, size: int, header_at: int) -> bytes:
+    if size > _MAX_NAME_BYTES:
+        raise DamagedTarError(header_at)
+    content = window.read(at, size)
+    if len(content) < size:
+        raise DamagedTarError(header_at)
+    return content
+
+
+def _pax_fields(content: bytes, name: bytes, size: int) -> tuple[bytes, int]:
+    """The path and the size that a pax header gives the file after it: records `<length> <key>=<value>\\n`."""
+    while content:
+        length, _, _ = content.partition(b" ")
+        if not length.isdigit() or not 0 < int(length) <= len(content):
+            break
+        key, _, value = content[len(length) + 1 : int(length) - 1].partition(b"=")
+        if key == b"path":
+            name = value
+        elif key == b"size" and value.isdigit():
+            size = int(value)
+        content = content[int(length) :]
+    return name, size
+
+
+class TarReader(Reader):
+    """Images of several tars, by offset. Paths are a tar's name and what follows a slash."""
+
+    def __init__(self, root: Path) -> None:
+        self._prefix = os.fsencode(root) + b"/"
+        self._files: dict[bytes, int] = {}
+
+    def read_image(self, path: bytes, at: int, size: int) -> bytes:
+        """`size` bytes from `at` on; Rejected where the tar is gone or ends before them."""
+        if not size:
+            raise Rejected("empty file")
+        if size > MAX_IMAGE_BYTES:
+            raise Rejected("too many pixels", f"the file has {size:,} bytes")
+        tar = path.partition(b"/")[0]
+        try:
+            content = pread_all(self._files.get(tar) or self._open(tar), size, at)
+        except FileNotFoundError as error:
+            raise Rejected("missing image", f"{os.fsdecode(tar)} is gone") from error
+        except OSError as error:
+            raise Rejected("unreadable file", str(error.strerror)) from error
+        if len(content) < size:
+            raise Rejected("damaged image", f"{os.fsdecode(tar)} ends inside it")
+        return content
+
+    def close(self) -> None:
+        while self._files:
+            os.close(self._files.popitem()[1])
+
+    def _open(self, tar: bytes) -> int:
+        if len(self._files) >= _OPEN_FILES:
+            os.close(self._files.pop(next(iter(self._files))))  # the one opened first: entries come tar by tar
+        self._files[tar] = os.open(self._prefix + tar, os.O_RDONLY | os.O_CLOEXEC)
+        return self._files[tar]
