@@ -10,10 +10,12 @@ import typer
 from horovod_ocr import __version__
 from horovod_ocr.cli.runs import evaluate, predict, train
 from horovod_ocr.cli.sentence import show_tracebacks
-from horovod_ocr.cli.shards import shard, synth
+from horovod_ocr.cli.shards import shard, stats, synth
 
 # in the order of the data's way; --help lists them so
-COMMANDS = {"synth": synth, "shard": shard, "train": train, "eval": evaluate, "predict": predict}
+COMMANDS = {
+    "synth": synth, "shard": shard, "stats": stats, "train": train, "eval": evaluate, "predict": predict,
+}  # fmt: skip
 
 app = typer.Typer(
     help="Train recognisers of word images on several machines: shard, train under horovodrun, eval, predict.",

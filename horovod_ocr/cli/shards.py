@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from horovod_ocr.cli.sentence import one_sentence
-from horovod_ocr.progress import progress_bar
+from horovod_ocr.progress import progress_bar, shard_progress
 
+ShardsFolder = Annotated[Path | None, typer.Option(help="Folder of the shards.  [default: shards]")]
 output = Console(soft_wrap=True)
 
 
@@ -97,3 +98,29 @@ def print_shards(report) -> None:
         print(f"rejected: {reasons}; each is named in {report.root / 'rejects.tsv'}")
     where = "" if report.root == Path("shards") else f" --shards {report.root}"
     print(f"next: horovodrun -np 3 -H hosts.txt horovod-ocr train{where}")
+
+
+def stats(
+    shards: ShardsFolder = None,
+    out: Annotated[Path | None, typer.Option(help="The page to write.  [default: stats.html in the shards]")] = None,
+) -> None:
+    """Show what a shard set holds: lengths, letters, sizes; as tables here, and as a page with pictures."""
+    with one_sentence():
+        from horovod_ocr.reports.stats import count_set, stats_sections, write_page
+        from horovod_ocr.reports.terminal import draw_sections
+        from sharding.index import check_shards_present, read_index
+
+        index = read_index(folder_of_shards(shards))
+        check_shards_present(index)
+        with shard_progress() as report:
+            sections = stats_sections(index, count_set(index, report))
+        output.print(draw_sections(sections))
+        out = out or index.root / "stats.html"
+        write_page(index, sections, out)
+        print(f"\nwritten: {out}")
+
+
+def folder_of_shards(given: Path | None) -> Path:
+    from horovod_ocr.config import ShardSettings, table_of_settings
+
+    return given or Path(table_of_settings("shard").get("out", ShardSettings.out))

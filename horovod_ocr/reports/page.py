@@ -27,11 +27,13 @@ class Figures:
 
 @dataclass(frozen=True)
 class TableOf:
-    """Rows under a head. Cells that are numbers, or look like them, stand to the right. marked: rows by place."""
+    """Rows under a head. Cells that are numbers, or look like them, stand to the right. marked: rows by place. bars:
+    the column whose counts are also drawn as small bars."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str | int | float]]
     marked: frozenset[int] = frozenset()
+    bars: int | None = None
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,13 @@ figcaption { color: var(--faint); font-size: .9rem; }
 .wide { overflow-x: auto; }
 .long { max-height: 34rem; overflow-y: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .2rem .8rem .2rem 0; text-align: start; border-bottom: 1px solid var(--line); vertical-align: top; }
-td { overflow-wrap: anywhere; }
+th, td { padding: .2rem .8rem .2rem 0; text-align: left; border-bottom: 1px solid var(--line); vertical-align: top; }
+td { overflow-wrap: break-word; max-width: 34rem; }
 th { color: var(--faint); font-weight: 500; position: sticky; top: 0; background: var(--paper); }
 th.number, td.number { text-align: right; white-space: nowrap; }
 tr.marked td { background: var(--mark); }
+td.bar { min-width: 8rem; }
+td.bar i { display: block; height: .7rem; margin-top: .45rem; background: var(--bar); }
 svg { display: block; max-width: none; }
 svg text { fill: var(--faint); font: 11px system-ui, "Noto Sans", sans-serif; }
 svg .bar { fill: var(--bar); }
@@ -133,12 +137,25 @@ def table_html(table: TableOf) -> str:
     columns = list(zip(*table.rows, strict=True)) or [()] * len(table.head)
     sides = [' class="number"' if cells and all(map(is_number, cells)) else "" for cells in columns]
     head = "".join(f"<th{side}>{escape(name)}</th>" for name, side in zip(table.head, sides, strict=True))
+    head += "<th></th>" if table.bars is not None else ""
+    shares = bar_shares(table)
     rows = []
     for place, row in enumerate(table.rows):
-        cells = (f'<td{side} dir="auto">{escape(shown(cell))}</td>' for cell, side in zip(row, sides, strict=True))
+        cells = [f'<td{side} dir="auto">{escape(shown(cell))}</td>' for cell, side in zip(row, sides, strict=True)]
+        if shares:
+            cells.append(f'<td class="bar"><i style="width:{100 * shares[place]:.1f}%"></i></td>')
         mark = ' class="marked"' if place in table.marked else ""
         rows.append(f"<tr{mark}>{''.join(cells)}</tr>")
     return f'<div class="wide long"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def bar_shares(table: TableOf) -> list[float]:
+    """How long the bar of each row is, 0 to 1; empty where the table has none."""
+    if table.bars is None:
+        return []
+    counts = [float(row[table.bars]) for row in table.rows]
+    top = max(counts, default=0) or 1
+    return [count / top for count in counts]
 
 
 def is_number(cell: str | int | float) -> bool:
@@ -170,11 +187,11 @@ def chart_svg(chart: BarChart) -> str:
         f'xmlns="http://www.w3.org/2000/svg"><title>{escape(chart.caption)}</title>'
     ]
     for tick in ticks:
-        y = 10 + CHART_HEIGHT - bar_height(tick, top, chart.log)
+        y = 10 + CHART_HEIGHT - CHART_HEIGHT * bar_share(tick, top, chart.log)
         parts.append(f'<line class="grid" x1="{left:.1f}" x2="{width:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text x="{left - 5:.1f}" y="{y + 4:.1f}" text-anchor="end">{short(tick)}</text>')
     for place, (label, count) in enumerate(zip(chart.labels, chart.counts, strict=True)):
-        tall = bar_height(count, top, chart.log)
+        tall = CHART_HEIGHT * bar_share(count, top, chart.log)
         x = left + place * step
         parts.append(
             f'<rect class="bar" x="{x + step * 0.1:.2f}" y="{10 + CHART_HEIGHT - tall:.2f}" width="{step * 0.8:.2f}" '
@@ -192,11 +209,11 @@ def label_room(labels: Sequence[str]) -> float:
     return 6 + LABEL_STEP * max(map(len, labels))
 
 
-def bar_height(count: float, top: float, log: bool) -> float:
-    """From 0 to CHART_HEIGHT. By the logarithm, 0 stands at the foot and 1 as high above it as 10 above 1."""
+def bar_share(count: float, top: float, log: bool) -> float:
+    """From 0 to 1 (count = top). By the logarithm, 1 is as far above 0 as 10 is above 1."""
     if not log:
-        return CHART_HEIGHT * count / top
-    return CHART_HEIGHT * (1 + math.log10(max(count, 1))) / (1 + math.log10(top)) if count else 0.0
+        return count / top
+    return (1 + math.log10(max(count, 1))) / (1 + math.log10(max(top, 1))) if count else 0.0
 
 
 def linear_ticks(highest: float) -> list[float]:

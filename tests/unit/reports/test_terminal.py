@@ -1,0 +1,45 @@
+"""The same parts as text: bars as long as their counts, labels as they are."""
+
+import io
+
+from rich.console import Console
+
+from horovod_ocr.reports.page import BarChart, Figures, Paragraph, Picture, Section, TableOf
+from horovod_ocr.reports.terminal import BAR_CELLS, MOST_ROWS, bar_of, draw_sections
+
+
+def said(*parts) -> str:
+    console = Console(file=io.StringIO(), width=100)
+    console.print(draw_sections([Section("heading", parts)]))
+    return console.file.getvalue()
+
+
+def test_every_part_but_a_picture_is_shown():
+    text = said(
+        Paragraph("a text"), Figures([("samples", "12")]), TableOf(("a",), [("cell",)]), BarChart("xy", [1, 2]),
+        Picture(b"", "a picture"),
+    )  # fmt: skip
+    assert all(part in text for part in ("heading", "a text", "samples  12", "cell", "█")) and "a picture" not in text
+    assert said(Picture(b"")).strip() == ""
+
+
+def test_labels_are_not_taken_for_markup():
+    assert "[red]x[/red] اردو" in said(TableOf(("a",), [("[red]x[/red] اردو",)]), Paragraph("[bold]"))
+
+
+def test_bars_are_as_long_as_their_counts():
+    assert [len(bar_of(share)) for share in (0, 0.5, 1)] == [0, BAR_CELLS // 2, BAR_CELLS]
+    assert bar_of(1e-9) == "▏"
+    lines = said(TableOf(("a", "n"), [("x", 50), ("y", 100), ("z", 0)], bars=1)).splitlines()
+    assert [line.count("█") for line in lines[-3:]] == [BAR_CELLS // 2, BAR_CELLS, 0]
+
+
+def test_zeros_and_nothing_are_no_error():
+    assert "█" not in said(
+        BarChart("ab", [0, 0]), BarChart([], []), TableOf(("a",), []), TableOf(("a",), [(0,)], bars=0)
+    )
+
+
+def test_a_long_table_is_cut_and_says_so():
+    text = said(TableOf(("n",), [(place,) for place in range(1000, 1100)]))
+    assert f"{1000 + MOST_ROWS - 1:,}" in text and f"{1000 + MOST_ROWS:,}" not in text and "40 more" in text
