@@ -96,7 +96,7 @@ def find_lmdb(root: Path, named: bool = False) -> LmdbSource | None:
     if not folders:
         return None
     splits = {SPLIT_FOLDERS.get(folder.partition(b"/")[0], "") for folder in folders}
-    return LmdbSource(root, "lmdb", tuple(folders), splits_given=len(splits) > 1 and "" not in splits)
+    return LmdbSource(root, "lmdb", tuple(sorted(folders)), splits_given=len(splits) > 1 and "" not in splits)
 
 
 def _count_samples(root: Path, folder: bytes) -> int:

@@ -1,0 +1,79 @@
+"""Hugging Face's imagefolder: metadata.csv or .jsonl, with the splits that its folders say."""
+
+import json
+
+import pytest
+
+from sharding.errors import SourceError
+from sharding.layouts import find_source
+from sharding.layouts.entry import Entry
+
+
+def test_metadata_csv_finds_its_columns(write):
+    csv = '\ufefffile_name,width,text\r\nb/1.png,3,"a, ""b"""\r\n2.png,3\r\n,3,x\r\n'
+    source = find_source(write({"metadata.csv": csv}))
+    assert (source.layout, source.kind, source.labels_apart) == ("huggingface", "words", False)
+    assert list(source.entries()) == [
+        Entry(b"b/1.png", b'a, "b"'),
+        Entry(b"2.png", None),
+        Entry(b"(line 4 of metadata.csv)", b"x", problem="no path"),
+    ]
+
+
+def test_metadata_jsonl_with_any_of_the_text_columns(write):
+    rows = [
+        {"file_name": "1.png", "transcription": "ایک"},
+        {"transcription": 2026, "file_name": "./2.png"},
+        {"file_name": "3.png", "transcription": None},
+        {"transcription": "x"},
+        {"file_name": "5.png", "transcription": "\ud800"},
+    ]
+    lines = "\n\n".join(map(json.dumps, rows))
+    assert list(find_source(write({"metadata.jsonl": lines})).entries()) == [
+        Entry(b"1.png", "ایک".encode()),
+        Entry(b"2.png", b"2026"),
+        Entry(b"3.png", None),
+        Entry(b"(line 7 of metadata.jsonl)", b"x", problem="no path"),
+        Entry(b"5.png", b"\xed\xa0\x80"),  # no UTF-8: it is refused later, alone
+    ]
+
+
+def test_metadata_in_the_folders_of_splits(write):
+    files = {
+        "train/metadata.csv": "file_name,label\n1.png,a\n",
+        "validation/metadata.jsonl": '{"file_name": "sub/2.png", "text": "b"}\n',
+        "test/metadata.csv": "text,file_name\nc,3.png\n",
+    }
+    assert list(find_source(write(files)).entries()) == [
+        Entry(b"train/1.png", b"a", split="train"),
+        Entry(b"validation/sub/2.png", b"b", split="val"),
+        Entry(b"test/3.png", b"c", split="test"),
+    ]
+
+
+def test_one_metadata_file_over_folders_of_splits(write):
+    csv = "file_name,text\ntrain/1.png,a\nval/2.png,b\nother/3.png,c\n"
+    source = find_source(write({"metadata.csv": csv, "train/1.png": ".", "val/2.png": "."}))
+    assert [entry.split for entry in source.entries()] == ["train", "val", ""]
+
+
+def test_train_alone_gives_no_splits(write):
+    assert list(find_source(write({"train/metadata.csv": "file_name,text\n1.png,a\n"})).entries()) == [
+        Entry(b"train/1.png", b"a")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({"metadata.csv": "file_name,caption\n1.png,a\n"}, "columns file_name, caption; it needs file_name and one of"),
+        ({"metadata.csv": "text\na\n"}, "it needs file_name"),
+        ({"metadata.csv": ""}, "it needs file_name"),
+        ({"metadata.jsonl": '{"file_name": "1.png", "text": "a"}\n{"file_n'}, "line 2, is no JSON object"),
+        ({"metadata.jsonl": "[1]\n"}, "line 1, is no JSON object"),
+        ({"metadata.jsonl": "\n"}, "name no image"),
+    ],
+)
+def test_refusals(write, files, sentence):
+    with pytest.raises(SourceError, match=sentence):
+        list(find_source(write(files)).entries())

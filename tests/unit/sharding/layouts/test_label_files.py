@@ -1,0 +1,150 @@
+"""Label files: the same entries whatever program wrote them; a line that is wrong spoils itself alone."""
+
+import os
+
+import pytest
+
+from sharding.errors import SourceError
+from sharding.layouts import find_source
+from sharding.layouts.entry import Entry
+
+
+@pytest.mark.parametrize("header", ["", "path\tlabel\tsubset\n", "Filename\ttext\n", "\ufeffimage\tlabel\n", "\ufeff"])
+def test_labels_tsv_with_and_without_a_header(write, header):
+    src = write({"labels.tsv": f"{header}b/2.png\tدو\trandom\r\n\r\na.png\tایک\n\t\t\nlast.png\tx y "})
+    source = find_source(src)
+    assert (source.layout, source.kind, source.labels_apart) == ("labels", "words", False)
+    assert list(source.entries()) == [
+        Entry(b"b/2.png", "دو".encode(), "random"),
+        Entry(b"a.png", "ایک".encode()),
+        Entry(b"last.png", b"x y "),
+    ]
+
+
+def test_labels_csv_with_quotes(write):
+    content = (
+        '\ufeffpath,label,subset\r\n"a,b.png","say ""hi"", you", pages \r\n\r\nb.png,"two\nlines"\r\nc.png\r\n,x\r\n'
+    )
+    assert list(find_source(write({"labels.csv": content})).entries()) == [
+        Entry(b"a,b.png", b'say "hi", you', "pages"),
+        Entry(b"b.png", b"two\nlines"),
+        Entry(b"c.png", None),
+        Entry(b"(line 7 of labels.csv)", b"x", problem="no path"),
+    ]
+
+
+def test_given_splits(write):
+    source = find_source(write({"train.tsv": "1.png\ta\n", "val.tsv": "2.png\tb\n", "test.csv": "3.png,c\n"}))
+    assert source.layout == "splits"
+    assert [(entry.path, entry.split) for entry in source.entries()] == [
+        (b"1.png", "train"),
+        (b"2.png", "val"),
+        (b"3.png", "test"),
+    ]
+
+
+def test_train_alone_gives_no_splits(write):
+    source = find_source(write({"train.tsv": "1.png\ta\n"}))
+    assert (source.layout, list(source.entries())) == ("labels", [Entry(b"1.png", b"a")])
+
+
+def test_one_image_has_one_name(write):
+    lines = "./a.png\tx\nb//c.png\tx\nb/../d.png\tx\n../e.png\tx\n/abs/f.png\tx\ng..h.png\tx\n"
+    paths = [entry.path for entry in find_source(write({"labels.tsv": lines})).entries()]
+    assert paths == [b"a.png", b"b/c.png", b"d.png", b"../e.png", b"/abs/f.png", b"g..h.png"]
+
+
+def test_lines_that_name_no_image_or_no_label(write):
+    lines = " \tx\na.png\nb.png\t\n"
+    assert list(find_source(write({"labels.tsv": lines})).entries()) == [
+        Entry(b"(line 1 of labels.tsv)", b"x", problem="no path"),
+        Entry(b"a.png", None),
+        Entry(b"b.png", b""),
+    ]
+
+
+@pytest.mark.parametrize(("name", "tab"), [("labels.tsv", b"\t"), ("labels.csv", b",")])
+def test_bytes_that_are_no_utf8_stay_as_they_are(write, name, tab):
+    src = write({name: b"\xe9.png" + tab + b"\xff\xfe" + tab + b"\xe9\nb.png" + tab + b"ok\n"})
+    assert list(find_source(src).entries()) == [Entry(b"\xe9.png", b"\xff\xfe", "\ufffd"), Entry(b"b.png", b"ok")]
+
+
+def test_files_that_cannot_be_read(write, tmp_path):
+    with pytest.raises(SourceError, match="UTF-16; save it as UTF-8"):
+        list(find_source(write({"labels.tsv": "a.png\tx".encode("utf-16")})).entries())
+    with pytest.raises(SourceError, match="name no image"):
+        list(find_source(write({"labels.tsv": "path\tlabel\n\n"})).entries())
+    (tmp_path / "raw/labels.tsv").unlink()
+    with pytest.raises(SourceError, match="line 2, is no CSV .*labels.tsv: path<TAB>label"):
+        list(find_source(write({"labels.csv": "a.png,x\nb.png," + "x" * 200_000})).entries())
+    source = find_source(tmp_path / "raw")
+    (tmp_path / "raw/labels.csv").unlink()
+    with pytest.raises(SourceError, match="labels.csv cannot be read"):
+        source.state()
+    with pytest.raises(SourceError, match="labels.csv cannot be read"):
+        list(source.entries())
+
+
+def test_paddleocr_lists(write):
+    lists = {
+        "train_list.txt": 'train/1.png\tایک\r\n["train/2.png", "./train/3.png"]\tدو\n[4].png\tx\n\ty\n',
+        "val_list.txt": "val/1.png\ttext with = and \\\tnot this\n",
+    }
+    source = find_source(write(lists))
+    assert (source.layout, source.kind) == ("paddleocr", "words")
+    assert list(source.entries()) == [
+        Entry(b"train/1.png", "ایک".encode(), split="train"),
+        Entry(b"train/2.png", "دو".encode(), split="train"),
+        Entry(b"train/3.png", "دو".encode(), split="train"),
+        Entry(b"[4].png", b"x", split="train"),
+        Entry(b"(line 4 of train_list.txt)", b"y", split="train", problem="no path"),
+        Entry(b"val/1.png", b"text with = and \\", split="val"),
+    ]
+
+
+def test_paddleocr_by_the_other_names_and_alone(write, tmp_path):
+    src = write({"rec_gt_train.txt": "1.png\ta\n"})
+    assert list(find_source(src).entries()) == [Entry(b"1.png", b"a")]
+    write({"rec_gt_test.txt": "2.png\tb\n"})
+    assert [entry.split for entry in find_source(src).entries()] == ["train", "test"]
+
+
+def test_easyocr_cuts_at_the_first_comma_and_knows_no_quotes(write):
+    lines = '\ufefffilename,words\r\n1.jpg,a, b,c\r\n2.jpg,"\r\n3.jpg,"word"\r\n4.jpg\r\n\r\n,x\r\n'
+    assert list(find_source(write({"labels.csv": lines})).entries()) == [
+        Entry(b"1.jpg", b"a, b,c"),
+        Entry(b"2.jpg", b'"'),
+        Entry(b"3.jpg", b'"word"'),
+        Entry(b"4.jpg", None),
+        Entry(b"(line 7 of labels.csv)", b"x", problem="no path"),
+    ]
+
+
+def test_easyocr_or_quoted_csv_is_not_guessed_at(write):
+    src = write({"labels.csv": 'filename,words\n1.jpg,"a, b"\n'})
+    with pytest.raises(SourceError, match="line 2, has quotes.*--layout easyocr, or --layout labels"):
+        list(find_source(src).entries())
+    assert list(find_source(src, "easyocr").entries()) == [Entry(b"1.jpg", b'"a, b"')]
+    assert list(find_source(src, "labels").entries()) == [Entry(b"1.jpg", b"a, b")]
+
+
+def test_the_state_follows_the_label_files_and_stays_that_of_the_listing(write):
+    src = write({"train.tsv": "1.png\ta\n", "val.tsv": "2.png\tb\n"})
+    source = find_source(src)
+    before = source.state()
+    assert before == find_source(src).state()
+    list(source.entries())
+    os.utime(src / "val.tsv", ns=(1, 1))
+    assert source.state() == before  # what was listed, not what is there by now
+    assert find_source(src).state() != before
+    write({"1.png": b"."})
+    assert find_source(src).state() == find_source(src).state()
+
+
+def test_images_are_read_from_the_source(write):
+    source = find_source(write({"labels.tsv": "a/1.png\tx\n", "a/1.png": b"content"}))
+    (entry,) = source.entries()
+    reader = source.open()
+    assert reader.read_image(entry.path, entry.at, entry.size) == b"content"
+    assert reader.read_label(entry.label) == b"x"
+    reader.close()

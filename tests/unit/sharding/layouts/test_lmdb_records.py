@@ -1,0 +1,117 @@
+"""The LMDB of PARSeq and clovaai: one, or many in folders below."""
+
+import os
+import pickle
+import sys
+
+import lmdb
+import pytest
+
+from sharding.errors import ConfigError, SourceError
+from sharding.layouts import find_source, lmdb_records
+from sharding.layouts.entry import Entry
+from sharding.reasons import Rejected
+
+
+@pytest.fixture(autouse=True)
+def closed_afterwards():
+    yield
+    lmdb_records._environment.cache_clear()
+
+
+def write_lmdb(folder, records: dict[bytes, bytes]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with lmdb.open(str(folder), map_size=1 << 24) as environment, environment.begin(write=True) as transaction:
+        for key, value in records.items():
+            transaction.put(key, value)
+
+
+def numbered(*pairs: tuple[bytes, bytes]) -> dict[bytes, bytes]:
+    records = {b"num-samples": b"%d" % len(pairs)}
+    for number, (image, label) in enumerate(pairs, 1):
+        records |= {b"image-%09d" % number: image, b"label-%09d" % number: label}
+    return records
+
+
+def test_one_lmdb(tmp_path):
+    write_lmdb(tmp_path, numbered((b"image one", "ایک".encode()), (b"two", b"\xff")))
+    source = pickle.loads(pickle.dumps(find_source(tmp_path)))
+    assert (source.layout, source.kind, source.labels_apart) == ("lmdb", "words", True)
+    entries = list(source.entries())
+    assert entries == [
+        Entry(b"image-000000001", b"label-000000001"),
+        Entry(b"image-000000002", b"label-000000002"),
+    ]
+    reader = source.open()
+    assert [reader.read_image(entry.path, entry.at, entry.size) for entry in entries] == [b"image one", b"two"]
+    assert [reader.read_label(entry.label) for entry in entries] == ["ایک".encode(), b"\xff"]
+    assert source.open().read_label(b"label-000000001") == "ایک".encode()  # a second reader beside the first
+    reader.close()
+
+
+def test_folders_of_lmdbs(tmp_path):
+    write_lmdb(tmp_path / "train/real", numbered((b"1", b"a"), (b"2", b"b")))
+    write_lmdb(tmp_path / "train/synth", numbered((b"3", b"c")))
+    write_lmdb(tmp_path / "val", numbered((b"4", b"d")))
+    source = find_source(tmp_path)
+    reader = source.open()
+    assert [
+        (entry.path, entry.split, reader.read_image(*entry[:1], 0, 0), reader.read_label(entry.label))
+        for entry in source.entries()
+    ] == [
+        (b"train/real/image-000000001", "train", b"1", b"a"),
+        (b"train/real/image-000000002", "train", b"2", b"b"),
+        (b"train/synth/image-000000001", "train", b"3", b"c"),
+        (b"val/image-000000001", "val", b"4", b"d"),
+    ]
+    assert {entry.split for entry in find_source(tmp_path / "train").entries()} == {""}
+
+
+def test_records_that_are_missing_or_empty(tmp_path):
+    write_lmdb(tmp_path, {b"num-samples": b"2", b"image-000000001": b""})
+    reader = find_source(tmp_path).open()
+    with pytest.raises(Rejected, match="empty file"):
+        reader.read_image(b"image-000000001", 0, 0)
+    with pytest.raises(Rejected, match="missing image"):
+        reader.read_image(b"image-000000002", 0, 0)
+    assert reader.read_label(b"label-000000001") is None
+    with pytest.raises(Rejected, match="unreadable file"):
+        reader.read_image(b"", 0, 0)  # LMDB refuses an empty key
+
+
+@pytest.mark.parametrize(
+    ("records", "sentence"),
+    [({b"key": b"value"}, "without num-samples"), ({b"num-samples": b"many"}, "without num-samples"),
+     ({b"num-samples": b"0"}, "holds no image")],
+)  # fmt: skip
+def test_an_lmdb_of_another_kind(tmp_path, records, sentence):
+    write_lmdb(tmp_path, records)
+    with pytest.raises(SourceError, match=sentence):
+        list(find_source(tmp_path).entries())
+
+
+def test_a_file_that_was_cut_or_is_no_lmdb(tmp_path):
+    write_lmdb(tmp_path / "cut", numbered(*[(os.urandom(50_000), b"x")] * 5))
+    os.truncate(tmp_path / "cut/data.mdb", 100_000)
+    with pytest.raises(SourceError, match="has 100,000 bytes, its pages need .*copy it again"):
+        list(find_source(tmp_path / "cut").entries())
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/data.mdb").write_bytes(b"no database" * 1000)
+    with pytest.raises(SourceError, match="cannot be opened"):
+        list(find_source(tmp_path / "other").entries())
+
+
+def test_without_the_package(tmp_path, monkeypatch):
+    write_lmdb(tmp_path, numbered((b"1", b"a")))
+    source = find_source(tmp_path)
+    monkeypatch.setitem(sys.modules, "lmdb", None)
+    with pytest.raises(ConfigError, match=r"pip install 'horovod-ocr\[lmdb\]'"):
+        list(source.entries())
+
+
+def test_the_state_follows_the_files(tmp_path):
+    write_lmdb(tmp_path / "a", numbered((b"1", b"a")))
+    before = find_source(tmp_path).state()
+    assert find_source(tmp_path).state() == before
+    write_lmdb(tmp_path / "b", numbered((b"1", b"a")))
+    assert find_source(tmp_path).state() != before

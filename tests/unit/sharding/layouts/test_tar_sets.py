@@ -1,0 +1,195 @@
+"""Existing shards: samples as webdataset sees them; a set of this program keeps what it knows of itself."""
+
+import io
+import os
+import tarfile
+
+import numpy as np
+import pytest
+import webdataset
+
+from sharding.errors import ShardError, SourceError
+from sharding.index import IDX_RECORD, IdxHeader, ShardIndex, ShardInfo, write_idx, write_index
+from sharding.layouts import find_source, tar_sets
+from sharding.layouts.entry import Entry
+from sharding.script import build_profile
+
+
+def write_tar(path, files: dict[str, bytes] | list[tuple[str, bytes]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for name, content in files.items() if isinstance(files, dict) else files:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+
+
+def contents(source) -> list[tuple]:
+    reader = source.open()
+    result = [
+        (entry.path, b"" if entry.problem else reader.read_image(entry.path, entry.at, entry.size), *entry[1:5])
+        for entry in source.entries()
+    ]
+    reader.close()
+    return sorted(result)
+
+
+def test_samples_are_cut_at_the_first_dot(tmp_path):
+    write_tar(
+        tmp_path / "a.tar",
+        {"d.x/1.png": b"i1", "d.x/1.txt": b"\xef\xbb\xbfone", "2.gt.txt": "دو".encode(), "2.JPG": b"i2",
+         "2.json": b"{}", "3.tiff": b"i3", "4.label": b"four", "4.page.webp": b"i4", "5.txt": b"five",
+         "6.mask.png": b"no", "6.png": b"i6", "6.txt": b"six", "__meta__": b"", ".hidden.png": b"", "nodot": b""},
+    )  # fmt: skip
+    source = find_source(tmp_path)
+    assert (source.layout, source.kind, source.labels_apart) == ("webdataset", "words", False)
+    assert contents(source) == [
+        (b"a.tar/2.JPG", b"i2", "دو".encode(), "", "", ""),
+        (b"a.tar/3.tiff", b"i3", None, "", "", ""),
+        (b"a.tar/4.page.webp", b"i4", b"four", "", "", ""),
+        (b"a.tar/5.txt", b"", None, "", "", "missing image"),
+        (b"a.tar/6.png", b"i6", b"six", "", "", ""),
+        (b"a.tar/d.x/1.png", b"i1", b"one", "", "", ""),
+    ]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_same_samples_as_stock_webdataset(tmp_path):
+    for number in range(3):
+        with webdataset.TarWriter(str(tmp_path / f"{number}.tar")) as writer:
+            for sample in range(50):
+                writer.write({"__key__": f"{number}/{sample:04d}", "png": os.urandom(900), "txt": f"word {sample}"})
+    urls = [str(path) for path in sorted(tmp_path.iterdir())]
+    expected = sorted(
+        (sample["png"], sample["txt"]) for sample in webdataset.WebDataset(urls, shardshuffle=False, empty_check=False)
+    )
+    assert sorted(row[1:3] for row in contents(find_source(tmp_path))) == expected
+
+
+def test_classes_of_anybody(tmp_path):
+    write_tar(tmp_path / "a.tar", {"1.cls": b"cat\n", "1.jpg": b"i", "2.jpg": b"j", "3.txt": b"x", "3.jpg": b"k"})
+    source = find_source(tmp_path)
+    assert source.kind == "classes"
+    assert [(entry.path, entry.label) for entry in source.entries()] == [
+        (b"a.tar/1.jpg", b"cat"), (b"a.tar/2.jpg", None), (b"a.tar/3.jpg", None)
+    ]  # fmt: skip
+
+
+def test_a_suffix_that_comes_again_begins_a_sample(tmp_path):
+    write_tar(tmp_path / "a.tar", [("1.png", b"a"), ("1.txt", b"x"), ("1.png", b"b"), ("1.txt", b"y")])
+    assert [row[1:3] for row in contents(find_source(tmp_path))] == [(b"a", b"x"), (b"b", b"y")]
+
+
+def test_splits_by_the_names_of_all_tars(tmp_path):
+    for name in ("train-0", "train-1", "validation-0", "test-0"):
+        write_tar(tmp_path / f"{name}.tar", {f"{name}.png": b"i", f"{name}.txt": b"x"})
+    assert sorted(entry.split for entry in find_source(tmp_path).entries()) == ["test", "train", "train", "val"]
+    write_tar(tmp_path / "extra.tar", {"e.png": b"i"})
+    assert {entry.split for entry in find_source(tmp_path).entries()} == {""}
+
+
+def test_a_cut_tar_gives_what_is_whole_and_one_reject(tmp_path):
+    write_tar(tmp_path / "a.tar", {"1.png": b"i" * 600, "1.txt": b"x", "2.png": b"j" * 600, "2.txt": b"y"})
+    write_tar(tmp_path / "b.tar", {"3.png": b"k", "3.txt": b"z"})
+    os.truncate(tmp_path / "a.tar", 1536 + 1024 + 900)
+    assert contents(find_source(tmp_path)) == [
+        (b"a.tar (from byte 2,560 on)", b"", None, "", "", "damaged image"),
+        (b"a.tar/1.png", b"i" * 600, b"x", "", "", ""),
+        (b"b.tar/3.png", b"k", b"z", "", "", ""),
+    ]
+
+
+def test_many_samples_in_many_tars_come_once_each(tmp_path, monkeypatch):
+    monkeypatch.setattr(tar_sets, "_BATCH", 3)
+    for tar in range(20):
+        write_tar(tmp_path / f"{tar}.tar", {f"{n}.{s}": b"%d" % n for n in range(tar) for s in ("png", "txt")})
+    source = find_source(tmp_path)
+    expected = sorted(f"{tar}.tar/{n}.png".encode() for tar in range(20) for n in range(tar))
+    assert sorted(entry.path for entry in source.entries()) == expected
+    walk = source.entries()
+    next(walk)
+    walk.close()
+
+
+def test_what_cannot_be_read(tmp_path):
+    (tmp_path / "b.tar.gz").touch()
+    with pytest.raises(SourceError, match="b.tar.gz is compressed.*unpack"):
+        find_source(tmp_path)
+    os.rename(tmp_path / "b.tar.gz", tmp_path / "b.tgz")
+    write_tar(tmp_path / "a.tar", {})
+    with pytest.raises(SourceError, match="b.tgz is compressed"):
+        find_source(tmp_path)
+    (tmp_path / "b.tgz").unlink()
+    with pytest.raises(SourceError, match="hold no image"):
+        list(find_source(tmp_path).entries())
+    source = find_source(tmp_path)
+    (tmp_path / "a.tar").unlink()
+    with pytest.raises(SourceError, match="a.tar cannot be read"):
+        list(source.entries())
+
+
+def write_own_set(folder, kind: str) -> None:
+    """Two shards of two samples; labels "cat" and "dog"."""
+    suffix, labels = ("txt", (b"cat", b"dog")) if kind == "words" else ("cls", (b"0", b"1"))
+    shards = []
+    for split in ("train", "val"):
+        name = f"{split}-000000"
+        files = [(f"{n:09d}.png", f"{split} image {n}".encode()) for n in range(2)]
+        texts = [(f"{n:09d}.{suffix}", label) for n, label in enumerate(labels)]
+        write_tar(folder / f"{name}.tar", [files[0], texts[0], files[1], texts[1]])
+        with tarfile.open(folder / f"{name}.tar") as tar:
+            members = [(member.offset_data, member.size) for member in tar]
+        records = np.zeros(2, IDX_RECORD)
+        for number in range(2):
+            (at, size), (label_at, label_size) = members[2 * number : 2 * number + 2]
+            records[number] = (at, label_at, size, label_size, 9, 9, 3, number, 0, 0)
+        end = os.path.getsize(folder / f"{name}.tar")
+        write_idx(folder / f"{name}.idx", IdxHeader(2, end, "00" * 32, "00" * 32), records)
+        shards.append(ShardInfo(name, split, 0, 2, end, "00" * 32))
+    index = ShardIndex(
+        folder, kind, 0, build_profile("plain"), {}, () if kind == "words" else ("cat", "dog"), (1.0,), tuple(shards),
+        subsets=("", "random"), totals={"train": 2, "val": 2},
+    )  # fmt: skip
+    write_index(index)
+
+
+@pytest.mark.parametrize("kind", ["words", "classes"])
+def test_a_set_of_this_program(tmp_path, kind):
+    write_own_set(tmp_path, kind)
+    (tmp_path / "labels.tsv").write_text("not for this\tx\n")
+    source = find_source(tmp_path)
+    assert (source.layout, source.kind) == ("shards", kind)
+    assert contents(source) == [
+        (b"train-000000.tar/000000000.png", b"train image 0", b"cat", "", "train", ""),
+        (b"train-000000.tar/000000001.png", b"train image 1", b"dog", "random", "train", ""),
+        (b"val-000000.tar/000000000.png", b"val image 0", b"cat", "", "val", ""),
+        (b"val-000000.tar/000000001.png", b"val image 1", b"dog", "random", "val", ""),
+    ]
+    assert find_source(tmp_path, "webdataset").layout == "webdataset"
+
+
+def test_a_set_of_this_program_with_a_cut_shard(tmp_path):
+    write_own_set(tmp_path, "words")
+    os.truncate(tmp_path / "val-000000.tar", 2048 + 700)
+    entries = list(find_source(tmp_path).entries())
+    assert Entry(b"val-000000.tar (from byte 2,048 on)", None, problem="damaged image", at=2048) in entries
+    assert len(entries) == 4
+    (tmp_path / "train-000000.idx").unlink()
+    with pytest.raises(ShardError, match="idx is missing"):
+        list(find_source(tmp_path).entries())
+
+
+def test_an_index_of_somebody_else_is_not_looked_at(tmp_path):
+    write_tar(tmp_path / "a.tar", {"1.png": b"i", "1.txt": b"x"})
+    for content in ("{}", "[]", "no json"):
+        (tmp_path / "index.json").write_text(content)
+        assert find_source(tmp_path).layout == "webdataset"
+
+
+def test_the_state_follows_tars_and_index(tmp_path):
+    write_own_set(tmp_path, "words")
+    states = {find_source(tmp_path).state(), find_source(tmp_path).state()}
+    for name in ("val-000000.tar", "index.json"):
+        os.utime(tmp_path / name, ns=(1, 1))
+        states.add(find_source(tmp_path).state())
+    assert len(states) == 3
