@@ -152,7 +152,7 @@ def _check_order(colour: int, data: list[Chunk], others: list[Chunk]) -> None:
         elif not kind.isalpha() or kind[:1].isupper():
             raise _damaged(f"unknown chunk {kind!r}")
     if palettes > 1 or (colour == 3 and not palettes):
-        raise _damaged(f"{palettes} palettes")
+        raise _damaged("two palettes" if palettes else "no palette")
 
 
 def _is_not_kept(chunk: Chunk) -> bool:
