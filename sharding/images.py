@@ -109,8 +109,8 @@ def digest_of(content: bytes) -> int:
 def _from_png(content: bytes, limits: Limits, rule: ImageRule) -> CheckedImage:
     png = read_png(content, checksums=rule.check != "header")
     _check_pixels(png.width, png.height, limits)
-    held = len(content) * _DEFLATE_RATIO
-    if held < png.width * png.height and held < png.raw_bytes:
+    most = len(content) * _DEFLATE_RATIO
+    if most < 9 * png.width * png.height and most < png.raw_bytes:  # the first costs less, and is always true then
         raise _too_few_bytes(content, png.width, png.height)
     orientation = orientation_of(png.chunk(content, b"eXIf")) if png.others else 1
     kept = png.plain and orientation == 1
