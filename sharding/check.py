@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from operator import eq
 
 from sharding.reasons import Rejected
 from sharding.script import ScriptProfile, is_mark
@@ -41,12 +42,8 @@ def check_label(label: str | None, profile: ScriptProfile, limits: Limits) -> st
 
 def check_fits(text: str, profile: ScriptProfile, width: int, height: int, limits: Limits) -> None:
     """Rejected where an image of this size (px) gives fewer frames than CTC needs for this normalised label."""
-    check_frames(frames_needed(profile.reading_order(text)), text, width, height, limits)
-
-
-def check_frames(needed: int, text: str, width: int, height: int, limits: Limits) -> None:
-    """Rejected where an image of this size (px) gives fewer frames than this normalised label needs."""
     frames = frames_of(width, height, limits)
+    needed = frames_needed(profile.reading_order(text))
     if frames < needed:
         raise Rejected(
             "label too long",
@@ -62,4 +59,4 @@ def frames_of(width: int, height: int, limits: Limits) -> int:
 def frames_needed(text: str) -> int:
     """The fewest frames CTC can spell this text (in reading order) in: its length, and a blank between equal
     neighbours."""
-    return len(text) + sum(first == second for first, second in zip(text, text[1:], strict=False))
+    return len(text) + sum(map(eq, text, text[1:]))
