@@ -25,6 +25,7 @@ from sharding.workers import open_workers, usable_cores
 
 _SHARD_FILE = re.compile(rf"((?:{'|'.join(SPLITS)})-\d{{6}})\.(?:tar|idx)")
 _BYTES_FOR_A_PROCESS = 128 << 20  # a smaller set is done before one has started
+_LAYOUTS_WITHOUT_SPLITS = frozenset(("labels", "easyocr", "beside", "names"))
 _SHOWN = 5
 
 
@@ -225,9 +226,11 @@ def _strays(index: ShardIndex) -> Iterator[str]:
 
 
 def _is_split_by_label(index: ShardIndex) -> bool:
-    """Were the labels kept apart? Not where a source has given splits."""
-    given = index.options.get("given_splits", index.options.get("layout") == "splits")
-    return index.kind == "words" and index.options.get("split", "label") == "label" and not given
+    """Were the labels kept apart? Not where a source may have given the splits."""
+    options = index.options
+    layouts = set(str(options.get("layout", "")).split(", "))
+    given = options.get("keep_given_splits", True) and not layouts <= _LAYOUTS_WITHOUT_SPLITS
+    return index.kind == "words" and options.get("split", "label") == "label" and not given
 
 
 def _count_in_two(values: dict[str, list[np.ndarray]]) -> int:

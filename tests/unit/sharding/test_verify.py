@@ -228,10 +228,13 @@ def test_splits_that_share_labels_are_a_problem_unless_they_were_given(tmp_path:
     build_shards(ShardOptions(src=tmp_path, out=tmp_path / "shards", samples_per_shard=8, workers=1))
     report = verify(tmp_path / "shards")
     assert (report.ok, report.images_in_two_splits, report.labels_in_two_splits) == (True, 5, 5)
-    edit_index(tmp_path / "shards", lambda index: index["options"].update(layout="labels"))
-    assert verify(tmp_path / "shards").problems == (
-        "5 labels stand in more than one split, though the set is split by label",
-    )
+    for changed in ({"layout": "labels, beside"}, {"layout": "splits", "keep_given_splits": False}):
+        edit_index(tmp_path / "shards", lambda index, changed=changed: index["options"].update(changed))
+        assert verify(tmp_path / "shards").problems == (
+            "5 labels stand in more than one split, though the set is split by label",
+        )
+    edit_index(tmp_path / "shards", lambda index: index["options"].update(split="file"))
+    assert verify(tmp_path / "shards").ok
 
 
 def test_a_set_of_classes_is_proved(tmp_path: Path, make_image):
