@@ -1,54 +1,99 @@
-"""Which sample goes into which shard: aspect classes, the one shuffle, and the row of shards. Arithmetic on arrays."""
+"""Which sample goes into which shard, decided when every image has been seen: duplicates, aspect classes, the one
+shuffle, the row of shards. Arithmetic on arrays, a part of the set at a time.
 
+placed.bin in the spool folder holds the FACTS of all samples of the set, shard after shard, in the order of their tars.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from sharding.split import SPLITS, hash_of
+from sharding.duplicates import Duplicates
+from sharding.split import SPLITS
+from sharding.spool import ASPECT_GRID, FACTS, read_spool
 
-ASPECT_STEP = 1.25
+PLACED_NAME = "placed.bin"
 _MIN_CLASS_SAMPLES = 64
 _MIN_CLASS_SHARE = 0.01
+_BUCKET_SAMPLES = 1 << 20  # that are sorted together
 
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """One shard to be written. first_key: number of its first sample in the whole set. samples: places in the source,
-    in the order of the tar."""
+    """One shard to be written. first: number of its first sample in the whole set, and in placed.bin."""
 
     name: str
     split: str
     aspect_class: int
-    first_key: int
-    samples: np.ndarray
+    first: int
+    samples: int
 
 
-def build_aspect_edges(aspects: np.ndarray) -> tuple[float, ...]:
-    """The upper width / height bound of each aspect class, ascending, from the [samples] aspects of all splits.
+@dataclass(frozen=True)
+class Assignment:
+    """All that is decided for the set as a whole. totals: samples of each split. label_lengths: length -> samples."""
+
+    aspect_edges: tuple[float, ...]
+    aspect_histogram: tuple[int, ...]
+    totals: dict[str, int]
+    label_lengths: dict[int, int]
+    samples_per_shard: int
+    shards: tuple[ShardPlan, ...]
+
+    @property
+    def samples(self) -> int:
+        return sum(self.totals.values())
+
+
+def assign(
+    spools: list[Path], counts: np.ndarray, left_out: Duplicates, samples_per_shard: int | None, placed: Path,
+    members: Path,
+) -> Assignment:  # fmt: skip
+    """Decide over all spooled samples; fills `placed` (FACTS) and `members` (uint32, the entry of each sample).
+
+    counts: [splits, cells] samples that stay in the set, at least one.
+    """
+    edge_cells = choose_edges(counts.sum(axis=0))
+    classes = np.searchsorted(edge_cells, np.arange(counts.shape[1]))  # of each cell
+    per_class = np.zeros((len(SPLITS), len(edge_cells)), np.int64)
+    np.add.at(per_class, (slice(None), classes[: edge_cells[-1] + 1]), counts[:, : edge_cells[-1] + 1])
+    lengths = np.zeros(0, np.int64)
+    with placed.open("wb") as rows_file, members.open("wb") as members_file:
+        for rows in _in_order(spools, classes, per_class, left_out, placed.parent):
+            rows.tofile(rows_file)
+            rows["entry"].tofile(members_file)
+            seen = np.bincount(rows["length"])
+            lengths = np.pad(lengths, (0, max(0, len(seen) - len(lengths))))
+            lengths[: len(seen)] += seen
+    samples_per_shard = samples_per_shard or default_samples_per_shard(int(counts.sum()))
+    return Assignment(
+        aspect_edges=tuple(ASPECT_GRID[edge_cells].tolist()),
+        aspect_histogram=tuple(per_class.sum(axis=0).tolist()),
+        totals=dict(zip(SPLITS, per_class.sum(axis=1).tolist(), strict=True)),
+        label_lengths={length: count for length, count in enumerate(lengths.tolist()) if count},
+        samples_per_shard=samples_per_shard,
+        shards=tuple(_plan_shards(per_class, samples_per_shard)),
+    )
+
+
+def choose_edges(cells: np.ndarray) -> np.ndarray:
+    """The last cell of the aspect grid in each aspect class, ascending, from the [cells] samples of all splits.
 
     Steps of 1.25 on a fixed grid, so that bounds mean the same in every set. From narrow to wide, a class of fewer
-    than 1 % of all samples (or 64) is merged into the next wider one; the widest bound is the widest sample's,
-    rounded up to the grid.
+    than 1 % of all samples (or 64) is merged into the next wider one.
     """
-    low = int(np.floor(np.log(aspects.min()) / np.log(ASPECT_STEP))) - 1
-    high = int(np.ceil(np.log(aspects.max()) / np.log(ASPECT_STEP))) + 1
-    # Six digits: the same bound on every machine, whatever its last bit of a power is.
-    grid = np.array([round(ASPECT_STEP**power, 6) for power in range(low, high + 1)])
-    counts = np.bincount(np.searchsorted(grid, aspects), minlength=len(grid))
-    counts = counts[: np.flatnonzero(counts)[-1] + 1]
-    needed = max(_MIN_CLASS_SHARE * len(aspects), _MIN_CLASS_SAMPLES)
+    last = int(np.flatnonzero(cells)[-1])
+    needed = max(_MIN_CLASS_SHARE * int(cells.sum()), _MIN_CLASS_SAMPLES)
     edges, held = [], 0
-    for place, count in enumerate(counts):
-        held += int(count)
-        if held >= needed or place == len(counts) - 1:
-            edges.append(float(grid[place]))
+    for cell in range(last + 1):
+        held += int(cells[cell])
+        if held >= needed or cell == last:
+            edges.append(cell)
             held = 0
-    return tuple(edges)
-
-
-def classes_of(aspects: np.ndarray, edges: tuple[float, ...]) -> np.ndarray:
-    """The aspect class of each sample: the first whose bound is not below its width / height. int64 [samples]."""
-    return np.searchsorted(np.array(edges), aspects)
+    return np.array(edges)
 
 
 def default_samples_per_shard(samples: int) -> int:
@@ -56,33 +101,42 @@ def default_samples_per_shard(samples: int) -> int:
     return min(max(samples // 64, 100), 10_000)
 
 
-def shuffle_order(paths: list[str], seed: int) -> np.ndarray:
-    """A permutation of the paths that depends on the seed and on each path alone. int64 [samples].
-
-    Sorting by a hash, not a generator: the same on every machine and with every version of numpy.
-    """
-    keys = np.fromiter((hash_of(f"order {seed}", path) for path in paths), np.uint64, len(paths))
-    return np.lexsort((np.arange(len(paths)), keys))
-
-
-def plan_shards(
-    splits: np.ndarray, aspect_classes: np.ndarray, order: np.ndarray, samples_per_shard: int
-) -> list[ShardPlan]:
-    """The shards of a set. splits: place in SPLITS of each sample; order: the shuffled places in the source.
-
-    A shard holds one split and one aspect class; every one but the last of a split and class has exactly
-    samples_per_shard. Its name says only the split and a number.
-    """
-    plans: list[ShardPlan] = []
-    first_key = 0
-    for split_number, split in enumerate(SPLITS):
+def _plan_shards(per_class: np.ndarray, samples_per_shard: int) -> Iterator[ShardPlan]:
+    """A shard holds one split and one aspect class; every one but the last of a split and class has exactly
+    samples_per_shard. Its name says only the split and a number."""
+    first = 0
+    for split, counts in zip(SPLITS, per_class.tolist(), strict=True):
         number = 0
-        of_split = order[splits[order] == split_number]
-        for aspect_class in range(int(aspect_classes.max(initial=-1)) + 1):
-            members = of_split[aspect_classes[of_split] == aspect_class]
-            for start in range(0, len(members), samples_per_shard):
-                samples = members[start : start + samples_per_shard]
-                plans.append(ShardPlan(f"{split}-{number:06d}", split, aspect_class, first_key, samples))
+        for aspect_class, count in enumerate(counts):
+            for start in range(0, count, samples_per_shard):
+                samples = min(samples_per_shard, count - start)
+                yield ShardPlan(f"{split}-{number:06d}", split, aspect_class, first, samples)
                 number += 1
-                first_key += len(samples)
-    return plans
+                first += samples
+
+
+def _in_order(
+    spools: Iterable[Path], classes: np.ndarray, per_class: np.ndarray, left_out: Duplicates, folder: Path
+) -> Iterator[np.ndarray]:
+    """The FACTS of all samples that stay, by split, class and order. They are dealt into buckets on disk first, each
+    small enough to be sorted in memory, so that memory does not grow with the set."""
+    parts = np.maximum(1, -(-per_class // _BUCKET_SAMPLES)).ravel()  # buckets of each split and class
+    firsts = np.cumsum(parts) - parts
+    paths = [folder / f"bucket-{number:04d}" for number in range(int(parts.sum()))]
+    with ExitStack() as stack:
+        buckets = [stack.enter_context(path.open("wb")) for path in paths]
+        for spool in spools:
+            rows = left_out.without(read_spool(spool).facts)
+            group = rows["split"].astype(np.int64) * per_class.shape[1] + classes[rows["cell"]]
+            # the upper half of the order, as a fraction of 1, times the number of buckets
+            within = (rows["order"] >> np.uint64(32)) * parts[group].astype(np.uint64) >> np.uint64(32)
+            bucket = firsts[group] + within.astype(np.int64)
+            by_bucket = np.argsort(bucket, kind="stable")
+            rows, bucket = rows[by_bucket], bucket[by_bucket]
+            starts = np.flatnonzero(np.diff(bucket, prepend=-1))
+            for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(rows)], strict=True):
+                buckets[bucket[start]].write(rows[start:end].tobytes())
+    for path in paths:
+        rows = np.fromfile(path, FACTS)
+        yield rows[np.lexsort((rows["digest"], rows["order"]))]
+        path.unlink()

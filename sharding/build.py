@@ -1,70 +1,62 @@
-"""The build: a raw folder -> a shard set, with several workers, taken up again after any interruption.
+"""The build: raw sources -> a shard set, with several workers, taken up again after any interruption.
 
-Two passes over the images: the first checks every one, the second packs those that are fine. Between them stands all
-that is decided for the set as a whole (splits, aspect classes, order), so the bytes are the same for any number of
-workers, for any restart and for any order in which the file system lists the source.
+List every entry (catalogue), read and check each image once (intake, into the spool), decide over the set as a whole
+(duplicates, assign), pack the shards out of the spool, write the index last. What is decided depends on the sources and
+the options alone, so the bytes are the same for any number of workers, any restart and any order of the source.
 """
 
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from sharding.assign import (
-    ShardPlan,
-    build_aspect_edges,
-    classes_of,
-    default_samples_per_shard,
-    plan_shards,
-    shuffle_order,
+from sharding.assign import PLACED_NAME, Assignment, assign
+from sharding.catalogue import Catalogue, open_catalogue, write_catalogue
+from sharding.duplicates import count_samples, find_duplicates
+from sharding.errors import ShardError, SourceError
+from sharding.index import ShardIndex, missing_shards, read_index, write_index
+from sharding.inspection import Rules, close_inspector
+from sharding.intake import IntakeTask, range_size, read_range, spool_path
+from sharding.layouts.entry import Source
+from sharding.left_out import REJECTS_NAME, write_duplicates, write_rejects
+from sharding.lock import build_lock
+from sharding.options import (
+    ShardOptions,
+    find_sources,
+    keeps_given_splits,
+    options_of_bytes,
+    profile_of,
+    rules_of,
+    split_lists_of,
 )
-from sharding.check import Limits
-from sharding.errors import ConfigError, ShardError, SourceError
-from sharding.files import write_whole
-from sharding.images import CHECKS, ImageRule
-from sharding.index import ShardIndex, ShardInfo, read_index, write_index
-from sharding.inspection import CheckTask, Inspected, inspect_entries
-from sharding.pack import PackTask, Sample, pack_shard
-from sharding.resume import fingerprint, open_build, remove_other_shards
-from sharding.script import ScriptProfile, build_profile, guess_profile
-from sharding.sources import RawSet, read_source
-from sharding.split import SPLITS, choose_split
+from sharding.pack import Packed, PackTask, pack_shard
+from sharding.progress import Progress, Report
+from sharding.repair import rebuild_shards
+from sharding.resume import (
+    BuildFolder,
+    BuildState,
+    check_same_options,
+    images_seen,
+    keep_index,
+    read_state,
+    remove_left_overs,
+    remove_other_shards,
+    restore_index,
+    write_state,
+)
+from sharding.split import SPLITS
 from sharding.workers import Workers, open_workers, usable_cores
-
-REJECTS_NAME = "rejects.tsv"
-_ENTRIES_PER_TASK = 256
-
-Progress = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True)
-class ShardOptions:
-    """What a build is asked for. None: found or chosen by itself.
-
-    samples_per_shard: None: 10,000, fewer for small sets. workers: processes; None: one a usable core; they never
-    change the bytes. check: "full" decodes every image, "header" only reads its size. fractions: of train, val and
-    test.
-    """
-
-    src: Path
-    out: Path
-    profile: str | None = None
-    seed: int = 0
-    samples_per_shard: int | None = None
-    workers: int | None = None
-    layout: str | None = None
-    check: str = "full"
-    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
-    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True)
 class ShardReport:
-    """What came of a build. samples: of each split. rejects: reason -> samples. kept_shards: finished by an earlier
-    run. already_complete: nothing was to do."""
+    """What came of a build. samples: of each split. rejects: reason -> samples. duplicates: copies of an image "same
+    split", "across splits", and how many of them were "left out". kept_shards: finished by an earlier run. read_bytes:
+    of source images. already_complete: nothing was to do."""
 
     root: Path
     kind: str
@@ -72,6 +64,7 @@ class ShardReport:
     profile: str
     samples: dict[str, int]
     rejects: dict[str, int]
+    duplicates: dict[str, int]
     shards: int
     kept_shards: int
     bytes: int
@@ -79,219 +72,186 @@ class ShardReport:
     alphabet: dict[str, int]
     classes: tuple[str, ...]
     already_complete: bool
+    read_bytes: int = field(default=0, compare=False)
 
 
-def build_shards(options: ShardOptions, progress: Progress | None = None) -> ShardReport:
-    """Check every image of `options.src`, pack the good ones into shards in `options.out`, write the index last.
+def build_shards(options: ShardOptions, report: Report | None = None) -> ShardReport:
+    """Read and check every image of `options.src`, pack the good ones into shards in `options.out`, the index last.
 
-    progress: called with (done, total, stage), stage "checking" or "writing". Raises ConfigError, SourceError or
-    ShardError with what to do; what is finished by then is kept, and the same call goes on from there.
+    report: called with a Progress now and then. Raises ConfigError, SourceError or ShardError with what to do; what is
+    finished by then is kept, and the same call goes on from there.
     """
-    _check_options(options)
-    raw = read_source(options.src, options.layout)
-    profile = _profile_for(raw, options.profile)
-    decided = _options_of_bytes(options, raw, profile)
-    if complete := open_build(options.out, decided, fingerprint(raw), len(raw.entries)):
-        return _report(complete, kept_shards=len(complete.shards), already_complete=True)
-    try:
-        with open_workers(_workers_for(options.workers, len(raw.entries))) as workers:
-            inspected = _inspect(workers, raw, profile, options, progress)
-            rejects = _write_rejects(options.out, inspected)
-            if len(inspected.places) == 0:
-                raise SourceError(_nothing_left(raw, options, rejects))
-            plan = _Plan.of(raw, inspected, options)
-            shards, kept = _pack(workers, plan, raw, inspected, options, progress)
-    except BrokenProcessPool as error:
-        raise ShardError(
-            "a worker was killed, mostly for want of memory; run the same horovod-ocr shard again with fewer --workers "
-            "(the finished shards are kept)"
-        ) from error
-    except OSError as error:
-        raise ShardError(
-            f"{error.filename or options.out}: {error.strerror}; the finished shards are kept: mend it, then run the "
-            "same horovod-ocr shard again"
-        ) from error
-    remove_other_shards(options.out, {shard.name for shard in shards})
-    index = _index_of(plan, shards, raw, profile, inspected, rejects, decided, options)
-    write_index(index)
-    return _report(read_index(options.out), kept, already_complete=False)
-
-
-def _workers_for(asked: int | None, samples: int) -> int:
-    """As many as asked for; else one a core, but not for a set that is done before a process has started."""
-    return asked or min(usable_cores(), 1 + samples // 1000)
-
-
-def _check_options(options: ShardOptions) -> None:
-    if options.samples_per_shard is not None and options.samples_per_shard < 1:
-        raise ConfigError(f"samples_per_shard is {options.samples_per_shard}; a shard holds at least 1 sample")
-    if options.workers is not None and options.workers < 1:
-        raise ConfigError(f"workers is {options.workers}; at least 1 is needed")
-    if options.check not in CHECKS:
-        raise ConfigError(f"unknown check {options.check!r}; there are: {', '.join(CHECKS)}")
-    if min(options.fractions) < 0 or abs(sum(options.fractions) - 1) > 1e-9:
-        raise ConfigError(f"fractions {options.fractions} of train, val and test; they must add to 1")
-
-
-def _profile_for(raw: RawSet, name: str | None) -> ScriptProfile:
-    if raw.kind == "classes":
-        return build_profile("plain")  # names of classes are no text in a script
-    return build_profile(name or guess_profile(entry.label for entry in raw.entries if entry.label))
-
-
-def _options_of_bytes(options: ShardOptions, raw: RawSet, profile: ScriptProfile) -> dict:
-    """Every option that shapes the bytes, as it stands in build.json and the index."""
-    return {
-        "layout": raw.layout,
-        "profile": profile.name,
-        "folds": dict(profile.folds),
-        "seed": options.seed,
-        "samples_per_shard": options.samples_per_shard,
-        "check": options.check,
-        "fractions": list(options.fractions),
-        "limits": asdict(options.limits),
-    }
-
-
-def _inspect(
-    workers: Workers, raw: RawSet, profile: ScriptProfile, options: ShardOptions, progress: Progress | None
-) -> Inspected:
-    numbers = {name: number for number, name in enumerate(_classes_in(raw))} if raw.kind == "classes" else None
-    # Absolute: the workers' working folder is the one this process was started in, whatever it is now.
-    root, rule, limits = raw.root.absolute(), ImageRule(options.check), options.limits
-    tasks = (
-        CheckTask(
-            root, first, raw.entries[first : first + _ENTRIES_PER_TASK], profile, numbers, raw.subsets, limits, rule
-        )
-        for first in range(0, len(raw.entries), _ENTRIES_PER_TASK)
-    )
-    parts, done, total = [], 0, len(raw.entries)
-    for part in workers.run(inspect_entries, tasks):
-        parts.append(part)
-        done += len(part.places) + len(part.rejects)
-        if progress:
-            progress(done, total, "checking")
-    return Inspected.joined(parts)
-
-
-def _write_rejects(out: Path, inspected: Inspected) -> dict[str, int]:
-    lines = ["path\treason\tdetail"]
-    for path, reason, detail in inspected.rejects:
-        lines.append("\t".join(" ".join(value.split()) for value in (path, reason, detail)))
-    write_whole(out / REJECTS_NAME, ("\n".join(lines) + "\n").encode("utf-8", "backslashreplace"))
-    return dict(sorted(Counter(reject.reason for reject in inspected.rejects).items()))
-
-
-def _nothing_left(raw: RawSet, options: ShardOptions, rejects: dict[str, int]) -> str:
-    counts = ", ".join(f"{count:,} {reason}" for reason, count in rejects.items())
-    return f"no image of {raw.root} can be used: {counts}; {options.out / REJECTS_NAME} says why for each"
-
-
-def _classes_in(raw: RawSet) -> tuple[str, ...]:
-    return tuple(sorted({entry.label for entry in raw.entries if entry.label is not None}))
+    folder = BuildFolder(options.out, options.scratch)
+    sources = find_sources(options)
+    folder.make()
+    with (
+        build_lock(folder.own / "lock", "horovod-ocr shard") as lock,
+        open_workers(options.workers or usable_cores()) as workers,
+    ):
+        build = _Build(options, folder, sources, workers, lock.check, report or (lambda progress: None))
+        try:
+            return build.run()
+        except BrokenProcessPool as error:
+            raise ShardError(
+                "a worker was killed, mostly for want of memory; run the same horovod-ocr shard again with fewer "
+                "--workers (what is finished is kept)"
+            ) from error
+        except OSError as error:
+            raise ShardError(
+                f"{error.filename or options.out}: {error.strerror}; what is finished is kept: mend it, then run the "
+                "same horovod-ocr shard again"
+            ) from error
+        finally:
+            close_inspector()
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """What is decided for the set as a whole: places in SPLITS and aspect classes of the good samples, and the
-    shards."""
+class _Build:
+    """One run of a build, under its lock. still_ours: raises where the lock was lost."""
 
-    splits: np.ndarray
-    aspect_edges: tuple[float, ...]
-    aspect_classes: np.ndarray
-    samples_per_shard: int
-    shards: list[ShardPlan]
+    options: ShardOptions
+    folder: BuildFolder
+    sources: list[Source]
+    workers: Workers
+    still_ours: Callable[[], None]
+    report: Report
 
-    @classmethod
-    def of(cls, raw: RawSet, inspected: Inspected, options: ShardOptions) -> "_Plan":
-        entries = [raw.entries[place] for place in inspected.places]
-        units = inspected.labels if raw.kind == "words" else [entry.path for entry in entries]
-        chosen = (
-            entry.split or choose_split(options.seed, unit, options.fractions)
-            for entry, unit in zip(entries, units, strict=True)
-        )
-        splits = np.fromiter((SPLITS.index(split) for split in chosen), np.uint8, len(entries))
-        aspects = inspected.facts["width"] / inspected.facts["height"]
-        edges = build_aspect_edges(aspects)
-        classes = classes_of(aspects, edges)
-        samples_per_shard = options.samples_per_shard or default_samples_per_shard(len(entries))
-        order = shuffle_order([entry.path for entry in entries], options.seed)
-        return cls(splits, edges, classes, samples_per_shard, plan_shards(splits, classes, order, samples_per_shard))
+    def run(self) -> ShardReport:
+        out, dedup = self.options.out, self.options.dedup
+        if complete := self._complete():
+            return complete
+        remove_left_overs(out)
+        catalogue, decided = self._list()
+        rules = rules_of(self.sources, catalogue, decided)
+        spools, samples, read_bytes = self._read(catalogue, rules)
+        counts, repeated = count_samples(spools, samples)
+        duplicates = find_duplicates(spools, repeated, dedup)
+        rejects = write_rejects(out, spools, catalogue, duplicates)
+        copies = write_duplicates(out, catalogue, duplicates)
+        for pairs in (duplicates.conflicts, *([duplicates.copies] if dedup else [])):
+            np.subtract.at(counts, (pairs["split"], pairs["cell"]), 1)
+        if not counts.any():
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in rejects.items())
+            places = ", ".join(str(source.root) for source in self.sources)
+            raise SourceError(f"no image of {places} can be used: {reasons}; {out / REJECTS_NAME} says why for each")
+        placed = self.folder.spool / PLACED_NAME
+        plan = assign(spools, counts, duplicates, self.options.samples_per_shard, placed, self.folder.members)
+        packed = self._pack(plan, catalogue, bool(rules.classes))
+        self.still_ours()
+        remove_other_shards(out, {shard.info.name for shard in packed})
+        write_index(_index_of(out, self.options, plan, packed, catalogue, rules, rejects, copies, decided))
+        keep_index(self.folder)
+        kept = sum(shard.kept for shard in packed)
+        return report_of(read_index(out), kept, already_complete=False, read_bytes=read_bytes)
 
+    def _complete(self) -> ShardReport | None:
+        """The set where an earlier run has finished it; what is missing of its shards is made again."""
+        state = read_state(self.folder)
+        if state is None:
+            return None
+        profile = self.options.profile or state.options["profile"]
+        decided = options_of_bytes(self.options, self.sources, profile, split_lists_of(self.options))
+        check_same_options(self.options.out, state.options, decided)
+        index = restore_index(self.folder)
+        if index is None:
+            return None
+        catalogue = open_catalogue(self.folder.own)
+        if catalogue is None or self._changed(state, catalogue):
+            raise SourceError(
+                f"{self.options.out} holds a complete set of another or an older source ({state.entries:,} images "
+                "then); name another folder with --out, or delete this one"
+            )
+        if missing := missing_shards(index):
+            rebuild_shards(self.folder, index, missing, self.workers, self.report)
+        return report_of(index, len(index.shards) - len(missing), already_complete=not missing)
 
-def _pack(
-    workers: Workers,
-    plan: _Plan,
-    raw: RawSet,
-    inspected: Inspected,
-    options: ShardOptions,
-    progress: Progress | None,
-) -> tuple[list[ShardInfo], int]:
-    """Write all shards. Returns what the index says of them, in order, and how many an earlier run had finished."""
+    def _changed(self, state: BuildState, catalogue: Catalogue) -> bool:
+        listing = [source.state() for source in self.sources]
+        return listing != state.listing or images_seen(self.sources, catalogue) != state.images
 
-    def task_of(shard: ShardPlan) -> PackTask:
-        facts = inspected.facts[shard.samples].tolist()
-        paths = (raw.entries[inspected.places[number]].path for number in shard.samples)
-        labels = (inspected.labels[number] for number in shard.samples)
-        return PackTask(
-            source_root=raw.root.absolute(),
-            out=options.out.absolute(),
-            name=shard.name,
-            split=shard.split,
-            aspect_class=shard.aspect_class,
-            first_key=shard.first_key,
-            label_suffix="txt" if raw.kind == "words" else "cls",
-            samples=[Sample(path, label, *fact) for path, label, fact in zip(paths, labels, facts, strict=True)],
-            limits=options.limits,
-        )
+    def _list(self) -> tuple[Catalogue, dict]:
+        """The catalogue, an earlier run's where the sources are as they were, and the options that shape the bytes."""
+        lists = split_lists_of(self.options)
+        state, catalogue = read_state(self.folder), open_catalogue(self.folder.own)
+        if state and catalogue and state.listing == [source.state() for source in self.sources]:
+            return catalogue, state.options
+        shutil.rmtree(self.folder.spool, ignore_errors=True)
+        keep = keeps_given_splits(self.options)
+        catalogue = write_catalogue(self.folder.own, self.sources, self.options.seed, self.report, lists, keep)
+        profile = profile_of(self.options, self.sources, catalogue)
+        decided = options_of_bytes(self.options, self.sources, profile, lists)
+        listing = [source.state() for source in self.sources]
+        roots = [{"root": str(source.root), "layout": source.layout} for source in self.sources]
+        seen = images_seen(self.sources, catalogue)
+        write_state(self.folder, BuildState(decided, roots, listing, seen, catalogue.entries))
+        return catalogue, decided
 
-    tasks = map(task_of, plan.shards)
-    shards, kept, done, total = [], 0, 0, len(inspected.places)
-    for info, was_kept in workers.run(pack_shard, tasks):
-        shards.append(info)
-        kept += was_kept
-        done += info.samples
-        if progress:
-            progress(done, total, "writing")
-    return shards, kept
+    def _read(self, catalogue: Catalogue, rules: Rules) -> tuple[list[Path], int, int]:
+        """Every entry read and checked. Returns the spool files, the samples in them, the bytes read."""
+        self.folder.spool.mkdir(parents=True, exist_ok=True)
+        size, total = range_size(catalogue.entries), catalogue.entries
+        firsts = range(0, total, size)
+        spool = self.folder.spool.absolute()
+        catalogue = replace(catalogue, folder=catalogue.folder.absolute())
+        tasks = (IntakeTask(catalogue, rules, spool, first, min(first + size, total)) for first in firsts)
+        done = samples = read_bytes = 0
+        reasons: Counter[str] = Counter()
+        for result in self.workers.run(read_range, tasks):
+            done, samples, read_bytes = done + result.entries, samples + result.samples, read_bytes + result.read_bytes
+            reasons.update(result.rejects)
+            self.report(Progress("reading", done, total, read_bytes, dict(reasons)))
+            self.still_ours()
+        return [spool_path(spool, first) for first in firsts], samples, read_bytes
+
+    def _pack(self, plan: Assignment, catalogue: Catalogue, classes: bool) -> list[Packed]:
+        out, spool = self.options.out.absolute(), self.folder.spool.absolute()
+        size, suffix = range_size(catalogue.entries), "cls" if classes else "txt"
+        tasks = (PackTask(out, shard, spool / PLACED_NAME, spool, size, suffix) for shard in plan.shards)
+        packed, done, written = [], 0, 0
+        for shard in self.workers.run(pack_shard, tasks):
+            packed.append(shard)
+            done, written = done + shard.info.samples, written + shard.info.bytes
+            self.report(Progress("writing", done, plan.samples, written))
+            self.still_ours()
+        return packed
 
 
 def _index_of(
-    plan: _Plan,
-    shards: list[ShardInfo],
-    raw: RawSet,
-    profile: ScriptProfile,
-    inspected: Inspected,
-    rejects: dict[str, int],
-    decided: dict,
+    out: Path,
     options: ShardOptions,
+    plan: Assignment,
+    packed: list[Packed],
+    catalogue: Catalogue,
+    rules: Rules,
+    rejects: dict[str, int],
+    duplicates: dict[str, int],
+    decided: dict,
 ) -> ShardIndex:
-    words = raw.kind == "words"
     letters: Counter[str] = Counter()
-    elsewhere: set[str] = set()
-    for label, split in zip(inspected.labels if words else [], plan.splits, strict=False):
-        letters.update(label) if split == 0 else elsewhere.update(label)
-    lengths = Counter(inspected.facts["length"].tolist()) if words else {}
-    totals = np.bincount(plan.splits, minlength=len(SPLITS)).tolist()
+    for shard in packed if not rules.classes else []:
+        in_train = shard.info.split == SPLITS[0]
+        letters.update(shard.letters if in_train else dict.fromkeys(shard.letters, 0))
     return ShardIndex(
-        root=options.out,
-        kind=raw.kind,
+        root=out,
+        kind="classes" if rules.classes else "words",
         seed=options.seed,
-        profile=profile,
-        alphabet={letter: letters[letter] for letter in sorted(letters.keys() | elsewhere)},
-        classes=() if words else _classes_in(raw),
+        profile=rules.profile,
+        alphabet={letter: letters[letter] for letter in sorted(letters)},
+        classes=rules.classes,
         aspect_edges=plan.aspect_edges,
-        shards=tuple(shards),
-        subsets=raw.subsets,
-        totals=dict(zip(SPLITS, totals, strict=True)),
-        label_lengths=dict(lengths),
-        aspect_histogram=tuple(np.bincount(plan.aspect_classes, minlength=len(plan.aspect_edges)).tolist()),
+        shards=tuple(shard.info for shard in packed),
+        subsets=catalogue.subsets,
+        totals=plan.totals,
+        label_lengths={} if rules.classes else plan.label_lengths,
+        aspect_histogram=plan.aspect_histogram,
         rejects=rejects,
+        duplicates=duplicates,
         options={**decided, "samples_per_shard": plan.samples_per_shard},
     )
 
 
-def _report(index: ShardIndex, kept_shards: int, already_complete: bool) -> ShardReport:
+def report_of(index: ShardIndex, kept_shards: int, already_complete: bool, read_bytes: int = 0) -> ShardReport:
+    """What there is to say of a finished set."""
     return ShardReport(
         root=index.root,
         kind=index.kind,
@@ -299,6 +259,7 @@ def _report(index: ShardIndex, kept_shards: int, already_complete: bool) -> Shar
         profile=index.profile.name,
         samples=index.totals,
         rejects=index.rejects,
+        duplicates=index.duplicates,
         shards=len(index.shards),
         kept_shards=kept_shards,
         bytes=sum(shard.bytes for shard in index.shards),
@@ -306,4 +267,5 @@ def _report(index: ShardIndex, kept_shards: int, already_complete: bool) -> Shar
         alphabet=index.alphabet,
         classes=index.classes,
         already_complete=already_complete,
+        read_bytes=read_bytes,
     )

@@ -8,10 +8,11 @@ from typing import BinaryIO
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
+def whole_file(path: Path, fsyncs_folder: bool = True) -> Iterator[BinaryIO]:
     """A binary file to write: under a temporary name in the same folder, then fsync, rename, fsync the folder.
 
     Where the block raises, nothing stays and what `path` held before is untouched. OSError as the system raises it.
+    fsyncs_folder: False where another file of the folder follows, or where the file may be lost with the power.
     """
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     try:
@@ -23,7 +24,8 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    fsync_folder(path.parent)
+    if fsyncs_folder:
+        fsync_folder(path.parent)
 
 
 def write_whole(path: Path, content: bytes) -> None:

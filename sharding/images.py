@@ -36,7 +36,7 @@ from xxhash import xxh3_64_intdigest
 from sharding.check import Limits
 from sharding.convert import as_grey_or_rgb, encode, orientation_of, shrunk, upright
 from sharding.jpeg import JPEG_MAGIC, read_jpeg
-from sharding.png import PNG_MAGIC, Png, check_data, read_png, without_metadata
+from sharding.png import PNG_MAGIC, Png, check_data, plain_size, read_png, without_metadata
 from sharding.reasons import Rejected
 
 CHECKS = ("full", "structure", "header")
@@ -75,6 +75,9 @@ class CheckedImage(NamedTuple):
 
 def read_image(content: bytes, limits: Limits, rule: ImageRule = ImageRule()) -> CheckedImage:
     """Look at the bytes of one image file; Rejected where it cannot be used."""
+    if rule.check == "header" and rule.form == "keep" and (size := plain_size(content)):
+        _check_pixels(*size, limits)
+        return _within(limits, tuple.__new__(CheckedImage, (content, *size, 0)))
     if content.startswith(PNG_MAGIC):
         return _from_png(content, limits, rule)
     if content.startswith(JPEG_MAGIC):

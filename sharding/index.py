@@ -37,7 +37,7 @@ IDX_RECORD = np.dtype(
         ("label_length", "<u4"),  # characters of the label; 0 for classes
         ("subset", "u1"),  # place in ShardIndex.subsets
         ("image_format", "u1"),  # place in IMAGE_SUFFIXES
-        ("digest", "<u8"),  # blake2b of the image's bytes, 8 bytes
+        ("digest", "<u8"),  # XXH3 of the image's bytes
     ]
 )
 IMAGE_SUFFIXES = ("png", "jpg")
@@ -81,7 +81,8 @@ class ShardIndex:
     alphabet: letter -> how often in the train split (0: it stands only in other splits), by code point. classes:
     sorted names, the place is the number in `.cls`. aspect_edges: upper width / height of each aspect class,
     ascending. label_lengths: length -> samples. aspect_histogram: samples of each aspect class, all splits. subsets:
-    names, "" first. totals: samples of each split. rejects: reason -> samples. options: those that shape the bytes.
+    names, "" first. totals: samples of each split. rejects: reason -> samples. duplicates: copies of an image in the
+    "same split" and "across splits", and how many of them were "left out". options: those that shape the bytes.
     digest: sha256 of index.json's bytes.
     """
 
@@ -98,6 +99,7 @@ class ShardIndex:
     label_lengths: dict[int, int] = field(default_factory=dict)
     aspect_histogram: tuple[int, ...] = ()
     rejects: dict[str, int] = field(default_factory=dict)
+    duplicates: dict[str, int] = field(default_factory=dict)
     options: dict = field(default_factory=dict)
     version: int = VERSION
     digest: str = ""
@@ -122,6 +124,7 @@ def write_index(index: ShardIndex) -> str:
         "seed": index.seed,
         "totals": index.totals,
         "rejects": index.rejects,
+        "duplicates": index.duplicates,
         "options": index.options,
         "profile": index.profile.to_dict(),
         "alphabet": index.alphabet,
@@ -183,30 +186,36 @@ def _index_of(root: Path, values: dict, digest: str) -> ShardIndex:
         label_lengths={int(length): count for length, count in values["label_lengths"].items()},
         aspect_histogram=tuple(values["aspect_histogram"]),
         rejects=dict(values["rejects"]),
+        duplicates=dict(values["duplicates"]),
         options=dict(values["options"]),
         digest=digest,
     )
 
 
-def check_shards_present(index: ShardIndex) -> None:
-    """Every tar the index names is there with its size, and every .idx with room for its records; else ShardError.
+def missing_shards(index: ShardIndex) -> dict[str, str]:
+    """Shards whose tar or .idx is not there with its size: name -> a sentence.
 
     One stat a file: it finds what is missing or cut, not what is flipped.
     """
+    missing = {}
     for shard in index.shards:
         idx_bytes = _IDX_HEADER.size + shard.samples * IDX_RECORD.itemsize
         for path, expected in ((index.tar_path(shard), shard.bytes), (index.idx_path(shard), idx_bytes)):
             try:
                 actual = path.stat().st_size
-            except FileNotFoundError as error:
-                raise ShardError(
-                    f"{path} is missing, and the index names it; copy it again, or run the same horovod-ocr shard again"
-                ) from error
-            if actual != expected:
-                raise ShardError(
-                    f"{path} has {actual:,} bytes, the index says {expected:,}; copy it again, or delete it "
-                    "and run the same horovod-ocr shard again"
-                )
+            except FileNotFoundError:
+                missing[shard.name] = f"{path} is missing, and the index names it"
+            else:
+                if actual != expected:
+                    missing[shard.name] = f"{path} has {actual:,} bytes, the index says {expected:,}"
+    return missing
+
+
+def check_shards_present(index: ShardIndex) -> None:
+    """ShardError where a shard is missing or cut (`missing_shards`)."""
+    if sentences := list(missing_shards(index).values()):
+        more = f" ({len(sentences) - 1:,} more like this)" if len(sentences) > 1 else ""
+        raise ShardError(f"{sentences[0]}{more}; copy it again, or mend the set: horovod-ocr verify --repair")
 
 
 def write_idx(path: Path, header: IdxHeader, records: np.ndarray) -> str:

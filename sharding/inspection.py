@@ -1,102 +1,134 @@
-"""The first pass: every entry of a source is checked; what is fine becomes facts in an array, what is not a reject."""
+"""One entry of the catalogue, read once: a sample that can be packed, or the reason why not."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from sharding.check import Limits, check_fits, check_label
-from sharding.images import ImageRule, digest_of, read_bytes, read_image
+from sharding.catalogue import Listed
+from sharding.check import Limits, check_fits, check_label, frames_of
+from sharding.images import ImageRule, digest_of, read_image
+from sharding.layouts.entry import Reader, Source
 from sharding.reasons import Rejected
 from sharding.script import ScriptProfile
-from sharding.sources import Entry
+from sharding.split import UNDECIDED, SplitRule
 
-FACTS = np.dtype(
-    [
-        ("length", "<u4"),  # letters of a word's label; 0 for classes
-        ("width", "<u4"),  # px, as the shard will hold it
-        ("height", "<u4"),
-        ("subset", "u1"),
-        ("image_format", "u1"),
-        ("converted", "?"),
-        ("source_digest", "<u8"),
-    ]
-)
-
-
-class Reject(NamedTuple):
-    path: str
-    reason: str
-    detail: str
+_KEPT_LABELS = 100_000  # words repeat: what was found out of a label is kept
 
 
 @dataclass(frozen=True)
-class CheckTask:
-    """A run of entries for one worker. first: place of the first in the source. class_numbers: None for words."""
+class Rules:
+    """What a sample must keep to, and what becomes of it. classes: sorted names; empty for words."""
 
-    root: Path
-    first: int
-    entries: list[Entry]
+    sources: tuple[Source, ...]
     profile: ScriptProfile
-    class_numbers: dict[str, int] | None
-    subsets: tuple[str, ...]
+    classes: tuple[str, ...]
     limits: Limits
-    rule: ImageRule
+    image: ImageRule
+    split: SplitRule
 
 
-@dataclass(frozen=True)
-class Inspected:
-    """places: int64 [good], where each good sample stands in the source; facts: [good] of FACTS; labels: what its
-    label member holds. rejects: one for each entry that is not good, in the order of the source."""
+class Sample(NamedTuple):
+    """A sample as a shard will hold it. entry: its number in the catalogue. split: place in SPLITS. label_hash: equal
+    for equal labels. length: letters of a word's label; 0 for classes."""
 
-    places: np.ndarray
-    facts: np.ndarray
-    labels: list[str]
-    rejects: list[Reject]
-
-    @classmethod
-    def joined(cls, parts: list["Inspected"]) -> "Inspected":
-        return cls(
-            np.concatenate([part.places for part in parts]),
-            np.concatenate([part.facts for part in parts]),
-            [label for part in parts for label in part.labels],
-            [reject for part in parts for reject in part.rejects],
-        )
+    image: bytes
+    label: bytes
+    entry: int
+    subset: int
+    split: int
+    length: int
+    label_hash: int
+    width: int  # px
+    height: int
+    image_format: int
+    digest: int  # of the image's bytes
+    read_bytes: int  # of the source image
 
 
-def inspect_entries(task: CheckTask) -> Inspected:
-    """Check a run of entries."""
-    facts = np.zeros(len(task.entries), FACTS)
-    places, labels, rejects = [], [], []
-    for place, entry in enumerate(task.entries, task.first):
+class _Label(NamedTuple):
+    text: str
+    content: bytes
+    length: int
+    hash: int
+    split: int  # where the label decides it
+
+
+_make = tuple.__new__  # a NamedTuple without the check of its arguments: half the time, at 35 M samples
+
+
+class Inspector:
+    """Reads and checks entries. One a process; `close` lets go of what the readers hold open."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self._readers: list[Reader] = [source.open() for source in rules.sources]
+        self._apart = [source.labels_apart for source in rules.sources]
+        self._class_numbers = {name: number for number, name in enumerate(rules.classes)}
+        self._simple = rules.profile.simple_letters
+        self._labels: dict[bytes | None, _Label | Rejected] = {}
+
+    def close(self) -> None:
+        for reader in self._readers:
+            reader.close()
+
+    def inspect(self, entry: Listed) -> Sample:
+        """The sample of an entry; Rejected where it cannot be used. The label first: that costs the least."""
+        number, source, path, label, subset, split, problem, at, size = entry
+        if problem:
+            raise Rejected(problem)
+        rules, reader = self.rules, self._readers[source]
+        if label is not None and self._apart[source]:
+            label = reader.read_label(label)
+        known = self._labels.get(label) or self._remember(label)
+        if isinstance(known, Rejected):
+            raise Rejected(known.reason, known.detail)
+        text, label, length, label_hash, split_of_label = known
+        if split == UNDECIDED:
+            split = split_of_label if split_of_label != UNDECIDED else rules.split.choose(text, path)
+        content = reader.read_image(path, at, size)
+        image, width, height, image_format = read_image(content, rules.limits, rules.image)
+        if 2 * length > frames_of(width, height, rules.limits):  # it may not fit: count exactly
+            check_fits(text, rules.profile, width, height, rules.limits)
+        facts = (width, height, image_format, digest_of(image), len(content))
+        return _make(Sample, (image, label, number, subset, split, length, label_hash, *facts))
+
+    def _remember(self, label: bytes | None) -> _Label | Rejected:
+        if len(self._labels) >= _KEPT_LABELS:
+            self._labels.clear()
         try:
-            label, fact = _inspect_entry(task, entry)
+            known: _Label | Rejected = self._check(label)
         except Rejected as why:
-            rejects.append(Reject(entry.path, why.reason, why.detail))
-            continue
-        facts[len(places)] = fact
-        places.append(place)
-        labels.append(label)
-    return Inspected(np.array(places, np.int64), facts[: len(places)].copy(), labels, rejects)
+            known = why
+        self._labels[label] = known
+        return known
+
+    def _check(self, label: bytes | None) -> _Label:
+        rules = self.rules
+        written = None if label is None else label.decode("utf-8", "surrogateescape")
+        if rules.classes:
+            if written is None:
+                raise Rejected("no label", "it lies in no class folder")
+            text, length, content = written, 0, b"%d" % self._class_numbers[written]
+        elif written and self._simple.issuperset(written) and not 0 < rules.limits.max_label < len(written):
+            text, length, content = written, len(written), label
+        else:
+            text = check_label(written, rules.profile, rules.limits)
+            length, content = len(text), text.encode()
+        number = rules.split.hash_of(text)
+        split = rules.split.place(number) if rules.split.by == "label" else UNDECIDED
+        return _make(_Label, (text, content, length, number, split))
 
 
-def _inspect_entry(task: CheckTask, entry: Entry) -> tuple[str, tuple]:
-    """(label, facts) of one entry; Rejected where it cannot be used. The label first: that costs the least."""
-    if entry.problem:
-        raise Rejected(entry.problem)
-    words = task.class_numbers is None
-    if words:
-        label = check_label(entry.label, task.profile, task.limits)
-    elif entry.label is None:
-        raise Rejected("no label", "it lies in no class folder")
-    else:
-        label = str(task.class_numbers[entry.label])
-    content = read_bytes(task.root / entry.path)
-    image = read_image(content, task.limits, task.rule)
-    if words:
-        check_fits(label, task.profile, image.width, image.height, task.limits)
-    length = len(label) if words else 0
-    subset = task.subsets.index(entry.subset)
-    converted = image.content is not content
-    return label, (length, image.width, image.height, subset, image.image_format, converted, digest_of(content))
+_open: list[Inspector] = []  # of this process: at most one
+
+
+def inspector_for(rules: Rules) -> Inspector:
+    """The inspector of this process, which keeps its readers from one task to the next."""
+    if not _open or _open[0].rules != rules:
+        close_inspector()
+        _open.append(Inspector(rules))
+    return _open[0]
+
+
+def close_inspector() -> None:
+    while _open:
+        _open.pop().close()

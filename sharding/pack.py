@@ -1,150 +1,219 @@
 """One shard: written under another name, then renamed; its .idx last, which says that it is done."""
 
 import hashlib
+import mmap
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from sharding.check import Limits
-from sharding.errors import ShardError, SourceError
+from sharding.assign import ShardPlan
+from sharding.errors import ShardError
 from sharding.files import whole_file
-from sharding.images import digest_of, read_bytes, read_image
-from sharding.index import (
-    IDX_RECORD,
-    IMAGE_SUFFIXES,
-    IdxHeader,
-    ShardInfo,
-    read_idx_header,
-    write_idx,
-)
-from sharding.reasons import Rejected
-from sharding.tar import write_end, write_member
+from sharding.index import IDX_RECORD, IMAGE_SUFFIXES, IdxHeader, ShardInfo, read_idx, read_idx_header, write_idx
+from sharding.intake import spool_path
+from sharding.spool import FACTS
+from sharding.tar import BLOCK, END, member_headers, padded
 
-
-class Sample(NamedTuple):
-    """A checked sample. path: absolute or relative to the source. label: what its label member holds. length: letters
-    of a word's label. source_digest: of the image file's bytes as they were checked. converted: is it packed as a new
-    PNG."""
-
-    path: str
-    label: str
-    length: int  # from here on as in inspection.FACTS
-    width: int
-    height: int
-    subset: int
-    image_format: int
-    converted: bool
-    source_digest: int
+_TOGETHER_BYTES = 32 << 20  # of a shard, held in memory at once
+_GAP_BYTES = 16 << 10  # between two samples of a spool file that are read along rather than sought over
+_OPEN_FILES = 256
+# what makes a shard what it is; where its samples lay in the catalogue and the spool does not
+_INPUTS = ["order", "digest", "label_hash", "image_size", "label_size", "width", "height", "subset", "image_format"]
+_SUFFIXES = np.array([suffix.encode() for suffix in IMAGE_SUFFIXES], "S3")
 
 
 @dataclass(frozen=True)
 class PackTask:
-    """All that a worker needs for one shard."""
+    """All that a worker needs for one shard. entries_per_spool: of the catalogue, in each spool file."""
 
-    source_root: Path
     out: Path
-    name: str
-    split: str
-    aspect_class: int
-    first_key: int
+    plan: ShardPlan
+    placed: Path
+    spool: Path
+    entries_per_spool: int
     label_suffix: str  # "txt" or "cls"
-    samples: list[Sample]
-    limits: Limits
-
-    def inputs_digest(self) -> str:
-        """What goes into the shard, as a sha256: a shard that was made of anything else is not this one."""
-        digest = hashlib.sha256(f"{self.name} {self.split} {self.first_key} {self.label_suffix}\n".encode())
-        for sample in self.samples:
-            digest.update("\t".join(map(str, sample)).encode("utf-8", "surrogateescape") + b"\n")
-        return digest.hexdigest()
 
 
-def pack_shard(task: PackTask) -> tuple[ShardInfo, bool]:
-    """Write one shard and its .idx, or keep the finished ones. Returns (what the index says of it, was it kept).
+class Packed(NamedTuple):
+    """A finished shard. letters: how often each stands in its labels. kept: an earlier run had finished it."""
 
-    SourceError where an image is no longer what was checked; ShardError where the folder takes no more.
-    """
-    inputs = task.inputs_digest()
+    info: ShardInfo
+    letters: Counter
+    kept: bool
+
+
+class Spools(NamedTuple):
+    """Where samples lie. numbers: [n] of spool files; path_of: the path of one."""
+
+    numbers: np.ndarray
+    path_of: Callable[[int], Path]
+
+
+def pack_shard(task: PackTask) -> Packed:
+    """Write one shard and its .idx, or keep the finished ones. ShardError where the spool is damaged; OSError where the
+    folder takes no more."""
+    rows = np.fromfile(task.placed, FACTS, task.plan.samples, offset=task.plan.first * FACTS.itemsize)
+    inputs = inputs_digest(task.plan, task.label_suffix, rows)
     if done := _finished(task, inputs):
-        return done, True
-    try:
-        return _write_shard(task, inputs), False
-    except OSError as error:
-        raise ShardError(
-            f"{task.out / task.name}.tar cannot be written ({error.strerror}); the finished shards are kept: make room "
-            "and run the same horovod-ocr shard again"
-        ) from error
+        return done
+    size = task.entries_per_spool
+    spools = Spools(rows["entry"] // size, lambda number: spool_path(task.spool, number * size))
+    return write_shard(task.out, task.plan, task.label_suffix, rows, spools)
 
 
-def _finished(task: PackTask, inputs: str) -> ShardInfo | None:
+def inputs_digest(plan: ShardPlan, label_suffix: str, rows: np.ndarray) -> str:
+    """What goes into a shard (FACTS rows), as a sha256: one that was made of anything else is not this one."""
+    digest = hashlib.sha256(f"{plan.name} {plan.split} {plan.first} {label_suffix}\n".encode())
+    for name in _INPUTS:
+        digest.update(rows[name].tobytes())
+    return digest.hexdigest()
+
+
+def write_shard(
+    out: Path, plan: ShardPlan, label_suffix: str, rows: np.ndarray, spools: Spools, wanted: ShardInfo | None = None
+) -> Packed:
+    """Write a shard and its .idx.
+
+    rows: FACTS of its samples. wanted: what the tar and the .idx must be; ShardError where they would be anything else.
+    """
+    sizes = np.stack([rows["image_size"], rows["label_size"]], axis=1).astype(np.int64)
+    ends = np.cumsum(BLOCK + padded(sizes).ravel()).reshape(-1, 2)  # of the members
+    offsets = ends - padded(sizes)  # of the contents
+    letters: Counter[str] = Counter()
+    with whole_file(out / f"{plan.name}.tar", fsyncs_folder=False) as file:  # its .idx does, which counts
+        digest = hashlib.sha256()
+        for first, last in _runs_of(ends[:, 1]):
+            start = int(offsets[first, 0]) - BLOCK
+            places = offsets[first:last] - start
+            buffer = _with_headers(plan.first + first, label_suffix, rows[first:last], places)
+            labels = _fill(memoryview(buffer), places, rows[first:last], spools, first)
+            digest.update(buffer)
+            file.write(buffer)
+            letters.update(labels.decode())
+        digest.update(END)
+        file.write(END)
+        sha256 = digest.hexdigest()
+        if wanted and wanted.sha256 != sha256:
+            raise ShardError(f"{plan.name} cannot be made again: its source is no longer what it was made of")
+    tar_bytes = int(ends[-1, 1]) + len(END)
+    records = np.zeros(len(rows), IDX_RECORD)
+    for name in ("image_size", "label_size", "width", "height", "subset", "image_format", "digest"):
+        records[name] = rows[name]
+    records["label_length"] = rows["length"]
+    records["image_offset"], records["label_offset"] = offsets.T
+    header = IdxHeader(len(rows), tar_bytes, sha256, inputs_digest(plan, label_suffix, rows))
+    idx_sha256 = write_idx(out / f"{plan.name}.idx", header, records)
+    if wanted and wanted.idx_sha256 != idx_sha256:
+        raise ShardError(f"{plan.name}.idx is not what it was: another version of this program has made the set")
+    return Packed(_info(plan, tar_bytes, sha256, idx_sha256), letters, kept=False)
+
+
+def _runs_of(ends: np.ndarray) -> Iterator[tuple[int, int]]:
+    """(first, last) of runs of samples of about _TOGETHER_BYTES, at least one each. ends: of the samples in the tar."""
+    first = 0
+    while first < len(ends):
+        start = int(ends[first - 1]) if first else 0
+        last = max(first + 1, int(np.searchsorted(ends, start + _TOGETHER_BYTES, "right")))
+        yield first, last
+        first = last
+
+
+def _with_headers(first_key: int, label_suffix: str, rows: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """The bytes of a run of samples in the tar, with headers and padding but without contents. uint8."""
+    keys = first_key + np.arange(len(rows))
+    end = int(offsets[-1, 1]) + int(padded(rows["label_size"][-1:].astype(np.int64))[0])
+    blocks = np.zeros((end // BLOCK, BLOCK), np.uint8)
+    blocks[offsets[:, 0] // BLOCK - 1] = member_headers(keys, _SUFFIXES[rows["image_format"]], rows["image_size"])
+    label_suffixes = np.full(len(rows), label_suffix.encode(), "S3")
+    blocks[offsets[:, 1] // BLOCK - 1] = member_headers(keys, label_suffixes, rows["label_size"])
+    return blocks.reshape(-1)
+
+
+def _fill(view: memoryview, places: np.ndarray, rows: np.ndarray, spools: Spools, first: int) -> bytes:
+    """Read images and labels to their places in a run of the tar. Returns the labels, end to end.
+
+    places: [n, 2] of image and label. first: place of the run's first sample in the shard. The samples lie in many
+    spool files, a few in each, side by side: they are read file by file, neighbours together.
+    """
+    numbers, starts = spools.numbers[first : first + len(rows)], rows["spool_at"].astype(np.int64)
+    order = np.lexsort((starts, numbers))
+    numbers, starts = numbers[order], starts[order]
+    image_sizes, label_sizes = rows["image_size"][order].astype(np.int64), rows["label_size"][order].astype(np.int64)
+    ends = starts + image_sizes + label_sizes
+    apart = (np.diff(numbers) != 0) | (starts[1:] > ends[:-1] + _GAP_BYTES)
+    breaks = np.flatnonzero(np.concatenate([[True], apart, [True]]))
+    begins = starts[breaks[:-1]]
+    lengths = ends[breaks[1:] - 1] - begins
+    within = starts - np.repeat(begins, np.diff(breaks))
+    moves = np.stack([within, within + image_sizes, ends - starts + within, *places[order].T], axis=1).tolist()
+    numbers, samples = numbers[breaks[:-1]].tolist(), pairwise(breaks.tolist())
+    labels = []
+    with _OpenSpools(spools.path_of) as files:
+        for number, begin, length, (low, high) in zip(numbers, begins.tolist(), lengths.tolist(), samples, strict=True):
+            content = memoryview(files.read(number, begin, length))
+            for image, label, end, image_at, label_at in moves[low:high]:
+                view[image_at : image_at + label - image] = content[image:label]
+                view[label_at : label_at + end - label] = text = content[label:end]
+                labels.append(text)
+    return b"".join(labels)
+
+
+class _OpenSpools:
+    """Spool files by number, a limited number of them open at once."""
+
+    def __init__(self, path_of: Callable[[int], Path]) -> None:
+        self._path_of = path_of
+        self._open: dict[int, int] = {}
+
+    def __enter__(self) -> "_OpenSpools":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._open:
+            os.close(self._open.popitem()[1])
+
+    def read(self, number: int, begin: int, length: int) -> bytes:
+        """ShardError where the file is missing or ends before."""
+        if number not in self._open:
+            if len(self._open) >= _OPEN_FILES:
+                self.__exit__()
+            try:
+                self._open[number] = os.open(self._path_of(number), os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError as error:
+                raise ShardError(f"{error.filename} is missing; run the same horovod-ocr shard again") from error
+        content = os.pread(self._open[number], length, begin)
+        if len(content) < length:
+            path = self._path_of(number)
+            raise ShardError(f"{path} is cut short; delete it and run the same horovod-ocr shard again")
+        return content
+
+
+def _finished(task: PackTask, inputs: str) -> Packed | None:
     """The shard as an earlier run left it, where its .idx, the inputs and the tar's digest agree."""
-    tar_path, idx_path = task.out / f"{task.name}.tar", task.out / f"{task.name}.idx"
+    plan = task.plan
+    tar_path, idx_path = task.out / f"{plan.name}.tar", task.out / f"{plan.name}.idx"
     try:
         header = read_idx_header(idx_path)
         if header.inputs != inputs or tar_path.stat().st_size != header.tar_bytes:
             return None
-        with tar_path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != header.tar_sha256:
+        letters: Counter[str] = Counter()
+        with tar_path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as tar:
+            if hashlib.sha256(tar).hexdigest() != header.tar_sha256:
                 return None
-    except (ShardError, OSError):
+            records = read_idx(idx_path)
+            places = zip(records["label_offset"].tolist(), records["label_size"].tolist(), strict=True)
+            letters.update(b"".join([tar[at : at + size] for at, size in places]).decode())
+    except (ShardError, OSError, ValueError):
         return None
     idx_sha256 = hashlib.sha256(idx_path.read_bytes()).hexdigest()
-    return _info(task, header.tar_bytes, header.tar_sha256, idx_sha256)
+    return Packed(_info(plan, header.tar_bytes, header.tar_sha256, idx_sha256), letters, kept=True)
 
 
-def _info(task: PackTask, tar_bytes: int, tar_sha256: str, idx_sha256: str) -> ShardInfo:
-    return ShardInfo(task.name, task.split, task.aspect_class, len(task.samples), tar_bytes, tar_sha256, idx_sha256)
-
-
-def _write_shard(task: PackTask, inputs: str) -> ShardInfo:
-    records = np.zeros(len(task.samples), IDX_RECORD)
-    with whole_file(task.out / f"{task.name}.tar") as raw:
-        file = _HashedFile(raw)
-        offset = 0
-        for place, sample in enumerate(task.samples):
-            key = f"{task.first_key + place:09d}"
-            offset, records[place] = _write_sample(file, offset, key, task, sample)
-        offset += write_end(file)
-    tar_sha256 = file.digest.hexdigest()
-    header = IdxHeader(len(task.samples), offset, tar_sha256, inputs)
-    return _info(task, offset, tar_sha256, write_idx(task.out / f"{task.name}.idx", header, records))
-
-
-def _write_sample(file: "_HashedFile", offset: int, key: str, task: PackTask, sample: Sample) -> tuple[int, tuple]:
-    """Write both members of one sample. Returns the offset after them and the sample's record in the .idx."""
-    image = _checked_bytes(task, sample)
-    label = sample.label.encode("utf-8")
-    image_offset, offset = write_member(file, offset, f"{key}.{IMAGE_SUFFIXES[sample.image_format]}", image)
-    label_offset, offset = write_member(file, offset, f"{key}.{task.label_suffix}", label)
-    digest = digest_of(image) if sample.converted else sample.source_digest
-    sizes = (len(image), len(label), sample.width, sample.height, sample.length)
-    return offset, (image_offset, label_offset, *sizes, sample.subset, sample.image_format, digest)
-
-
-def _checked_bytes(task: PackTask, sample: Sample) -> bytes:
-    """The image as the shard holds it; SourceError where the file is no longer the one that was checked."""
-    path = task.source_root / sample.path
-    try:
-        content = read_bytes(path)
-        if digest_of(content) == sample.source_digest:
-            return read_image(content, task.limits).content if sample.converted else content
-    except Rejected:
-        pass
-    raise SourceError(
-        f"{path} changed or disappeared while the shards were being written; leave the source alone, then run the same "
-        "horovod-ocr shard again (the finished shards are kept)"
-    )
-
-
-class _HashedFile:
-    """A file that is only written to, with the sha256 of all that went into it."""
-
-    def __init__(self, file) -> None:
-        self._file = file
-        self.digest = hashlib.sha256()
-
-    def write(self, content: bytes) -> None:
-        self._file.write(content)
-        self.digest.update(content)
+def _info(plan: ShardPlan, tar_bytes: int, tar_sha256: str, idx_sha256: str) -> ShardInfo:
+    return ShardInfo(plan.name, plan.split, plan.aspect_class, plan.samples, tar_bytes, tar_sha256, idx_sha256)

@@ -16,6 +16,9 @@ PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _IHDR = struct.Struct(">IIBBBBB").unpack_from
 _CHUNK = struct.Struct(">I4s").unpack_from
 _CRC = struct.Struct(">I").unpack_from
+_SIZE = struct.Struct(">II").unpack_from
+_HEAD = PNG_MAGIC + b"\0\0\0\x0dIHDR"
+_PLAIN = (b"\x08\0\0\0\0", b"\x08\x02\0\0\0")  # depth, colour, and the rest of IHDR
 _IEND = b"\0\0\0\0IEND\xaeB\x60\x82"
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # colour type -> numbers a pixel
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
@@ -102,6 +105,17 @@ def read_png(content: bytes, checksums: bool) -> Png:
         _check_order(colour, data, others)
     plain = depth == 8 and colour in (0, 2) and not any(map(_is_not_kept, others))
     return Png(width, height, depth, colour, interlaced, plain, data, others)
+
+
+def plain_size(content: bytes) -> tuple[int, int] | None:
+    """(width, height) of the most common file, without a walk: 8 bits, grey or RGB, one IDAT and nothing else. None for
+    all others: `read_png` tells."""
+    if content[:16] != _HEAD or content[24:29] not in _PLAIN or content[-12:] != _IEND:
+        return None
+    length, kind, width, height = *_CHUNK(content, 33), *_SIZE(content, 16)
+    # what claims more pixels than its bytes can hold is for read_png to refuse
+    plain = kind == b"IDAT" and length + 57 == len(content) and 9 * width * height < 1000 * length
+    return (width, height) if plain else None
 
 
 def check_data(content: bytes, png: Png) -> None:

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 
 class Progress(NamedTuple):
-    """stage: "listing", "reading", "writing" or "verifying". done of total samples (0: not known yet). read_bytes: read
-    so far in this stage. rejects: reason -> samples so far."""
+    """stage: "listing", "reading", "writing", "verifying" or "repairing". done of total samples (0: not known yet), of
+    shards when they are repaired. read_bytes: read so far in this stage. rejects: reason -> samples so far."""
 
     stage: str
     done: int

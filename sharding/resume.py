@@ -1,103 +1,105 @@
-"""What a build leaves in its folder for the next one: build.json, finished shards, and half-written files under other
-names.
+"""What a build leaves in its folder for the next one.
 
-build.json is the only file of a shard set that speaks of the source as it lies on this machine (sizes and times), so
-that a second run knows whether anything has changed.
+In `build/` below the shards: build.json (options, sources and what they looked like), the catalogue, members.bin (the
+entry of each sample, uint32, in the order of the keys), a copy of index.json, and while the build runs its lock and the
+spool. It speaks of this machine and is no part of the shard set: with it, a second run knows what is done and whether
+the source has changed, and a damaged shard can be made again.
 """
 
 import hashlib
 import json
 import os
 import re
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
-from sharding.errors import ConfigError, ShardError, SourceError
-from sharding.files import write_whole
-from sharding.index import INDEX_NAME, ShardIndex, check_shards_present, read_index
-from sharding.sources import RawSet
+from sharding.catalogue import Catalogue
+from sharding.errors import ConfigError, ShardError
+from sharding.files import fsync_folder, write_whole
+from sharding.index import INDEX_NAME, ShardIndex, read_index
+from sharding.layouts.entry import Source
 from sharding.split import SPLITS
 
-BUILD_NAME = "build.json"
 _SHARD_FILE = re.compile(rf"({'|'.join(SPLITS)})-\d{{6}}\.(tar|idx)")
-_LEFT_OVER = re.compile(rf"\.({_SHARD_FILE.pattern}|index\.json|build\.json|rejects\.tsv)\.tmp-\d+")
+_LEFT_OVER = re.compile(rf"\.({_SHARD_FILE.pattern}|index\.json|rejects\.tsv|duplicates\.tsv)\.tmp-\d+")
+_LOOKED_AT = 1000  # images whose size and time of change are compared when a build is started again
 
 
-def fingerprint(raw: RawSet) -> str:
-    """A digest of what the source names and of every image file's size and time of change; no image is opened."""
-    digest = hashlib.blake2b(f"{raw.layout} {raw.kind}".encode(), digest_size=16)
-    root = os.fspath(raw.root)
-    for entry in raw.entries:
-        try:
-            state = os.stat(os.path.join(root, entry.path))
-            seen = f"{state.st_size} {state.st_mtime_ns}"
-        except (OSError, ValueError):
-            seen = "missing"
-        digest.update(f"{tuple(entry)!r} {seen}\n".encode("utf-8", "backslashreplace"))
-    return digest.hexdigest()
+@dataclass(frozen=True)
+class BuildFolder:
+    """The places of one build. out: the folder of the shards. spool: of what is read, None: inside."""
 
+    out: Path
+    scratch: Path | None = None
 
-def open_build(out: Path, options: dict, source: str, samples: int) -> ShardIndex | None:
-    """Make the folder ready for a build, or find that the set is complete already (its index is returned).
+    @property
+    def own(self) -> Path:
+        return self.out / "build"
 
-    Refuses, and changes nothing: ConfigError where the folder was begun under another option (it names the option),
-    SourceError where it holds a complete set of another source, ShardError where shards lie there that nobody can
-    vouch for.
-    """
-    if out.exists() and not out.is_dir():
-        raise ShardError(f"{out} is a file; name a folder with --out")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ShardError(f"{out} cannot be made ({error.strerror}); name another folder with --out") from error
-    before = _read_build(out)
-    if before is None:
-        if stray := next((name for name in sorted(os.listdir(out)) if _SHARD_FILE.fullmatch(name)), None):
-            raise ShardError(f"{out} holds {stray} but no {BUILD_NAME}: not a set made here; name another --out")
-        if (out / INDEX_NAME).exists():
-            raise ShardError(
-                f"{out} holds an {INDEX_NAME} but no {BUILD_NAME}: not a set made here; name another --out"
-            )
-    else:
-        _check_same_options(out, before["options"], options)
-        if (out / INDEX_NAME).exists():
-            if before["source"] != source:
-                raise SourceError(
-                    f"{out} holds a complete set of another or an older source ({before['samples']:,} samples then, "
-                    f"{samples:,} now, or files changed); name another folder with --out, or delete this one"
+    @property
+    def state(self) -> Path:
+        return self.own / "build.json"
+
+    @property
+    def members(self) -> Path:
+        return self.own / "members.bin"
+
+    @property
+    def spool(self) -> Path:
+        if self.scratch is None:
+            return self.own / "spool"
+        # one scratch folder may serve several builds
+        name = hashlib.sha256(os.fsencode(self.out.absolute())).hexdigest()[:16]
+        return self.scratch / f"spool-{name}"
+
+    def make(self) -> None:
+        """ShardError where the folder cannot be one of a build: a file, or shards that nobody can vouch for."""
+        if self.out.exists() and not self.out.is_dir():
+            raise ShardError(f"{self.out} is a file; name a folder with --out")
+        if self.out.is_dir() and not self.state.exists():
+            stray = [name for name in sorted(os.listdir(self.out)) if _SHARD_FILE.fullmatch(name) or name == INDEX_NAME]
+            if stray:
+                raise ShardError(
+                    f"{self.out} holds {stray[0]} but no build/build.json: not a set made here; name another --out"
                 )
-            if index := _complete(out):
-                return index
-    _remove_left_overs(out)
-    state = {"options": options, "source": source, "samples": samples}
-    write_whole(out / BUILD_NAME, json.dumps(state, ensure_ascii=False, indent=1).encode("utf-8") + b"\n")
-    return None
+        try:
+            self.own.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ShardError(f"{self.out} cannot be made ({error.strerror}); name another --out") from error
 
 
-def remove_other_shards(out: Path, names: set[str]) -> None:
-    """Delete shards of an earlier, unfinished build that the set does not name any more. Nothing else is touched."""
-    for name in os.listdir(out):
-        if _SHARD_FILE.fullmatch(name) and name.rsplit(".", 1)[0] not in names:
-            (out / name).unlink()
+@dataclass(frozen=True)
+class BuildState:
+    """build.json. options: those that shape the bytes. sources: [{root, layout, label_from_name}] as they were found.
+    listing: what the sources looked like when they were listed. images: the same of some images."""
+
+    options: dict
+    sources: list[dict]
+    listing: list
+    images: str
+    entries: int
 
 
-def _read_build(out: Path) -> dict | None:
-    path = out / BUILD_NAME
+def read_state(folder: BuildFolder) -> BuildState | None:
+    """What an earlier run left; None where there was none. ShardError where it is damaged."""
     try:
-        state = json.loads(path.read_bytes())
-        if (
-            isinstance(state["options"], dict)
-            and isinstance(state["source"], str)
-            and isinstance(state["samples"], int)
-        ):
+        state = BuildState(**json.loads(folder.state.read_bytes()))
+        if isinstance(state.options, dict) and isinstance(state.sources, list):
             return state
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, TypeError):
         pass
-    raise ShardError(f"{path} is damaged; delete the folder {out}, or name another one with --out")
+    raise ShardError(f"{folder.state} is damaged; delete the folder {folder.out}, or name another one with --out")
 
 
-def _check_same_options(out: Path, before: dict, now: dict) -> None:
+def write_state(folder: BuildFolder, state: BuildState) -> None:
+    write_whole(folder.state, json.dumps(vars(state), ensure_ascii=False).encode("utf-8", "surrogateescape") + b"\n")
+
+
+def check_same_options(out: Path, before: dict, now: dict) -> None:
+    """ConfigError, which names the option, where a build is taken up under others."""
     # Through JSON, as they were written: a tuple is a list there.
     for name, value in json.loads(json.dumps(now)).items():
         if before.get(name) != value:
@@ -107,17 +109,55 @@ def _check_same_options(out: Path, before: dict, now: dict) -> None:
             )
 
 
-def _complete(out: Path) -> ShardIndex | None:
-    """The index where all it names is there; None where something is missing or cut, which the build then mends."""
-    try:
-        index = read_index(out)
-        check_shards_present(index)
-    except ShardError:
+def images_seen(sources: list[Source], catalogue: Catalogue) -> str:
+    """A digest of size and time of change of _LOOKED_AT images, spread over the catalogue; of all where they are fewer.
+
+    To ask for each of 35 million would take the file server an hour.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    roots = [os.fsencode(source.root) for source in sources]
+    blocks = min(20, 1 + catalogue.entries // 100)
+    size = min(_LOOKED_AT // blocks, catalogue.entries)
+    firsts = {(catalogue.entries - size) * block // max(1, blocks - 1) for block in range(blocks)}
+    for first in sorted(firsts):
+        for entry in catalogue.read(first, first + size):
+            try:
+                state = os.stat(os.path.join(roots[entry.source], entry.path))
+                seen = b"%d %d" % (state.st_size, state.st_mtime_ns)
+            except (OSError, ValueError):
+                seen = b"missing"
+            digest.update(b"%s\0%s\0" % (entry.path, seen))
+    return digest.hexdigest()
+
+
+def restore_index(folder: BuildFolder) -> ShardIndex | None:
+    """The index of a finished build, from its copy where it was lost; None where the build is not finished."""
+    copy = folder.own / INDEX_NAME
+    if not copy.exists():
         return None
-    return index
+    try:
+        return read_index(folder.out)
+    except ShardError:
+        write_whole(folder.out / INDEX_NAME, copy.read_bytes())
+        return read_index(folder.out)
 
 
-def _remove_left_overs(out: Path) -> None:
+def keep_index(folder: BuildFolder) -> None:
+    """The last act of a build: a copy of the index, and no spool any more."""
+    write_whole(folder.own / INDEX_NAME, (folder.out / INDEX_NAME).read_bytes())
+    shutil.rmtree(folder.spool, ignore_errors=True)
+
+
+def remove_left_overs(out: Path) -> None:
+    """Delete what a killed run has half written."""
     for name in os.listdir(out):
         if _LEFT_OVER.fullmatch(name):
             (out / name).unlink(missing_ok=True)
+
+
+def remove_other_shards(out: Path, names: set[str]) -> None:
+    """Delete shards of an earlier, unfinished build that the set does not name any more. Nothing else is touched."""
+    for name in os.listdir(out):
+        if _SHARD_FILE.fullmatch(name) and name.rsplit(".", 1)[0] not in names:
+            (out / name).unlink()
+    fsync_folder(out)

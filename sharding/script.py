@@ -8,7 +8,7 @@ printable text).
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -81,6 +81,17 @@ class ScriptProfile:
             return tuple(dict.fromkeys(letter for letter in label if letter not in self._allowed))
         return tuple(dict.fromkeys(letter for letter in label if not letter.isprintable()))
 
+    @cached_property
+    def simple_letters(self) -> frozenset[str]:
+        """Letters that stand alone: a label of nothing else is normalised, allowed, and turned by turning its letters.
+        Most words are made of them. Empty where the profile lists no letters."""
+        bound = _clusters()[0]
+        return frozenset(
+            letter
+            for letter in self.letters
+            if not letter.isspace() and letter not in bound and self.normalise(letter) == letter
+        )
+
     def reading_order(self, label: str) -> str:
         """The label in the order in which its letters stand in the image from left to right, and back: its own inverse.
 
@@ -90,8 +101,8 @@ class ScriptProfile:
         """
         if self.direction == "ltr":
             return label
-        alone, cluster = _cluster_patterns()
-        return label[::-1] if alone(label) else "".join(reversed(cluster(label)))
+        bound, cluster = _clusters()
+        return label[::-1] if bound.isdisjoint(label) else "".join(reversed(cluster(label)))
 
     def to_dict(self) -> dict:
         """Plain JSON values, for the index and the checkpoint."""
@@ -244,11 +255,11 @@ def _fold_tables(name: str, switched_on: tuple[str, ...]) -> tuple[dict, dict]:
 
 
 @cache
-def _cluster_patterns() -> tuple:
-    """Does every letter of a label stand alone (no marks, no digits: most words)? And the units that keep their inner
-    order when a right-to-left label is turned: a number, or a base with its marks."""
-    marks = "".join(chr(code) for code in (*range(0x300, 0x1F000), *range(0xE0100, 0xE01F0)) if is_mark(chr(code)))
-    digits = "0-9٠-٩۰-۹"
+def _clusters() -> tuple[frozenset[str], Callable[[str], list[str]]]:
+    """The letters that do not stand alone (marks and digits: most words have none), and what cuts a label into the
+    units that keep their inner order when a right-to-left label is turned: a number, or a base with its marks."""
+    marks = "".join(filter(is_mark, map(chr, (*range(0x300, 0x1F000), *range(0xE0100, 0xE01F0)))))
+    digits = "0123456789٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹"
     digit = f"[{digits}][{marks}]*"
     cluster = re.compile(f"{digit}(?:[.,/:٫٬]?{digit})*|.[{marks}]*", re.DOTALL)
-    return re.compile(f"[^{digits}{marks}]*").fullmatch, cluster.findall
+    return frozenset(marks + digits), cluster.findall

@@ -1,22 +1,128 @@
-"""train / val / test by hash: stable when data grows, the same on any machine."""
+"""train / val / test: by hash, stable when data grows, the same on any machine; or by lists."""
 
 import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from xxhash import xxh3_64_intdigest
+
+from sharding.errors import ConfigError, SourceError
+from sharding.reasons import Rejected
 
 SPLITS = ("train", "val", "test")
+RULES = ("label", "file", "group", "lists")
+UNDECIDED = 255  # in arrays of splits: the rule decides
 _WHOLE = 1 << 64
 
 
-def choose_split(seed: int, unit: str, fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)) -> str:
-    """The split of one unit: the normalised label of a word (so that no test word was ever trained on), the path of a
-    classified image. Depends on nothing but the seed, the unit and the fractions (of train, val, test; they add to 1).
+@dataclass(frozen=True)
+class SplitRule:
+    """What decides the split of a sample that no source has given one.
+
+    by: "label" (no test word was ever trained on), "file" (its path), "group" (what `pattern` finds in its path: a
+    page, a writer; its first group where it has one), "lists" (train.txt, val.txt, test.txt). fractions: of train, val
+    and test; they add to 1.
     """
-    place = hash_of(f"split {seed}", unit)
-    if place < fractions[0] * _WHOLE:
-        return "train"
-    return "val" if place < (fractions[0] + fractions[1]) * _WHOLE else "test"
+
+    by: str = "label"
+    seed: int = 0
+    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    pattern: str = ""
+
+    def choose(self, label: str, path: bytes) -> int:
+        """The place in SPLITS of one sample (label: normalised), where this rule decides it and not a list. Depends on
+        nothing but the rule and the unit.
+
+        Rejected where it belongs to no group.
+        """
+        if self.by == "label":
+            unit = label
+        else:
+            unit = path.decode("utf-8", "surrogateescape")
+            if self.by == "group":
+                found = self._compiled.search(unit)
+                if not found:
+                    raise Rejected("no group", f"{self.pattern!r} finds nothing")
+                unit = (found[1] if self._compiled.groups else found[0]) or ""
+        return self.place(self.hash_of(unit))
+
+    def hash_of(self, unit: str) -> int:
+        """The 64-bit number that decides on a unit."""
+        return hash_of(self._purpose, unit)
+
+    def place(self, unit_hash: int) -> int:
+        """The place in SPLITS of a unit with this hash."""
+        train, val = self._bounds
+        return 0 if unit_hash < train else 1 if unit_hash < val else 2
+
+    @cached_property
+    def _purpose(self) -> str:
+        return f"split {self.seed}"
+
+    @cached_property
+    def _bounds(self) -> tuple[float, float]:
+        return self.fractions[0] * _WHOLE, (self.fractions[0] + self.fractions[1]) * _WHOLE
+
+    @cached_property
+    def _compiled(self) -> re.Pattern:
+        return re.compile(self.pattern)
+
+
+def check_split_rule(rule: SplitRule) -> None:
+    """ConfigError where a rule makes no sense."""
+    if rule.by not in RULES:
+        raise ConfigError(f"unknown split rule {rule.by!r}; there are: {', '.join(RULES)}")
+    if min(rule.fractions) < 0 or abs(sum(rule.fractions) - 1) > 1e-9:
+        raise ConfigError(f"fractions {rule.fractions} of train, val and test; they must add to 1")
+    if (rule.by == "group") != bool(rule.pattern):
+        raise ConfigError("a split by group takes a pattern, and no other split does: --group-from REGEX")
+    try:
+        re.compile(rule.pattern)
+    except re.error as error:
+        raise ConfigError(f"--group-from {rule.pattern!r} is no regular expression ({error})") from error
 
 
 def hash_of(purpose: str, text: str) -> int:
-    """A 64-bit number from a text; another purpose gives unrelated numbers."""
-    content = f"{purpose}\0{text}".encode("utf-8", "surrogateescape")
-    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
+    """A 64-bit number from a text (XXH3, the same on every machine); another purpose gives unrelated numbers."""
+    return xxh3_64_intdigest(f"{purpose}\0{text}".encode("utf-8", "surrogateescape"))
+
+
+def hash_paths(purpose: bytes, paths: Iterable[bytes], count: int) -> np.ndarray:
+    """`hash_of` for `count` paths: uint64 [count]."""
+    prefix = purpose + b"\0"
+    return np.fromiter((xxh3_64_intdigest(prefix + path) for path in paths), np.uint64, count)
+
+
+class SplitLists:
+    """train.txt, val.txt, test.txt of a folder: one path a line (what follows a tab is not read). Without train.txt,
+    what no list names is train. digest: of what the lists say, in hex."""
+
+    def __init__(self, folder: Path) -> None:
+        parts = []
+        for number, split in enumerate(SPLITS):
+            if (path := folder / f"{split}.txt").is_file():
+                lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").splitlines()
+                paths = {name for line in lines if (name := line.split(b"\t", 1)[0].strip().removeprefix(b"./"))}
+                parts.append((number, hash_paths(b"list", paths, len(paths))))
+        if not parts:
+            raise SourceError(f"{folder} holds no train.txt, val.txt or test.txt; write one path a line there")
+        hashes = np.concatenate([values for _, values in parts])
+        order = np.argsort(hashes)
+        self._hashes = hashes[order]
+        if repeats := int((self._hashes[1:] == self._hashes[:-1]).sum()):
+            raise SourceError(f"the lists in {folder} name {repeats:,} paths in more than one split; keep each in one")
+        self._splits = np.repeat([n for n, _ in parts], [len(v) for _, v in parts]).astype(np.uint8)[order]
+        self._otherwise = UNDECIDED if parts[0][0] == 0 else 0
+        self.digest = hashlib.sha256(self._hashes.tobytes() + self._splits.tobytes()).hexdigest()
+
+    def splits_of(self, paths: list[bytes]) -> np.ndarray:
+        """The place in SPLITS of each path, uint8; UNDECIDED where no list names it."""
+        hashes = hash_paths(b"list", paths, len(paths))
+        places = np.searchsorted(self._hashes, hashes).clip(max=max(len(self._hashes) - 1, 0))
+        if not len(self._hashes):
+            return np.full(len(paths), self._otherwise, np.uint8)
+        return np.where(self._hashes[places] == hashes, self._splits[places], self._otherwise).astype(np.uint8)

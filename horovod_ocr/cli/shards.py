@@ -76,7 +76,7 @@ def shard(
             samples_per_shard=settings.samples_per_shard or None,
             workers=settings.workers or None,
         )
-        with progress_bar("checking") as progress:
+        with shard_progress() as progress:
             report = build_shards(options, progress)
         print_shards(report)
 

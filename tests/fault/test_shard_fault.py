@@ -46,7 +46,7 @@ def raw(tmp_path: Path) -> Path:
 
 
 def set_bytes(out: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(out.iterdir()) if path.name != "build.json"}
+    return {path.name: path.read_bytes() for path in sorted(out.iterdir()) if path.is_file()}
 
 
 def start(raw: Path, out: Path) -> subprocess.Popen:

@@ -3,10 +3,15 @@
 import io
 import tarfile
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sharding.errors import ShardError
-from sharding.tar import member_header, read_member, write_end, write_member
+from sharding.tar import END, MAX_MEMBER_BYTES, member_header, member_headers, padded, read_member
+
+SIZES = st.integers(0, MAX_MEMBER_BYTES) | st.integers(0, 10_000)
 
 
 def test_the_standard_library_reads_it_and_offsets_lead_back():
@@ -16,18 +21,25 @@ def test_the_standard_library_reads_it_and_offsets_lead_back():
         ("000000001.png", b""),
         ("a.txt", b"y" * 512),
     ]
-    file, offset, places = io.BytesIO(), 0, []
+    buffer, places = b"", []
     for name, content in members:
-        at, offset = write_member(file, offset, name, content)
-        places.append((at, len(content)))
-    write_end(file)
-    buffer = file.getvalue()
+        buffer += member_header(name, len(content))
+        places.append((len(buffer), len(content)))
+        buffer += content.ljust(int(padded(np.array(len(content)))), b"\0")
+    buffer += END
     assert [bytes(read_member(buffer, at, size)) for at, size in places] == [content for _, content in members]
     with tarfile.open(fileobj=io.BytesIO(buffer)) as tar:
         infos = tar.getmembers()
         assert [(info.name, tar.extractfile(info).read()) for info in infos] == members
         assert [info.offset_data for info in infos] == [at for at, _ in places]
         assert {(info.mtime, info.uid, info.gid, info.mode, info.uname) for info in infos} == {(0, 0, 0, 0o644, "")}
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**9 - 1), st.sampled_from(["png", "jpg", "txt", "cls"]), SIZES)))
+def test_many_headers_at_once_are_those_of_one_at_a_time(members):
+    numbers, suffixes, sizes = (np.array(column) for column in zip(*members, strict=True)) if members else [[]] * 3
+    headers = member_headers(np.array(numbers, np.int64), np.array(suffixes, "S3"), np.array(sizes, np.int64))
+    assert [bytes(row) for row in headers] == [member_header(f"{n:09d}.{suffix}", size) for n, suffix, size in members]
 
 
 def test_the_header_is_ustar_as_the_standard_library_writes_it():
@@ -41,5 +53,7 @@ def test_what_does_not_fit_is_refused():
         member_header("x" * 100, 1)
     with pytest.raises(ShardError, match="does not fit"):
         member_header("x", 8**11)
+    with pytest.raises(ShardError, match="at most 1,000,000,000 samples"):
+        member_headers(np.array([10**9]), np.array([b"png"]), np.array([1]))
     with pytest.raises(ShardError, match="ends before its member"):
         read_member(b"x" * 100, 90, 11)

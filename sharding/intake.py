@@ -1,0 +1,50 @@
+"""The one reading of the source: a range of the catalogue -> a spool file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sharding.catalogue import Catalogue
+from sharding.files import whole_file
+from sharding.inspection import Rules, inspector_for
+from sharding.reasons import Rejected
+from sharding.spool import RangeResult, SpoolWriter, result_of
+
+MOST_ENTRIES = 16_384
+_FEWEST_ENTRIES = 512
+
+
+@dataclass(frozen=True)
+class IntakeTask:
+    """A range of the catalogue for one worker, and the folder of the spool."""
+
+    catalogue: Catalogue
+    rules: Rules
+    spool: Path
+    first: int
+    last: int
+
+
+def range_size(entries: int) -> int:
+    """Entries a spool file: enough files to share among workers, few enough to count."""
+    return min(max(entries // 32, _FEWEST_ENTRIES), MOST_ENTRIES)
+
+
+def spool_path(spool: Path, first: int) -> Path:
+    return spool / f"{first:09d}.spool"
+
+
+def read_range(task: IntakeTask) -> RangeResult:
+    """Read and check the entries of a range into its spool file, or keep the one an earlier run has finished."""
+    entries = task.last - task.first
+    path = spool_path(task.spool, task.first)
+    if done := result_of(path, entries):
+        return done
+    inspect = inspector_for(task.rules).inspect
+    with whole_file(path, fsyncs_folder=False) as file:
+        spool = SpoolWriter(file, task.catalogue.order(task.first, task.last), task.first)
+        for entry in task.catalogue.read(task.first, task.last):
+            try:
+                spool.add(inspect(entry))
+            except Rejected as why:
+                spool.reject(entry.path, why.reason, why.detail)
+        return spool.finish(entries)

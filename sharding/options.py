@@ -1,0 +1,164 @@
+"""What a build is asked for, and what follows from it once the sources are known."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from sharding.catalogue import Catalogue
+from sharding.check import Limits
+from sharding.errors import ConfigError
+from sharding.images import CHECKS, FORMS, ImageRule
+from sharding.inspection import Rules
+from sharding.layouts import find_source
+from sharding.layouts.entry import Source
+from sharding.reasons import Rejected
+from sharding.script import build_profile, guess_profile
+from sharding.split import SplitLists, SplitRule, check_split_rule
+
+_GUESSED_FROM = 1000  # labels
+
+
+@dataclass(frozen=True)
+class ShardOptions:
+    """What a build is asked for. None: found or chosen by itself.
+
+    src: one folder, or several whose entries are taken together. samples_per_shard: None: 10,000, fewer for small sets.
+    workers: processes; None: one a usable core; they never change the bytes. check: "full" decodes every image,
+    "structure" compares checksums and lengths, "header" only reads sizes. split: "label" or "file"; None: what the
+    sources give, else by label for words and by file for classes. group_from: a pattern; what it finds in a path
+    decides the split. split_lists: a folder with train.txt, val.txt, test.txt. fractions: of train, val and test.
+    dedup: leave further copies of an image out. image: "keep", or re-encode as "png" or "jpeg", and where height_px is
+    given, shrink what is higher to that height. scratch: a folder for what is read, as large as the set, until it is
+    packed; None: in `out`.
+    """
+
+    src: Path | tuple[Path, ...]
+    out: Path
+    profile: str | None = None
+    seed: int = 0
+    samples_per_shard: int | None = None
+    workers: int | None = None
+    layout: str | None = None
+    label_from_name: str | None = None
+    check: str = "full"
+    split: str | None = None
+    group_from: str | None = None
+    split_lists: Path | None = None
+    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    dedup: bool = False
+    image: str = "keep"
+    height_px: int | None = None
+    limits: Limits = field(default_factory=Limits)
+    scratch: Path | None = None
+
+
+def find_sources(options: ShardOptions) -> list[Source]:
+    """The sources, in the order in which they were named. ConfigError where the options make no sense, SourceError
+    where a source holds nothing that can be read."""
+    _check_options(options)
+    paths = options.src if isinstance(options.src, tuple) else (options.src,)
+    sources = [find_source(path, options.layout, options.label_from_name) for path in paths]
+    if len({source.root for source in sources}) < len(sources):
+        raise ConfigError("the same folder is named twice as --src; name each once")
+    if len({source.kind for source in sources}) > 1:
+        kinds = ", ".join(f"{source.root} holds {source.kind}" for source in sources)
+        raise ConfigError(f"words and classes do not go into one set ({kinds}); make a set of each")
+    return sources
+
+
+def _check_options(options: ShardOptions) -> None:
+    if not options.src:
+        raise ConfigError("no source is named; name the folder of your images: horovod-ocr shard --src FOLDER")
+    if options.samples_per_shard is not None and options.samples_per_shard < 1:
+        raise ConfigError(f"samples_per_shard is {options.samples_per_shard}; a shard holds at least 1 sample")
+    if options.workers is not None and options.workers < 1:
+        raise ConfigError(f"workers is {options.workers}; at least 1 is needed")
+    if options.check not in CHECKS:
+        raise ConfigError(f"unknown check {options.check!r}; there are: {', '.join(CHECKS)}")
+    if options.image not in FORMS:
+        raise ConfigError(f"unknown image form {options.image!r}; there are: {', '.join(FORMS)}")
+    if options.height_px is not None and (options.image == "keep" or options.height_px < 1):
+        raise ConfigError("a height (at least 1 px) goes with --image png or --image jpeg, which re-encode")
+    if sum(given is not None for given in (options.split, options.group_from, options.split_lists)) > 1:
+        raise ConfigError("split, group_from and split_lists exclude each other; give one")
+    if options.split not in (None, "label", "file"):
+        raise ConfigError(f"unknown split {options.split!r}; there are: label, file")
+    check_split_rule(_split_rule(options, classes=False))
+
+
+def _split_rule(options: ShardOptions, classes: bool) -> SplitRule:
+    by = options.split or ("file" if classes else "label")
+    if options.group_from is not None:
+        by = "group"
+    if options.split_lists is not None:
+        by = "lists"
+    return SplitRule(by, options.seed, tuple(options.fractions), options.group_from or "")
+
+
+def keeps_given_splits(options: ShardOptions) -> bool:
+    """Where nothing else is asked for, a split that a source gives is taken."""
+    return options.split is None and options.group_from is None
+
+
+def split_lists_of(options: ShardOptions) -> SplitLists | None:
+    return None if options.split_lists is None else SplitLists(options.split_lists)
+
+
+def options_of_bytes(options: ShardOptions, sources: list[Source], profile: str, lists: SplitLists | None) -> dict:
+    """Every option that shapes the bytes, as it stands in build.json and the index."""
+    built = build_profile(profile)
+    rule = _split_rule(options, sources[0].kind == "classes")
+    return {
+        "layout": ", ".join(source.layout for source in sources),
+        "label_from_name": options.label_from_name,
+        "profile": built.name,
+        "folds": dict(built.folds),
+        "seed": options.seed,
+        "samples_per_shard": options.samples_per_shard,
+        "check": options.check,
+        "split": rule.by,
+        "keep_given_splits": keeps_given_splits(options),
+        "group_from": options.group_from,
+        "split_lists": lists.digest if lists else None,
+        "fractions": list(options.fractions),
+        "dedup": options.dedup,
+        "image": options.image,
+        "height_px": options.height_px,
+        "limits": asdict(options.limits),
+    }
+
+
+def rules_of(sources: list[Source], catalogue: Catalogue, decided: dict) -> Rules:
+    """What follows for each entry from the options as `options_of_bytes` wrote them."""
+    return Rules(
+        sources=tuple(sources),
+        profile=build_profile(decided["profile"], **decided["folds"]),
+        classes=catalogue.classes,
+        limits=Limits(**decided["limits"]),
+        image=ImageRule(decided["check"], decided["image"], decided["height_px"] or 0),
+        split=SplitRule(decided["split"], decided["seed"], tuple(decided["fractions"]), decided["group_from"] or ""),
+    )
+
+
+def profile_of(options: ShardOptions, sources: list[Source], catalogue: Catalogue) -> str:
+    """The profile's name: as asked for, else by the letters of some labels."""
+    if sources[0].kind == "classes":
+        return "plain"  # names of classes are no text in a script
+    return options.profile or guess_profile(_some_labels(sources, catalogue))
+
+
+def _some_labels(sources: list[Source], catalogue: Catalogue) -> Iterator[str]:
+    """The labels of the _GUESSED_FROM entries that come first in the order of the set, or nearly so many."""
+    readers = [source.open() for source in sources]
+    try:
+        for entry in catalogue.first_in_order(_GUESSED_FROM):
+            label = entry.label
+            if label is not None and sources[entry.source].labels_apart:
+                with suppress(Rejected):  # it becomes a reject when it is read
+                    label = readers[entry.source].read_label(label)
+            if label:
+                yield label.decode("utf-8", "ignore")
+    finally:
+        for reader in readers:
+            reader.close()

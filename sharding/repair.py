@@ -1,0 +1,139 @@
+"""Damaged shards made again out of the source, to the same bytes; the others are not touched."""
+
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from sharding.assign import ShardPlan
+from sharding.catalogue import Catalogue, open_catalogue
+from sharding.errors import ShardError
+from sharding.files import whole_file
+from sharding.index import ShardIndex, ShardInfo, read_idx
+from sharding.inspection import Rules, close_inspector, inspector_for
+from sharding.layouts import find_source
+from sharding.options import rules_of
+from sharding.pack import Spools, write_shard
+from sharding.progress import Progress, Report
+from sharding.reasons import Rejected
+from sharding.resume import BuildFolder, read_state
+from sharding.spool import SpoolWriter, read_spool
+from sharding.workers import Workers
+
+
+@dataclass(frozen=True)
+class RepairTask:
+    """All that a worker needs to make one shard again. info: what the index says of it."""
+
+    out: Path
+    plan: ShardPlan
+    info: ShardInfo
+    catalogue: Catalogue
+    rules: Rules
+    members: Path
+    spool: Path
+    label_suffix: str
+
+
+def rebuild_shards(
+    folder: BuildFolder,
+    index: ShardIndex,
+    names: Collection[str],
+    workers: Workers,
+    report: Report,
+    src: Sequence[Path] | None = None,
+) -> None:
+    """Make the shards of these names again. src: where the sources lie now; None: where they lay.
+
+    ShardError where the build folder no longer says what went into them, or the source no longer holds it; a shard that
+    cannot be made again stays as it is. Under the lock of the build.
+    """
+    state, catalogue = read_state(folder), open_catalogue(folder.own)
+    samples = sum(shard.samples for shard in index.shards)
+    members_bytes = folder.members.stat().st_size if folder.members.exists() else 0
+    if state is None or catalogue is None or members_bytes != 4 * samples:
+        raise ShardError(
+            f"{folder.own} does not say any more what went into each shard; make the set again into another folder: "
+            "horovod-ocr shard --out NEW_FOLDER"
+        )
+    roots = src or [Path(source["root"]) for source in state.sources]
+    if len(roots) != len(state.sources):
+        raise ShardError(f"{folder.out} was made of {len(state.sources)} sources, {len(roots)} are named; name all")
+    name_pattern = state.options["label_from_name"]
+    sources = [
+        find_source(root, source["layout"], name_pattern) for root, source in zip(roots, state.sources, strict=True)
+    ]
+    rules = rules_of(sources, catalogue, state.options)
+    folder.spool.mkdir(parents=True, exist_ok=True)
+    catalogue = replace(catalogue, folder=catalogue.folder.absolute())
+    firsts = np.cumsum([0, *(shard.samples for shard in index.shards)]).tolist()
+    suffix = "cls" if rules.classes else "txt"
+    tasks = [
+        RepairTask(
+            folder.out.absolute(),
+            ShardPlan(shard.name, shard.split, shard.aspect_class, first, shard.samples),
+            shard,
+            catalogue,
+            rules,
+            folder.members.absolute(),
+            folder.spool.absolute(),
+            suffix,
+        )
+        for shard, first in zip(index.shards, firsts, strict=False)
+        if shard.name in names
+    ]
+    try:
+        for done, _ in enumerate(workers.run(rebuild_shard, tasks), start=1):
+            report(Progress("repairing", done, len(tasks)))
+    finally:
+        close_inspector()
+
+
+def rebuild_shard(task: RepairTask) -> None:
+    """Make one shard again; ShardError where it would have other bytes."""
+    entries = np.fromfile(task.members, "<u4", task.plan.samples, offset=4 * task.plan.first)
+    inspector = inspector_for(task.rules)
+    spool = task.spool / f"repair-{task.plan.name}.spool"
+    order = np.array([task.catalogue.order(entry, entry + 1)[0] for entry in entries.tolist()], np.uint64)
+    with whole_file(spool) as file:
+        writer = SpoolWriter(file, order, 0)
+        for place, entry in enumerate(task.catalogue.pick(entries.tolist())):
+            try:
+                writer.add(inspector.inspect(entry)._replace(entry=place))
+            except Rejected as why:
+                raise ShardError(
+                    f"{task.plan.name} cannot be made again: {_shown(entry.path)}: {why.reason} {why.detail}".rstrip()
+                ) from why
+        writer.finish(len(entries))
+    try:
+        rows = read_spool(spool).facts
+        rows = rows[np.argsort(rows["entry"])]  # here the place in the shard
+        _check_unchanged(task, rows["digest"], entries)
+        spools = Spools(np.zeros(len(rows), np.int64), lambda number: spool)
+        write_shard(task.out, task.plan, task.label_suffix, rows, spools, wanted=task.info)
+    finally:
+        spool.unlink(missing_ok=True)
+
+
+def _check_unchanged(task: RepairTask, digests: np.ndarray, entries: np.ndarray) -> None:
+    """Where the .idx is undamaged, it says which images have changed: ShardError names the first."""
+    path = task.out / task.info.idx_name
+    try:
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != task.info.idx_sha256:
+                return
+        changed = np.flatnonzero(read_idx(path)["digest"] != digests)
+    except (OSError, ShardError):
+        return
+    if len(changed):
+        entry = next(task.catalogue.pick(entries[changed[:1]].tolist()))
+        raise ShardError(
+            f"{task.plan.name} cannot be made again: {len(changed):,} of its images have changed, the first is "
+            f"{_shown(entry.path)}; put them back, or make the set again into another folder"
+        )
+
+
+def _shown(path: bytes) -> str:
+    return path.decode("utf-8", "backslashreplace")
