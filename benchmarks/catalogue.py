@@ -1,0 +1,127 @@
+"""What is held of 35 million entries: catalogue, split and whole assignment, from names without images.
+
+    python benchmarks/catalogue.py [--names 35000000]
+
+The stages of a build up to the first shard, as it runs them; the source (sides/names.py) makes up its names, and as the
+image of each a PNG of 65 bytes, of which only the header is looked at. Takes six minutes on two cores, and 340 bytes a
+name on disk, where temporary files lie (TMPDIR).
+The bar: the peak of the process and of all its workers together, in any stage, is at most 2 GB. Checks that each name
+came to one place. The last line is JSON; exits 1 where the bar does not hold.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+from sides.memory import OwnPeaks
+from sides.names import NamesSource
+
+from sharding.assign import PLACED_NAME, Assignment, assign
+from sharding.catalogue import Catalogue, write_catalogue
+from sharding.check import Limits
+from sharding.duplicates import Duplicates, count_samples, find_duplicates
+from sharding.images import ImageRule
+from sharding.inspection import Rules
+from sharding.intake import IntakeTask, range_size, read_range, spool_path
+from sharding.script import build_profile
+from sharding.split import SplitRule
+from sharding.workers import open_workers, usable_cores
+
+BAR_MB = 2048
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--names", type=int, default=35_000_000)
+    names = parser.parse_args().names
+    workers = usable_cores()
+    stages: dict[str, dict[str, float]] = {}
+
+    def staged(name: str, work: Callable):
+        """What work() gives; its seconds and peaks go into `stages`."""
+        started = time.perf_counter()
+        with OwnPeaks() as watch:
+            result = work()
+        peaks = watch.peaks
+        seconds, all_mb = time.perf_counter() - started, peaks.own_mb + workers * peaks.worker_mb
+        stages[name] = {"s": seconds, "own_mb": peaks.own_mb, "worker_mb": peaks.worker_mb, "all_mb": all_mb}
+        print(f"{name:<24}{seconds:>8.1f} s{peaks.own_mb:>8.0f} MB{peaks.worker_mb:>8.0f} MB", flush=True)
+        return result
+
+    print(f"{names:,} names, {workers} workers\n{'stage':<24}{'time':>10}{'itself':>11}{'a worker':>11}")
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        source = NamesSource(names)
+        catalogue = staged("catalogue", lambda: write_catalogue(folder, [source], 0, lambda progress: None))
+        samples = staged("check and split", lambda: read_all(catalogue, source, workers))
+        spools = [spool_path(folder, first) for first in range(0, names, range_size(names))]
+        counts, left_out = staged("duplicates", lambda: compare(spools, samples))
+        placed, members = folder / PLACED_NAME, folder / "members.bin"
+        plan = staged("assignment", lambda: assign(spools, counts, left_out, None, placed, members))
+        check_assignment(plan, names - samples, left_out, members, names)
+        disk_bytes = sum(entry.stat().st_size for entry in os.scandir(folder))
+    peak_mb = max(stage["all_mb"] for stage in stages.values())
+    print(f"{len(plan.shards):,} shards; {disk_bytes / names:.0f} bytes of disk a name")
+    print(f"peak of all processes {peak_mb:,.0f} MB, bar {BAR_MB:,}: {'holds' if peak_mb <= BAR_MB else 'MISSED'}")
+    print(json.dumps(record(names, workers, stages, peak_mb, plan)))
+    return 0 if peak_mb <= BAR_MB else 1
+
+
+def read_all(catalogue: Catalogue, source: NamesSource, workers: int) -> int:
+    """Every entry into the spool. Returns the samples among them."""
+    rules = Rules((source,), build_profile("urdu"), (), Limits(), ImageRule("header"), SplitRule("label"))
+    size, total = range_size(catalogue.entries), catalogue.entries
+    tasks = (
+        IntakeTask(catalogue, rules, catalogue.folder, first, min(first + size, total))
+        for first in range(0, total, size)
+    )
+    with open_workers(workers) as pool:
+        return sum(result.samples for result in pool.run(read_range, tasks))
+
+
+def compare(spools: list[Path], samples: int) -> tuple[np.ndarray, Duplicates]:
+    """([splits, cells] samples that stay, duplicates), with every further copy left out."""
+    counts, repeated = count_samples(spools, samples)
+    found = find_duplicates(spools, repeated, leave_out=True)
+    for pairs in (found.conflicts, found.copies):
+        np.subtract.at(counts, (pairs["split"], pairs["cell"]), 1)
+    return counts, found
+
+
+def check_assignment(plan: Assignment, rejects: int, left_out: Duplicates, members: Path, names: int) -> None:
+    """Each name is in one shard, left out, or a reject."""
+    entries = np.fromfile(members, "<u4")
+    entries.sort()
+    once = not (entries[1:] == entries[:-1]).any()
+    in_shards = sum(shard.samples for shard in plan.shards)
+    if not once or not len(entries) == in_shards == plan.samples == names - rejects - len(left_out.left_out):
+        sys.exit(f"{names:,} names: {in_shards:,} in shards, {len(left_out.left_out):,} left out, {rejects:,} rejects")
+
+
+def record(names: int, workers: int, stages: dict, peak_mb: float, plan: Assignment) -> dict:
+    return {
+        "benchmark": "catalogue",
+        "passed": peak_mb <= BAR_MB,
+        "names": names,
+        "workers": workers,
+        "peak_mb": round(peak_mb),
+        "stages": {name: {key: round(value, 1) for key, value in stage.items()} for name, stage in stages.items()},
+        "shards": len(plan.shards),
+        "samples": plan.totals,
+        "date": date.today().isoformat(),
+        "machine": f"{platform.machine()} {platform.system()}, {len(os.sched_getaffinity(0))} cores",
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
