@@ -75,17 +75,20 @@ class ShardReport:
     read_bytes: int = field(default=0, compare=False)
 
 
-def build_shards(options: ShardOptions, report: Report | None = None) -> ShardReport:
+def build_shards(
+    options: ShardOptions, report: Report | None = None, tell: Callable[[str], None] | None = None
+) -> ShardReport:
     """Read and check every image of `options.src`, pack the good ones into shards in `options.out`, the index last.
 
-    report: called with a Progress now and then. Raises ConfigError, SourceError or ShardError with what to do; what is
-    finished by then is kept, and the same call goes on from there.
+    report: called with a Progress now and then. tell: called with a sentence where another build's lock is waited for
+    or taken over. Raises ConfigError, SourceError or ShardError with what to do; what is finished by then is kept, and
+    the same call goes on from there.
     """
     folder = BuildFolder(options.out, options.scratch)
     sources = find_sources(options)
     folder.make()
     with (
-        build_lock(folder.own / "lock", "horovod-ocr shard") as lock,
+        build_lock(folder.own / "lock", "horovod-ocr shard", tell) as lock,
         open_workers(options.workers or usable_cores()) as workers,
     ):
         build = _Build(options, folder, sources, workers, lock.check, report or (lambda progress: None))
@@ -246,7 +249,7 @@ def _index_of(
         aspect_histogram=plan.aspect_histogram,
         rejects=rejects,
         duplicates=duplicates,
-        options={**decided, "samples_per_shard": plan.samples_per_shard},
+        options={**decided, "samples_per_shard": plan.samples_per_shard, "given_splits": catalogue.given_splits},
     )
 
 

@@ -65,12 +65,14 @@ class Listed(NamedTuple):
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What was listed. subsets: names, "" first, then sorted. classes: sorted names; empty for words."""
+    """What was listed. subsets: names, "" first, then sorted. classes: sorted names; empty for words. given_splits: has
+    a source given the split of an entry, and was it taken?"""
 
     folder: Path
     entries: int
     subsets: tuple[str, ...]
     classes: tuple[str, ...]
+    given_splits: bool
 
     def read(self, first: int, last: int) -> list[Listed]:
         """The entries from first up to last."""
@@ -121,7 +123,8 @@ def open_catalogue(folder: Path) -> Catalogue | None:
     """The catalogue as an earlier run left it; None where there is none that is whole."""
     try:
         values = json.loads((folder / _NAME).read_bytes())
-        catalogue = Catalogue(folder, values["entries"], tuple(values["subsets"]), tuple(values["classes"]))
+        subsets, classes = tuple(values["subsets"]), tuple(values["classes"])
+        catalogue = Catalogue(folder, values["entries"], subsets, classes, values["given_splits"])
         sizes = {name: (folder / f"{name}.bin").stat().st_size for name in ("entries", "order", "texts")}
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -156,9 +159,12 @@ def write_catalogue(
         raise SourceError(f"{names}: the label files name no image; write a line `path<TAB>label` for each image")
     subsets = tuple(sorted(writer.subsets))  # "" sorts first
     _renumber_subsets(folder, np.array([subsets.index(name) for name in writer.subsets], np.uint8), writer.entries)
-    catalogue = Catalogue(folder, writer.entries, subsets, tuple(sorted(writer.classes)))
+    catalogue = Catalogue(folder, writer.entries, subsets, tuple(sorted(writer.classes)), writer.given_splits)
     _mark_repeats(catalogue)
-    values = {"entries": writer.entries, "texts": writer.text_bytes, "subsets": subsets, "classes": catalogue.classes}
+    values = {
+        "entries": writer.entries, "texts": writer.text_bytes, "subsets": subsets, "classes": catalogue.classes,
+        "given_splits": catalogue.given_splits,
+    }  # fmt: skip
     write_whole(folder / _NAME, json.dumps(values, ensure_ascii=False).encode() + b"\n")
     return catalogue
 
@@ -172,6 +178,7 @@ class _Writer:
         self.entries = self.text_bytes = 0
         self.subsets: dict[str, int] = {"": 0}
         self.classes: set[str] = set()
+        self.given_splits = False
 
     def __enter__(self) -> None:
         return None
@@ -207,6 +214,8 @@ class _Writer:
         if self._lists:
             rows["split"] = self._lists.splits_of(list(paths))
             rows["problem"][(rows["split"] == UNDECIDED) & (rows["problem"] == 0)] = _PROBLEM_NUMBER["in no list"]
+        elif not self.given_splits:
+            self.given_splits = bool((rows["split"] != UNDECIDED).any())
         # The first source has no number in the hash: adding a second one leaves its order as it was.
         purpose = f"order {self._seed}".encode() + (b" %d" % source if source else b"")
         texts = b"".join([part for path, label in zip(paths, labels, strict=True) for part in (path, label or b"")])
