@@ -12,7 +12,7 @@ def whole_file(path: Path, fsyncs_folder: bool = True) -> Iterator[BinaryIO]:
     """A binary file to write: under a temporary name in the same folder, then fsync, rename, fsync the folder.
 
     Where the block raises, nothing stays and what `path` held before is untouched. OSError as the system raises it.
-    fsyncs_folder: False where another file of the folder follows, or where the file may be lost with the power.
+    fsyncs_folder: False where the caller does so later, or where the file may be lost with the power.
     """
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     try:
@@ -28,8 +28,8 @@ def whole_file(path: Path, fsyncs_folder: bool = True) -> Iterator[BinaryIO]:
         fsync_folder(path.parent)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    with whole_file(path) as file:
+def write_whole(path: Path, content: bytes, fsyncs_folder: bool = True) -> None:
+    with whole_file(path, fsyncs_folder) as file:
         file.write(content)
 
 

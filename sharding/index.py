@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from sharding.errors import ConfigError, ShardError
-from sharding.files import write_whole
+from sharding.files import fsync_folder, write_whole
 from sharding.script import ScriptProfile
 
 FORMAT = "horovod-ocr shards"
@@ -116,7 +116,11 @@ class ShardIndex:
 
 
 def write_index(index: ShardIndex) -> str:
-    """Write index.json under another name, fsync, rename. Returns its sha256: the digest of the set."""
+    """Write index.json under another name, fsync, rename. Returns its sha256: the digest of the set.
+
+    It is the commit point: every shard that it names lasts before it does.
+    """
+    fsync_folder(index.root)
     values = {
         "format": FORMAT,
         "version": VERSION,
@@ -229,7 +233,7 @@ def write_idx(path: Path, header: IdxHeader, records: np.ndarray) -> str:
         bytes.fromhex(header.inputs),
     )
     content += np.ascontiguousarray(records, dtype=IDX_RECORD).tobytes()
-    write_whole(path, content)
+    write_whole(path, content, fsyncs_folder=False)  # whoever writes the index does that
     return hashlib.sha256(content).hexdigest()
 
 

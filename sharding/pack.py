@@ -86,7 +86,7 @@ def write_shard(
     ends = np.cumsum(BLOCK + padded(sizes).ravel()).reshape(-1, 2)  # of the members
     offsets = ends - padded(sizes)  # of the contents
     letters: Counter[str] = Counter()
-    with whole_file(out / f"{plan.name}.tar", fsyncs_folder=False) as file:  # its .idx does, which counts
+    with whole_file(out / f"{plan.name}.tar", fsyncs_folder=False) as file:  # the index does
         digest = hashlib.sha256()
         for first, last in _runs_of(ends[:, 1]):
             start = int(offsets[first, 0]) - BLOCK
@@ -95,7 +95,7 @@ def write_shard(
             labels = _fill(memoryview(buffer), places, rows[first:last], spools, first)
             digest.update(buffer)
             file.write(buffer)
-            letters.update(labels.decode())
+            letters.update(letters_of(labels))
         digest.update(END)
         file.write(END)
         sha256 = digest.hexdigest()
@@ -194,6 +194,12 @@ class _OpenSpools:
         return content
 
 
+def letters_of(labels: bytes) -> dict[str, int]:
+    """How often each letter stands in labels, end to end."""
+    codes, counts = np.unique(np.frombuffer(labels.decode().encode("utf-32-le"), "<u4"), return_counts=True)
+    return dict(zip(map(chr, codes.tolist()), counts.tolist(), strict=True))
+
+
 def _finished(task: PackTask, inputs: str) -> Packed | None:
     """The shard as an earlier run left it, where its .idx, the inputs and the tar's digest agree."""
     plan = task.plan
@@ -208,7 +214,7 @@ def _finished(task: PackTask, inputs: str) -> Packed | None:
                 return None
             records = read_idx(idx_path)
             places = zip(records["label_offset"].tolist(), records["label_size"].tolist(), strict=True)
-            letters.update(b"".join([tar[at : at + size] for at, size in places]).decode())
+            letters.update(letters_of(b"".join([tar[at : at + size] for at, size in places])))
     except (ShardError, OSError, ValueError):
         return None
     idx_sha256 = hashlib.sha256(idx_path.read_bytes()).hexdigest()

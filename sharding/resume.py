@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sharding.catalogue import Catalogue
 from sharding.errors import ConfigError, ShardError
-from sharding.files import fsync_folder, write_whole
+from sharding.files import write_whole
 from sharding.index import INDEX_NAME, ShardIndex, read_index
 from sharding.layouts.entry import Source
 from sharding.split import SPLITS
@@ -160,4 +160,3 @@ def remove_other_shards(out: Path, names: set[str]) -> None:
     for name in os.listdir(out):
         if _SHARD_FILE.fullmatch(name) and name.rsplit(".", 1)[0] not in names:
             (out / name).unlink()
-    fsync_folder(out)

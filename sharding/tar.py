@@ -30,20 +30,29 @@ def member_headers(numbers: np.ndarray, suffixes: np.ndarray, sizes: np.ndarray)
     """
     if len(numbers) and not (0 <= int(numbers.min()) and int(numbers.max()) < 10**9):
         raise ShardError(f"a shard set holds at most {10**9:,} samples")
-    headers = np.tile(np.frombuffer(member_header("0" * 9 + ".???", 0), np.uint8), (len(numbers), 1))
-    headers[:, :9] = _digits(numbers, 9, 10)
-    headers[:, 10:13] = np.ascontiguousarray(suffixes, "S3").view(np.uint8).reshape(-1, 3)
-    headers[:, 124:135] = _digits(sizes, 11, 8)
-    headers[:, 148:156] = ord(" ")  # the checksum field itself counts as spaces
-    headers[:, 148:154] = _digits(headers.sum(axis=1, dtype=np.int64), 6, 8)
-    headers[:, 154] = 0
+    blank = np.frombuffer(member_header(9 * "\1" + ".\1\1\1", 0), np.uint8).copy()
+    blank[[*range(9), *range(10, 13), *range(124, 135), *range(148, 156)]] = 0  # number, suffix, size, checksum
+    filled = np.empty((len(numbers), 9 + 3 + 11), np.uint8)
+    filled[:, :9] = _digits(numbers, 9, 10)
+    filled[:, 9:12] = np.ascontiguousarray(suffixes, "S3").view(np.uint8).reshape(-1, 3)
+    filled[:, 12:] = _digits(sizes, 11, 8)
+    # the checksum field itself counts as eight spaces
+    sums = filled.sum(axis=1, dtype=np.int32) + int(blank.sum()) + 8 * ord(" ")
+    headers = np.repeat(blank[None], len(numbers), axis=0)
+    headers[:, :9], headers[:, 10:13], headers[:, 124:135] = filled[:, :9], filled[:, 9:12], filled[:, 12:]
+    headers[:, 148:154], headers[:, 155] = _digits(sums, 6, 8), ord(" ")
     return headers
 
 
 def _digits(values: np.ndarray, count: int, base: int) -> np.ndarray:
     """[n, count] ASCII digits."""
-    places = base ** np.arange(count - 1, -1, -1, dtype=np.int64)
-    return (values.astype(np.int64)[:, None] // places % base + ord("0")).astype(np.uint8)
+    digits = np.empty((len(values), count), np.uint8)
+    left = values.astype(np.int64)
+    for place in range(count - 1, -1, -1):
+        rest = left // base
+        digits[:, place] = left - rest * base
+        left = rest
+    return digits + np.uint8(ord("0"))
 
 
 def padded(sizes: np.ndarray) -> np.ndarray:

@@ -1,0 +1,199 @@
+"""A part of the catalogue looked at, each image read once: what a build would find there, in numbers alone."""
+
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from sharding.catalogue import Catalogue, Listed
+from sharding.inspection import Inspector, Rules, Sample, inspector_for
+from sharding.layouts.entry import Reader, Source
+from sharding.reasons import Rejected
+from sharding.script import ScriptProfile
+from sharding.split import SPLITS, UNDECIDED
+from sharding.spool import ASPECT_GRID
+
+MOST_EXAMPLES = 20  # of a reason
+MOST_REJECTED_PICTURES = 3  # of a reason
+_MOST_PICTURE_BYTES = 4 << 20  # a larger file is no word; it is not kept for a contact sheet
+FORMATS = {b"\x89P": "PNG", b"\xff\xd8": "JPEG", b"RI": "WebP", b"BM": "BMP", b"II": "TIFF", b"MM": "TIFF"}
+# What is kept of each entry, in arrays as long as the catalogue: all that must be compared over the whole of it.
+SEEN = {"digest": np.dtype("<u8"), "label_hash": np.dtype("<u8"), "split": np.dtype("u1"), "cell": np.dtype("u1")}
+_COLUMNS = Sample._fields[2:]
+
+
+class Watched(Source):
+    """A source whose readers keep what they read last, so that nobody reads it again. Equal to the same source watched
+    elsewhere."""
+
+    def __init__(self, source: Source) -> None:
+        self.source, self.root, self.layout = source, source.root, source.layout
+        self.kind, self.labels_apart = source.kind, source.labels_apart
+        self.reader: _WatchedReader | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Watched) and self.source == other.source
+
+    def __hash__(self) -> int:
+        return hash(self.source)
+
+    def entries(self):
+        return self.source.entries()
+
+    def state(self) -> str:
+        return self.source.state()
+
+    def open(self) -> Reader:
+        self.reader = _WatchedReader(self.source.open())
+        return self.reader
+
+
+class _WatchedReader(Reader):
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self.image: bytes | None = None
+        self.label: bytes | None = None
+
+    def read_image(self, path: bytes, at: int, size: int) -> bytes:
+        self.image = self._reader.read_image(path, at, size)
+        return self.image
+
+    def read_label(self, label: bytes) -> bytes | None:
+        self.label = self._reader.read_label(label)
+        return self.label
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+@dataclass(frozen=True)
+class LookTask:
+    """Entries for one worker. rules: of watched sources. numbers: of the entries, a range where they are neighbours.
+    kept: those whose images are wanted. enough: reasons of which no more examples are."""
+
+    catalogue: Catalogue
+    rules: Rules
+    numbers: range | np.ndarray
+    kept: frozenset[int]
+    enough: frozenset[str]
+
+
+class Picture(NamedTuple):
+    """An image of the source for a contact sheet. text: the label; of a reject also the reason."""
+
+    entry: int
+    image: bytes
+    text: str
+
+
+@dataclass
+class Look:
+    """What was found. seen: an array for each of SEEN, of all entries (split UNDECIDED: no sample). Counted over
+    samples: letters (normalised, a Counter each split), lengths (of words' labels), sizes (width, height, bytes ->
+    (numbers, counts)), subsets (number, split), classes, formats (first bytes, is it converted). Counted over all labels
+    that were read: raw_letters, refused_letters, and of how many normalising changes something."""
+
+    seen: dict[str, np.ndarray]
+    letters: list[Counter[str]] = field(default_factory=lambda: [Counter() for _ in SPLITS])
+    lengths: Counter[int] = field(default_factory=Counter)
+    sizes: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    subsets: Counter[tuple[int, int]] = field(default_factory=Counter)
+    classes: Counter[int] = field(default_factory=Counter)
+    formats: Counter[tuple[bytes, bool]] = field(default_factory=Counter)
+    read_bytes: int = 0
+    raw_letters: Counter[str] = field(default_factory=Counter)
+    refused_letters: Counter[str] = field(default_factory=Counter)
+    labels: int = 0
+    labels_changed: int = 0
+    rejects: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    pictures: list[Picture] = field(default_factory=list)
+    rejected_pictures: dict[str, list[Picture]] = field(default_factory=dict)
+
+
+def look_at(task: LookTask) -> Look:
+    """Read and check the entries of a task as a build does."""
+    inspector = inspector_for(task.rules)
+    sources = inspector.rules.sources
+    found = Look({})
+    rows, places, raw_labels = [], [], []
+    texts: tuple[list[bytes], ...] = tuple([] for _ in SPLITS)
+    if isinstance(task.numbers, range):
+        entries = task.catalogue.read(task.numbers.start, task.numbers.stop)
+    else:
+        entries = task.catalogue.pick(task.numbers.tolist())
+    for place, entry in enumerate(entries):
+        source = sources[entry.source]
+        reader = source.reader
+        reader.image = reader.label = None
+        try:
+            sample = inspector.inspect(entry)
+        except Rejected as why:
+            _add_reject(found, task, entry, reader, why)
+        else:
+            places.append(place)
+            rows.append(sample[2:])
+            texts[sample.split].append(sample.label)
+            found.formats[reader.image[:2], sample.image is not reader.image] += 1
+            if entry.number in task.kept and len(sample.image) <= _MOST_PICTURE_BYTES:
+                text = (entry.label if inspector.rules.classes else sample.label).decode("utf-8", "replace")
+                found.pictures.append(Picture(entry.number, sample.image, text))
+        if not entry.problem:
+            raw_labels.append(reader.label if source.labels_apart else entry.label)
+    _count_samples(found, len(task.numbers), places, rows)
+    if inspector.rules.classes:
+        found.classes.update(int(number) for split in texts for number in split)
+    else:
+        for letters, of_split in zip(found.letters, texts, strict=True):
+            letters.update(b"".join(of_split).decode())
+        _count_labels(found, Counter(label for label in raw_labels if label), inspector)
+    return found
+
+
+def _add_reject(found: Look, task: LookTask, entry: Listed, reader: "_WatchedReader", why: Rejected) -> None:
+    found.rejects[why.reason] += 1
+    if why.reason in task.enough:
+        return
+    examples = found.examples.setdefault(why.reason, [])
+    if len(examples) < MOST_EXAMPLES:
+        examples.append((entry.path.decode("utf-8", "backslashreplace"), why.detail))
+    pictures = found.rejected_pictures.setdefault(why.reason, [])
+    if len(pictures) < MOST_REJECTED_PICTURES and not entry.problem:
+        if reader.image is None:  # its label was refused first
+            with suppress(Rejected):
+                reader.read_image(entry.path, entry.image_at, entry.image_size)
+        if reader.image and len(reader.image) <= _MOST_PICTURE_BYTES:
+            label = (reader.label or entry.label or b"").decode("utf-8", "replace")
+            pictures.append(Picture(entry.number, reader.image, f"{why.reason}: {label}" if label else why.reason))
+
+
+def _count_samples(found: Look, entries: int, places: list[int], rows: list[tuple]) -> None:
+    """places: of the samples among the entries. rows: their values, as _COLUMNS names them."""
+    values = np.array(rows, np.uint64).reshape(-1, len(_COLUMNS)).T
+    columns = dict(zip(_COLUMNS, values, strict=True))
+    columns["cell"] = np.searchsorted(ASPECT_GRID, columns["width"] / columns["height"])
+    for name, kind in SEEN.items():
+        found.seen[name] = np.full(entries, UNDECIDED if name == "split" else 0, kind)
+        found.seen[name][places] = columns[name].astype(kind)
+    found.lengths.update(columns["length"].tolist())
+    found.subsets.update(zip(columns["subset"].tolist(), columns["split"].tolist(), strict=True))
+    found.sizes = {name: np.unique(columns[name], return_counts=True) for name in ("width", "height", "read_bytes")}
+    found.read_bytes = int(columns["read_bytes"].sum())
+
+
+def _count_labels(found: Look, labels: Counter[bytes], inspector: Inspector) -> None:
+    """labels: as they were written -> how often."""
+    profile: ScriptProfile = inspector.rules.profile
+    simple = profile.simple_letters
+    found.labels = labels.total()
+    for label, count in labels.items():
+        written = label.decode("utf-8", "surrogateescape")
+        found.raw_letters.update(written * count)
+        if simple.issuperset(written):
+            continue
+        text = profile.normalise(written)
+        found.labels_changed += count * (text != written)
+        for letter in profile.unknown(text):
+            found.refused_letters[letter] += count * text.count(letter)
