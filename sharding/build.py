@@ -29,6 +29,7 @@ from sharding.options import (
     find_sources,
     keeps_given_splits,
     options_of_bytes,
+    profile_asked_for,
     profile_of,
     rules_of,
     split_lists_of,
@@ -136,6 +137,7 @@ class _Build:
         if not counts.any():
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in rejects.items())
             places = ", ".join(str(source.root) for source in self.sources)
+            shutil.rmtree(self.folder.spool)  # a file server may have been away: the next run looks again
             raise SourceError(f"no image of {places} can be used: {reasons}; {out / REJECTS_NAME} says why for each")
         placed = self.folder.spool / PLACED_NAME
         plan = assign(spools, counts, duplicates, self.options.samples_per_shard, placed, self.folder.members)
@@ -152,12 +154,13 @@ class _Build:
         state = read_state(self.folder)
         if state is None:
             return None
-        profile = self.options.profile or state.options["profile"]
+        profile = profile_asked_for(self.options, self.sources) or state.options["profile"]
         decided = options_of_bytes(self.options, self.sources, profile, split_lists_of(self.options))
         check_same_options(self.options.out, state.options, decided)
         index = restore_index(self.folder)
         if index is None:
             return None
+        shutil.rmtree(self.folder.spool, ignore_errors=True)  # of a run that was killed in its last act
         catalogue = open_catalogue(self.folder.own)
         if catalogue is None or self._changed(state, catalogue):
             raise SourceError(

@@ -193,7 +193,8 @@ class _Writer:
     def add(self, source: int, batch: list[Entry], keeps_classes: bool) -> None:
         paths, labels, subsets, splits, problems, ats, sizes = zip(*batch, strict=True)
         if keeps_classes:
-            self.classes.update(label.decode("utf-8", "surrogateescape") for label in {*labels} - {None})
+            # one that is no UTF-8 becomes a reject when it is read
+            self.classes.update(label.decode() for label in {*labels} - {None} if _is_utf8(label))
         for name in {*subsets} - self.subsets.keys():
             if len(self.subsets) >= MAX_SUBSETS:
                 raise SourceError(
@@ -223,6 +224,14 @@ class _Writer:
             file.write(content)
         self.entries += len(batch)
         self.text_bytes += len(texts)
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _renumber_subsets(folder: Path, numbers: np.ndarray, entries: int) -> None:

@@ -107,6 +107,8 @@ class Inspector:
         if rules.classes:
             if written is None:
                 raise Rejected("no label", "it lies in no class folder")
+            if written not in self._class_numbers:
+                raise Rejected("label is not UTF-8", repr(written))
             text, length, content = written, 0, b"%d" % self._class_numbers[written]
         elif written and self._simple.issuperset(written) and not 0 < rules.limits.max_label < len(written):
             text, length, content = written, len(written), label

@@ -59,7 +59,7 @@ def find_sources(options: ShardOptions) -> list[Source]:
     _check_options(options)
     paths = options.src if isinstance(options.src, tuple) else (options.src,)
     sources = [find_source(path, options.layout, options.label_from_name) for path in paths]
-    if len({source.root for source in sources}) < len(sources):
+    if len({source.root.resolve() for source in sources}) < len(sources):
         raise ConfigError("the same folder is named twice as --src; name each once")
     if len({source.kind for source in sources}) > 1:
         kinds = ", ".join(f"{source.root} holds {source.kind}" for source in sources)
@@ -143,9 +143,13 @@ def rules_of(sources: list[Source], catalogue: Catalogue, decided: dict) -> Rule
 
 def profile_of(options: ShardOptions, sources: list[Source], catalogue: Catalogue) -> str:
     """The profile's name: as asked for, else by the letters of some labels."""
-    if sources[0].kind == "classes":
-        return "plain"  # names of classes are no text in a script
-    return options.profile or guess_profile(_some_labels(sources, catalogue))
+    return profile_asked_for(options, sources) or guess_profile(_some_labels(sources, catalogue))
+
+
+def profile_asked_for(options: ShardOptions, sources: list[Source]) -> str | None:
+    """None where the labels decide."""
+    # names of classes are no text in a script
+    return "plain" if sources[0].kind == "classes" else options.profile
 
 
 def _some_labels(sources: list[Source], catalogue: Catalogue) -> Iterator[str]:

@@ -95,7 +95,7 @@ def read_state(folder: BuildFolder) -> BuildState | None:
 
 
 def write_state(folder: BuildFolder, state: BuildState) -> None:
-    write_whole(folder.state, json.dumps(vars(state), ensure_ascii=False).encode("utf-8", "surrogateescape") + b"\n")
+    write_whole(folder.state, json.dumps(vars(state)).encode() + b"\n")
 
 
 def check_same_options(out: Path, before: dict, now: dict) -> None:
