@@ -1,11 +1,16 @@
-"""Small raw folders, made on the spot."""
+"""Small raw folders, made on the spot, and what was built of them."""
 
+import csv
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from PIL import Image
+
+from sharding.build import ShardOptions, ShardReport, build_shards
+from sharding.index import read_idx, read_index
 
 WORDS = ("کتاب", "پاکستان", "اردو", "دن", "رات", "سال", "شہر", "ندی", "پہاڑ", "آسمان", "بچہ", "گھر", "میز", "کرسی")
 
@@ -38,6 +43,51 @@ def write_words(folder: Path, count: int, widths: tuple[int, ...] = (64, 96, 160
 def shard_bytes(folder: Path) -> dict[str, bytes]:
     """Every file of a shard set; not the folder build/, which speaks of this machine."""
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+class PackedSample(NamedTuple):
+    """A sample as it lies in a shard, read by the offsets of the .idx."""
+
+    split: str
+    image: bytes
+    label: str
+
+
+def packed_samples(out: Path) -> list[PackedSample]:
+    """Every sample of a set, in its order."""
+    index, samples = read_index(out), []
+    for shard in index.shards:
+        tar = index.tar_path(shard).read_bytes()
+        for record in read_idx(index.idx_path(shard)):
+            image, label = (
+                tar[int(record[f"{part}_offset"]) :][: int(record[f"{part}_size"])] for part in ("image", "label")
+            )
+            samples.append(PackedSample(shard.split, image, label.decode()))
+    return samples
+
+
+def tsv_rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+@pytest.fixture(scope="session")
+def build() -> Callable[..., ShardReport]:
+    """build(src, out, report=None, **options), by one worker unless told otherwise."""
+    return lambda src, out, report=None, **options: build_shards(
+        ShardOptions(**{"src": src, "out": out, "workers": 1, **options}), report
+    )
+
+
+@pytest.fixture(scope="session")
+def read_packed() -> Callable[[Path], list[PackedSample]]:
+    return packed_samples
+
+
+@pytest.fixture(scope="session")
+def read_list() -> Callable[[Path], list[dict[str, str]]]:
+    """The lines of rejects.tsv or duplicates.tsv, by column."""
+    return tsv_rows
 
 
 @pytest.fixture(scope="session")

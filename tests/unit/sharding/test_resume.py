@@ -1,0 +1,122 @@
+"""A build that was interrupted, or is complete, and the same command again."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sharding.errors import ConfigError, ShardError, SourceError
+
+
+def test_a_complete_set_is_left_alone(build, make_words, tmp_path: Path):
+    src, out = make_words(80), tmp_path / "out"
+    first = build(src, out)
+    (out / "notes.txt").write_text("mine")
+    before = {path.name: path.stat() for path in out.iterdir()}
+    again = build(src, out, workers=2)
+    assert again == replace(first, already_complete=True, kept_shards=first.shards)
+    assert {path.name: path.stat() for path in out.iterdir()} == before
+
+
+def test_a_damaged_or_missing_shard_is_mended_by_the_same_command(build, make_words, tmp_path: Path, read_set):
+    src, out = make_words(80), tmp_path / "out"
+    report = build(src, out, samples_per_shard=10)
+    whole = read_set(out)
+    (out / "train-000000.tar").unlink()
+    (out / "train-000001.idx").write_bytes(b"")
+    again = build(src, out, samples_per_shard=10)
+    assert read_set(out) == whole
+    assert again.kept_shards == report.shards - 2
+
+
+def test_an_unfinished_build_goes_on_and_what_it_no_longer_names_goes(build, make_words, tmp_path: Path, read_set):
+    src, out = make_words(80), tmp_path / "out"
+    build(src, tmp_path / "undisturbed", samples_per_shard=10)
+    build(src, out, samples_per_shard=10)
+    (out / "index.json").unlink()
+    (out / "build" / "index.json").unlink()
+    flipped = bytearray((out / "val-000000.tar").read_bytes())
+    flipped[600] ^= 1
+    (out / "val-000000.tar").write_bytes(flipped)
+    shutil.copy(out / "train-000000.tar", out / "train-000900.tar")
+    (out / ".train-000001.tar.tmp-123").write_bytes(b"half")
+    (out / "notes.txt").write_text("mine")
+    report = build(src, out, samples_per_shard=10)
+    assert report.kept_shards == report.shards - 1
+    (out / "notes.txt").unlink()
+    assert read_set(out) == read_set(tmp_path / "undisturbed")
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"seed": 5}, "seed"),
+        ({"samples_per_shard": 7}, "samples_per_shard"),
+        ({"profile": "plain"}, "profile"),
+        ({"check": "header"}, "check"),
+        ({"fractions": (0.5, 0.25, 0.25)}, "fractions"),
+    ],
+)
+@pytest.mark.parametrize("finished", [True, False])
+def test_other_options_are_refused_by_name(
+    build, make_words, tmp_path: Path, read_set, change: dict, name: str, finished: bool
+):
+    src, out = make_words(40), tmp_path / "out"
+    build(src, out)
+    if not finished:
+        (out / "index.json").unlink()
+        (out / "build" / "index.json").unlink()
+    before = read_set(out)
+    with pytest.raises(ConfigError, match=f"was begun with {name} = .*, now {name} = .*name another folder with --out"):
+        build(src, out, **change)
+    assert read_set(out) == before
+
+
+def test_a_complete_set_of_another_source_is_refused(build, make_words, tmp_path: Path, make_image):
+    src, out = make_words(40), tmp_path / "out"
+    build(src, out)
+    (src / "images" / "00000.png").write_bytes(make_image(99, (50, 64)))
+    with pytest.raises(SourceError, match="complete set of another or an older source"):
+        build(src, out)
+
+
+def test_folders_that_are_not_ours_are_refused(build, make_words, tmp_path: Path):
+    src = make_words(5)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "train-000000.tar").write_bytes(b"")
+    (tmp_path / "damaged" / "build").mkdir(parents=True)
+    (tmp_path / "damaged" / "build" / "build.json").write_text("{")
+    for name, sentence in (
+        ("file", "is a file; name a folder with --out"),
+        ("file/below", "cannot be made"),
+        ("other", "holds train-000000.tar but no build/build.json"),
+        ("damaged", "build.json is damaged"),
+    ):
+        with pytest.raises(ShardError, match=sentence):
+            build(src, tmp_path / name)
+
+
+def test_a_complete_set_keeps_nothing_of_what_was_read(build, make_words, tmp_path: Path):
+    src, out, scratch = make_words(30), tmp_path / "out", tmp_path / "scratch"
+    build(src, out, scratch=scratch)
+    assert sorted(path.name for path in (out / "build").iterdir()) == [
+        "build.json", "catalogue.json", "entries.bin", "index.json", "members.bin", "order.bin", "texts.bin"
+    ]  # fmt: skip
+    assert list(scratch.iterdir()) == []
+    spool = out / "build" / "spool"  # killed between the index and the end: it is as large as the set
+    spool.mkdir()
+    (spool / "000000000.spool").write_bytes(b"much")
+    assert build(src, out).already_complete
+    assert not spool.exists()
+
+
+def test_the_index_is_restored(build, make_words, tmp_path: Path, read_set):
+    src, out = make_words(30), tmp_path / "out"
+    build(src, out)
+    whole = read_set(out)
+    for damage in (b"", b"{", b"[]", None):
+        (out / "index.json").unlink() if damage is None else (out / "index.json").write_bytes(damage)
+        assert build(src, out).already_complete
+        assert read_set(out) == whole
