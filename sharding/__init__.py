@@ -26,4 +26,5 @@ The way through the room, in the order in which a sample passes:
     options.py      what a build is asked for
     build.py        the parallel, resumable build over all of them
     verify.py       a shard set proved, shard by shard (proof.py)
+    mend.py         what is damaged of it made again
 """

@@ -168,7 +168,10 @@ class _Build:
                 "then); name another folder with --out, or delete this one"
             )
         if missing := missing_shards(index):
-            rebuild_shards(self.folder, index, missing, self.workers, self.report)
+            failed = rebuild_shards(self.folder, index, missing, self.workers, self.report)
+            if failed:
+                more = f" ({len(failed) - 1:,} more like this)" if len(failed) > 1 else ""
+                raise ShardError(f"{next(iter(failed.values()))}{more}")
         return report_of(index, len(index.shards) - len(missing), already_complete=not missing)
 
     def _changed(self, state: BuildState, catalogue: Catalogue) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from sharding.assign import ShardPlan
 from sharding.catalogue import Catalogue, open_catalogue
 from sharding.errors import ShardError
-from sharding.files import whole_file
+from sharding.files import fsync_folder, whole_file
 from sharding.index import ShardIndex, ShardInfo, read_idx
 from sharding.inspection import Rules, close_inspector, inspector_for
 from sharding.layouts import find_source
@@ -44,11 +44,12 @@ def rebuild_shards(
     workers: Workers,
     report: Report,
     src: Sequence[Path] | None = None,
-) -> None:
+) -> dict[str, str]:
     """Make the shards of these names again. src: where the sources lie now; None: where they lay.
 
-    ShardError where the build folder no longer says what went into them, or the source no longer holds it; a shard that
-    cannot be made again stays as it is. Under the lock of the build.
+    Returns those that cannot be made again, mostly because the source no longer holds what went into them, and why;
+    they stay as they are. ShardError where the build folder no longer says what went into any of them. Under the lock
+    of the build.
     """
     state, catalogue = read_state(folder), open_catalogue(folder.own)
     samples = sum(shard.samples for shard in index.shards)
@@ -84,11 +85,25 @@ def rebuild_shards(
         for shard, first in zip(index.shards, firsts, strict=False)
         if shard.name in names
     ]
+    failed = {}
     try:
-        for done, _ in enumerate(workers.run(rebuild_shard, tasks), start=1):
+        for done, (task, why) in enumerate(zip(tasks, workers.run(why_not_rebuilt, tasks), strict=True), start=1):
+            if why:
+                failed[task.plan.name] = why
             report(Progress("repairing", done, len(tasks)))
     finally:
         close_inspector()
+    fsync_folder(folder.out)
+    return failed
+
+
+def why_not_rebuilt(task: RepairTask) -> str:
+    """Make one shard again; "", or why it cannot be."""
+    try:
+        rebuild_shard(task)
+    except ShardError as why:
+        return str(why)
+    return ""
 
 
 def rebuild_shard(task: RepairTask) -> None:

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from sharding.split import SPLITS
 
 _SHARD_FILE = re.compile(rf"({'|'.join(SPLITS)})-\d{{6}}\.(tar|idx)")
 _LEFT_OVER = re.compile(rf"\.({_SHARD_FILE.pattern}|index\.json|rejects\.tsv|duplicates\.tsv)\.tmp-\d+")
+_LOCK_LEFT_OVER = re.compile(r"\.lock\.[0-9a-f]{16}")  # lock.py needs them for a moment
+_LEFT_BEHIND_S = 3600.0
 _LOOKED_AT = 1000  # images whose size and time of change are compared when a build is started again
 
 
@@ -149,10 +152,16 @@ def keep_index(folder: BuildFolder) -> None:
 
 
 def remove_left_overs(out: Path) -> None:
-    """Delete what a killed run has half written."""
+    """Delete what a killed run has half written. Under the lock of the build."""
     for name in os.listdir(out):
         if _LEFT_OVER.fullmatch(name):
             (out / name).unlink(missing_ok=True)
+    with suppress(FileNotFoundError):  # others that try for the lock come and go
+        own = BuildFolder(out).own
+        now_s = (own / "lock").stat().st_mtime  # by the server's clock
+        for path in filter(lambda path: _LOCK_LEFT_OVER.fullmatch(path.name), own.iterdir()):
+            if path.stat().st_mtime < now_s - _LEFT_BEHIND_S:  # else it may be in use
+                path.unlink()
 
 
 def remove_other_shards(out: Path, names: set[str]) -> None:

@@ -8,8 +8,9 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -21,33 +22,41 @@ from sharding.index import INDEX_NAME, ShardIndex, ShardInfo, read_index
 from sharding.progress import Progress, Report
 from sharding.proof import ProofTask, ShardProof, prove_shard
 from sharding.split import SPLITS
-from sharding.workers import open_workers, usable_cores
+from sharding.workers import Workers, open_workers, usable_cores
 
 _SHARD_FILE = re.compile(rf"((?:{'|'.join(SPLITS)})-\d{{6}})\.(?:tar|idx)")
 _BYTES_FOR_A_PROCESS = 128 << 20  # a smaller set is done before one has started
-_LAYOUTS_WITHOUT_SPLITS = frozenset(("labels", "easyocr", "beside", "names"))
 _SHOWN = 5
 
 
 @dataclass(frozen=True)
 class VerifyReport:
     """samples, shards, bytes (of the tars): as the index says. damaged: name of a shard -> what is wrong with it, in
-    sentences. problems: what is wrong with the set. images_in_two_splits, labels_in_two_splits: how many different ones
-    stand in more than one split of the undamaged shards; of the labels that is a problem where the set is split by
-    label. seconds: it took."""
+    sentences. problems: what is wrong with the set. strays: files of shards that the index does not name; no reader
+    looks at them. images_in_two_splits, labels_in_two_splits: how many different ones stand in more than one split of
+    the undamaged shards; of the labels that is a problem where the set is split by label. seconds: it took. repaired,
+    restored_index: what `mend.repair_set` has made again."""
 
     samples: int
     shards: int
     bytes: int
     damaged: dict[str, tuple[str, ...]]
     problems: tuple[str, ...]
+    strays: tuple[str, ...]
     images_in_two_splits: int
     labels_in_two_splits: int
     seconds: float
+    repaired: tuple[str, ...] = ()
+    restored_index: bool = False
 
     @property
     def ok(self) -> bool:
-        return not self.damaged and not self.problems
+        return not self.wrong
+
+    @property
+    def wrong(self) -> int:
+        """How many shards are damaged, and problems there are."""
+        return len(self.damaged) + len(self.problems)
 
 
 def verify_shards(root: Path, workers: int | None = None, report: Report | None = None) -> VerifyReport:
@@ -56,40 +65,34 @@ def verify_shards(root: Path, workers: int | None = None, report: Report | None 
     workers: processes; None: one a usable core. report: called with a Progress after each shard. ShardError where there
     is no index that could be read.
     """
-    started = time.monotonic()
+    proof = SetProof(read_index(root))
+    with shard_errors(root, "horovod-ocr verify"):
+        with open_workers(workers_for(proof.index, workers)) as pool:
+            proof.prove(proof.index.shards, pool, report or (lambda progress: None))
+        return proof.report()
+
+
+def workers_for(index: ShardIndex, workers: int | None) -> int:
+    """The processes asked for, or as many as reading the set is worth."""
     if workers is not None and workers < 1:
         raise ConfigError(f"workers is {workers}; at least 1 is needed")
-    index = read_index(root)
-    _check_sound(index)
-    set_bytes = sum(shard.bytes for shard in index.shards)
-    samples = sum(shard.samples for shard in index.shards)
-    held, done, read_bytes = _Held(), 0, 0
+    return workers or min(usable_cores(), 1 + sum(shard.bytes for shard in index.shards) // _BYTES_FOR_A_PROCESS)
+
+
+@contextmanager
+def shard_errors(root: Path, command: str) -> Iterator[None]:
+    """What the system refuses, as a ShardError."""
     try:
-        with open_workers(workers or min(usable_cores(), 1 + set_bytes // _BYTES_FOR_A_PROCESS)) as pool:
-            for proof in pool.run(prove_shard, _tasks_of(index)):
-                held.add(proof)
-                done += proof.shard.samples
-                read_bytes += proof.shard.bytes
-                if report:
-                    report(Progress("verifying", done, samples, read_bytes))
-        strays = list(_strays(index))
+        yield
     except OSError as error:
-        raise ShardError(f"{error.filename or root}: {error.strerror}; mend it, then verify again") from error
+        raise ShardError(f"{error.filename or root}: {error.strerror}; mend it, then run {command} again") from error
     except BrokenProcessPool as error:
         raise ShardError(
-            "a worker was killed, mostly for want of memory; run the same horovod-ocr verify with fewer --workers"
+            f"a worker was killed, mostly for want of memory; run the same {command} with fewer --workers"
         ) from error
-    images = _count_in_two(held.images)
-    labels = _count_in_two(held.labels)
-    problems = [*_wrong_in_index(index), *_wrong_keys(held), *_wrong_contents(index, held), *strays]
-    if labels and _is_split_by_label(index):
-        problems.append(f"{labels:,} labels stand in more than one split, though the set is split by label")
-    return VerifyReport(
-        samples, len(index.shards), set_bytes, held.damaged, tuple(problems), images, labels, time.monotonic() - started
-    )
 
 
-def _check_sound(index: ShardIndex) -> None:
+def check_sound(index: ShardIndex) -> None:
     """ShardError where a value of the index is of a kind that cannot be counted with, or no shard's."""
     counts = (*index.totals.values(), *index.alphabet.values(), *index.label_lengths.values(), *index.aspect_histogram)
     for wrong in (value for value in counts if not isinstance(value, int)):
@@ -111,24 +114,57 @@ def _damaged(index: ShardIndex, what: str) -> ShardError:
     return ShardError(f"{index.root / INDEX_NAME} is damaged ({what}); copy it again, or make the shards again")
 
 
-def _tasks_of(index: ShardIndex) -> Iterator[ProofTask]:
+def _tasks_of(index: ShardIndex, shards: Collection[ShardInfo]) -> Iterator[ProofTask]:
     root = index.root.absolute()  # the workers' working folder is another one
-    for shard in index.shards:
+    for shard in shards:
         yield ProofTask(root, shard, index.profile, len(index.classes), len(index.subsets), index.aspect_edges)
 
 
-class _Held:
-    """What the shards hold, all together: 8 bytes for each image, and for each label of a shard."""
+class SetProof:
+    """The proof of a set, as far as it has come. Holds 8 bytes for each image, and for each label of a shard."""
 
-    def __init__(self) -> None:
+    def __init__(self, index: ShardIndex) -> None:
+        """ShardError where the index is damaged."""
+        check_sound(index)
+        self.index = index
         self.damaged: dict[str, tuple[str, ...]] = {}
         self.whole: list[tuple[ShardInfo, int]] = []  # the undamaged shards, and their first keys
         self.letters: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
         self.label_lengths: Counter[int] = Counter()
-        self.images: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
-        self.labels: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
+        self._images: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
+        self._labels: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
+        self._started = time.monotonic()
 
-    def add(self, proof: ShardProof) -> None:
+    def prove(self, shards: Collection[ShardInfo], pool: Workers, report: Report) -> None:
+        """Read these shards; none but damaged ones a second time."""
+        samples, done, read_bytes = sum(shard.samples for shard in shards), 0, 0
+        for shard in shards:
+            self.damaged.pop(shard.name, None)
+        for proof in pool.run(prove_shard, _tasks_of(self.index, shards)):
+            self._add(proof)
+            done, read_bytes = done + proof.shard.samples, read_bytes + proof.shard.bytes
+            report(Progress("verifying", done, samples, read_bytes))
+
+    def report(self) -> VerifyReport:
+        """What is wrong, once every shard was read."""
+        index = self.index
+        images, labels = _count_in_two(self._images), _count_in_two(self._labels)
+        problems = [*_wrong_in_index(index), *_wrong_keys(self), *_wrong_contents(self)]
+        if labels and _is_split_by_label(index):
+            problems.append(f"{labels:,} labels stand in more than one split, though the set is split by label")
+        return VerifyReport(
+            samples=sum(shard.samples for shard in index.shards),
+            shards=len(index.shards),
+            bytes=sum(shard.bytes for shard in index.shards),
+            damaged=dict(self.damaged),
+            problems=tuple(problems),
+            strays=_strays(index),
+            images_in_two_splits=images,
+            labels_in_two_splits=labels,
+            seconds=time.monotonic() - self._started,
+        )
+
+    def _add(self, proof: ShardProof) -> None:
         shard = proof.shard
         if proof.damage:
             self.damaged[shard.name] = (*self.damaged.get(shard.name, ()), *proof.damage)
@@ -136,8 +172,8 @@ class _Held:
         self.whole.append((shard, proof.first_key))
         self.letters[shard.split].update(proof.letters)
         self.label_lengths.update(proof.label_lengths)
-        self.images[shard.split].append(proof.image_digests)
-        self.labels[shard.split].append(proof.label_hashes)
+        self._images[shard.split].append(proof.image_digests)
+        self._labels[shard.split].append(proof.label_hashes)
 
 
 def _wrong_in_index(index: ShardIndex) -> Iterator[str]:
@@ -178,30 +214,31 @@ def _wrong_sizes(index: ShardIndex) -> Iterator[str]:
             yield f"{shard.name} has {shard.samples:,} samples, the index says {full} a shard"
 
 
-def _wrong_keys(held: _Held) -> Iterator[str]:
+def _wrong_keys(proof: SetProof) -> Iterator[str]:
     """Keys are numbers, one after the other over the whole set; what damaged shards hold is not known."""
-    by_key = sorted(held.whole, key=lambda shard: shard[1])
+    by_key = sorted(proof.whole, key=lambda shard: shard[1])
     for (shard, first), (after, first_after) in zip(by_key, by_key[1:], strict=False):
         if first + shard.samples > first_after:
             yield f"{shard.name} and {after.name} hold samples of the same key, {first_after:09d}"
-    expected = 0
-    for shard, first in [] if held.damaged else held.whole:
-        if first != expected:
-            yield f"the keys of {shard.name} begin at {first:09d}, where {expected:09d} is the next"
-        expected = first + shard.samples
+    expected, first_keys = 0, {shard.name: first for shard, first in proof.whole}
+    for shard in [] if proof.damaged else proof.index.shards:
+        if first_keys[shard.name] != expected:
+            yield f"the keys of {shard.name} begin at {first_keys[shard.name]:09d}, where {expected:09d} is the next"
+        expected = first_keys[shard.name] + shard.samples
 
 
-def _wrong_contents(index: ShardIndex, held: _Held) -> Iterator[str]:
+def _wrong_contents(proof: SetProof) -> Iterator[str]:
     """Letters and label lengths counted again."""
-    letters = {letter: held.letters["train"][letter] for counts in held.letters.values() for letter in counts}
+    index = proof.index
+    letters = {letter: proof.letters["train"][letter] for counts in proof.letters.values() for letter in counts}
     for name, said, counted in (
         ("letter", index.alphabet, letters),
-        ("label length", index.label_lengths, held.label_lengths),
+        ("label length", index.label_lengths, proof.label_lengths),
     ):
         wrong = [
             f"{key!r} {counted.get(key, 0):,} instead of {said.get(key, 0):,}"
             for key in sorted(said.keys() | counted.keys())
-            if _differs(said.get(key), counted.get(key), complete=not held.damaged)
+            if _differs(said.get(key), counted.get(key), complete=not proof.damaged)
         ]
         if wrong:
             more = f" and {len(wrong) - _SHOWN:,} more" if len(wrong) > _SHOWN else ""
@@ -215,22 +252,16 @@ def _differs(said: int | None, counted: int | None, complete: bool) -> bool:
     return counted is not None and counted > said
 
 
-def _strays(index: ShardIndex) -> Iterator[str]:
+def _strays(index: ShardIndex) -> tuple[str, ...]:
     named = {shard.name for shard in index.shards}
-    stray = sorted(
-        name for name in os.listdir(index.root) if (match := _SHARD_FILE.fullmatch(name)) and match[1] not in named
-    )
-    if stray:
-        more = f" and {len(stray) - _SHOWN:,} more" if len(stray) > _SHOWN else ""
-        yield f"the index does not name {', '.join(stray[:_SHOWN])}{more}; move what does not belong to the set away"
+    names = sorted(os.listdir(index.root))
+    return tuple(name for name in names if (match := _SHARD_FILE.fullmatch(name)) and match[1] not in named)
 
 
 def _is_split_by_label(index: ShardIndex) -> bool:
-    """Were the labels kept apart? Not where a source may have given the splits."""
+    """Were the labels kept apart? Not where a source has given the splits."""
     options = index.options
-    layouts = set(str(options.get("layout", "")).split(", "))
-    given = options.get("keep_given_splits", True) and not layouts <= _LAYOUTS_WITHOUT_SPLITS
-    return index.kind == "words" and options.get("split", "label") == "label" and not given
+    return options.get("split") == "label" and not options.get("given_splits", True) and index.kind == "words"
 
 
 def _count_in_two(values: dict[str, list[np.ndarray]]) -> int:
