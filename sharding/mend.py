@@ -1,0 +1,102 @@
+"""A shard set proved, what is damaged made again, and that proved again."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from sharding.errors import DataError, ShardError
+from sharding.files import write_whole
+from sharding.index import INDEX_NAME, ShardIndex, read_index
+from sharding.lock import build_lock
+from sharding.progress import Report
+from sharding.repair import rebuild_shards
+from sharding.resume import BuildFolder, remove_left_overs
+from sharding.verify import SetProof, VerifyReport, check_sound, shard_errors, workers_for
+from sharding.workers import Workers, open_workers
+
+_COMMAND = "horovod-ocr verify --repair"
+
+
+def repair_set(
+    root: Path,
+    src: Sequence[Path] | None = None,
+    workers: int | None = None,
+    report: Report | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> VerifyReport:
+    """Prove a set as `verify_shards` does, make its damaged shards again out of the source, and prove those again.
+
+    An index.json that is lost, or less right than its copy in build/, is restored. What cannot be repaired stays as it
+    is and is told in the report. src: where the sources lie now, in the order in which they were named; None: where
+    they lay. report, tell: as for `build_shards`. ShardError where nobody knows what went into the shards.
+    """
+    folder, report = BuildFolder(root), report or (lambda progress: None)
+    if not folder.state.exists():
+        read_index(root)  # says so where there is no set at all
+        raise ShardError(
+            f"{folder.state} is missing, and without the folder build/ nobody knows what went into each shard; copy it "
+            "from where the set was made, or make the set again: horovod-ocr shard --src ... --out NEW_FOLDER"
+        )
+    with shard_errors(root, _COMMAND), build_lock(folder.own / "lock", _COMMAND, tell) as lock:
+        remove_left_overs(root)
+        index, was_lost = _find_index(folder)
+        with open_workers(workers_for(index, workers)) as pool:
+            proof, was_wrong = _prove(folder, index, pool, report)
+            lock.check()
+            mended = _repair(folder, proof, pool, report, src)
+        lock.check()
+    return replace(mended, restored_index=was_lost or was_wrong)
+
+
+def _find_index(folder: BuildFolder) -> tuple[ShardIndex, bool]:
+    """The index, and whether it had to be restored."""
+    try:
+        index = read_index(folder.out)
+        check_sound(index)
+        return index, False
+    except ShardError:
+        if not (folder.own / INDEX_NAME).exists():
+            raise
+        return _restore(folder, read_index(folder.own)), True
+
+
+def _restore(folder: BuildFolder, copy: ShardIndex) -> ShardIndex:
+    write_whole(folder.out / INDEX_NAME, (folder.own / INDEX_NAME).read_bytes())
+    return replace(copy, root=folder.out)
+
+
+def _prove(folder: BuildFolder, index: ShardIndex, pool: Workers, report: Report) -> tuple[SetProof, bool]:
+    """The set proved by its index; or by the copy in build/, which is restored then, where that finds less wrong."""
+    proof = SetProof(index)
+    proof.prove(index.shards, pool, report)
+    with suppress(ShardError):  # no copy, or a damaged one
+        copy = read_index(folder.own)
+        if copy.digest != index.digest and not proof.report().ok:
+            by_copy = SetProof(replace(copy, root=folder.out))
+            by_copy.prove(copy.shards, pool, report)
+            if by_copy.report().wrong < proof.report().wrong:
+                _restore(folder, copy)
+                return by_copy, True
+    return proof, False
+
+
+def _repair(
+    folder: BuildFolder, proof: SetProof, pool: Workers, report: Report, src: Sequence[Path] | None
+) -> VerifyReport:
+    damaged = [shard for shard in proof.index.shards if shard.name in proof.damaged]
+    if not damaged:
+        return proof.report()
+    try:
+        failed = rebuild_shards(folder, proof.index, {shard.name for shard in damaged}, pool, report, src)
+    except DataError as error:
+        found = proof.report()
+        return replace(found, problems=(*found.problems, f"nothing was repaired: {error}"))
+    finally:
+        with suppress(OSError):  # a build that is not finished keeps what it has read there
+            folder.spool.rmdir()
+    proof.prove([shard for shard in damaged if shard.name not in failed], pool, report)
+    for name, why in failed.items():
+        proof.damaged[name] = (*proof.damaged[name], why)
+    repaired = tuple(shard.name for shard in damaged if shard.name not in proof.damaged)
+    return replace(proof.report(), repaired=repaired)
