@@ -5,11 +5,13 @@ Of each entry 22 bytes stay in memory (arrays); everything else is counted as it
 """
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,8 +22,7 @@ from sharding.copies import Copies, find_copies
 from sharding.errors import ConfigError, ShardError
 from sharding.inspection import Rules, close_inspector
 from sharding.intake import range_size
-from sharding.layouts.entry import Source
-from sharding.look import MOST_EXAMPLES, MOST_REJECTED_PICTURES, SEEN, Look, LookTask, Picture, Watched, look_at
+from sharding.look import MOST_EXAMPLES, SEEN, Look, LookTask, Picture, Watched, look_at
 from sharding.options import (
     ShardOptions,
     find_sources,
@@ -34,8 +35,8 @@ from sharding.options import (
 from sharding.progress import Progress, Report
 from sharding.reasons import Rejected
 from sharding.script import ScriptProfile
-from sharding.spool import ASPECT_GRID
 from sharding.split import SPLITS, UNDECIDED
+from sharding.spool import ASPECT_GRID
 from sharding.workers import Workers, open_workers, usable_cores
 
 MOST_PICTURES, MOST_REJECTED = 100, 12  # of the contact sheets
@@ -44,18 +45,28 @@ _DRAWN = 140  # entries, so that with some rejects among them MOST_PICTURES are 
 _OFTEN = 20  # labels that are named
 
 
+class Twin(NamedTuple):
+    """Two samples with the same image. labels: normalised, or names of classes."""
+
+    path: str
+    label: str
+    split: str
+    other_path: str
+    other_label: str
+    other_split: str
+
+
 @dataclass(frozen=True)
 class Audit:
     """What a build with the same options would do, and what it would find.
 
-    sources: (root, layout) of each. kind: "words" or "classes". profile_why: a sentence. entries: as listed; looked_at:
-    how many of them were read (all, unless a sample was asked for). samples: that would be packed, of each split.
-    rejects: reason -> entries; examples: reason -> (path, detail). copies: further copies of an image in the "same
-    split", "across splits", and how many are "left out"; copy_examples: (path, split, the one that stays, its split);
-    conflict_examples: (path, label, another path with the same image, its label). found: what was counted entry by
-    entry, conflicts and copies with it. aspects: int64 [splits, aspect classes]. changed_letters: (letter, what
-    becomes of it, how often in raw labels). distinct_labels, single_labels: different ones, and those that stand once.
-    often: the labels that stand most often. pictures: the first in the order of the set.
+    sources: (root, layout) of each. kind: "words" or "classes". options: as a build would write them into its index.
+    entries: as listed; looked_at: how many of them were read (all, unless a sample was asked for). samples: that would
+    be packed, of each split. copies: further copies of an image in the "same split", "across splits", and how many are
+    "left out"; conflict_examples: the same image with two labels. found: what was counted entry by entry, conflicts and
+    copies with the rest. aspects: int64 [splits, aspect classes]. changed_letters: (letter, what becomes of it, how
+    often in raw labels). distinct_labels, single_labels: different ones, and those that stand once. often: the labels
+    that stand most often. pictures: the first samples in the order of the set.
     """
 
     sources: tuple[tuple[Path, str], ...]
@@ -66,11 +77,9 @@ class Audit:
     entries: int
     looked_at: int
     samples: dict[str, int]
-    rejects: dict[str, int]
-    examples: dict[str, list[tuple[str, str]]]
     copies: dict[str, int]
-    copy_examples: list[tuple[str, str, str, str]]
-    conflict_examples: list[tuple[str, str, str, str]]
+    copy_examples: list[Twin]
+    conflict_examples: list[Twin]
     found: Look
     aspect_edges: tuple[float, ...]
     aspects: np.ndarray
@@ -111,10 +120,9 @@ def audit_source(options: ShardOptions, sample: int | None = None, report: Repor
             Path(folder).absolute(), sources, options.seed, report, lists, keeps_given_splits(options)
         )
         decided = options_of_bytes(options, sources, profile_of(options, sources, catalogue), lists)
+        rules = rules_of([*map(Watched, sources)], catalogue, decided)
         try:
-            return _Look(catalogue, rules_of([*map(Watched, sources)], catalogue, decided), decided).run(
-                options.profile is not None, sample, workers, report
-            )
+            return _Look(catalogue, rules, decided, options.profile is not None).run(sample, workers, report)
         except BrokenProcessPool as error:
             raise ShardError(
                 "a worker was killed, mostly for want of memory; run the same horovod-ocr audit again with fewer "
@@ -126,44 +134,42 @@ def audit_source(options: ShardOptions, sample: int | None = None, report: Repor
 
 @dataclass(frozen=True)
 class _Look:
-    """One audit over its catalogue."""
+    """One audit over its catalogue. decided: the options as a build would write them."""
 
     catalogue: Catalogue
     rules: Rules
     decided: dict
+    profile_asked: bool
 
-    def run(self, profile_asked: bool, sample: int | None, workers: Workers, report: Report) -> Audit:
+    def run(self, sample: int | None, workers: Workers, report: Report) -> Audit:
         catalogue, rules = self.catalogue, self.rules
         numbers = np.arange(catalogue.entries, dtype=np.uint32)
         if sample is not None and sample < catalogue.entries:
             numbers = self._first_in_order(max(sample, FEWEST_SAMPLED))
-        drawn = self._first_in_order(_DRAWN)
-        found, counts = self._read(numbers, drawn, workers, report)
-        seen = found.seen
+        found, counts = self._read(numbers, workers, report)
+        seen, found.seen = found.seen, {}
         copies = find_copies(seen)
-        conflicts = len(copies.conflicts)
-        for rows in (copies.conflicts, *([copies.copies] if self.decided["dedup"] else [])):
+        if len(copies.conflicts):
+            found.rejects["conflicting labels"] = len(copies.conflicts)
+        dedup = self.decided["dedup"]
+        for rows in (copies.conflicts, *([copies.copies] if dedup else [])):
             np.subtract.at(counts, (seen["split"][rows], seen["cell"][rows]), 1)
         edges, aspects = _aspect_classes(counts)
         words = not rules.classes
-        distinct, single, often = self._labels_by_count(numbers, seen) if words else (0, 0, [])
-        conflict_examples, copy_examples = self._name_copies(numbers, seen, copies)
-        found.seen = {}
         raw = {letter: count for letter, count in found.raw_letters.items() if not "\ud800" <= letter <= "\udfff"}
+        distinct, single, often = self._labels_by_count(numbers, seen) if words else (0, 0, [])
         return Audit(
             sources=tuple((source.root, source.layout) for source in rules.sources),
-            kind=rules.sources[0].kind,
+            kind="words" if words else "classes",
             profile=rules.profile,
-            profile_why=_why_profile(words, profile_asked, rules.profile.name),
+            profile_why=self._why_profile(),
             options=self.decided,
             entries=catalogue.entries,
             looked_at=len(numbers),
             samples=dict(zip(SPLITS, counts.sum(axis=1).tolist(), strict=True)),
-            rejects=dict(sorted((found.rejects + ({"conflicting labels": conflicts} if conflicts else {})).items())),
-            examples=found.examples,
-            copies=copies.counts(seen["split"], self.decided["dedup"]),
-            copy_examples=copy_examples,
-            conflict_examples=conflict_examples,
+            copies=_count_copies(copies, seen["split"], dedup),
+            copy_examples=self._twins(numbers, seen, copies.copies, copies.copies_of),
+            conflict_examples=self._twins(numbers, seen, copies.conflicts, copies.conflicts_with),
             found=found,
             aspect_edges=edges,
             aspects=aspects,
@@ -177,3 +183,112 @@ class _Look:
             pictures=self._in_order(found.pictures)[:MOST_PICTURES],
             rejected_pictures=_in_turns(found.rejected_pictures)[:MOST_REJECTED],
         )
+
+    def _read(self, numbers: np.ndarray, workers: Workers, report: Report) -> tuple[Look, np.ndarray]:
+        """Every entry of `numbers` read and checked. Returns what was found and int64 [splits, cells] samples."""
+        seen = {name: np.empty(len(numbers), kind) for name, kind in SEEN.items()}
+        counts = np.zeros((len(SPLITS), len(ASPECT_GRID) + 1), np.int64)
+        total, size, done = Look(seen), range_size(self.catalogue.entries), 0
+        for found in workers.run(look_at, self._tasks(numbers, size, total)):
+            split, cell = found.seen["split"], found.seen["cell"]
+            is_sample = split != UNDECIDED
+            np.add.at(counts, (split[is_sample], cell[is_sample]), 1)
+            for name, values in seen.items():
+                values[done : done + len(split)] = found.seen[name]
+            total.add(found)
+            done += len(split)
+            report(Progress("reading", done, len(numbers), total.read_bytes, dict(total.rejects)))
+        return total, counts
+
+    def _tasks(self, numbers: np.ndarray, size: int, total: Look) -> Iterator[LookTask]:
+        """total: what was found so far; of a reason that has its examples, no more are asked for."""
+        drawn = self._first_in_order(_DRAWN)
+        whole = len(numbers) == self.catalogue.entries
+        for start in range(0, len(numbers), size):
+            part = range(start, min(start + size, len(numbers))) if whole else numbers[start : start + size]
+            wanted = drawn[(drawn >= part[0]) & (drawn <= part[-1])]
+            yield LookTask(self.catalogue, self.rules, part, frozenset(wanted.tolist()), total.enough())
+
+    def _first_in_order(self, count: int) -> np.ndarray:
+        """The numbers of about `count` entries, ascending."""
+        return np.fromiter((entry.number for entry in self.catalogue.first_in_order(count)), np.uint32)
+
+    def _in_order(self, pictures: list[Picture]) -> list[Picture]:
+        return sorted(pictures, key=lambda picture: int(self.catalogue.order(picture.entry, picture.entry + 1)[0]))
+
+    def _labels_by_count(self, numbers: np.ndarray, seen: dict) -> tuple[int, int, list[tuple[str, int]]]:
+        """How many different labels stand in samples, how many once, and those that stand most often."""
+        is_sample = seen["split"] != UNDECIDED
+        hashes, counts = np.unique(seen["label_hash"][is_sample], return_counts=True)
+        most = np.lexsort((hashes, -counts))[:_OFTEN]
+        most = most[counts[most] > 1]
+        places = [int(np.argmax((seen["label_hash"] == label) & is_sample)) for label in hashes[most]]
+        named = [label for _, label in self._named(numbers[places])]
+        return len(hashes), int((counts == 1).sum()), list(zip(named, counts[most].tolist(), strict=True))
+
+    def _twins(self, numbers: np.ndarray, seen: dict, places: np.ndarray, others: np.ndarray) -> list[Twin]:
+        """Examples of two rows of places in `numbers`, those across splits first."""
+        splits = seen["split"][places], seen["split"][others]
+        first = np.argsort(splits[0] == splits[1], kind="stable")[:MOST_EXAMPLES]
+        named = [self._named(numbers[row[first]]) for row in (places, others)]
+        of_split = [[SPLITS[split] for split in row[first]] for row in splits]
+        return [
+            Twin(*one, split, *other, other_split)
+            for one, split, other, other_split in zip(named[0], of_split[0], named[1], of_split[1], strict=True)
+        ]
+
+    def _named(self, numbers: np.ndarray) -> list[tuple[str, str]]:
+        """(path, normalised label) of each entry; the label "" where it is gone by now."""
+        readers = [source.source.open() for source in self.rules.sources]
+        named = []
+        for entry in self.catalogue.pick(numbers.tolist()):
+            label = entry.label
+            if label is not None and self.rules.sources[entry.source].labels_apart:
+                with suppress(Rejected):
+                    label = readers[entry.source].read_label(label)
+            text = (label or b"").decode("utf-8", "backslashreplace")
+            path = entry.path.decode("utf-8", "backslashreplace")
+            named.append((path, text if self.rules.classes else self.rules.profile.normalise(text)))
+        for reader in readers:
+            reader.close()
+        return named
+
+    def _why_profile(self) -> str:
+        if self.rules.classes:
+            return "names of classes are no text in a script"
+        if self.profile_asked:
+            return "as asked for"
+        if self.rules.profile.name == "plain":
+            return "no other profile has more than half of the letters"
+        return "more than half of the letters are its own"
+
+
+def _aspect_classes(counts: np.ndarray) -> tuple[tuple[float, ...], np.ndarray]:
+    """The edges of the classes and int64 [splits, classes], of [splits, cells] samples."""
+    if not counts.any():
+        return (), np.zeros((len(SPLITS), 0), np.int64)
+    cells = choose_edges(counts.sum(axis=0))
+    ends = np.cumsum(counts, axis=1)[:, cells]
+    return tuple(ASPECT_GRID[cells].tolist()), np.diff(ends, axis=1, prepend=0)
+
+
+def _count_copies(copies: Copies, splits: np.ndarray, dedup: bool) -> dict[str, int]:
+    across = int((splits[copies.copies] != splits[copies.copies_of]).sum())
+    count = len(copies.copies)
+    return {"same split": count - across, "across splits": across, "left out": count if dedup else 0}
+
+
+def _changed_letters(letters: dict[str, int], profile: ScriptProfile) -> list[tuple[str, str, int]]:
+    """The letters that normalising changes, each for itself: (letter, what becomes of it, how often), falling."""
+    changed = []
+    for letter, count in letters.items():
+        text = " " if letter.isspace() else profile.normalise(letter)
+        if text != letter:
+            changed.append((letter, text, count))
+    return sorted(changed, key=lambda row: (-row[2], row[0]))
+
+
+def _in_turns(pictures: dict[str, list[Picture]]) -> list[Picture]:
+    """One of each reason, then a second one of each, and so on."""
+    rows = zip_longest(*(pictures[reason] for reason in sorted(pictures)))
+    return [picture for row in rows for picture in row if picture]

@@ -22,6 +22,8 @@ FORMATS = {b"\x89P": "PNG", b"\xff\xd8": "JPEG", b"RI": "WebP", b"BM": "BMP", b"
 # What is kept of each entry, in arrays as long as the catalogue: all that must be compared over the whole of it.
 SEEN = {"digest": np.dtype("<u8"), "label_hash": np.dtype("<u8"), "split": np.dtype("u1"), "cell": np.dtype("u1")}
 _COLUMNS = Sample._fields[2:]
+_ADDED = ("read_bytes", "labels", "labels_changed", "pictures")
+_UPDATED = ("lengths", "subsets", "classes", "formats", "raw_letters", "refused_letters", "rejects")
 
 
 class Watched(Source):
@@ -57,6 +59,7 @@ class _WatchedReader(Reader):
         self.label: bytes | None = None
 
     def read_image(self, path: bytes, at: int, size: int) -> bytes:
+        self.image = b""  # it was tried
         self.image = self._reader.read_image(path, at, size)
         return self.image
 
@@ -91,9 +94,9 @@ class Picture(NamedTuple):
 @dataclass
 class Look:
     """What was found. seen: an array for each of SEEN, of all entries (split UNDECIDED: no sample). Counted over
-    samples: letters (normalised, a Counter each split), lengths (of words' labels), sizes (width, height, bytes ->
-    (numbers, counts)), subsets (number, split), classes, formats (first bytes, is it converted). Counted over all labels
-    that were read: raw_letters, refused_letters, and of how many normalising changes something."""
+    samples: letters (normalised, a Counter each split), lengths (of words' labels), sizes (width, height, read_bytes ->
+    (numbers, counts)), subsets (number, split), classes, formats (first bytes, is it converted). Counted over all
+    labels that were read: raw_letters, refused_letters, and of how many normalising changes something."""
 
     seen: dict[str, np.ndarray]
     letters: list[Counter[str]] = field(default_factory=lambda: [Counter() for _ in SPLITS])
@@ -111,6 +114,31 @@ class Look:
     examples: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     pictures: list[Picture] = field(default_factory=list)
     rejected_pictures: dict[str, list[Picture]] = field(default_factory=dict)
+
+    def add(self, other: "Look") -> None:
+        """Count what was found in the entries after these; not `seen`."""
+        for name in _ADDED:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name in _UPDATED:
+            getattr(self, name).update(getattr(other, name))
+        for letters, others in zip(self.letters, other.letters, strict=True):
+            letters.update(others)
+        for name, counted in other.sizes.items():
+            self.sizes[name] = _merge(self.sizes[name], counted) if name in self.sizes else counted
+        for most, mine, others in (
+            (MOST_EXAMPLES, self.examples, other.examples),
+            (MOST_REJECTED_PICTURES, self.rejected_pictures, other.rejected_pictures),
+        ):
+            for reason, found in others.items():
+                mine[reason] = (mine.get(reason, []) + found)[:most]
+
+    def enough(self) -> frozenset[str]:
+        """The reasons of which no more examples are wanted."""
+        return frozenset(
+            reason
+            for reason, examples in self.examples.items()
+            if len(examples) == MOST_EXAMPLES and len(self.rejected_pictures.get(reason, [])) == MOST_REJECTED_PICTURES
+        )
 
 
 def look_at(task: LookTask) -> Look:
@@ -150,6 +178,14 @@ def look_at(task: LookTask) -> Look:
             letters.update(b"".join(of_split).decode())
         _count_labels(found, Counter(label for label in raw_labels if label), inspector)
     return found
+
+
+def _merge(one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Two counts of numbers, each (distinct numbers ascending, how often each), as one."""
+    numbers, places = np.unique(np.concatenate([one[0], other[0]]), return_inverse=True)
+    counts = np.zeros(len(numbers), np.int64)
+    np.add.at(counts, places, np.concatenate([one[1], other[1]]))
+    return numbers, counts
 
 
 def _add_reject(found: Look, task: LookTask, entry: Listed, reader: "_WatchedReader", why: Rejected) -> None:
