@@ -126,7 +126,7 @@ def read_spool(path: Path) -> Spooled:
             magic, samples, facts_at, rejects_bytes, read_bytes, digest = _FOOTER.unpack(file.read(_FOOTER.size))
             file.seek(facts_at)
             content = file.read(size - _FOOTER.size - facts_at)
-    except (OSError, struct.error) as error:
+    except (OSError, struct.error, ValueError, OverflowError) as error:  # the last two: places that are none
         raise ShardError(f"{path} cannot be read ({error}); run the same horovod-ocr shard again") from error
     facts_bytes = samples * FACTS.itemsize
     whole = magic == _MAGIC and len(content) == facts_bytes + rejects_bytes
