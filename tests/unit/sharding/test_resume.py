@@ -1,5 +1,6 @@
 """A build that was interrupted, or is complete, and the same command again."""
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -120,3 +121,14 @@ def test_the_index_is_restored(build, make_words, tmp_path: Path, read_set):
         (out / "index.json").unlink() if damage is None else (out / "index.json").write_bytes(damage)
         assert build(src, out).already_complete
         assert read_set(out) == whole
+
+
+def test_files_that_a_killed_lock_left_behind_go_and_those_of_now_stay(build, make_words, tmp_path: Path):
+    src, own = make_words(5), tmp_path / "out" / "build"
+    own.mkdir(parents=True)
+    for name, age_s in ((".lock.0123456789abcdef", 4000), (".lock.fedcba9876543210", 60), (".lock.mine", 4000)):
+        (own / name).write_bytes(b"{}")
+        now_s = (own / name).stat().st_mtime
+        os.utime(own / name, (now_s - age_s, now_s - age_s))
+    build(src, tmp_path / "out")
+    assert {path.name for path in own.glob(".lock*")} == {".lock.fedcba9876543210", ".lock.mine"}

@@ -212,9 +212,8 @@ def test_what_the_index_does_not_name_is_said(copy: Path):
     (copy / "notes.txt").write_text("mine")
     report = verify(copy)
     assert report.damaged == {}
-    assert report.problems == (
-        "the index does not name train-000900.tar, val-000901.idx; move what does not belong to the set away",
-    )
+    assert report.strays == ("train-000900.tar", "val-000901.idx")
+    assert report.ok  # readers go by the index
 
 
 def test_splits_that_share_labels_are_a_problem_unless_they_were_given(tmp_path: Path, make_image):
@@ -228,13 +227,16 @@ def test_splits_that_share_labels_are_a_problem_unless_they_were_given(tmp_path:
     build_shards(ShardOptions(src=tmp_path, out=tmp_path / "shards", samples_per_shard=8, workers=1))
     report = verify(tmp_path / "shards")
     assert (report.ok, report.images_in_two_splits, report.labels_in_two_splits) == (True, 5, 5)
-    for changed in ({"layout": "labels, beside"}, {"layout": "splits", "keep_given_splits": False}):
-        edit_index(tmp_path / "shards", lambda index, changed=changed: index["options"].update(changed))
-        assert verify(tmp_path / "shards").problems == (
-            "5 labels stand in more than one split, though the set is split by label",
-        )
+    assert read_index(tmp_path / "shards").options["given_splits"]
+    edit_index(tmp_path / "shards", lambda index: index["options"].update(given_splits=False))
+    assert verify(tmp_path / "shards").problems == (
+        "5 labels stand in more than one split, though the set is split by label",
+    )
     edit_index(tmp_path / "shards", lambda index: index["options"].update(split="file"))
     assert verify(tmp_path / "shards").ok
+    report = build_shards(ShardOptions(src=tmp_path, out=tmp_path / "again", layout="splits", split="label", workers=1))
+    assert sum(report.samples.values()) == 40 and not read_index(tmp_path / "again").options["given_splits"]
+    assert (verify(tmp_path / "again").ok, verify(tmp_path / "again").labels_in_two_splits) == (True, 0)
 
 
 def test_a_set_of_classes_is_proved(tmp_path: Path, make_image):
@@ -250,8 +252,8 @@ def test_a_set_of_classes_is_proved(tmp_path: Path, make_image):
     assert damaged
 
 
-def test_where_there_is_nothing_to_verify(tmp_path: Path):
+def test_where_there_is_nothing_to_verify(tmp_path: Path, whole: Path):
     with pytest.raises(ShardError, match="holds no index.json"):
         verify(tmp_path)
     with pytest.raises(ConfigError, match="at least 1 is needed"):
-        verify_shards(tmp_path, workers=0)
+        verify_shards(whole, workers=0)
