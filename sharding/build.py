@@ -9,6 +9,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -50,7 +51,7 @@ from sharding.resume import (
     write_state,
 )
 from sharding.split import SPLITS
-from sharding.workers import Workers, open_workers, usable_cores
+from sharding.workers import Workers, open_workers, prepare_workers, usable_cores
 
 
 @dataclass(frozen=True)
@@ -88,11 +89,10 @@ def build_shards(
     folder = BuildFolder(options.out, options.scratch)
     sources = find_sources(options)
     folder.make()
-    with (
-        build_lock(folder.own / "lock", "horovod-ocr shard", tell) as lock,
-        open_workers(options.workers or usable_cores()) as workers,
-    ):
-        build = _Build(options, folder, sources, workers, lock.check, report or (lambda progress: None))
+    if options.workers != 1:
+        prepare_workers(["sharding.intake", "sharding.pack"])  # meanwhile the sources are listed
+    with build_lock(folder.own / "lock", "horovod-ocr shard", tell) as lock:
+        build = _Build(options, folder, sources, lock.check, report or (lambda progress: None))
         try:
             return build.run()
         except BrokenProcessPool as error:
@@ -116,18 +116,22 @@ class _Build:
     options: ShardOptions
     folder: BuildFolder
     sources: list[Source]
-    workers: Workers
     still_ours: Callable[[], None]
     report: Report
 
     def run(self) -> ShardReport:
-        out, dedup = self.options.out, self.options.dedup
         if complete := self._complete():
             return complete
-        remove_left_overs(out)
+        remove_left_overs(self.options.out)
         catalogue, decided = self._list()
         rules = rules_of(self.sources, catalogue, decided)
-        spools, samples, read_bytes = self._read(catalogue, rules)
+        with self._open_workers(catalogue.entries) as workers:
+            return self._make(workers, catalogue, rules, decided)
+
+    def _make(self, workers: Workers, catalogue: Catalogue, rules: Rules, decided: dict) -> ShardReport:
+        """All that follows from the catalogue."""
+        out, dedup = self.options.out, self.options.dedup
+        spools, samples, read_bytes = self._read(workers, catalogue, rules)
         counts, repeated = count_samples(spools, samples)
         duplicates = find_duplicates(spools, repeated, dedup)
         rejects = write_rejects(out, spools, catalogue, duplicates)
@@ -141,13 +145,17 @@ class _Build:
             raise SourceError(f"no image of {places} can be used: {reasons}; {out / REJECTS_NAME} says why for each")
         placed = self.folder.spool / PLACED_NAME
         plan = assign(spools, counts, duplicates, self.options.samples_per_shard, placed, self.folder.members)
-        packed = self._pack(plan, catalogue, bool(rules.classes))
+        packed = self._pack(workers, plan, catalogue, bool(rules.classes))
         self.still_ours()
         remove_other_shards(out, {shard.info.name for shard in packed})
         write_index(_index_of(out, self.options, plan, packed, catalogue, rules, rejects, copies, decided))
         keep_index(self.folder)
         kept = sum(shard.kept for shard in packed)
         return report_of(read_index(out), kept, already_complete=False, read_bytes=read_bytes)
+
+    def _open_workers(self, entries: int) -> AbstractContextManager[Workers]:
+        """As many as asked for; else one a core, but not for a set that is done before a process has started."""
+        return open_workers(self.options.workers or min(usable_cores(), 1 + entries // 1000))
 
     def _complete(self) -> ShardReport | None:
         """The set where an earlier run has finished it; what is missing of its shards is made again."""
@@ -168,7 +176,8 @@ class _Build:
                 "then); name another folder with --out, or delete this one"
             )
         if missing := missing_shards(index):
-            failed = rebuild_shards(self.folder, index, missing, self.workers, self.report)
+            with self._open_workers(sum(index.totals.values())) as workers:
+                failed = rebuild_shards(self.folder, index, missing, workers, self.report)
             if failed:
                 more = f" ({len(failed) - 1:,} more like this)" if len(failed) > 1 else ""
                 raise ShardError(f"{next(iter(failed.values()))}{more}")
@@ -195,7 +204,7 @@ class _Build:
         write_state(self.folder, BuildState(decided, roots, listing, seen, catalogue.entries))
         return catalogue, decided
 
-    def _read(self, catalogue: Catalogue, rules: Rules) -> tuple[list[Path], int, int]:
+    def _read(self, workers: Workers, catalogue: Catalogue, rules: Rules) -> tuple[list[Path], int, int]:
         """Every entry read and checked. Returns the spool files, the samples in them, the bytes read."""
         self.folder.spool.mkdir(parents=True, exist_ok=True)
         size, total = range_size(catalogue.entries), catalogue.entries
@@ -205,19 +214,19 @@ class _Build:
         tasks = (IntakeTask(catalogue, rules, spool, first, min(first + size, total)) for first in firsts)
         done = samples = read_bytes = 0
         reasons: Counter[str] = Counter()
-        for result in self.workers.run(read_range, tasks):
+        for result in workers.run(read_range, tasks):
             done, samples, read_bytes = done + result.entries, samples + result.samples, read_bytes + result.read_bytes
             reasons.update(result.rejects)
             self.report(Progress("reading", done, total, read_bytes, dict(reasons)))
             self.still_ours()
         return [spool_path(spool, first) for first in firsts], samples, read_bytes
 
-    def _pack(self, plan: Assignment, catalogue: Catalogue, classes: bool) -> list[Packed]:
+    def _pack(self, workers: Workers, plan: Assignment, catalogue: Catalogue, classes: bool) -> list[Packed]:
         out, spool = self.options.out.absolute(), self.folder.spool.absolute()
         size, suffix = range_size(catalogue.entries), "cls" if classes else "txt"
         tasks = (PackTask(out, shard, spool / PLACED_NAME, spool, size, suffix) for shard in plan.shards)
         packed, done, written = [], 0, 0
-        for shard in self.workers.run(pack_shard, tasks):
+        for shard in workers.run(pack_shard, tasks):
             packed.append(shard)
             done, written = done + shard.info.samples, written + shard.info.bytes
             self.report(Progress("writing", done, plan.samples, written))

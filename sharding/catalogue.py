@@ -208,10 +208,12 @@ class _Writer:
         label_sizes = np.where(rows["label_size"] == _NO_LABEL, 0, rows["label_size"]).astype(np.int64)
         text_sizes = rows["path_size"] + label_sizes
         rows["text_at"] = self.text_bytes + np.cumsum(text_sizes) - text_sizes
-        rows["image_at"], rows["image_size"], rows["source"] = ats, sizes, source
-        rows["subset"] = [self.subsets[name] for name in subsets]
-        rows["split"] = [_SPLIT_NUMBER[split] for split in splits] if self._keep_splits else UNDECIDED
-        rows["problem"] = [_PROBLEM_NUMBER[problem] for problem in problems]
+        rows["source"] = source
+        if any(sizes):  # tars
+            rows["image_at"], rows["image_size"] = ats, sizes
+        rows["subset"] = _numbers(subsets, self.subsets)
+        rows["split"] = _numbers(splits, _SPLIT_NUMBER) if self._keep_splits else UNDECIDED
+        rows["problem"] = _numbers(problems, _PROBLEM_NUMBER)
         if self._lists:
             rows["split"] = self._lists.splits_of(list(paths))
             rows["problem"][(rows["split"] == UNDECIDED) & (rows["problem"] == 0)] = _PROBLEM_NUMBER["in no list"]
@@ -232,6 +234,11 @@ def _is_utf8(text: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _numbers(names: tuple[str, ...], numbers: dict[str, int]) -> list[int] | int:
+    """The number of each name; one for all where they are equal, as they mostly are."""
+    return numbers[names[0]] if len({*names}) == 1 else [numbers[name] for name in names]
 
 
 def _renumber_subsets(folder: Path, numbers: np.ndarray, entries: int) -> None:

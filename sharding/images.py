@@ -76,8 +76,9 @@ class CheckedImage(NamedTuple):
 def read_image(content: bytes, limits: Limits, rule: ImageRule = ImageRule()) -> CheckedImage:
     """Look at the bytes of one image file; Rejected where it cannot be used."""
     if rule.check == "header" and rule.form == "keep" and (size := plain_size(content)):
-        _check_pixels(*size, limits)
-        return _within(limits, tuple.__new__(CheckedImage, (content, *size, 0)))
+        width, height = size
+        if 0 < width <= limits.max_aspect * height and width * height <= limits.max_pixels:
+            return tuple.__new__(CheckedImage, (content, width, height, 0))
     if content.startswith(PNG_MAGIC):
         return _from_png(content, limits, rule)
     if content.startswith(JPEG_MAGIC):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from sharding.catalogue import Listed
-from sharding.check import Limits, check_fits, check_label, frames_of
+from sharding.check import Limits, check_fits, check_label
 from sharding.images import ImageRule, digest_of, read_image
 from sharding.layouts.entry import Reader, Source
 from sharding.reasons import Rejected
@@ -64,6 +64,9 @@ class Inspector:
         self._apart = [source.labels_apart for source in rules.sources]
         self._class_numbers = {name: number for number, name in enumerate(rules.classes)}
         self._simple = rules.profile.simple_letters
+        # With so much of its height in width for each letter, a label fits even where all of its letters are equal.
+        self._px_a_letter = 2 * rules.limits.frame_px / rules.limits.height_px
+        self._by_label = rules.split.by == "label"
         self._labels: dict[bytes | None, _Label | Rejected] = {}
 
     def close(self) -> None:
@@ -86,7 +89,7 @@ class Inspector:
             split = split_of_label if split_of_label != UNDECIDED else rules.split.choose(text, path)
         content = reader.read_image(path, at, size)
         image, width, height, image_format = read_image(content, rules.limits, rules.image)
-        if 2 * length > frames_of(width, height, rules.limits):  # it may not fit: count exactly
+        if length * self._px_a_letter * height > width:  # it may not fit: count exactly
             check_fits(text, rules.profile, width, height, rules.limits)
         facts = (width, height, image_format, digest_of(image), len(content))
         return _make(Sample, (image, label, number, subset, split, length, label_hash, *facts))
@@ -111,12 +114,12 @@ class Inspector:
                 raise Rejected("label is not UTF-8", repr(written))
             text, length, content = written, 0, b"%d" % self._class_numbers[written]
         elif written and self._simple.issuperset(written) and not 0 < rules.limits.max_label < len(written):
-            text, length, content = written, len(written), label
+            text, length, content = written, len(written), label  # most words: nothing to normalise or refuse
         else:
             text = check_label(written, rules.profile, rules.limits)
             length, content = len(text), text.encode()
         number = rules.split.hash_of(text)
-        split = rules.split.place(number) if rules.split.by == "label" else UNDECIDED
+        split = rules.split.place(number) if self._by_label else UNDECIDED
         return _make(_Label, (text, content, length, number, split))
 
 

@@ -26,7 +26,7 @@ class IntakeTask:
 
 def range_size(entries: int) -> int:
     """Entries a spool file: enough files to share among workers, few enough to count."""
-    return min(max(entries // 32, _FEWEST_ENTRIES), MOST_ENTRIES)
+    return min(max(entries // 16, _FEWEST_ENTRIES), MOST_ENTRIES)
 
 
 def spool_path(spool: Path, first: int) -> Path:

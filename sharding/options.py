@@ -16,7 +16,7 @@ from sharding.reasons import Rejected
 from sharding.script import build_profile, guess_profile
 from sharding.split import SplitLists, SplitRule, check_split_rule
 
-_GUESSED_FROM = 1000  # labels
+_GUESSED_FROM = 500  # labels
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ class SplitRule:
 
     def hash_of(self, unit: str) -> int:
         """The 64-bit number that decides on a unit."""
-        return hash_of(self._purpose, unit)
+        return xxh3_64_intdigest(self._prefix + unit.encode("utf-8", "surrogateescape"))
 
     def place(self, unit_hash: int) -> int:
         """The place in SPLITS of a unit with this hash."""
@@ -60,8 +60,8 @@ class SplitRule:
         return 0 if unit_hash < train else 1 if unit_hash < val else 2
 
     @cached_property
-    def _purpose(self) -> str:
-        return f"split {self.seed}"
+    def _prefix(self) -> bytes:
+        return f"split {self.seed}\0".encode()
 
     @cached_property
     def _bounds(self) -> tuple[float, float]:
