@@ -18,7 +18,7 @@ import numpy as np
 from sharding.assign import PLACED_NAME, Assignment, assign
 from sharding.catalogue import Catalogue, open_catalogue, write_catalogue
 from sharding.duplicates import count_samples, find_duplicates
-from sharding.errors import ShardError, SourceError
+from sharding.errors import ConfigError, ShardError, SourceError
 from sharding.index import ShardIndex, missing_shards, read_index, write_index
 from sharding.inspection import Rules, close_inspector
 from sharding.intake import IntakeTask, range_size, read_range, spool_path
@@ -41,6 +41,7 @@ from sharding.repair import rebuild_shards
 from sharding.resume import (
     BuildFolder,
     BuildState,
+    are_as_listed,
     check_same_options,
     images_seen,
     keep_index,
@@ -87,7 +88,9 @@ def build_shards(
     the same call goes on from there.
     """
     folder = BuildFolder(options.out, options.scratch)
-    sources = find_sources(options)
+    sources = find_sources(options, read_state(folder))
+    if any(options.out.exists() and source.root.samefile(options.out) for source in sources):
+        raise ConfigError(f"{options.out} is a source as well; name another folder with --out")
     folder.make()
     if options.workers != 1:
         prepare_workers(["sharding.intake", "sharding.pack"])  # meanwhile the sources are listed
@@ -170,7 +173,8 @@ class _Build:
             return None
         shutil.rmtree(self.folder.spool, ignore_errors=True)  # of a run that was killed in its last act
         catalogue = open_catalogue(self.folder.own)
-        if catalogue is None or self._changed(state, catalogue):
+        same = catalogue and are_as_listed(self.sources, state) and images_seen(self.sources, catalogue) == state.images
+        if not same:
             raise SourceError(
                 f"{self.options.out} holds a complete set of another or an older source ({state.entries:,} images "
                 "then); name another folder with --out, or delete this one"
@@ -183,22 +187,18 @@ class _Build:
                 raise ShardError(f"{next(iter(failed.values()))}{more}")
         return report_of(index, len(index.shards) - len(missing), already_complete=not missing)
 
-    def _changed(self, state: BuildState, catalogue: Catalogue) -> bool:
-        listing = [source.state() for source in self.sources]
-        return listing != state.listing or images_seen(self.sources, catalogue) != state.images
-
     def _list(self) -> tuple[Catalogue, dict]:
         """The catalogue, an earlier run's where the sources are as they were, and the options that shape the bytes."""
         lists = split_lists_of(self.options)
         state, catalogue = read_state(self.folder), open_catalogue(self.folder.own)
-        if state and catalogue and state.listing == [source.state() for source in self.sources]:
+        if state and catalogue and are_as_listed(self.sources, state):
             return catalogue, state.options
         shutil.rmtree(self.folder.spool, ignore_errors=True)
         keep = keeps_given_splits(self.options)
         catalogue = write_catalogue(self.folder.own, self.sources, self.options.seed, self.report, lists, keep)
         profile = profile_of(self.options, self.sources, catalogue)
         decided = options_of_bytes(self.options, self.sources, profile, lists)
-        listing = [source.state() for source in self.sources]
+        listing = [source.listing() for source in self.sources]
         roots = [{"root": str(source.root), "layout": source.layout} for source in self.sources]
         seen = images_seen(self.sources, catalogue)
         write_state(self.folder, BuildState(decided, roots, listing, seen, catalogue.entries))

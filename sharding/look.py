@@ -44,8 +44,11 @@ class Watched(Source):
     def entries(self):
         return self.source.entries()
 
-    def state(self) -> str:
-        return self.source.state()
+    def listing(self) -> list[list]:
+        return self.source.listing()
+
+    def is_as_listed(self, marks: list[list]) -> bool:
+        return self.source.is_as_listed(marks)
 
     def open(self) -> Reader:
         self.reader = _WatchedReader(self.source.open())

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from sharding.catalogue import Catalogue
 from sharding.check import Limits
-from sharding.errors import ConfigError
+from sharding.errors import ConfigError, SourceError
 from sharding.images import CHECKS, FORMS, ImageRule
 from sharding.inspection import Rules
 from sharding.layouts import find_source
 from sharding.layouts.entry import Source
 from sharding.reasons import Rejected
+from sharding.resume import BuildState
 from sharding.script import build_profile, guess_profile
 from sharding.split import SplitLists, SplitRule, check_split_rule
 
@@ -53,18 +54,34 @@ class ShardOptions:
     scratch: Path | None = None
 
 
-def find_sources(options: ShardOptions) -> list[Source]:
-    """The sources, in the order in which they were named. ConfigError where the options make no sense, SourceError
-    where a source holds nothing that can be read."""
+def find_sources(options: ShardOptions, before: BuildState | None = None) -> list[Source]:
+    """The sources, in the order in which they were named. before: what an earlier run has found, for it need not be
+    looked for again. ConfigError where the options make no sense, SourceError where a source holds nothing that can be
+    read."""
     _check_options(options)
     paths = options.src if isinstance(options.src, tuple) else (options.src,)
-    sources = [find_source(path, options.layout, options.label_from_name) for path in paths]
+    if options.layout or options.label_from_name:
+        before = None  # told anyway
+    sources = [
+        _found_before(path, before) or find_source(path, options.layout, options.label_from_name) for path in paths
+    ]
     if len({source.root.resolve() for source in sources}) < len(sources):
         raise ConfigError("the same folder is named twice as --src; name each once")
     if len({source.kind for source in sources}) > 1:
         kinds = ", ".join(f"{source.root} holds {source.kind}" for source in sources)
         raise ConfigError(f"words and classes do not go into one set ({kinds}); make a set of each")
     return sources
+
+
+def _found_before(path: Path, before: BuildState | None) -> Source | None:
+    """The source as an earlier run has found it; None where it is another one now, to be looked for as if it were new.
+    Folders of millions of files are not walked through, to find out what lies there."""
+    for known, marks in zip(before.sources, before.listing, strict=True) if before else ():
+        if known["root"] == str(path.absolute()) and known["layout"] != "names":
+            with suppress(SourceError):
+                source = find_source(path, known["layout"])
+                return source if source.is_as_listed(marks) else None
+    return None
 
 
 def _check_options(options: ShardOptions) -> None:

@@ -75,11 +75,11 @@ class BuildFolder:
 @dataclass(frozen=True)
 class BuildState:
     """build.json. options: those that shape the bytes. sources: [{root, layout, label_from_name}] as they were found.
-    listing: what the sources looked like when they were listed. images: the same of some images."""
+    listing: for each source the marks of what it was listed from. images: what some images looked like."""
 
     options: dict
     sources: list[dict]
-    listing: list
+    listing: list[list[list]]
     images: str
     entries: int
 
@@ -90,7 +90,7 @@ def read_state(folder: BuildFolder) -> BuildState | None:
         state = BuildState(**json.loads(folder.state.read_bytes()))
         if isinstance(state.options, dict) and isinstance(state.sources, list):
             return state
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, TypeError):
         pass
@@ -98,7 +98,15 @@ def read_state(folder: BuildFolder) -> BuildState | None:
 
 
 def write_state(folder: BuildFolder, state: BuildState) -> None:
-    write_whole(folder.state, json.dumps(vars(state)).encode() + b"\n")
+    content = json.dumps(vars(state), separators=(",", ":"))  # compact: the marks may have megabytes
+    write_whole(folder.state, content.encode() + b"\n")
+
+
+def are_as_listed(sources: list[Source], state: BuildState) -> bool:
+    """Are these the sources of the earlier run, and would they be listed as they were then? Walks nothing."""
+    if len(sources) != len(state.listing):
+        return False
+    return all(source.is_as_listed(marks) for source, marks in zip(sources, state.listing, strict=True))
 
 
 def check_same_options(out: Path, before: dict, now: dict) -> None:
@@ -115,7 +123,8 @@ def check_same_options(out: Path, before: dict, now: dict) -> None:
 def images_seen(sources: list[Source], catalogue: Catalogue) -> str:
     """A digest of size and time of change of _LOOKED_AT images, spread over the catalogue; of all where they are fewer.
 
-    To ask for each of 35 million would take the file server an hour.
+    To ask for each of 35 million would take the file server an hour. Images that are no files of their own are passed
+    over: the marks of their tars say more.
     """
     digest = hashlib.blake2b(digest_size=16)
     roots = [os.fsencode(source.root) for source in sources]
@@ -124,6 +133,8 @@ def images_seen(sources: list[Source], catalogue: Catalogue) -> str:
     firsts = {(catalogue.entries - size) * block // max(1, blocks - 1) for block in range(blocks)}
     for first in sorted(firsts):
         for entry in catalogue.read(first, first + size):
+            if not sources[entry.source].images_are_files:
+                continue
             try:
                 state = os.stat(os.path.join(roots[entry.source], entry.path))
                 seen = b"%d %d" % (state.st_size, state.st_mtime_ns)

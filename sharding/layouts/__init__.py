@@ -16,6 +16,7 @@ Found by themselves, in this order (the first that fits is taken), or named by `
     names        the label stands in the file's name; only with `--label-from-name REGEX`
 
     entry.py          Entry, Source, Reader: what the rest of the room sees
+    marks.py          is a source still as it was listed
     folders.py        the walk through folders, by several threads
     files.py          images that are files
     label_files.py    labels, splits, paddleocr, easyocr

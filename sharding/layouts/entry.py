@@ -33,7 +33,8 @@ class Reader(ABC):
         """The bytes of one image, at least one; else Rejected."""
 
     def read_label(self, label: bytes) -> bytes | None:
-        """The text behind `Entry.label`: the label itself, unless the source keeps its labels apart."""
+        """The text behind `Entry.label`: the label itself, unless the source keeps its labels apart. None where there
+        is none any more, Rejected where it cannot be read."""
         return label
 
     def close(self) -> None:  # noqa: B027
@@ -44,22 +45,35 @@ class Source(ABC):
     """One --src as it was found. Goes to workers, so it holds plain values only.
 
     kind: "words" (labels are texts) or "classes" (a label is a class's name). labels_apart: labels are files or records
-    of their own, read together with the image.
+    of their own, read together with the image. images_are_files: an entry's path is that of a file below root, else of
+    a member or a record.
     """
 
     root: Path
     layout: str
     kind: str = "words"
     labels_apart: bool = False
+    images_are_files: bool = True
 
     @abstractmethod
     def entries(self) -> Iterator[Entry]:
         """Every entry once, in no order that anything may rely on; in constant memory."""
 
     @abstractmethod
-    def state(self) -> str:
-        """A digest of the listing: another where images were added, removed or renamed. No image is opened."""
+    def listing(self) -> list[list]:
+        """The marks (marks.py) of all that the entries came from, taken before it was read: each label file, tar or
+        mdb, each folder that was scanned. Those of the last `entries` that came to its end; without one, it looks by
+        itself. SourceError where it cannot."""
+
+    @abstractmethod
+    def is_as_listed(self, marks: list[list]) -> bool:
+        """Would `entries` give what it gave when `listing` gave these marks? Nothing is walked, and no image asked
+        for: one that was overwritten in its place is not seen."""
 
     @abstractmethod
     def open(self) -> Reader:
         """A reader for this process."""
+
+    def __getstate__(self) -> dict:
+        """What goes to workers with every task: without the marks, which may have megabytes."""
+        return {**vars(self), "_listed": []}

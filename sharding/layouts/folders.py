@@ -1,6 +1,5 @@
 """Folders of a source: walked by several threads, in constant memory, always in the same order."""
 
-import hashlib
 import os
 from collections import deque
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from sharding.errors import SourceError
 IMAGE_SUFFIXES = frozenset((b".png", b".jpg", b".jpeg", b".webp", b".bmp", b".tif", b".tiff"))
 # folders by these names, beside each other, are splits that the source gives
 SPLIT_FOLDERS = {b"train": "train", b"val": "val", b"validation": "val", b"test": "test"}
+_CATALOGUE = (b"build", b"entries.bin")  # in a shard set, from before its source is listed on (catalogue.py)
 _THREADS = 8  # a folder on NFS is a wait of milliseconds
 _AHEAD = 16  # folders listed ahead of the one that is wanted: what bounds the memory
 
@@ -28,6 +28,10 @@ class Folder(NamedTuple):
 
     def images(self) -> list[bytes]:
         return [name for name in self.files if is_image(name)]
+
+    def mark(self) -> list:
+        """As marks.py has it."""
+        return [os.fsdecode(self.path), 0, self.mtime_ns]
 
     @property
     def prefix(self) -> bytes:
@@ -47,8 +51,9 @@ def split_folders(root: Path) -> dict[str, str]:
 def scan_folders(root: bytes, start: bytes = b"") -> Iterator[Folder]:
     """The folders at and below `start` (relative to root), parents first, in an order that depends on their names only.
 
-    Hidden files and folders are left out. Links to folders are followed, but none that leads back to a folder it lies
-    in. SourceError where a folder cannot be listed.
+    Hidden files and folders are left out, and so are shard sets below the root: the one that is being made of this
+    source may lie there. Links to folders are followed, but none that leads back to a folder it lies in. SourceError
+    where a folder cannot be listed.
     """
     # with each: (device, inode) of the folders it lies in, to see a link that leads back up
     pending: list[tuple[bytes, tuple]] = [(start, ())]
@@ -59,6 +64,8 @@ def scan_folders(root: bytes, start: bytes = b"") -> Iterator[Folder]:
             while pending and len(listed) < _AHEAD:
                 listed.append(pool.submit(_list_below, root, *pending.pop()))
             folder, above = listed.popleft().result()
+            if folder.path and _is_shard_set(root, folder):
+                continue
             # a stack: deep before wide keeps it short
             pending.extend((folder.prefix + name, above) for name in reversed(folder.folders))
             yield folder
@@ -95,34 +102,10 @@ def _list_below(root: bytes, path: bytes, above: tuple) -> tuple[Folder, tuple]:
     return Folder(path, status.st_mtime_ns, files, folders), above
 
 
+def _is_shard_set(root: bytes, folder: Folder) -> bool:
+    return _CATALOGUE[0] in folder.folders and os.path.isfile(os.path.join(root, folder.path, *_CATALOGUE))
+
+
 def _identity(item: os.DirEntry) -> tuple[int, int]:
     status = item.stat()
     return status.st_dev, status.st_ino
-
-
-class ListingDigest:
-    """A digest of the files or folders that a listing came from, the same for any order of them."""
-
-    def __init__(self, *settings: str) -> None:
-        self._settings = settings
-        self._sum = 0
-        self._count = 0
-
-    def add(self, path: bytes, *facts: int) -> None:
-        """path: relative to the source. facts: its size, its mtime in ns."""
-        content = b"\0".join((path, *(b"%d" % fact for fact in facts)))
-        self._sum += int.from_bytes(hashlib.blake2b(content, digest_size=16).digest(), "little")
-        self._count += 1
-
-    def add_file(self, root: bytes, path: bytes) -> None:
-        """Size and mtime of one file. SourceError where it is gone."""
-        full_path = os.path.join(root, path)
-        try:
-            status = os.stat(full_path)
-        except OSError as error:
-            raise SourceError(f"{os.fsdecode(full_path)} cannot be read ({error.strerror}); put it back") from error
-        self.add(path, status.st_size, status.st_mtime_ns)
-
-    def hexdigest(self) -> str:
-        content = "\0".join((*self._settings, str(self._sum), str(self._count)))
-        return hashlib.sha256(content.encode("utf-8", "surrogateescape")).hexdigest()

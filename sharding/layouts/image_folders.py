@@ -10,7 +10,8 @@ from pathlib import Path
 from sharding.errors import ConfigError
 from sharding.layouts.entry import Entry, Source
 from sharding.layouts.files import FileReader, TextBesideReader
-from sharding.layouts.folders import SPLIT_FOLDERS, Folder, ListingDigest, is_image, list_folder, scan_folders
+from sharding.layouts.folders import SPLIT_FOLDERS, Folder, is_image, list_folder, scan_folders
+from sharding.layouts.marks import are_unchanged
 
 _LOOK_IMAGES = 20_000  # where none of so many images has a text beside it, none will
 _TEXT_SUFFIXES = (b".gt.txt", b".txt")
@@ -22,7 +23,7 @@ class ImageFoldersSource(Source):
 
     root: Path
     layout: str
-    _listed: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
+    _listed: list[list] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @abstractmethod
     def entries_of(self, folder: Folder) -> list[Entry]:
@@ -30,23 +31,18 @@ class ImageFoldersSource(Source):
 
     def entries(self) -> Iterator[Entry]:
         """Folder by folder. SourceError where one cannot be listed."""
-        digest = self._empty_digest()
+        marks = []
         for folder in scan_folders(os.fsencode(self.root)):
-            digest.add(folder.path, folder.mtime_ns)
+            marks.append(folder.mark())
             yield from self.entries_of(folder)
-        self._listed[:] = [digest.hexdigest()]
+        self._listed[:] = marks
 
-    def state(self) -> str:
+    def listing(self) -> list[list]:
         """Of the folders as `entries` saw them; walks where nothing was listed yet."""
-        if self._listed:
-            return self._listed[0]
-        digest = self._empty_digest()
-        for folder in scan_folders(os.fsencode(self.root)):
-            digest.add(folder.path, folder.mtime_ns)
-        return digest.hexdigest()
+        return self._listed[:] or [folder.mark() for folder in scan_folders(os.fsencode(self.root))]
 
-    def _empty_digest(self) -> ListingDigest:
-        return ListingDigest(self.layout)
+    def is_as_listed(self, marks: list[list]) -> bool:
+        return are_unchanged(self.root, marks)
 
     def open(self) -> FileReader:
         return FileReader(self.root)
@@ -93,9 +89,6 @@ class NamesSource(ImageFoldersSource):
             problem = "no label" if label is None else ""
             entries.append(Entry(folder.prefix + name, raw_label, problem=problem))
         return entries
-
-    def _empty_digest(self) -> ListingDigest:
-        return ListingDigest(self.layout, self.pattern)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ Lines are handled as bytes: a label that is no UTF-8 spoils itself alone, and 35
 import csv
 import io
 import json
-import os
 import posixpath
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from typing import BinaryIO, NamedTuple
 from sharding.errors import SourceError
 from sharding.layouts.entry import Entry, Source
 from sharding.layouts.files import BOM, FileReader
-from sharding.layouts.folders import ListingDigest
+from sharding.layouts.marks import are_unchanged, mark_files
 from sharding.split import SPLITS
 
 _HEADER_WORDS = frozenset((b"path", b"file", b"file_name", b"filename", b"image"))
@@ -43,7 +42,7 @@ class LabelFilesSource(Source):
     root: Path
     layout: str
     files: tuple[LabelFile, ...]
-    _listed: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
+    _listed: list[list] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @abstractmethod
     def rows(self, path: Path, file: LabelFile) -> Iterator[Entry]:
@@ -51,7 +50,7 @@ class LabelFilesSource(Source):
 
     def entries(self) -> Iterator[Entry]:
         """Every line once. SourceError where a file cannot be read, or no file names an image."""
-        state = self._state_now()
+        marks = mark_files(self.root, self._names())
         empty = True
         for file in self.files:
             path = self.root / file.name
@@ -68,16 +67,16 @@ class LabelFilesSource(Source):
             raise SourceError(
                 f"{self.root} holds label files that name no image; write a line `path<TAB>label` for each image"
             )
-        self._listed[:] = [state]
+        self._listed[:] = marks
 
-    def state(self) -> str:
-        return self._listed[0] if self._listed else self._state_now()
+    def listing(self) -> list[list]:
+        return self._listed[:] or mark_files(self.root, self._names())
 
-    def _state_now(self) -> str:
-        digest = ListingDigest(self.layout)
-        for file in self.files:
-            digest.add_file(os.fsencode(self.root), os.fsencode(file.name))
-        return digest.hexdigest()
+    def is_as_listed(self, marks: list[list]) -> bool:
+        return [mark[0] for mark in marks] == self._names() and are_unchanged(self.root, marks)
+
+    def _names(self) -> list[str]:
+        return [file.name for file in self.files]
 
     def open(self) -> FileReader:
         return FileReader(self.root)

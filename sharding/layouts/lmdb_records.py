@@ -9,7 +9,8 @@ from typing import Any
 
 from sharding.errors import ConfigError, SourceError
 from sharding.layouts.entry import Entry, Reader, Source
-from sharding.layouts.folders import SPLIT_FOLDERS, ListingDigest, scan_folders
+from sharding.layouts.folders import SPLIT_FOLDERS, scan_folders
+from sharding.layouts.marks import are_unchanged, mark_files
 from sharding.reasons import Rejected
 
 _DATA = "data.mdb"
@@ -26,11 +27,12 @@ class LmdbSource(Source):
     folders: tuple[bytes, ...]
     splits_given: bool = False
     labels_apart: bool = True
-    _listed: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
+    images_are_files: bool = False
+    _listed: list[list] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def entries(self) -> Iterator[Entry]:
         """SourceError where an LMDB is of another kind, damaged or cut, or none holds an image."""
-        state = self._state_now()
+        marks = mark_files(self.root, self._names())
         samples = 0
         for folder in self.folders:
             split = SPLIT_FOLDERS.get(folder.partition(b"/")[0], "") if self.splits_given else ""
@@ -42,16 +44,16 @@ class LmdbSource(Source):
                 yield Entry(prefix + b"image" + key, prefix + b"label" + key, "", split)
         if not samples:
             raise SourceError(f"the LMDB in {self.root} holds no image; name another --src")
-        self._listed[:] = [state]
+        self._listed[:] = marks
 
-    def state(self) -> str:
-        return self._listed[0] if self._listed else self._state_now()
+    def listing(self) -> list[list]:
+        return self._listed[:] or mark_files(self.root, self._names())
 
-    def _state_now(self) -> str:
-        digest = ListingDigest(self.layout)
-        for folder in self.folders:
-            digest.add_file(os.fsencode(self.root), os.path.join(folder, _DATA.encode()))
-        return digest.hexdigest()
+    def is_as_listed(self, marks: list[list]) -> bool:
+        return [mark[0] for mark in marks] == self._names() and are_unchanged(self.root, marks)
+
+    def _names(self) -> list[str]:
+        return [os.path.join(os.fsdecode(folder), _DATA) for folder in self.folders]
 
     def open(self) -> "LmdbReader":
         return LmdbReader(self.root)

@@ -161,7 +161,10 @@ class TarReader(Reader):
             raise Rejected("empty file")
         if size > MAX_IMAGE_BYTES:
             raise Rejected("too many pixels", f"the file has {size:,} bytes")
-        tar = path.partition(b"/")[0]
+        return self.read_content(path.partition(b"/")[0], at, size)
+
+    def read_content(self, tar: bytes, at: int, size: int) -> bytes:
+        """`size` bytes of a tar from `at` on; else Rejected."""
         try:
             content = pread_all(self._files.get(tar) or self._open(tar), size, at)
         except FileNotFoundError as error:

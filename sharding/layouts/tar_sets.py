@@ -1,7 +1,8 @@
 """Existing WebDataset shards: the tars of a folder, of anybody or of this program.
 
-The tars are read once here, for their labels; images are found again by offset. A sample is a row of members that agree
-up to the first dot of their base names, as webdataset has it.
+Those of anybody are read once here, for their labels; images are found again by offset. A sample is a row of members
+that agree up to the first dot of their base names, as webdataset has it. Sets of this program have an .idx that says it
+all.
 """
 
 import json
@@ -12,15 +13,19 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import NamedTuple
 
-from sharding.errors import SourceError
+import numpy as np
+
+from sharding.errors import ShardError, SourceError
 from sharding.index import FORMAT, INDEX_NAME, read_idx, read_index
+from sharding.index import IMAGE_SUFFIXES as OWN_SUFFIXES
 from sharding.layouts.entry import Entry, Source
 from sharding.layouts.files import BOM
-from sharding.layouts.folders import IMAGE_SUFFIXES, SPLIT_FOLDERS, ListingDigest, is_image, list_folder
+from sharding.layouts.folders import IMAGE_SUFFIXES, SPLIT_FOLDERS, is_image, list_folder
+from sharding.layouts.marks import are_unchanged, mark_files
 from sharding.layouts.tar_members import BLOCK, DamagedTarError, Member, TarReader, Window, read_members
 
 TEXT_SUFFIXES = (b"txt", b"gt.txt", b"label")
@@ -31,6 +36,8 @@ _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 _SPLIT_NAME = re.compile(r"(train|val|validation|test)-")
 _MAX_LABEL_BYTES = 1 << 20
 _LOOK_SAMPLES = 1_000
+_OWN_SUFFIXES = tuple(suffix.encode() for suffix in OWN_SUFFIXES)
+_make = tuple.__new__  # an Entry without the check of its arguments: half the time of one
 _THREADS = 8
 _BATCH = 2_000  # entries a thread brings at a time
 
@@ -51,7 +58,8 @@ class TarsSource(Source):
     tars: tuple[str, ...]
     kind: str = "words"
     splits: tuple[str, ...] = ()
-    _listed: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
+    images_are_files: bool = False
+    _listed: list[list] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @abstractmethod
     def samples(self, window: Window, place: int) -> Iterator[Entry]:
@@ -59,7 +67,7 @@ class TarsSource(Source):
 
     def entries(self) -> Iterator[Entry]:
         """Several tars at a time. SourceError where one cannot be read, or none holds a sample."""
-        state = self._state_now()
+        marks = mark_files(self.root, self._names())
         waiting = iter(range(len(self.tars)))
         running: deque[tuple[Iterator[Entry], Future]] = deque()
         empty = True
@@ -81,7 +89,7 @@ class TarsSource(Source):
             pool.shutdown(cancel_futures=True)
         if empty:
             raise SourceError(f"the tars in {self.root} hold no image; name another --src")
-        self._listed[:] = [state]
+        self._listed[:] = marks
 
     def _entries_of(self, place: int) -> Iterator[Entry]:
         path = self.root / self.tars[place]
@@ -97,17 +105,14 @@ class TarsSource(Source):
         except OSError as error:
             raise SourceError(f"{path} cannot be read ({error.strerror}); make it readable, or copy it") from error
 
-    def state(self) -> str:
-        return self._listed[0] if self._listed else self._state_now()
+    def listing(self) -> list[list]:
+        return self._listed[:] or mark_files(self.root, self._names())
 
-    def _state_now(self) -> str:
-        digest = ListingDigest(self.layout, self.kind)
-        for name in self._listed_files():
-            digest.add_file(os.fsencode(self.root), os.fsencode(name))
-        return digest.hexdigest()
+    def is_as_listed(self, marks: list[list]) -> bool:
+        return [mark[0] for mark in marks] == self._names() and are_unchanged(self.root, marks)
 
-    def _listed_files(self) -> tuple[str, ...]:
-        return self.tars
+    def _names(self) -> list[str]:
+        return [*self.tars]
 
     def open(self) -> TarReader:
         return TarReader(self.root)
@@ -137,24 +142,37 @@ class WebDatasetSource(TarsSource):
 
 @dataclass(frozen=True)
 class ShardSetSource(TarsSource):
-    """A set of this program. What it knows of itself is kept: splits, subsets, class names."""
+    """A set of this program. What it knows of itself is kept: splits, subsets, class names.
+
+    firsts: the key of each tar's first sample. labels_apart: texts are read with the images; names of classes must be
+    known before, and are read here.
+    """
 
     subsets: tuple[str, ...] = ("",)
     classes: tuple[str, ...] = ()
+    firsts: tuple[int, ...] = ()
+    labels_apart: bool = True
 
     def samples(self, window: Window, place: int) -> Iterator[Entry]:
         tar = os.fsencode(self.tars[place]) + b"/"
         split = self.splits[place]
-        records = read_idx(self.root / f"{self.tars[place].removesuffix('.tar')}.idx")
-        columns = ("image_offset", "image_size", "label_offset", "label_size", "subset")
-        for at, size, label_at, label_size, subset in zip(*(records[name].tolist() for name in columns), strict=True):
-            name = window.read(at - BLOCK, BLOCK)[:100].partition(b"\0")[0]
-            label = window.read(label_at, label_size)
-            if len(label) < label_size or not name:
-                raise DamagedTarError(at - BLOCK)
-            if self.kind == "classes":
-                label = self._class_name(label, at)
-            yield Entry(tar + name, label, self.subsets[subset], split, "", at, size)
+        idx = self.root / f"{self.tars[place].removesuffix('.tar')}.idx"
+        records = read_idx(idx)
+        for name, known in (("subset", self.subsets), ("image_format", _OWN_SUFFIXES)):
+            if records[name].max(initial=0) >= len(known):
+                raise ShardError(f"{idx} is damaged; run: horovod-ocr verify {self.root} --repair")
+        ends = [records[f"{part}_offset"] + records[f"{part}_size"] for part in ("image", "label")]
+        whole = int(np.argmax(np.append(np.maximum(*ends) > window.file_bytes, True)))  # before the first that is cut
+        columns = ("image_offset", "image_size", "label_offset", "label_size", "subset", "image_format")
+        rows = zip(*(records[name][:whole].tolist() for name in columns), strict=True)
+        for number, (at, size, label_at, label_size, subset, image_format) in enumerate(rows, self.firsts[place]):
+            label = b"%s%d+%d" % (tar, label_at, label_size)
+            if not self.labels_apart:
+                label = self._class_name(window.read(label_at, label_size), at)
+            path = b"%s%09d.%s" % (tar, number, _OWN_SUFFIXES[image_format])
+            yield _make(Entry, (path, label, self.subsets[subset], split, "", at, size))
+        if whole < len(records):
+            raise DamagedTarError(int(records["image_offset"][whole]) - BLOCK)
 
     def _class_name(self, number: bytes, image_at: int) -> bytes:
         try:
@@ -162,8 +180,20 @@ class ShardSetSource(TarsSource):
         except (ValueError, IndexError) as error:
             raise DamagedTarError(image_at - BLOCK) from error
 
-    def _listed_files(self) -> tuple[str, ...]:
-        return (*self.tars, INDEX_NAME)
+    def _names(self) -> list[str]:
+        return [*self.tars, INDEX_NAME]
+
+    def open(self) -> TarReader:
+        return ShardSetReader(self.root) if self.labels_apart else TarReader(self.root)
+
+
+class ShardSetReader(TarReader):
+    """The labels are found by offset too: a tar's name, a slash, offset+size."""
+
+    def read_label(self, label: bytes) -> bytes:
+        tar, _, place = label.partition(b"/")
+        at, _, size = place.partition(b"+")
+        return self.read_content(tar, int(at), int(size))
 
 
 def find_shards(root: Path, named: bool = False) -> ShardSetSource | None:
@@ -177,7 +207,9 @@ def find_shards(root: Path, named: bool = False) -> ShardSetSource | None:
     index = read_index(root)
     tars = tuple(shard.tar_name for shard in index.shards)
     splits = tuple(shard.split for shard in index.shards)
-    return ShardSetSource(root, "shards", tars, index.kind, splits, index.subsets, index.classes)
+    firsts = tuple(accumulate((shard.samples for shard in index.shards), initial=0))[:-1]
+    known = {"subsets": index.subsets, "classes": index.classes, "firsts": firsts}
+    return ShardSetSource(root, "shards", tars, index.kind, splits, **known, labels_apart=index.kind == "words")
 
 
 def find_webdataset(root: Path, named: bool = False) -> WebDatasetSource | None:

@@ -6,7 +6,7 @@ import tracemalloc
 import pytest
 
 from sharding.errors import SourceError
-from sharding.layouts.folders import ListingDigest, is_image, scan_folders
+from sharding.layouts.folders import is_image, scan_folders
 
 
 def listed(root) -> list[bytes]:
@@ -76,12 +76,10 @@ def test_images_by_their_suffix(name):
     assert not is_image(name.replace(b".", b""))
 
 
-def test_the_digest_depends_on_no_order(tmp_path):
-    def digest(*paths: bytes) -> str:
-        result = ListingDigest("beside")
-        for path in paths:
-            result.add(path, 7)
-        return result.hexdigest()
-
-    assert digest(b"a", b"b") == digest(b"b", b"a") != digest(b"a", b"c")
-    assert digest(b"a") != digest(b"a", b"a")
+def test_shard_sets_below_the_source_are_left_out_and_nothing_else_named_build(write):
+    files = ("a/1.png", "out/train-000000.tar", "out/sheet.png", "out/build/entries.bin", "b/out/sheet.png",
+             "b/out/build/entries.bin", "c/build/2.png", "c/3.png")  # fmt: skip
+    src = write(dict.fromkeys(files, b""))
+    assert listed(src) == [b"a/1.png", b"c/3.png", b"c/build/2.png"]
+    assert [folder.path for folder in scan_folders(os.fsencode(src), b"out")] == []
+    assert b"sheet.png" in listed(src / "out")  # unless it is asked for

@@ -1,6 +1,7 @@
 """Folders of images: texts beside them, labels in their names, one folder a class."""
 
 import os
+import pickle
 
 import pytest
 
@@ -83,7 +84,6 @@ def test_the_label_in_the_name(write):
     ]
     first_group = find_source(src, "names", r"^\d_([^_]*)_(\d)")
     assert [entry.label for entry in first_group.entries()] == [entry.label for entry in source.entries()]
-    assert first_group.state() != source.state()
 
 
 def test_a_group_that_took_no_part_is_no_label(write):
@@ -96,15 +96,40 @@ def test_no_image_to_take_a_name_from(write):
         find_source(write({"a.txt": ""}), label_from_name="(.)")
 
 
-def test_the_state_follows_the_folders(write):
-    src = write({"x/1.png": b"i", "y/2.png": b"i"})
+def test_every_folder_is_marked_as_it_was_before_it_was_listed(write):
+    src = write({"x/1.png": b"i", "y/sub/2.png": b"i"})
     source = find_source(src)
-    before = source.state()
-    list(source.entries())
-    write({"x/3.png": b"i"})
-    os.utime(src / "x", ns=(5, 5))
-    assert source.state() == before  # what was listed
-    after = find_source(src).state()
-    assert after != before
-    os.rename(src / "y", src / "z")
-    assert find_source(src).state() != after
+    marks = source.listing()
+    assert [(path, size) for path, size, _ in marks] == [("", 0), ("x", 0), ("y", 0), ("y/sub", 0)]
+    entries = source.entries()
+    next(entries)
+    assert source.listing() == marks
+    os.utime(src / "x", ns=(5, 5))  # while it is listed
+    list(entries)
+    assert source.listing() == marks
+    assert not source.is_as_listed(marks)
+    assert find_source(src).is_as_listed(find_source(src).listing())
+    assert pickle.loads(pickle.dumps(source)).__dict__["_listed"] == []  # megabytes are not for every task of a worker
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda src: (src / "y/sub/3.png").touch(),
+        lambda src: (src / "x/1.png").unlink(),
+        lambda src: os.rename(src / "x/1.png", src / "x/one.png"),
+        lambda src: os.rename(src / "y", src / "z"),
+        lambda src: (src / "y/sub/more").mkdir(),
+        lambda src: (src / "x/1.txt").touch(),
+    ],
+)
+def test_whatever_is_added_removed_or_renamed_is_seen(write, change):
+    src = write({"x/1.png": b"i", "y/sub/2.png": b"i"})
+    for folder in ("y/sub", "y", "x", ""):
+        os.utime(src / folder, ns=(1, 1))  # long ago: a change within the same tick of the clock would not show
+    source = find_source(src)
+    marks = source.listing()
+    (src / "x/1.png").write_bytes(b"other")  # nobody asks for images
+    assert source.is_as_listed(marks)
+    change(src)
+    assert not source.is_as_listed(marks)

@@ -80,7 +80,7 @@ def test_files_that_cannot_be_read(write, tmp_path):
     source = find_source(tmp_path / "raw")
     (tmp_path / "raw/labels.csv").unlink()
     with pytest.raises(SourceError, match="labels.csv cannot be read"):
-        source.state()
+        source.listing()
     with pytest.raises(SourceError, match="labels.csv cannot be read"):
         list(source.entries())
 
@@ -128,17 +128,20 @@ def test_easyocr_or_quoted_csv_is_not_guessed_at(write):
     assert list(find_source(src, "labels").entries()) == [Entry(b"1.jpg", b"a, b")]
 
 
-def test_the_state_follows_the_label_files_and_stays_that_of_the_listing(write):
+def test_the_label_files_are_marked_as_they_were_when_they_were_read(write):
     src = write({"train.tsv": "1.png\ta\n", "val.tsv": "2.png\tb\n"})
     source = find_source(src)
-    before = source.state()
-    assert before == find_source(src).state()
+    marks = source.listing()
+    assert [(name, size) for name, size, _ in marks] == [("train.tsv", 8), ("val.tsv", 8)]
     list(source.entries())
     os.utime(src / "val.tsv", ns=(1, 1))
-    assert source.state() == before  # what was listed, not what is there by now
-    assert find_source(src).state() != before
+    assert source.listing() == marks  # what was listed, not what is there by now
+    assert not source.is_as_listed(marks)
+    marks = find_source(src).listing()
     write({"1.png": b"."})
-    assert find_source(src).state() == find_source(src).state()
+    assert source.is_as_listed(marks)
+    write({"test.tsv": "3.png\tc\n"})
+    assert not find_source(src).is_as_listed(marks)  # a file more
 
 
 def test_images_are_read_from_the_source(write):

@@ -109,9 +109,13 @@ def test_without_the_package(tmp_path, monkeypatch):
         list(source.entries())
 
 
-def test_the_state_follows_the_files(tmp_path):
+def test_every_data_mdb_is_marked(tmp_path):
     write_lmdb(tmp_path / "a", numbered((b"1", b"a")))
-    before = find_source(tmp_path).state()
-    assert find_source(tmp_path).state() == before
+    source = find_source(tmp_path)
+    list(source.entries())
+    marks = source.listing()
+    assert [mark[0] for mark in marks] == ["a/data.mdb"]
+    assert find_source(tmp_path).is_as_listed(marks)
     write_lmdb(tmp_path / "b", numbered((b"1", b"a")))
-    assert find_source(tmp_path).state() != before
+    assert not find_source(tmp_path).is_as_listed(marks)
+    assert not find_source(tmp_path / "a").is_as_listed(marks)

@@ -9,9 +9,19 @@ import pytest
 import webdataset
 
 from sharding.errors import ShardError, SourceError
-from sharding.index import IDX_RECORD, IdxHeader, ShardIndex, ShardInfo, write_idx, write_index
+from sharding.index import (
+    IDX_RECORD,
+    IdxHeader,
+    ShardIndex,
+    ShardInfo,
+    read_idx,
+    read_idx_header,
+    write_idx,
+    write_index,
+)
 from sharding.layouts import find_source, tar_sets
 from sharding.layouts.entry import Entry
+from sharding.reasons import Rejected
 from sharding.script import build_profile
 
 
@@ -26,10 +36,11 @@ def write_tar(path, files: dict[str, bytes] | list[tuple[str, bytes]]) -> None:
 
 def contents(source) -> list[tuple]:
     reader = source.open()
-    result = [
-        (entry.path, b"" if entry.problem else reader.read_image(entry.path, entry.at, entry.size), *entry[1:5])
-        for entry in source.entries()
-    ]
+    result = []
+    for entry in source.entries():
+        image = b"" if entry.problem else reader.read_image(entry.path, entry.at, entry.size)
+        label = reader.read_label(entry.label) if source.labels_apart and not entry.problem else entry.label
+        result.append((entry.path, image, label, *entry[2:5]))
     reader.close()
     return sorted(result)
 
@@ -133,9 +144,9 @@ def write_own_set(folder, kind: str) -> None:
     suffix, labels = ("txt", (b"cat", b"dog")) if kind == "words" else ("cls", (b"0", b"1"))
     shards = []
     for split in ("train", "val"):
-        name = f"{split}-000000"
-        files = [(f"{n:09d}.png", f"{split} image {n}".encode()) for n in range(2)]
-        texts = [(f"{n:09d}.{suffix}", label) for n, label in enumerate(labels)]
+        name, first = f"{split}-000000", 2 * len(shards)
+        files = [(f"{first + n:09d}.png", f"{split} image {n}".encode()) for n in range(2)]
+        texts = [(f"{first + n:09d}.{suffix}", label) for n, label in enumerate(labels)]
         write_tar(folder / f"{name}.tar", [files[0], texts[0], files[1], texts[1]])
         with tarfile.open(folder / f"{name}.tar") as tar:
             members = [(member.offset_data, member.size) for member in tar]
@@ -158,12 +169,12 @@ def test_a_set_of_this_program(tmp_path, kind):
     write_own_set(tmp_path, kind)
     (tmp_path / "labels.tsv").write_text("not for this\tx\n")
     source = find_source(tmp_path)
-    assert (source.layout, source.kind) == ("shards", kind)
+    assert (source.layout, source.kind, source.labels_apart) == ("shards", kind, kind == "words")
     assert contents(source) == [
         (b"train-000000.tar/000000000.png", b"train image 0", b"cat", "", "train", ""),
         (b"train-000000.tar/000000001.png", b"train image 1", b"dog", "random", "train", ""),
-        (b"val-000000.tar/000000000.png", b"val image 0", b"cat", "", "val", ""),
-        (b"val-000000.tar/000000001.png", b"val image 1", b"dog", "random", "val", ""),
+        (b"val-000000.tar/000000002.png", b"val image 0", b"cat", "", "val", ""),
+        (b"val-000000.tar/000000003.png", b"val image 1", b"dog", "random", "val", ""),
     ]
     assert find_source(tmp_path, "webdataset").layout == "webdataset"
 
@@ -174,6 +185,15 @@ def test_a_set_of_this_program_with_a_cut_shard(tmp_path):
     entries = list(find_source(tmp_path).entries())
     assert Entry(b"val-000000.tar (from byte 2,048 on)", None, problem="damaged image", at=2048) in entries
     assert len(entries) == 4
+    reader = find_source(tmp_path).open()
+    with pytest.raises(Rejected, match="damaged image.*val-000000.tar ends inside it"):
+        reader.read_label(b"val-000000.tar/3000+9")
+    reader.close()
+    records = np.array(read_idx(tmp_path / "train-000000.idx"))
+    records["subset"] = 9
+    write_idx(tmp_path / "train-000000.idx", read_idx_header(tmp_path / "train-000000.idx"), records)
+    with pytest.raises(ShardError, match="idx is damaged; run: horovod-ocr verify .* --repair"):
+        list(find_source(tmp_path).entries())
     (tmp_path / "train-000000.idx").unlink()
     with pytest.raises(ShardError, match="idx is missing"):
         list(find_source(tmp_path).entries())
@@ -186,10 +206,19 @@ def test_an_index_of_somebody_else_is_not_looked_at(tmp_path):
         assert find_source(tmp_path).layout == "webdataset"
 
 
-def test_the_state_follows_tars_and_index(tmp_path):
+def test_texts_of_a_set_of_this_program_are_not_read_while_it_is_listed(tmp_path, monkeypatch):
     write_own_set(tmp_path, "words")
-    states = {find_source(tmp_path).state(), find_source(tmp_path).state()}
+    monkeypatch.setattr(tar_sets.Window, "read", None)
+    assert len(list(find_source(tmp_path).entries())) == 4
+
+
+def test_tars_and_index_are_marked(tmp_path):
+    write_own_set(tmp_path, "words")
     for name in ("val-000000.tar", "index.json"):
+        source = find_source(tmp_path)
+        list(source.entries())
+        marks = source.listing()
+        assert [mark[0] for mark in marks] == ["train-000000.tar", "val-000000.tar", "index.json"]
+        assert find_source(tmp_path).is_as_listed(marks)
         os.utime(tmp_path / name, ns=(1, 1))
-        states.add(find_source(tmp_path).state())
-    assert len(states) == 3
+        assert not find_source(tmp_path).is_as_listed(marks)
