@@ -63,8 +63,8 @@ def assign(
     lengths = np.zeros(0, np.int64)
     with placed.open("wb") as rows_file, members.open("wb") as members_file:
         for rows in _in_order(spools, classes, per_class, left_out, placed.parent):
-            rows.tofile(rows_file)
-            rows["entry"].tofile(members_file)
+            rows_file.write(rows.tobytes())  # tofile says nothing of a disk that is full
+            members_file.write(rows["entry"].tobytes())
             seen = np.bincount(rows["length"])
             lengths = np.pad(lengths, (0, max(0, len(seen) - len(lengths))))
             lengths[: len(seen)] += seen
@@ -127,6 +127,8 @@ def _in_order(
         buckets = [stack.enter_context(path.open("wb")) for path in paths]
         for spool in spools:
             rows = left_out.without(read_spool(spool).facts)
+            if not len(rows):
+                continue
             group = rows["split"].astype(np.int64) * per_class.shape[1] + classes[rows["cell"]]
             # the upper half of the order, as a fraction of 1, times the number of buckets
             within = (rows["order"] >> np.uint64(32)) * parts[group].astype(np.uint64) >> np.uint64(32)

@@ -59,6 +59,8 @@ def pack_shard(task: PackTask) -> Packed:
     """Write one shard and its .idx, or keep the finished ones. ShardError where the spool is damaged; OSError where the
     folder takes no more."""
     rows = np.fromfile(task.placed, FACTS, task.plan.samples, offset=task.plan.first * FACTS.itemsize)
+    if len(rows) != task.plan.samples:
+        raise ShardError(f"{task.placed} is cut short; run the same horovod-ocr shard again")
     inputs = inputs_digest(task.plan, task.label_suffix, rows)
     if done := _finished(task, inputs):
         return done
