@@ -6,11 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from sharding.build import ShardOptions, ShardReport, build_shards
 from sharding.index import read_idx, read_index
+from sharding.inspection import Sample
+from sharding.spool import SpoolWriter
 
 WORDS = ("کتاب", "پاکستان", "اردو", "دن", "رات", "سال", "شہر", "ندی", "پہاڑ", "آسمان", "بچہ", "گھر", "میز", "کرسی")
 
@@ -103,3 +106,20 @@ def make_words(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def read_set() -> Callable[[Path], dict[str, bytes]]:
     return shard_bytes
+
+
+def spool_of(path: Path, samples: list[dict], order: np.ndarray, first: int = 0) -> Path:
+    """A spool file of samples, of which only what is said matters. order: of the entries from `first` on."""
+    plain = {"image": b"picture", "label": b"text", "subset": 0, "split": 0, "length": 4, "label_hash": 0}
+    plain |= {"width": 64, "height": 64, "image_format": 0, "digest": 0, "read_bytes": 7}
+    with path.open("wb") as file:
+        writer = SpoolWriter(file, order, first)
+        for sample in samples:
+            writer.add(Sample(**{**plain, **sample}))
+        writer.finish(len(order))
+    return path
+
+
+@pytest.fixture(scope="session")
+def write_spool() -> Callable[..., Path]:
+    return spool_of

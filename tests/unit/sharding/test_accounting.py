@@ -6,11 +6,13 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import patch
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from sharding import intake
 from sharding.errors import SourceError
 from sharding.index import read_index
 from sharding.split import SPLITS, SplitRule, hash_of
@@ -135,12 +137,14 @@ def model(sources: list[list[Line]], gives_splits: bool, contents: dict, roots: 
     dedup=st.booleans(),
     samples_per_shard=st.integers(1, 4),
     check=st.sampled_from(["full", "structure", "header"]),
+    range_size=st.sampled_from([1, 3, 512]),
 )
 @settings(max_examples=60, deadline=None)
 def test_every_image_ends_in_one_place_and_the_right_one(
-    make_image, build, read_packed, read_list, sources, gives_splits, dedup, samples_per_shard, check
-):
-    with tempfile.TemporaryDirectory() as folder:
+    make_image, build, read_packed, read_list, sources, gives_splits, dedup, samples_per_shard, check,
+    range_size,
+):  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder, patch.object(intake, "MOST_ENTRIES", range_size):
         roots = [Path(folder, f"raw{number}") for number in range(len(sources))]
         contents: dict[str, bytes | None] = {}
         for root, lines in zip(roots, sources, strict=True):
