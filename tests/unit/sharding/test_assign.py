@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from sharding import assign as assign_module
 from sharding.assign import assign, choose_edges, default_samples_per_shard
 from sharding.duplicates import PAIR, Duplicates
-from sharding.spool import ASPECT_GRID, FACTS, read_spool
 from sharding.split import SPLITS
+from sharding.spool import ASPECT_GRID, FACTS, read_spool
 
 
 @given(st.lists(st.integers(0, 3000), min_size=1, max_size=40).filter(any))

@@ -16,8 +16,8 @@ from sharding.assign import ShardPlan
 from sharding.errors import ShardError
 from sharding.index import read_index
 from sharding.pack import PackTask, pack_shard
-from sharding.spool import read_spool
 from sharding.split import hash_of
+from sharding.spool import read_spool
 
 COUNT = 230
 
