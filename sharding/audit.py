@@ -22,7 +22,7 @@ from sharding.copies import Copies, find_copies
 from sharding.errors import ConfigError, ShardError
 from sharding.inspection import Rules, close_inspector
 from sharding.intake import range_size
-from sharding.look import MOST_EXAMPLES, SEEN, Look, LookTask, Picture, Watched, look_at
+from sharding.look import MOST_EXAMPLES, SEEN, Look, LookTask, Specimen, Watched, look_at
 from sharding.options import (
     ShardOptions,
     find_sources,
@@ -90,8 +90,8 @@ class Audit:
     distinct_labels: int
     single_labels: int
     often: list[tuple[str, int]]
-    pictures: list[Picture]
-    rejected_pictures: list[Picture]
+    pictures: list[Specimen]
+    rejected_pictures: list[Specimen]
 
     @property
     def packed(self) -> int:
@@ -213,7 +213,7 @@ class _Look:
         """The numbers of about `count` entries, ascending."""
         return np.fromiter((entry.number for entry in self.catalogue.first_in_order(count)), np.uint32)
 
-    def _in_order(self, pictures: list[Picture]) -> list[Picture]:
+    def _in_order(self, pictures: list[Specimen]) -> list[Specimen]:
         return sorted(pictures, key=lambda picture: int(self.catalogue.order(picture.entry, picture.entry + 1)[0]))
 
     def _labels_by_count(self, numbers: np.ndarray, seen: dict) -> tuple[int, int, list[tuple[str, int]]]:
@@ -288,7 +288,7 @@ def _changed_letters(letters: dict[str, int], profile: ScriptProfile) -> list[tu
     return sorted(changed, key=lambda row: (-row[2], row[0]))
 
 
-def _in_turns(pictures: dict[str, list[Picture]]) -> list[Picture]:
+def _in_turns(pictures: dict[str, list[Specimen]]) -> list[Specimen]:
     """One of each reason, then a second one of each, and so on."""
     rows = zip_longest(*(pictures[reason] for reason in sorted(pictures)))
     return [picture for row in rows for picture in row if picture]

@@ -86,7 +86,7 @@ class LookTask:
     enough: frozenset[str]
 
 
-class Picture(NamedTuple):
+class Specimen(NamedTuple):
     """An image of the source for a contact sheet. text: the label; of a reject also the reason."""
 
     entry: int
@@ -98,7 +98,7 @@ class Picture(NamedTuple):
 class Look:
     """What was found. seen: an array for each of SEEN, of all entries (split UNDECIDED: no sample). Counted over
     samples: letters (normalised, a Counter each split), lengths (of words' labels), sizes (width, height, read_bytes ->
-    (numbers, counts)), subsets (number, split), classes, formats (first bytes, is it converted). Counted over all
+    (numbers, counts)), subsets and classes (number, split), formats (first bytes, is it converted). Counted over all
     labels that were read: raw_letters, refused_letters, and of how many normalising changes something."""
 
     seen: dict[str, np.ndarray]
@@ -106,7 +106,7 @@ class Look:
     lengths: Counter[int] = field(default_factory=Counter)
     sizes: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     subsets: Counter[tuple[int, int]] = field(default_factory=Counter)
-    classes: Counter[int] = field(default_factory=Counter)
+    classes: Counter[tuple[int, int]] = field(default_factory=Counter)
     formats: Counter[tuple[bytes, bool]] = field(default_factory=Counter)
     read_bytes: int = 0
     raw_letters: Counter[str] = field(default_factory=Counter)
@@ -115,8 +115,8 @@ class Look:
     labels_changed: int = 0
     rejects: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
-    pictures: list[Picture] = field(default_factory=list)
-    rejected_pictures: dict[str, list[Picture]] = field(default_factory=dict)
+    pictures: list[Specimen] = field(default_factory=list)
+    rejected_pictures: dict[str, list[Specimen]] = field(default_factory=dict)
 
     def add(self, other: "Look") -> None:
         """Count what was found in the entries after these; not `seen`."""
@@ -170,12 +170,13 @@ def look_at(task: LookTask) -> Look:
             found.formats[reader.image[:2], sample.image is not reader.image] += 1
             if entry.number in task.kept and len(sample.image) <= _MOST_PICTURE_BYTES:
                 text = (entry.label if inspector.rules.classes else sample.label).decode("utf-8", "replace")
-                found.pictures.append(Picture(entry.number, sample.image, text))
+                found.pictures.append(Specimen(entry.number, sample.image, text))
         if not entry.problem:
             raw_labels.append(reader.label if source.labels_apart else entry.label)
     _count_samples(found, len(task.numbers), places, rows)
     if inspector.rules.classes:
-        found.classes.update(int(number) for split in texts for number in split)
+        for split, numbers in enumerate(texts):
+            found.classes.update((int(number), split) for number in numbers)
     else:
         for letters, of_split in zip(found.letters, texts, strict=True):
             letters.update(b"".join(of_split).decode())
@@ -205,7 +206,7 @@ def _add_reject(found: Look, task: LookTask, entry: Listed, reader: "_WatchedRea
                 reader.read_image(entry.path, entry.image_at, entry.image_size)
         if reader.image and len(reader.image) <= _MOST_PICTURE_BYTES:
             label = (reader.label or entry.label or b"").decode("utf-8", "replace")
-            pictures.append(Picture(entry.number, reader.image, f"{why.reason}: {label}" if label else why.reason))
+            pictures.append(Specimen(entry.number, reader.image, f"{why.reason}: {label}" if label else why.reason))
 
 
 def _count_samples(found: Look, entries: int, places: list[int], rows: list[tuple]) -> None:

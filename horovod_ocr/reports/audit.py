@@ -1,0 +1,273 @@
+"""What an audit found, as sections for a page and a terminal, and as plain values."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from horovod_ocr.reports.audit_letters import (
+    alphabet_of,
+    code_of,
+    confusables_part,
+    letters_part,
+    rare_letters,
+    script_part,
+    signs,
+    unfolded,
+)
+from horovod_ocr.reports.page import Figures, Paragraph, Picture, Section, TableOf, build_page
+from horovod_ocr.reports.sheet import sheet_png
+from horovod_ocr.reports.stats import (
+    RARE,
+    SIZES,
+    SetStats,
+    aspects_part,
+    classes_part,
+    megabytes,
+    sizes_part,
+    subsets_part,
+)
+from horovod_ocr.reports.tally import Tally
+from sharding.audit import Audit, Twin
+from sharding.files import write_whole
+from sharding.look import FORMATS, Specimen
+from sharding.reasons import REASONS
+from sharding.split import SPLITS
+
+QUANTILES = {"least": 0.0, "median": 0.5, "99 %": 0.99, "most": 1.0}
+
+
+def verdict(audit: Audit) -> str:
+    """How many of how many would be packed, in a sentence."""
+    images = f"{audit.looked_at:,} images"
+    if audit.looked_at < audit.entries:
+        images = f"a sample of {audit.looked_at:,} out of {audit.entries:,} images"
+    if not audit.packed:
+        return f"of {images}, none can be used"
+    share = audit.packed / audit.looked_at
+    splits = ", ".join(f"{split} {count:,}" for split, count in audit.samples.items())
+    return f"of {images}, {audit.packed:,} would be packed ({share:.1%}): {splits}"
+
+
+def write_page(audit: Audit, sections: Sequence[Section], path: Path) -> None:
+    """The sections as one HTML file. OSError where it cannot be written."""
+    names = ", ".join(str(root) for root, _ in audit.sources)
+    write_whole(path, build_page(f"Audit of {names}", sections).encode("utf-8", "backslashreplace"))
+
+
+def audit_sections(audit: Audit, examples: int = 20) -> list[Section]:
+    """The sections of the report, the verdict last. examples: at most so many of each reason."""
+    stats = stats_of(audit)
+    parts = {
+        "Worth a look": warnings_part(audit),
+        "Refused": rejects_part(audit, examples),
+        "The same image again": copies_part(audit, examples),
+        "Splits": splits_part(audit),
+        "Script": script_part(audit),
+        "Letters": letters_part(audit),
+        "Look-alikes": confusables_part(audit),
+        "Labels": labels_part(audit),
+        "Classes": classes_part(audit, stats),  # an audit names its classes, subsets and edges as an index does
+        "Images": formats_part(audit) + sizes_part(stats),
+        "Aspect classes": aspects_part(audit, stats) if audit.aspect_edges else [],
+        "Subsets": subsets_part(audit, stats),
+        "Samples": samples_part(audit),
+        "Verdict": [Paragraph(verdict(audit))],
+    }
+    figures = [
+        ("images", f"{audit.entries:,}"),
+        ("would be packed", f"{audit.packed:,}"),
+        ("refused", f"{audit.found.rejects.total():,}"),
+        ("read", megabytes(audit.found.read_bytes)),
+        ("layout", ", ".join(dict.fromkeys(layout for _, layout in audit.sources))),
+        ("profile", audit.profile.name),
+        ("letters", f"{len(alphabet_of(audit)):,}") if audit.kind == "words" else ("classes", f"{len(audit.classes)}"),
+    ]
+    if audit.looked_at < audit.entries:
+        figures.insert(1, ("of them looked at", f"{audit.looked_at:,}"))
+    return [Section("The source", [Figures(figures)]), *(Section(name, part) for name, part in parts.items() if part)]
+
+
+def stats_of(audit: Audit) -> SetStats:
+    """What an audit has counted, as `stats` counts it in a finished set."""
+    found = audit.found
+    tallies = {"image_size" if name == "read_bytes" else name: tally_of(*found.sizes[name]) for name in found.sizes}
+    if audit.kind == "words":
+        lengths = sorted(found.lengths.items())
+        tallies["label_length"] = tally_of(*np.array(lengths, np.int64).reshape(-1, 2).T)
+    return SetStats(
+        splits=SPLITS,
+        tallies=tallies,
+        subsets=by_split_of(found.subsets, len(audit.subsets)),
+        aspects=audit.aspects,
+        classes=by_split_of(found.classes, len(audit.classes)),
+    )
+
+
+def tally_of(numbers: np.ndarray, counts: np.ndarray) -> Tally:
+    tally = Tally()
+    tally.add(np.repeat(numbers.astype(np.int64), counts))
+    return tally
+
+
+def by_split_of(counts: Counter[tuple[int, int]], numbers: int) -> np.ndarray:
+    """Counts by (number, split) as int64 [splits, numbers]."""
+    table = np.zeros((len(SPLITS), numbers), np.int64)
+    for (number, split), count in counts.items():
+        table[split, number] = count
+    return table
+
+
+def warnings_part(audit: Audit) -> list:
+    found, rejects = audit.found, audit.found.rejects
+    lines = []
+    if audit.looked_at < audit.entries:
+        lines.append("this is a sample: a copy is found only where both images are in it")
+    if rejects.total() > audit.looked_at / 100:
+        most, count = rejects.most_common(1)[0]
+        lines.append(f"{rejects.total() / audit.looked_at:.1%} would be refused, mostly: {most} ({count:,})")
+    if conflicts := rejects["conflicting labels"]:
+        lines.append(f"{conflicts:,} images stand with two labels; nobody can say which one is right")
+    if across := audit.copies["across splits"]:
+        what = "left out" if audit.options["dedup"] else "kept unless shard is told --dedup"
+        lines.append(f"{across:,} copies of an image stand in another split than the image: {what}")
+    if audit.kind == "words" and (rare := rare_letters(audit)):
+        lines.append(f"{len(rare):,} letters stand fewer than {RARE} times in train: {signs(rare)}")
+    if found.refused_letters:
+        letters = [letter for letter, _ in found.refused_letters.most_common()]
+        lines.append(f"{len(letters):,} letters are none of the profile {audit.profile.name}: {signs(letters)}")
+    if pairs := unfolded(audit):
+        names = ", ".join(f"{code_of(pair.letter)} and {code_of(pair.other)}" for pair in pairs[:5])
+        lines.append(f"{len(pairs):,} pairs of letters look alike and stay two: {names}{', ...' if pairs[5:] else ''}")
+    empty = [split for split, count in audit.samples.items() if not count]
+    if audit.packed and empty:
+        lines.append(f"nothing would stand in {' and '.join(empty)}")
+    return [Paragraph(line) for line in lines]
+
+
+def rejects_part(audit: Audit, most: int) -> list:
+    rejects, examples = audit.found.rejects, audit.found.examples
+    if not rejects:
+        return [Paragraph("none")]
+    ordered = sorted(rejects.items(), key=lambda item: (-item[1], item[0]))
+    rows = [(reason, count, REASONS[reason]) for reason, count in ordered]
+    named = [(reason, *example) for reason, _ in ordered for example in examples.get(reason, [])[:most]]
+    parts: list = [TableOf(("refused", "images", "why"), rows, bars=1)]
+    if named:
+        parts.append(TableOf(("refused", "path", "detail"), named))
+    if audit.rejected_pictures:
+        parts.append(Picture(sheet_of(audit.rejected_pictures), "some of them, with their labels"))
+    return parts
+
+
+def copies_part(audit: Audit, most: int) -> list:
+    parts: list = []
+    head = ("path", "label", "split", "the same image", "its label", "its split")
+    if audit.conflict_examples:
+        conflicts = audit.found.rejects["conflicting labels"]
+        parts += [
+            Paragraph(f"{conflicts:,} images with two labels, all refused"),
+            twins_table(head, audit.conflict_examples, most),
+        ]
+    if audit.copy_examples:
+        rows = [(name, count) for name, count in audit.copies.items()]
+        parts += [TableOf(("further copies of an image", "images"), rows), twins_table(head, audit.copy_examples, most)]
+    return parts or [Paragraph("no image stands twice")]
+
+
+def twins_table(head: tuple[str, ...], twins: list[Twin], most: int) -> TableOf:
+    across = frozenset(place for place, twin in enumerate(twins[:most]) if twin.split != twin.other_split)
+    return TableOf(head, twins[:most], across)
+
+
+def splits_part(audit: Audit) -> list:
+    rule = {
+        "label": "the label decides: no word of val or test stands in train",
+        "file": "the path decides",
+        "group": f"what {audit.options['group_from']!r} finds in the path decides",
+        "lists": "lists decide",
+    }[audit.options["split"]]
+    if audit.options["keep_given_splits"]:
+        rule = f"where the source gives none, {rule}"
+    total = audit.packed or 1
+    rows = [(split, count, f"{count / total:.1%}") for split, count in audit.samples.items()]
+    return [TableOf(("split", "samples", "share"), rows), Paragraph(rule)]
+
+
+def labels_part(audit: Audit) -> list:
+    if not audit.distinct_labels:
+        return []
+    samples = sum(audit.found.lengths.values())
+    figures = Figures(
+        [
+            ("different labels", f"{audit.distinct_labels:,}"),
+            ("that stand once", f"{audit.single_labels:,}"),
+            ("samples a label", f"{samples / audit.distinct_labels:,.1f}"),
+        ]
+    )
+    rows = [(label, count, f"{count / samples:.2%}") for label, count in audit.often]
+    return [figures, *([TableOf(("most often", "samples", "share"), rows, bars=1)] if rows else [])]
+
+
+def formats_part(audit: Audit) -> list:
+    formats: dict[str, list[int]] = {}
+    for (start, converted), count in audit.found.formats.items():
+        row = formats.setdefault(FORMATS[start], [0, 0])
+        row[0] += count
+        row[1] += count * converted
+    rows = [(name, *row) for name, row in sorted(formats.items(), key=lambda item: -item[1][0])]
+    return [TableOf(("format", "images", "of them converted"), rows, bars=1)] if rows else []
+
+
+def samples_part(audit: Audit) -> list:
+    if not audit.pictures:
+        return []
+    return [Picture(sheet_of(audit.pictures), f"{len(audit.pictures)} samples, drawn by lot")]
+
+
+def sheet_of(pictures: Sequence[Specimen]) -> bytes:
+    return sheet_png([(picture.image, picture.text) for picture in pictures])
+
+
+def audit_values(audit: Audit) -> dict:
+    """The numbers of an audit as plain JSON values."""
+    found, stats = audit.found, stats_of(audit)
+    formats = Counter()
+    for (start, _), count in found.formats.items():
+        formats[FORMATS[start]] += count
+    return {
+        "sources": [{"root": str(root), "layout": layout} for root, layout in audit.sources],
+        "kind": audit.kind,
+        "images": audit.entries,
+        "looked_at": audit.looked_at,
+        "packed": audit.packed,
+        "splits": audit.samples,
+        "rejects": dict(found.rejects),
+        "copies": audit.copies,
+        "profile": audit.profile.name,
+        "profile_why": audit.profile_why,
+        "alphabet": {letter: count for letter, (count, _) in alphabet_of(audit).items()},
+        "rare_letters": rare_letters(audit) if audit.kind == "words" else [],
+        "refused_letters": dict(found.refused_letters),
+        "changed_letters": {letter: becomes for letter, becomes, _ in audit.changed_letters},
+        "labels_changed": found.labels_changed,
+        "look_alikes": [
+            {**pair._asdict(), "kept_apart": not pair.folded and not pair.refused} for pair in audit.confusables
+        ],
+        "label_lengths": {} if audit.kind == "classes" else dict(sorted(found.lengths.items())),
+        "distinct_labels": audit.distinct_labels,
+        "single_labels": audit.single_labels,
+        "often": [{"label": label, "images": count} for label, count in audit.often],
+        "classes": dict(zip(audit.classes, stats.classes.sum(axis=0).tolist(), strict=True)),
+        "subsets": dict(zip(audit.subsets, stats.subsets.sum(axis=0).tolist(), strict=True)),
+        "formats": dict(formats),
+        "converted": sum(count for (_, converted), count in found.formats.items() if converted),
+        "sizes": {
+            SIZES[name]: {what: tally.quantile(share) for what, share in QUANTILES.items()}
+            for name, tally in stats.tallies.items()
+            if tally.total
+        },
+        "aspect_classes": dict(zip(map(str, audit.aspect_edges), audit.aspects.sum(axis=0).tolist(), strict=True)),
+        "read_bytes": found.read_bytes,
+    }
