@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 
 import numpy as np
 
@@ -19,6 +20,7 @@ PLACED_NAME = "placed.bin"
 _MIN_CLASS_SAMPLES = 64
 _MIN_CLASS_SHARE = 0.01
 _BUCKET_SAMPLES = 1 << 20  # that are sorted together
+_BUCKET_BYTES = 1 << 20  # of a bucket that are held in memory while it fills
 
 
 @dataclass(frozen=True)
@@ -122,9 +124,10 @@ def _in_order(
     small enough to be sorted in memory, so that memory does not grow with the set."""
     parts = np.maximum(1, -(-per_class // _BUCKET_SAMPLES)).ravel()  # buckets of each split and class
     firsts = np.cumsum(parts) - parts
-    paths = [folder / f"bucket-{number:04d}" for number in range(int(parts.sum()))]
     with ExitStack() as stack:
-        buckets = [stack.enter_context(path.open("wb")) for path in paths]
+        buckets = [
+            stack.enter_context(SpooledTemporaryFile(_BUCKET_BYTES, dir=folder)) for _ in range(int(parts.sum()))
+        ]
         for spool in spools:
             rows = left_out.without(read_spool(spool).facts)
             if not len(rows):
@@ -138,7 +141,8 @@ def _in_order(
             starts = np.flatnonzero(np.diff(bucket, prepend=-1))
             for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(rows)], strict=True):
                 buckets[bucket[start]].write(rows[start:end].tobytes())
-    for path in paths:
-        rows = np.fromfile(path, FACTS)
-        yield rows[np.lexsort((rows["digest"], rows["order"]))]
-        path.unlink()
+        for file in buckets:
+            file.seek(0)
+            rows = np.frombuffer(file.read(), FACTS)
+            file.close()
+            yield rows[np.lexsort((rows["digest"], rows["order"]))]
