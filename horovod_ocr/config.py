@@ -9,10 +9,13 @@ from pathlib import Path
 
 from horovod_ocr.data.augment import Augmentation
 from horovod_ocr.errors import ConfigError
+from sharding.check import Limits
 from sharding.index import read_index
+from sharding.options import ShardOptions
 
 SETTINGS_FILE = "horovod-ocr.toml"
 TABLES = ("shard", "train")
+_SPLIT_RULES = {"split", "group_from", "split_lists"}
 LONGEST_WORD = 15  # letters; a set whose labels are mostly longer holds lines
 
 
@@ -66,15 +69,70 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class ShardSettings:
-    """What [shard] of horovod-ocr.toml may say; "" and 0 leave the choice to the sharder. See sharding.build."""
+    """What [shard] of horovod-ocr.toml may say, and the options of `horovod-ocr shard`; "" and 0 leave the choice to
+    the sharder. See sharding.options. src and fractions: in TOML a list; of a single src also its text."""
 
-    src: str = "raw"
+    src: tuple[str, ...] = ("raw",)
     out: str = "shards"
     profile: str = ""
     layout: str = ""
-    seed: int = 0
+    label_from_name: str = ""
+    seed: int = ShardOptions.seed
     samples_per_shard: int = 0
     workers: int = 0
+    check: str = ShardOptions.check
+    split: str = ""
+    group_from: str = ""
+    split_lists: str = ""
+    fractions: tuple[float, ...] = ShardOptions.fractions
+    dedup: bool = ShardOptions.dedup
+    max_label: int = Limits.max_label
+    image: str = ShardOptions.image
+    height: int = 0
+    scratch: str = ""
+
+
+def load_shard_options(command_line: dict, folder: Path = Path(".")) -> ShardOptions:
+    """Defaults < horovod-ocr.toml < command line (fields of ShardSettings; None: not given). ConfigError for an unknown
+    key, a value of another type or out of its range."""
+    given = {name: value for name, value in command_line.items() if value is not None}
+    shared = table_of_settings("shard", folder)
+    if _SPLIT_RULES & given.keys():  # they exclude each other
+        shared = {name: value for name, value in shared.items() if name not in _SPLIT_RULES}
+    settings = overlay(ShardSettings(), shared, f"{folder / SETTINGS_FILE}, [shard]")
+    settings = overlay(settings, given, "the command line")
+    if len(settings.fractions) != 3 or not all(0 <= fraction <= 1 for fraction in settings.fractions):
+        raise ConfigError(f"fractions are three numbers, of train, val and test, not {list(settings.fractions)}")
+    if settings.max_label < 0:
+        raise ConfigError(f"max_label must be at least 0, not {settings.max_label}")
+    return ShardOptions(
+        src=tuple(map(Path, settings.src)),
+        out=Path(settings.out),
+        profile=settings.profile or None,
+        seed=settings.seed,
+        samples_per_shard=settings.samples_per_shard or None,
+        workers=settings.workers or None,
+        layout=settings.layout or None,
+        label_from_name=settings.label_from_name or None,
+        check=settings.check,
+        split=settings.split or None,
+        group_from=settings.group_from or None,
+        split_lists=Path(settings.split_lists) if settings.split_lists else None,
+        fractions=settings.fractions,
+        dedup=settings.dedup,
+        image=settings.image,
+        height_px=settings.height or None,
+        limits=Limits(max_label=settings.max_label),
+        scratch=Path(settings.scratch) if settings.scratch else None,
+    )
+
+
+def parse_fractions(text: str) -> tuple[float, ...]:
+    """`0.8,0.1,0.1` of the command line."""
+    try:
+        return tuple(map(float, text.split(",")))
+    except ValueError as error:
+        raise ConfigError(f"--fractions {text}: write three numbers, such as 0.8,0.1,0.1") from error
 
 
 def load_config(recipe: str, command_line: dict, folder: Path = Path(".")) -> TrainConfig:
@@ -100,6 +158,8 @@ def overlay(config, values: dict, source: str):
             changes[key] = overlay(current, value, source)
         elif isinstance(current, dict) and isinstance(value, dict):
             changes[key] = current | value
+        elif isinstance(current, tuple):
+            changes[key] = several(value, type(current[0]), f"{source}: {key}")
         elif isinstance(current, float) and type(value) is int:
             changes[key] = float(value)
         elif type(value) is not type(current):
@@ -107,6 +167,15 @@ def overlay(config, values: dict, source: str):
         else:
             changes[key] = value
     return replace(config, **changes)
+
+
+def several(value, kind: type, where: str) -> tuple:
+    """The values of a list, or one alone, as a tuple. ConfigError for an empty one and for values of another type."""
+    values = value if isinstance(value, list | tuple) else [value]
+    values = tuple(float(each) if kind is float and type(each) is int else each for each in values)
+    if not values or any(type(each) is not kind for each in values):
+        raise ConfigError(f"{where} holds values of type {kind.__name__}, not {value!r}")
+    return values
 
 
 def check_config(config: TrainConfig) -> TrainConfig:

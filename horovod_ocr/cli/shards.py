@@ -1,14 +1,35 @@
 """The commands around the shard set: from images to shards, and what is in them."""
 
-from dataclasses import replace
+import json
+import time
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
+from horovod_ocr.cli.options import (
+    Check,
+    Dedup,
+    Fractions,
+    GroupFrom,
+    Height,
+    ImageForm,
+    JsonLines,
+    LabelFromName,
+    Layout,
+    MaxLabel,
+    Profile,
+    Seed,
+    Sources,
+    Split,
+    SplitLists,
+    Workers,
+)
 from horovod_ocr.cli.sentence import one_sentence
+from horovod_ocr.errors import ConfigError, ShardError
+from horovod_ocr.log import console
 from horovod_ocr.progress import progress_bar, shard_progress
 
 ShardsFolder = Annotated[Path | None, typer.Option(help="Folder of the shards.  [default: shards]")]
@@ -46,58 +67,102 @@ def synth(
 
 
 def shard(
-    src: Annotated[Path | None, typer.Option(help="Folder of raw images and labels.  [default: raw]")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the shards.  [default: shards]")] = None,
-    profile: Annotated[
-        str | None, typer.Option(help="Script: urdu, thai, latin, plain.  [default: by the labels' letters]")
-    ] = None,
-    layout: Annotated[str | None, typer.Option(help="How labels are given.  [default: found by itself]")] = None,
-    seed: Annotated[int | None, typer.Option(help="Decides split and order.  [default: 0]")] = None,
+    src: Sources = None,
+    out: Annotated[str | None, typer.Option(metavar="FOLDER", help="For the shards.  [default: shards]")] = None,
+    profile: Profile = None,
+    layout: Layout = None,
+    label_from_name: LabelFromName = None,
+    seed: Seed = None,
     samples_per_shard: Annotated[int | None, typer.Option(help="[default: 10,000, fewer for small sets]")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes; never changes a byte.  [default: all cores]")] = None,
+    workers: Workers = None,
+    check: Check = None,
+    split: Split = None,
+    group_from: GroupFrom = None,
+    split_lists: SplitLists = None,
+    fractions: Fractions = None,
+    dedup: Dedup = None,
+    max_label: MaxLabel = None,
+    image: ImageForm = None,
+    height: Height = None,
+    scratch: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="For what is read until it is packed.  [default: in --out]")
+    ] = None,
+    json_lines: JsonLines = False,
+    no_sheet: Annotated[bool, typer.Option("--no-sheet", help="Draw no contact sheet (sheet.png).")] = False,
 ) -> None:
     """Pack raw images and their labels into shards. Started again, it goes on where it was."""
+    given = dict(locals())  # of the settings, by their names
+    del given["json_lines"], given["no_sheet"]
     with one_sentence():
-        from horovod_ocr.config import ShardSettings, overlay, table_of_settings
-        from sharding.build import ShardOptions, build_shards
+        from horovod_ocr.config import load_shard_options, parse_fractions
+        from horovod_ocr.reports.sheet import draw_set_sheet
+        from sharding.build import build_shards
+        from sharding.resume import BuildFolder
 
-        given = {
-            "src": src and str(src), "out": out and str(out), "profile": profile, "layout": layout, "seed": seed,
-            "samples_per_shard": samples_per_shard, "workers": workers,
-        }  # fmt: skip
-        settings = overlay(ShardSettings(), table_of_settings("shard"), "horovod-ocr.toml, [shard]")
-        settings = overlay(settings, {k: v for k, v in given.items() if v is not None}, "the command line")
-        options = ShardOptions(
-            src=Path(settings.src),
-            out=Path(settings.out),
-            profile=settings.profile or None,
-            layout=settings.layout or None,
-            seed=settings.seed,
-            samples_per_shard=settings.samples_per_shard or None,
-            workers=settings.workers or None,
-        )
-        with shard_progress() as progress:
-            report = build_shards(options, progress)
-        print_shards(report)
+        options = load_shard_options(given | {"fractions": parse_fractions(fractions) if fractions else None})
+        goes_on = BuildFolder(options.out).state.exists()
+        started = time.monotonic()
+        with shard_progress(json_lines) as progress:
+            report = build_shards(options, progress, tell)
+        seconds = time.monotonic() - started
+        sheet = None if no_sheet else report.root / "sheet.png"
+        if sheet:
+            draw_set_sheet(report.root, sheet)
+        if json_lines:
+            print_done(asdict(report) | {"seconds": seconds, "sheet": sheet})
+        else:
+            from horovod_ocr.reports.summary import draw_build, next_command
+
+            output.print(draw_build(report, None if goes_on else seconds, sheet))
+            print(f"next: {next_command(report)}")
 
 
-def print_shards(report) -> None:
-    if report.already_complete:
-        print(f"{report.root} is complete already: made from this source with these options")
-    table = Table("split", "samples")
-    for split, count in report.samples.items():
-        table.add_row(split, f"{count:,}")
-    print(f"{report.root}: {report.kind}, profile {report.profile}")
-    output.print(table)
-    edges = ", ".join(f"{edge:.2f}" for edge in report.aspect_edges)
-    print(f"{report.shards} shards, {report.bytes / 1e6:,.1f} MB; aspect classes up to width / height {edges}")
-    if report.alphabet:
-        print(f"{len(report.alphabet)} letters: {' '.join(report.alphabet)}")
-    if report.rejects:
-        reasons = ", ".join(f"{reason} {count:,}" for reason, count in report.rejects.items())
-        print(f"rejected: {reasons}; each is named in {report.root / 'rejects.tsv'}")
-    where = "" if report.root == Path("shards") else f" --shards {report.root}"
-    print(f"next: horovodrun -np 3 -H hosts.txt horovod-ocr train{where}")
+def verify(
+    folder: Annotated[Path | None, typer.Argument(help="Folder of the shards, as --shards.")] = None,
+    shards: ShardsFolder = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Make damaged shards and a lost index.json again from the source.")
+    ] = False,
+    src: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FOLDER", help="Where the source lies now, for --repair.  [default: where it lay]"),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes.  [default: all cores]")] = None,
+    json_lines: JsonLines = False,
+) -> None:
+    """Prove a shard set: read every byte, count again what its index says. Ends with 3 where it is not whole."""
+    with one_sentence():
+        from horovod_ocr.reports.summary import draw_proof, wrong_of
+        from sharding.mend import repair_set
+        from sharding.verify import verify_shards
+
+        if folder and shards:
+            raise ConfigError("the folder of the shards is given twice; give it once")
+        if src and not repair:
+            raise ConfigError("--src is for --repair, and proving a set reads no source; leave it out")
+        root = folder_of_shards(folder or shards)
+        with shard_progress(json_lines) as progress:
+            if repair:
+                report = repair_set(root, src, workers, progress, tell)
+            else:
+                report = verify_shards(root, workers, progress)
+        if json_lines:
+            print_done({"root": root, "ok": report.ok} | asdict(report))
+        else:
+            output.print(draw_proof(report))
+        if not report.ok:
+            hint = "" if repair else "; mend it with: horovod-ocr verify --repair"
+            raise ShardError(f"{root} is not whole ({wrong_of(report)}){hint}")
+
+
+def tell(sentence: str) -> None:
+    """A remark while a command runs."""
+    console.print(sentence, markup=False, highlight=False)
+
+
+def print_done(values: dict) -> None:
+    """The last of the JSON lines: {"event": "done", ...}; folders as texts."""
+    print(json.dumps({"event": "done", **values}, ensure_ascii=False, default=str), flush=True)
 
 
 def stats(

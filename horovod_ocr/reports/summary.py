@@ -1,0 +1,100 @@
+"""What the commands around a shard set say at their end."""
+
+import shlex
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from horovod_ocr.reports.page import TableOf
+from horovod_ocr.reports.stats import megabytes, visible
+from horovod_ocr.reports.terminal import draw_table
+from sharding.build import ShardReport
+from sharding.left_out import DUPLICATES_NAME, REJECTS_NAME
+from sharding.reasons import REASONS
+from sharding.verify import VerifyReport
+
+SHOWN_LETTERS = 100
+CONFLICT = "conflicting labels"
+
+
+def draw_build(report: ShardReport, seconds: float | None, sheet: Path | None) -> Group:
+    """seconds: that the whole build took; None where an earlier run has done a part of it."""
+    images = sum(report.samples.values()) + sum(report.rejects.values()) + report.duplicates["left out"]
+    parts: list[RenderableType | str] = [f"{report.root}: {report.kind}, profile {report.profile}, {report.layout}"]
+    if report.already_complete:
+        parts.append("complete already: made from this source with these options")
+    total = sum(report.samples.values())
+    rows = [(split, count, f"{count / total:.1%}") for split, count in report.samples.items()]
+    parts.append(draw_table(TableOf(("split", "samples", "share"), rows)))
+    edges = ", ".join(f"{edge:.2f}" for edge in report.aspect_edges)
+    parts.append(f"{report.shards:,} shards, {megabytes(report.bytes)}; aspect classes up to width / height {edges}")
+    parts += [names_of("letters", [visible(letter) for letter in report.alphabet])] if report.alphabet else []
+    parts += [names_of("classes", list(report.classes))] if report.classes else []
+    parts += draw_rejects(report)
+    if seconds is not None and not report.already_complete:
+        speed = f"{images / seconds:,.0f} images/s, {report.read_bytes / seconds / 1e6:,.1f} MB/s"
+        parts.append(f"{images:,} images in {seconds:,.1f} s: {speed}")
+    parts += [f"{sheet} shows some of them"] if sheet else []
+    return group_of(parts)
+
+
+def names_of(what: str, names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN_LETTERS:,} more" if len(names) > SHOWN_LETTERS else ""
+    return f"{len(names):,} {what}: {' '.join(names[:SHOWN_LETTERS])}{more}"
+
+
+def draw_rejects(report: ShardReport) -> list[RenderableType | str]:
+    """Rejects by reason, and the same image more than once."""
+    parts: list[RenderableType | str] = []
+    if report.rejects:
+        falling = sorted(report.rejects.items(), key=lambda item: (-item[1], item[0]))
+        rows = [(reason, count, REASONS.get(reason, "")) for reason, count in falling]
+        parts.append(draw_table(TableOf(("rejected", "samples", "why"), rows)))
+        parts.append(f"{sum(report.rejects.values()):,} rejected; each is named in {report.root / REJECTS_NAME}")
+    same, across, left_out = (report.duplicates[name] for name in ("same split", "across splits", "left out"))
+    if same or across:
+        named = f"each is named in {report.root / DUPLICATES_NAME}"
+        hint = "" if left_out else "; --dedup leaves them out"
+        parts.append(
+            f"copies of an image: {same:,} in the same split, {across:,} across splits, {left_out:,} left out; "
+            f"{named}{hint}"
+        )
+    if conflicts := report.rejects.get(CONFLICT):
+        parts.append(f"{conflicts:,} images stand under several labels; all of them are among the rejected")
+    return parts
+
+
+def next_command(report: ShardReport) -> str:
+    where = "" if report.root == Path("shards") else f" --shards {shlex.quote(str(report.root))}"
+    if report.kind == "classes":  # training reads words only
+        return f"horovod-ocr stats{where}"
+    return f"horovodrun -np 3 -H hosts.txt horovod-ocr train{where}"
+
+
+def draw_proof(report: VerifyReport) -> Group:
+    speed = f"{report.bytes / report.seconds / 1e6:,.1f}"
+    row = (report.samples, report.shards, f"{report.bytes / 1e9:,.3f}", f"{report.seconds:,.1f}", speed)
+    parts: list[RenderableType | str] = [draw_table(TableOf(("samples", "shards", "GB", "seconds", "MB/s"), [row]))]
+    parts += [f"{name}: {'; '.join(sentences)}" for name, sentences in report.damaged.items()]
+    parts += list(report.problems)
+    if report.strays:
+        parts.append(f"warning: the index does not name {names_of('files of shards', list(report.strays))}")
+    images, labels = report.images_in_two_splits, report.labels_in_two_splits
+    parts += [f"in more than one split: {images:,} images, {labels:,} labels"] if images or labels else []
+    parts += ["index.json was restored from its copy in build/"] if report.restored_index else []
+    parts += [f"made again: {names_of('shards', list(report.repaired))}"] if report.repaired else []
+    parts += ["everything is as the index says"] if report.ok else []
+    return group_of(parts)
+
+
+def wrong_of(report: VerifyReport) -> str:
+    """How much is wrong, for a sentence."""
+    damaged = f"damaged: {len(report.damaged):,} of {report.shards:,} shards" if report.damaged else ""
+    problems = f"wrong with the set: {len(report.problems):,}" if report.problems else ""
+    return "; ".join(filter(None, (damaged, problems)))
+
+
+def group_of(parts: list[RenderableType | str]) -> Group:
+    """Texts as they are: rich would take [brackets] for its markup."""
+    return Group(*(Text(part) if isinstance(part, str) else part for part in parts))
