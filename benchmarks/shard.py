@@ -129,7 +129,7 @@ class Bench:
 
     def peaks(self, source: str) -> Peaks:
         """Of a build with two workers, whose one shard a split and class takes all of the source."""
-        return self._watched("build full", source, watch_peaks, workers=2, samples_per_shard=10_000)[1]
+        return self._watched("build full", source, watch_peaks, workers=2)[1]
 
     def _watched(self, side: str, source: str, watch: Callable, **more) -> tuple[dict, object]:
         out = self.folder / "out"
@@ -154,8 +154,9 @@ def take_turns(bench: Bench, rounds: int) -> Turns:
         figures = {side: bench.run(side, warm_up=True) for side in SIDES}
         for side in SIDES:
             turns.cpu_s[side].append(figures[side]["cpu_s"])
-        turns.one_worker_s.append(figures["build full"]["wall_s"])
-        turns.two_workers_s.append(bench.run("build full", warm_up=True, workers=2)["wall_s"])
+        for workers, seconds in ((1, turns.one_worker_s), (2, turns.two_workers_s)):
+            # with shards enough to share
+            seconds.append(bench.run("build full", warm_up=True, workers=workers, samples_per_shard=1000)["wall_s"])
         turns.slowdowns.append(slowdown_of_two())
         print(f"round {number + 1} of {rounds}", file=sys.stderr)
     return turns

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-SAMPLES_PER_SHARD = 1000
+SAMPLES_PER_SHARD = 10_000  # as in large sets
 Run = Callable[[Path, Path], int]  # (src, out) -> samples
 
 
