@@ -117,7 +117,8 @@ class SplitLists:
             raise SourceError(f"the lists in {folder} name {repeats:,} paths in more than one split; keep each in one")
         self._splits = np.repeat([n for n, _ in parts], [len(v) for _, v in parts]).astype(np.uint8)[order]
         self._otherwise = UNDECIDED if parts[0][0] == 0 else 0
-        self.digest = hashlib.sha256(self._hashes.tobytes() + self._splits.tobytes()).hexdigest()
+        said = self._hashes.tobytes() + self._splits.tobytes() + bytes([self._otherwise])
+        self.digest = hashlib.sha256(said).hexdigest()
 
     def splits_of(self, paths: list[bytes]) -> np.ndarray:
         """The place in SPLITS of each path, uint8; UNDECIDED where no list names it."""
