@@ -78,15 +78,6 @@ def test_no_label_stands_in_two_splits(build, read_packed, make_words, tmp_path:
     assert sum(map(len, labels.values())) == len(set.union(*labels.values()))
 
 
-def test_given_splits_win(build, tmp_path: Path, make_image):
-    for number in range(30):
-        (tmp_path / f"{number}.png").write_bytes(make_image(number))
-    (tmp_path / "train.tsv").write_text("".join(f"{n}.png\tدن\n" for n in range(20)), encoding="utf-8")
-    (tmp_path / "val.tsv").write_text("".join(f"{n}.png\tدن\n" for n in range(20, 30)), encoding="utf-8")
-    report = build(tmp_path, tmp_path / "out")
-    assert report.samples == {"train": 20, "val": 10, "test": 0}
-
-
 def test_the_index_tells_the_truth(build, read_packed, make_words, tmp_path: Path):
     src = make_words(300)
     with (src / "labels.tsv").open("a", encoding="utf-8") as file:
