@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from sharding.errors import DataError, ShardError
+from sharding.errors import DataError, ShardError, SourceError
 from sharding.files import write_whole
 from sharding.index import INDEX_NAME, ShardIndex, read_index
 from sharding.lock import build_lock
@@ -91,7 +91,8 @@ def _repair(
         failed = rebuild_shards(folder, proof.index, {shard.name for shard in damaged}, pool, report, src)
     except DataError as error:
         found = proof.report()
-        return replace(found, problems=(*found.problems, f"nothing was repaired: {error}"))
+        hint = f"; has it moved? {_COMMAND} --src FOLDER" if isinstance(error, SourceError) else ""
+        return replace(found, problems=(*found.problems, f"nothing was repaired: {error}{hint}"))
     finally:
         with suppress(OSError):  # a build that is not finished keeps what it has read there
             folder.spool.rmdir()

@@ -1,6 +1,7 @@
 """What the commands around a shard set say at their end."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Group, RenderableType
@@ -14,7 +15,7 @@ from sharding.left_out import DUPLICATES_NAME, REJECTS_NAME
 from sharding.reasons import REASONS
 from sharding.verify import VerifyReport
 
-SHOWN_LETTERS = 100
+SHOWN_NAMES = 100
 CONFLICT = "conflicting labels"
 
 
@@ -29,19 +30,20 @@ def draw_build(report: ShardReport, seconds: float | None, sheet: Path | None) -
     parts.append(draw_table(TableOf(("split", "samples", "share"), rows)))
     edges = ", ".join(f"{edge:.2f}" for edge in report.aspect_edges)
     parts.append(f"{report.shards:,} shards, {megabytes(report.bytes)}; aspect classes up to width / height {edges}")
-    parts += [names_of("letters", [visible(letter) for letter in report.alphabet])] if report.alphabet else []
-    parts += [names_of("classes", list(report.classes))] if report.classes else []
+    letters = [visible(letter) for letter in report.alphabet]
+    parts += [f"{len(letters):,} letters: {some_of(letters)}"] if letters else []
+    parts += [f"{len(report.classes):,} classes: {some_of(report.classes)}"] if report.classes else []
     parts += draw_rejects(report)
     if seconds is not None and not report.already_complete:
         speed = f"{images / seconds:,.0f} images/s, {report.read_bytes / seconds / 1e6:,.1f} MB/s"
         parts.append(f"{images:,} images in {seconds:,.1f} s: {speed}")
-    parts += [f"{sheet} shows some of them"] if sheet else []
+    parts += [f"contact sheet: {sheet}"] if sheet else []
     return group_of(parts)
 
 
-def names_of(what: str, names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN_LETTERS:,} more" if len(names) > SHOWN_LETTERS else ""
-    return f"{len(names):,} {what}: {' '.join(names[:SHOWN_LETTERS])}{more}"
+def some_of(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN_NAMES:,} more" if len(names) > SHOWN_NAMES else ""
+    return f"{' '.join(names[:SHOWN_NAMES])}{more}"
 
 
 def draw_rejects(report: ShardReport) -> list[RenderableType | str]:
@@ -61,7 +63,7 @@ def draw_rejects(report: ShardReport) -> list[RenderableType | str]:
             f"{named}{hint}"
         )
     if conflicts := report.rejects.get(CONFLICT):
-        parts.append(f"{conflicts:,} images stand under several labels; all of them are among the rejected")
+        parts.append(f"{conflicts:,} images stand more than once, with different labels; none of them was taken")
     return parts
 
 
@@ -79,11 +81,11 @@ def draw_proof(report: VerifyReport) -> Group:
     parts += [f"{name}: {'; '.join(sentences)}" for name, sentences in report.damaged.items()]
     parts += list(report.problems)
     if report.strays:
-        parts.append(f"warning: the index does not name {names_of('files of shards', list(report.strays))}")
+        parts.append(f"warning: no reader will look at what the index does not name: {some_of(report.strays)}")
     images, labels = report.images_in_two_splits, report.labels_in_two_splits
     parts += [f"in more than one split: {images:,} images, {labels:,} labels"] if images or labels else []
     parts += ["index.json was restored from its copy in build/"] if report.restored_index else []
-    parts += [f"made again: {names_of('shards', list(report.repaired))}"] if report.repaired else []
+    parts += [f"made again: {some_of(report.repaired)}"] if report.repaired else []
     parts += ["everything is as the index says"] if report.ok else []
     return group_of(parts)
 
