@@ -156,6 +156,7 @@ class _Look:
             np.subtract.at(counts, (seen["split"][rows], seen["cell"][rows]), 1)
         edges, aspects = _aspect_classes(counts)
         words = not rules.classes
+        one_way = copies.conflicts < copies.conflicts_with  # each conflict stands there from both sides
         raw = {letter: count for letter, count in found.raw_letters.items() if not "\ud800" <= letter <= "\udfff"}
         distinct, single, often = self._labels_by_count(numbers, seen) if words else (0, 0, [])
         return Audit(
@@ -169,7 +170,7 @@ class _Look:
             samples=dict(zip(SPLITS, counts.sum(axis=1).tolist(), strict=True)),
             copies=_count_copies(copies, seen["split"], dedup),
             copy_examples=self._twins(numbers, seen, copies.copies, copies.copies_of),
-            conflict_examples=self._twins(numbers, seen, copies.conflicts, copies.conflicts_with),
+            conflict_examples=self._twins(numbers, seen, copies.conflicts[one_way], copies.conflicts_with[one_way]),
             found=found,
             aspect_edges=edges,
             aspects=aspects,

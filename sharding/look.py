@@ -87,7 +87,7 @@ class LookTask:
 
 
 class Specimen(NamedTuple):
-    """An image of the source for a contact sheet. text: the label; of a reject also the reason."""
+    """An image of the source for a contact sheet. text: its label; of a reject the reason."""
 
     entry: int
     image: bytes
@@ -205,8 +205,7 @@ def _add_reject(found: Look, task: LookTask, entry: Listed, reader: "_WatchedRea
             with suppress(Rejected):
                 reader.read_image(entry.path, entry.image_at, entry.image_size)
         if reader.image and len(reader.image) <= _MOST_PICTURE_BYTES:
-            label = (reader.label or entry.label or b"").decode("utf-8", "replace")
-            pictures.append(Specimen(entry.number, reader.image, f"{why.reason}: {label}" if label else why.reason))
+            pictures.append(Specimen(entry.number, reader.image, why.reason))
 
 
 def _count_samples(found: Look, entries: int, places: list[int], rows: list[tuple]) -> None:

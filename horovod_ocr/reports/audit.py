@@ -31,10 +31,11 @@ from horovod_ocr.reports.stats import (
 from horovod_ocr.reports.tally import Tally
 from sharding.audit import Audit, Twin
 from sharding.files import write_whole
-from sharding.look import FORMATS, Specimen
+from sharding.look import FORMATS, MOST_EXAMPLES, Specimen
 from sharding.reasons import REASONS
 from sharding.split import SPLITS
 
+SHOWN_EXAMPLES = 3  # of each reason, on a terminal; the page has them all
 QUANTILES = {"least": 0.0, "median": 0.5, "99 %": 0.99, "most": 1.0}
 
 
@@ -50,18 +51,21 @@ def verdict(audit: Audit) -> str:
     return f"of {images}, {audit.packed:,} would be packed ({share:.1%}): {splits}"
 
 
-def write_page(audit: Audit, sections: Sequence[Section], path: Path) -> None:
-    """The sections as one HTML file. OSError where it cannot be written."""
+def write_page(audit: Audit, path: Path) -> None:
+    """The report as one HTML file. OSError where it cannot be written."""
     names = ", ".join(str(root) for root, _ in audit.sources)
-    write_whole(path, build_page(f"Audit of {names}", sections).encode("utf-8", "backslashreplace"))
+    page = build_page(f"Audit of {names}", audit_sections(audit, for_page=True))
+    write_whole(path, page.encode("utf-8", "backslashreplace"))
 
 
-def audit_sections(audit: Audit, examples: int = 20) -> list[Section]:
-    """The sections of the report, the verdict last. examples: at most so many of each reason."""
+def audit_sections(audit: Audit, for_page: bool = False) -> list[Section]:
+    """The sections of the report, the verdict last. for_page: with pictures, and all examples of each reason."""
     stats = stats_of(audit)
+    rejected, pictures = (audit.rejected_pictures, audit.pictures) if for_page else ([], [])
+    examples = MOST_EXAMPLES if for_page else SHOWN_EXAMPLES
     parts = {
         "Worth a look": warnings_part(audit),
-        "Refused": rejects_part(audit, examples),
+        "Refused": rejects_part(audit, examples) + pictures_part(rejected, "some of them, as far as they can be read"),
         "The same image again": copies_part(audit, examples),
         "Splits": splits_part(audit),
         "Script": script_part(audit),
@@ -72,7 +76,7 @@ def audit_sections(audit: Audit, examples: int = 20) -> list[Section]:
         "Images": formats_part(audit) + sizes_part(stats),
         "Aspect classes": aspects_part(audit, stats) if audit.aspect_edges else [],
         "Subsets": subsets_part(audit, stats),
-        "Samples": samples_part(audit),
+        "Samples": pictures_part(pictures, f"{len(pictures)} samples, drawn by lot"),
         "Verdict": [Paragraph(verdict(audit))],
     }
     figures = [
@@ -125,7 +129,7 @@ def warnings_part(audit: Audit) -> list:
     if audit.looked_at < audit.entries:
         lines.append("this is a sample: a copy is found only where both images are in it")
     if rejects.total() > audit.looked_at / 100:
-        most, count = rejects.most_common(1)[0]
+        most, count = falling(rejects)[0]
         lines.append(f"{rejects.total() / audit.looked_at:.1%} would be refused, mostly: {most} ({count:,})")
     if conflicts := rejects["conflicting labels"]:
         lines.append(f"{conflicts:,} images stand with two labels; nobody can say which one is right")
@@ -150,15 +154,17 @@ def rejects_part(audit: Audit, most: int) -> list:
     rejects, examples = audit.found.rejects, audit.found.examples
     if not rejects:
         return [Paragraph("none")]
-    ordered = sorted(rejects.items(), key=lambda item: (-item[1], item[0]))
+    ordered = falling(rejects)
     rows = [(reason, count, REASONS[reason]) for reason, count in ordered]
     named = [(reason, *example) for reason, _ in ordered for example in examples.get(reason, [])[:most]]
     parts: list = [TableOf(("refused", "images", "why"), rows, bars=1)]
     if named:
         parts.append(TableOf(("refused", "path", "detail"), named))
-    if audit.rejected_pictures:
-        parts.append(Picture(sheet_of(audit.rejected_pictures), "some of them, with their labels"))
     return parts
+
+
+def falling(counts: Counter[str]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
 def copies_part(audit: Audit, most: int) -> list:
@@ -220,14 +226,8 @@ def formats_part(audit: Audit) -> list:
     return [TableOf(("format", "images", "of them converted"), rows, bars=1)] if rows else []
 
 
-def samples_part(audit: Audit) -> list:
-    if not audit.pictures:
-        return []
-    return [Picture(sheet_of(audit.pictures), f"{len(audit.pictures)} samples, drawn by lot")]
-
-
-def sheet_of(pictures: Sequence[Specimen]) -> bytes:
-    return sheet_png([(picture.image, picture.text) for picture in pictures])
+def pictures_part(pictures: Sequence[Specimen], caption: str) -> list:
+    return [Picture(sheet_png([(each.image, each.text) for each in pictures]), caption)] if pictures else []
 
 
 def audit_values(audit: Audit) -> dict:
@@ -243,7 +243,7 @@ def audit_values(audit: Audit) -> dict:
         "looked_at": audit.looked_at,
         "packed": audit.packed,
         "splits": audit.samples,
-        "rejects": dict(found.rejects),
+        "rejects": dict(falling(found.rejects)),
         "copies": audit.copies,
         "profile": audit.profile.name,
         "profile_why": audit.profile_why,

@@ -127,16 +127,13 @@ def test_it_names_what_it_found(messy: Path):
     assert found.formats == {(b"\x89P", False): 127, (b"\x89P", True): 1, (b"\xff\xd8", False): 1, (b"RI", True): 1}
     (pair,) = [pair for pair in audit.confusables if "\u064a" in pair[:2]]
     assert pair.folded and not pair.refused and (pair.letter, pair.other) == ("\u064a", "\u06cc")
-    assert {(twin.path, twin.label, twin.other_label) for twin in audit.conflict_examples} == {
-        ("conflict.png", "گھر", "میز"), ("conflict too.png", "میز", "گھر"),
-    }  # fmt: skip
+    (twin,) = audit.conflict_examples
+    labels = {twin.path: twin.label, twin.other_path: twin.other_label}
+    assert labels == {"conflict.png": "گھر", "conflict too.png": "میز"}
     assert {*audit.copy_examples[0]} >= {"copy.png", "copy again.png", "شہر"} and len(audit.copy_examples) == 1
     assert audit.often[0][1] > 1 and dict(audit.often)["ندی"] == 2
     texts = [picture.text for picture in audit.rejected_pictures]
-    assert sorted(texts) == sorted(
-        ["damaged image: سال", "not an image: سال", "unknown letters: salاs", "empty label:  \u200c ",
-         f"label too long: {'پاکستان' * 3}"]
-    )  # fmt: skip
+    assert texts == ["damaged image", "empty label", "label too long", "not an image", "unknown letters"]
 
 
 def test_letters_and_lengths_are_those_of_the_labels(make_words):
