@@ -11,7 +11,13 @@ Sources = Annotated[
 Profile = Annotated[
     str | None, typer.Option(help="Script: urdu, thai, latin, plain.  [default: by the labels' letters]")
 ]
-Layout = Annotated[str | None, typer.Option(help="How labels are given.  [default: found by itself]")]
+Layout = Annotated[
+    str | None,
+    typer.Option(
+        help="How labels are given: shards, easyocr, labels, splits, paddleocr, huggingface, doctr, lmdb, beside, "
+        "classes, webdataset or names.  [default: found by itself]"
+    ),
+]
 LabelFromName = Annotated[
     str | None,
     typer.Option(metavar="REGEX", help="Finds the label in the file's name: group `label`, else the first."),

@@ -73,7 +73,9 @@ def shard(
     layout: Layout = None,
     label_from_name: LabelFromName = None,
     seed: Seed = None,
-    samples_per_shard: Annotated[int | None, typer.Option(help="[default: 10,000, fewer for small sets]")] = None,
+    samples_per_shard: Annotated[
+        int | None, typer.Option(help="At most.  [default: 10,000, fewer for small sets]")
+    ] = None,
     workers: Workers = None,
     check: Check = None,
     split: Split = None,
@@ -96,6 +98,7 @@ def shard(
     with one_sentence():
         from horovod_ocr.config import load_shard_options, parse_fractions
         from horovod_ocr.reports.sheet import draw_set_sheet
+        from horovod_ocr.reports.summary import draw_build, next_command
         from sharding.build import build_shards
         from sharding.resume import BuildFolder
 
@@ -111,8 +114,6 @@ def shard(
         if json_lines:
             print_done(asdict(report) | {"seconds": seconds, "sheet": sheet})
         else:
-            from horovod_ocr.reports.summary import draw_build, next_command
-
             output.print(draw_build(report, None if goes_on else seconds, sheet))
             print(f"next: {next_command(report)}")
 

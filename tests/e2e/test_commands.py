@@ -186,6 +186,10 @@ def assert_one_sentence(said: subprocess.CompletedProcess, code: int, sentence: 
         ("horovod-ocr train --shards old", 3, "version 99"),
         ("horovod-ocr predict --format xml picture.png", 2, "--format is text or jsonl"),
         ("horovod-ocr synth --out full --words 10", 2, "full"),
+        ("horovod-ocr shard --fractions 0.9,0.2,0.1", 2, "they must add to 1"),
+        ("horovod-ocr shard --image gif --json", 2, "unknown image form 'gif'; there are: keep, png, jpeg"),
+        ("horovod-ocr verify nowhere", 3, "no shards: there is no folder nowhere"),
+        ("horovod-ocr verify --repair --shards old", 3, "version 99"),
     ],
 )
 def test_bad_input_is_one_sentence(tmp_path, command, code, sentence):
@@ -212,8 +216,8 @@ def test_bad_input_under_horovodrun_is_one_sentence(tmp_path, controller):
 def test_a_raw_folder_with_all_that_can_be_wrong(tmp_path):
     raw = tmp_path / "raw"
     raw.mkdir()
-    for name in ("good", "good2", "empty", "latin"):
-        Image.new("L", (60, 40), 255).save(raw / f"{name}.png")
+    for shade, name in enumerate(("good", "good2", "empty", "latin")):
+        Image.new("L", (60, 40), 255 - shade).save(raw / f"{name}.png")
     (raw / "broken.png").write_bytes(b"\x89PNG no more")
     rows = ["good.png\tکتاب", "good2.png\tبات", "gone.png\tقلم", "broken.png\tدن", "empty.png\t  ", "latin.png\tabcکا"]
     (raw / "labels.tsv").write_text("path\tlabel\n" + "\n".join(rows) + "\n", "utf-8")
@@ -226,10 +230,27 @@ def test_a_raw_folder_with_all_that_can_be_wrong(tmp_path):
     index = json.loads((tmp_path / "shards/index.json").read_text())
     assert sum(index["rejects"].values()) == 4 and sum(index["totals"].values()) == 2
     for reason in index["rejects"]:
-        assert f"{reason} 1" in said.stdout
+        assert any(line.startswith(reason) and " 1 " in line for line in said.stdout.splitlines())
+
+
+def test_verify_finds_what_is_damaged_and_repairs_it(tmp_path):
+    synthesize(SynthOptions(words=300, out=tmp_path / "raw", seed=2, workers=1))
+    assert say("horovod-ocr shard", tmp_path).returncode == 0
+    whole = {path.name: path.read_bytes() for path in (tmp_path / "shards").glob("*.*")}
+    with (tmp_path / "shards/train-000000.tar").open("r+b") as file:
+        file.seek(2000)
+        file.write(b"\x00damage")
+    (tmp_path / "shards/val-000000.idx").unlink()
+    found = say("horovod-ocr verify", tmp_path)
+    assert_one_sentence(found, 3, "mend it with: horovod-ocr verify --repair")
+    assert "train-000000: " in found.stdout and "val-000000: " in found.stdout
+    repaired = say("horovod-ocr verify --repair", tmp_path)
+    assert repaired.returncode == 0, repaired.stderr
+    assert "made again: train-000000 val-000000" in repaired.stdout
+    assert {path.name: path.read_bytes() for path in (tmp_path / "shards").glob("*.*")} == whole
 
 
 def test_help_names_every_command(tmp_path):
     said = say("horovod-ocr --help", tmp_path)
     assert said.returncode == 0
-    assert all(name in said.stdout for name in ("synth", "shard", "train", "eval", "predict"))
+    assert all(name in said.stdout for name in ("synth", "shard", "verify", "stats", "train", "eval", "predict"))

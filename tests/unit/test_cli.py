@@ -1,16 +1,26 @@
 """The command line waits for nothing heavy, and lists its commands in the order of the data's way."""
 
+import io
+import json
+import re
 import subprocess
 import sys
+from dataclasses import fields
+from pathlib import Path
 
 import pytest
 import typer
+from PIL import Image
 from typer.testing import CliRunner
 
 from horovod_ocr import __version__
 from horovod_ocr.cli import COMMANDS, app
 from horovod_ocr.cli.sentence import one_sentence, show_tracebacks
+from horovod_ocr.config import ShardSettings
 from horovod_ocr.errors import ConfigError
+from sharding.images import CHECKS, FORMS
+from sharding.layouts import LAYOUTS
+from sharding.script import PROFILES
 
 
 def test_version():
@@ -48,3 +58,87 @@ def test_an_error_is_one_sentence_unless_its_traceback_is_wanted(capsys):
             raise ConfigError("seen as it is")
     finally:
         show_tracebacks(False)
+
+
+def say(*words: str):
+    return CliRunner().invoke(app, list(words))
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch) -> Path:
+    """A working folder with ten words in raw/, one of them twice and one that is no image."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "raw").mkdir()
+    lines = []
+    for number in range(10):
+        image = Image.new("L", (96, 64), 255)
+        image.putpixel((number % 9, 3), 0)
+        file = io.BytesIO()
+        image.save(file, "PNG")
+        (tmp_path / "raw" / f"{number}.png").write_bytes(file.getvalue())
+        lines.append(f"{number}.png\tword {number % 9}\n")
+    (tmp_path / "raw" / "bad.png").write_bytes(b"no image")
+    (tmp_path / "raw" / "labels.tsv").write_text("".join(lines) + "bad.png\tword\n", "utf-8")
+    return tmp_path
+
+
+def test_every_setting_of_the_sharder_is_an_option_with_its_default_in_the_help():
+    options = {option.name: option for option in typer.main.get_command(app).commands["shard"].params}
+    shown = {"fractions": "0.8,0.1,0.1", "src": "raw", "dedup": "no-dedup", "seed": "0", "max_label": "0"}
+    for setting in fields(ShardSettings):
+        option = options.pop(setting.name)
+        assert f"--{setting.name.replace('_', '-')}" in option.opts
+        assert option.default is None  # config.py has it
+        if default := shown.get(setting.name, setting.default):
+            assert f"[default: {default}]" in option.help
+    assert ShardSettings() == ShardSettings(src=("raw",), fractions=(0.8, 0.1, 0.1), dedup=False, seed=0, max_label=0)
+    assert {name for name in options if name != "help"} == {"json_lines", "no_sheet"}
+
+
+def test_the_help_names_every_choice():
+    said = {option.name: option.help for option in typer.main.get_command(app).commands["shard"].params if option.help}
+    for name, choices in (("layout", LAYOUTS), ("check", CHECKS), ("image", FORMS), ("profile", PROFILES)):
+        assert all(re.search(rf"\b{choice}\b", said[name]) for choice in choices)
+
+
+def test_shard_says_what_came_of_it(work: Path):
+    said = say("shard", "--workers", "1")
+    assert said.exit_code == 0, said.stderr
+    for part in ("not an image", "1 rejected; each is named in shards/rejects.tsv", "1 in the same split", "images/s"):
+        assert part in said.stdout
+    assert said.stdout.endswith("next: horovodrun -np 3 -H hosts.txt horovod-ocr train\n")
+    assert (work / "shards" / "sheet.png").read_bytes().startswith(b"\x89PNG")
+    again = say("shard", "--workers", "1")
+    assert again.exit_code == 0 and "complete already" in again.stdout and "images/s" not in again.stdout
+
+
+def test_with_json_standard_output_holds_json_lines_alone(work: Path):
+    said = say("shard", "--workers", "1", "--json", "--no-sheet", "--dedup", "--out", "my shards")
+    *events, done = map(json.loads, said.stdout.splitlines())
+    assert {event["event"] for event in events} == {"progress"} and done["event"] == "done"
+    assert (done["root"], done["sheet"], sum(done["samples"].values())) == ("my shards", None, 9)
+    assert done["rejects"] == {"not an image": 1} and done["duplicates"]["left out"] == 1
+    assert not (work / "my shards" / "sheet.png").exists()
+    refused = say("shard", "--json", "--check", "fast")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert refused.stderr == "horovod-ocr: unknown check 'fast'; there are: full, structure, header\n"
+
+
+def test_verify_ends_with_3_until_repair_has_made_the_set_whole(work: Path):
+    assert say("shard", "--workers", "1").exit_code == 0
+    proved = say("verify", "shards", "--workers", "1")  # the contact sheet is no part of the set
+    assert proved.exit_code == 0 and "everything is as the index says" in proved.stdout
+    (work / "shards" / "train-000000.tar").unlink()
+    damaged = say("verify", "--shards", "shards", "--json")
+    assert damaged.exit_code == 3 and "mend it with: horovod-ocr verify --repair" in damaged.stderr
+    done = json.loads(damaged.stdout.splitlines()[-1])
+    assert (done["ok"], done["damaged"]) == (False, {"train-000000": ["train-000000.tar is missing"]})
+    repaired = say("verify", "--repair", "--workers", "1")
+    assert repaired.exit_code == 0 and "made again: train-000000" in repaired.stdout
+    assert say("verify").exit_code == 0
+
+
+@pytest.mark.parametrize("words", [("shards", "--shards", "shards"), ("--src", "raw")])
+def test_verify_refuses_what_makes_no_sense(words):
+    said = say("verify", *words)
+    assert said.exit_code == 2 and said.stderr.startswith("horovod-ocr: ") and said.stderr.count("\n") == 1

@@ -1,6 +1,8 @@
 """Defaults < recipe < horovod-ocr.toml < command line."""
 
+from dataclasses import fields
 from importlib import resources
+from pathlib import Path
 
 import pytest
 
@@ -8,12 +10,16 @@ from horovod_ocr.config import (
     ShardSettings,
     check_config,
     load_config,
+    load_shard_options,
     overlay,
+    parse_fractions,
     parse_settings,
     recipe_names,
     table_of_settings,
 )
 from horovod_ocr.errors import ConfigError
+from sharding.check import Limits
+from sharding.options import ShardOptions
 
 
 def test_each_source_goes_before_the_one_below(tmp_path):
@@ -82,3 +88,61 @@ def test_unknown_recipes_files_and_tables(tmp_path):
 def test_a_config_is_frozen(tmp_path):
     with pytest.raises(AttributeError):
         check_config(load_config("", {}, tmp_path)).lr = 1.0
+
+
+def test_every_option_of_the_sharder_has_its_setting(tmp_path):
+    assert load_shard_options({}, tmp_path) == ShardOptions(src=(Path("raw"),), out=Path("shards"))
+    others = {"height_px": "height", "limits": "max_label"}
+    named = {others.get(entry.name, entry.name) for entry in fields(ShardOptions)}
+    assert named == {entry.name for entry in fields(ShardSettings)}
+    values = {
+        "src": ["a", "b"], "out": "c", "profile": "thai", "layout": "names", "label_from_name": "(x)", "seed": 3,
+        "samples_per_shard": 7, "workers": 2, "check": "header", "split": "file", "group_from": "g", "split_lists": "l",
+        "fractions": [0.5, 0.5, 0], "dedup": True, "max_label": 9, "image": "jpeg", "height": 32, "scratch": "s",
+    }  # fmt: skip
+    assert values.keys() == named
+    (tmp_path / "horovod-ocr.toml").write_text("[shard]\n" + "".join(f"{k} = {toml(v)}\n" for k, v in values.items()))
+    asked_for = ShardOptions(
+        src=(Path("a"), Path("b")), out=Path("c"), profile="thai", seed=3, samples_per_shard=7, workers=2,
+        layout="names", label_from_name="(x)", check="header", split="file", group_from="g", split_lists=Path("l"),
+        fractions=(0.5, 0.5, 0.0), dedup=True, image="jpeg", height_px=32, limits=Limits(max_label=9),
+        scratch=Path("s"),
+    )  # fmt: skip
+    assert load_shard_options({}, tmp_path) == asked_for
+    assert all(getattr(asked_for, entry.name) != entry.default for entry in fields(ShardOptions))
+
+
+def toml(value: object) -> str:
+    return repr(value).lower() if isinstance(value, bool) else repr(value)
+
+
+def test_the_command_line_goes_before_the_file_of_the_sharder(tmp_path):
+    (tmp_path / "horovod-ocr.toml").write_text('[shard]\nsrc = "one"\nsplit = "file"\ndedup = true\nseed = 4\n')
+    options = load_shard_options({"src": ["x", "y"], "group_from": "p", "dedup": False, "seed": None}, tmp_path)
+    assert options.src == (Path("x"), Path("y")) and options.seed == 4 and not options.dedup
+    assert (options.split, options.group_from) == (None, "p")  # what decides the split is chosen as one
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"src": []}, "src holds values of type str"),
+        ({"src": ["raw", 3]}, "src holds values of type str"),
+        ({"fractions": ["0.8"]}, "fractions holds values of type float"),
+        ({"fractions": [0.8, 0.2]}, "fractions are three numbers, of train, val and test"),
+        ({"fractions": [float("nan"), 0.5, 0.5]}, "fractions are three numbers"),
+        ({"fractions": [1.5, -0.5, 0]}, "fractions are three numbers"),
+        ({"max_label": -1}, "max_label must be at least 0"),
+        ({"dedup": 1}, "dedup is a bool"),
+        ({"max_labels": 1}, "no setting 'max_labels'; did you mean 'max_label'"),
+    ],
+)
+def test_what_is_wrong_for_the_sharder_is_named(values, sentence, tmp_path):
+    with pytest.raises(ConfigError, match=sentence):
+        load_shard_options(values, tmp_path)
+
+
+def test_fractions_of_the_command_line():
+    assert parse_fractions("0.8, 0.1,0.1") == (0.8, 0.1, 0.1)
+    with pytest.raises(ConfigError, match="write three numbers, such as 0.8,0.1,0.1"):
+        parse_fractions("0.8;0.1")

@@ -1,5 +1,6 @@
 """A build that was interrupted, or is complete, and the same command again."""
 
+import json
 import os
 import shutil
 from dataclasses import replace
@@ -7,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from sharding.build import ShardOptions, build_shards
 from sharding.errors import ConfigError, ShardError, SourceError
+from sharding.lock import build_lock
 
 
 def test_a_complete_set_is_left_alone(build, make_words, tmp_path: Path):
@@ -132,3 +135,13 @@ def test_files_that_a_killed_lock_left_behind_go_and_those_of_now_stay(build, ma
         os.utime(own / name, (now_s - age_s, now_s - age_s))
     build(src, tmp_path / "out")
     assert {path.name for path in own.glob(".lock*")} == {".lock.fedcba9876543210", ".lock.mine"}
+
+
+def test_a_build_tells_when_it_takes_over_the_lock_of_a_dead_one(make_words, tmp_path: Path):
+    src, lock = make_words(5), tmp_path / "out" / "build" / "lock"
+    with build_lock(lock, "horovod-ocr shard"):
+        owner = json.loads(lock.read_bytes())
+    lock.write_text(json.dumps(owner | {"started": owner["started"] - 1}))  # an older process with this one's number
+    told: list[str] = []
+    build_shards(ShardOptions(src=src, out=tmp_path / "out", workers=1), tell=told.append)
+    assert len(told) == 1 and told[0].startswith(f"{lock}: its owner is gone")

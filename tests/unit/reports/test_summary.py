@@ -1,0 +1,97 @@
+"""What shard and verify say at their end: every number that a person asks for, once."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from horovod_ocr.reports.summary import draw_build, draw_proof, next_command, wrong_of
+from sharding.build import ShardReport
+from sharding.verify import VerifyReport
+
+BUILT = ShardReport(
+    root=Path("my shards"), kind="words", layout="labels", profile="urdu",
+    samples={"train": 8000, "val": 1000, "test": 1000}, rejects={"not an image": 7, "conflicting labels": 30},
+    duplicates={"same split": 4, "across splits": 2, "left out": 0}, shards=12, kept_shards=0, bytes=45_000_000,
+    aspect_edges=(0.8, 1.25), alphabet={"ا": 5, "ب": 6, "\u064e": 1}, classes=(), already_complete=False,
+    read_bytes=50_000_000,
+)  # fmt: skip
+PROVED = VerifyReport(
+    samples=10_000, shards=12, bytes=2_500_000_000, damaged={}, problems=(), strays=(), images_in_two_splits=0,
+    labels_in_two_splits=0, seconds=5.0,
+)  # fmt: skip
+
+
+def said(drawn) -> str:
+    console = Console(file=io.StringIO(), width=100, soft_wrap=True)
+    console.print(drawn)
+    return console.file.getvalue()
+
+
+def test_a_build_is_told_in_numbers():
+    text = said(draw_build(BUILT, 5.0, Path("my shards/sheet.png")))
+    for part in (
+        "8,000", "80.0%", "12 shards, 45.0 MB", "0.80, 1.25", "3 letters: ا ب ◌\u064e",
+        "no PNG, JPEG", "37 rejected; each is named in my shards/rejects.tsv",
+        "4 in the same split, 2 across splits, 0 left out", "my shards/duplicates.tsv", "--dedup leaves them out",
+        "30 images stand more than once, with different labels", "10,037 images in 5.0 s: 2,007 images/s, 10.0 MB/s",
+        "contact sheet: my shards/sheet.png",
+    ):  # fmt: skip
+        assert part in text
+    without = replace(BUILT, duplicates={"same split": 4, "across splits": 2, "left out": 6})
+    assert "10,043 images in" in said(draw_build(without, 5.0, None))  # what was left out was read, too
+    assert "--dedup" not in said(draw_build(without, 5.0, None))
+
+
+def test_a_build_of_several_runs_has_no_speed():
+    assert "images/s" not in said(draw_build(BUILT, None, None))
+
+
+def test_what_there_is_none_of_is_not_said():
+    none = dict.fromkeys(BUILT.duplicates, 0)
+    plain = replace(BUILT, rejects={}, duplicates=none, alphabet={}, already_complete=True)
+    text = said(draw_build(plain, 5.0, None))
+    assert "complete already" in text
+    assert not [word for word in ("reject", "copies", "letters", "images/s", "sheet") if word in text]
+
+
+def test_many_letters_or_classes_are_not_all_named():
+    many = replace(BUILT, kind="classes", alphabet={}, classes=tuple(f"[c{number}]" for number in range(250)))
+    assert "250 classes: [c0] [c1]" in said(draw_build(many, 1.0, None))
+    assert "[c99] and 150 more" in said(draw_build(many, 1.0, None))
+
+
+@pytest.mark.parametrize(
+    ("root", "kind", "command"),
+    [
+        ("shards", "words", "horovodrun -np 3 -H hosts.txt horovod-ocr train"),
+        ("my shards", "words", "horovodrun -np 3 -H hosts.txt horovod-ocr train --shards 'my shards'"),
+        ("pets", "classes", "horovod-ocr stats --shards pets"),
+    ],
+)
+def test_the_next_command_can_be_pasted(root, kind, command):
+    assert next_command(replace(BUILT, root=Path(root), kind=kind)) == command
+
+
+def test_a_proof_is_told_in_numbers():
+    text = said(draw_proof(PROVED))
+    assert all(part in text for part in ("10,000", "12", "2.500", "5.0", "500.0", "everything is as the index says"))
+    assert not [word for word in ("warning", "more than one", "made again", "restored") if word in text]
+
+
+def test_all_that_is_wrong_is_told():
+    wrong = replace(
+        PROVED, damaged={"train-000001": ("the tar is gone", "and its .idx")}, problems=("one problem",),
+        strays=("val-000009.tar",), images_in_two_splits=3, repaired=("test-000000",), restored_index=True,
+    )  # fmt: skip
+    text = said(draw_proof(wrong))
+    for part in (
+        "train-000001: the tar is gone; and its .idx", "one problem", "warning: ", "val-000009.tar",
+        "in more than one split: 3 images, 0 labels", "made again: test-000000", "index.json was restored",
+    ):  # fmt: skip
+        assert part in text
+    assert "everything" not in text
+    assert wrong_of(wrong) == "damaged: 1 of 12 shards; wrong with the set: 1"
+    assert wrong_of(replace(wrong, damaged={})) == "wrong with the set: 1"
