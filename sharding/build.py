@@ -171,7 +171,7 @@ class _Build:
         index = restore_index(self.folder)
         if index is None:
             return None
-        shutil.rmtree(self.folder.spool, ignore_errors=True)  # of a run that was killed in its last act
+        self.folder.remove_spools()  # of a run that was killed in its last act
         catalogue = open_catalogue(self.folder.own)
         same = catalogue and are_as_listed(self.sources, state) and images_seen(self.sources, catalogue) == state.images
         if not same:
@@ -207,6 +207,8 @@ class _Build:
     def _read(self, workers: Workers, catalogue: Catalogue, rules: Rules) -> tuple[list[Path], int, int]:
         """Every entry read and checked. Returns the spool files, the samples in them, the bytes read."""
         self.folder.spool.mkdir(parents=True, exist_ok=True)
+        for left in self.folder.spool.glob(".*.tmp-*"):  # half read by a worker that was killed
+            left.unlink()
         size, total = range_size(catalogue.entries), catalogue.entries
         firsts = range(0, total, size)
         spool = self.folder.spool.absolute()

@@ -56,6 +56,11 @@ class BuildFolder:
         name = hashlib.sha256(os.fsencode(self.out.absolute())).hexdigest()[:16]
         return self.scratch / f"spool-{name}"
 
+    def remove_spools(self) -> None:
+        """Of an earlier run under another --scratch too: each is as large as the set."""
+        for spool in {self.spool, BuildFolder(self.out).spool}:
+            shutil.rmtree(spool, ignore_errors=True)
+
     def make(self) -> None:
         """ShardError where the folder cannot be one of a build: a file, or shards that nobody can vouch for."""
         if self.out.exists() and not self.out.is_dir():
@@ -159,7 +164,7 @@ def restore_index(folder: BuildFolder) -> ShardIndex | None:
 def keep_index(folder: BuildFolder) -> None:
     """The last act of a build: a copy of the index, and no spool any more."""
     write_whole(folder.own / INDEX_NAME, (folder.out / INDEX_NAME).read_bytes())
-    shutil.rmtree(folder.spool, ignore_errors=True)
+    folder.remove_spools()
 
 
 def remove_left_overs(out: Path) -> None:
