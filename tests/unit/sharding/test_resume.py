@@ -11,6 +11,7 @@ import pytest
 from sharding.build import ShardOptions, build_shards
 from sharding.errors import ConfigError, ShardError, SourceError
 from sharding.lock import build_lock
+from sharding.progress import Progress
 
 
 def test_a_complete_set_is_left_alone(build, make_words, tmp_path: Path):
@@ -145,3 +146,94 @@ def test_a_build_tells_when_it_takes_over_the_lock_of_a_dead_one(make_words, tmp
     told: list[str] = []
     build_shards(ShardOptions(src=src, out=tmp_path / "out", workers=1), tell=told.append)
     assert len(told) == 1 and told[0].startswith(f"{lock}: its owner is gone")
+
+
+class Interrupted(Exception):
+    pass
+
+
+def interrupt_at(stage: str):
+    def interrupt(progress: Progress) -> None:
+        if progress.stage == stage:
+            raise Interrupted
+
+    return interrupt
+
+
+def stages(build, src, out, **options) -> list[str]:
+    """The stages of a build, each once."""
+    calls: list[str] = []
+    build(src, out, lambda progress: calls.append(progress.stage), **options)
+    return list(dict.fromkeys(calls))
+
+
+@pytest.mark.parametrize("stage", ["reading", "writing"])
+def test_the_listing_is_not_made_again_where_the_source_is_as_it_was(
+    build, make_words, tmp_path: Path, read_set, stage: str
+):
+    src, out = make_words(60), tmp_path / "out"
+    build(src, tmp_path / "quiet", samples_per_shard=10)
+    with pytest.raises(Interrupted):
+        build(src, out, interrupt_at(stage), samples_per_shard=10)
+    assert stages(build, src, out, samples_per_shard=10) == ["reading", "writing"]
+    assert read_set(out) == read_set(tmp_path / "quiet")
+
+
+@pytest.mark.parametrize("stage", ["listing", "reading", "writing"])
+def test_a_source_that_changed_before_the_set_was_complete_is_listed_anew(
+    build, make_words, make_image, tmp_path: Path, read_set, stage: str
+):
+    src, out = make_words(60), tmp_path / "out"
+    with pytest.raises(Interrupted):
+        build(src, out, interrupt_at(stage), samples_per_shard=10)
+    for number in range(60, 90):
+        (src / f"images/{number:05d}.png").write_bytes(make_image(number))
+    with (src / "labels.tsv").open("a", encoding="utf-8") as file:
+        file.writelines(f"images/{number:05d}.png\tسال\n" for number in range(60, 90))
+    assert stages(build, src, out, samples_per_shard=10) == ["listing", "reading", "writing"]
+    build(src, tmp_path / "quiet", samples_per_shard=10)
+    assert read_set(out) == read_set(tmp_path / "quiet")
+
+
+def test_another_scratch_folder_leaves_nothing_in_the_first(build, make_words, tmp_path: Path, read_set):
+    src, out, scratch = make_words(60), tmp_path / "out", tmp_path / "scratch"
+    build(src, tmp_path / "quiet")
+    with pytest.raises(Interrupted):
+        build(src, out, interrupt_at("writing"))
+    assert list((out / "build" / "spool").iterdir())
+    build(src, out, scratch=scratch)
+    assert not (out / "build" / "spool").exists()
+    assert read_set(out) == read_set(tmp_path / "quiet")
+
+
+def test_what_a_killed_reader_left_goes_when_the_build_goes_on(build, make_words, tmp_path: Path):
+    src, out = make_words(60), tmp_path / "out"
+    with pytest.raises(Interrupted):
+        build(src, out, interrupt_at("reading"))
+    left = out / "build" / "spool" / ".000000000.spool.tmp-99"
+    left.write_bytes(b"half")
+    with pytest.raises(Interrupted):
+        build(src, out, interrupt_at("reading"))
+    assert not left.exists()
+    assert (out / "build" / "spool" / "000000000.spool").exists()
+
+
+def test_killed_between_the_index_and_its_copy_the_set_is_complete(build, make_words, tmp_path: Path, read_set):
+    src, out = make_words(60), tmp_path / "out"
+    build(src, out)
+    whole = read_set(out)
+    (out / "build" / "index.json").unlink()
+    again = build(src, out)
+    assert again.kept_shards == again.shards
+    assert read_set(out) == whole
+    assert build(src, out).already_complete
+
+
+def test_a_damaged_state_is_said(build, make_words, tmp_path: Path):
+    src, out = make_words(5), tmp_path / "out"
+    no_options = b'{"options": 1, "sources": 2, "listing": 3, "images": 4, "entries": 5}'
+    for content in (b"", b"{}", b"[]", b"\xff", no_options):
+        (out / "build").mkdir(parents=True, exist_ok=True)
+        (out / "build" / "build.json").write_bytes(content)
+        with pytest.raises(ShardError, match=r"build.json is damaged; delete the folder .*out, or name another"):
+            build(src, out)
