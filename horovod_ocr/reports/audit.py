@@ -8,13 +8,14 @@ import numpy as np
 
 from horovod_ocr.reports.audit_letters import (
     alphabet_of,
-    code_of,
     confusables_part,
     letters_part,
+    likely_slips,
     rare_letters,
     script_part,
     signs,
-    unfolded,
+    stays_two,
+    told,
 )
 from horovod_ocr.reports.page import Figures, Paragraph, Picture, Section, TableOf, build_page
 from horovod_ocr.reports.sheet import sheet_png
@@ -35,6 +36,7 @@ from sharding.look import FORMATS, MOST_EXAMPLES, Specimen
 from sharding.reasons import REASONS
 from sharding.split import SPLITS
 
+MOST_SLIPS = 5
 SHOWN_EXAMPLES = 3  # of each reason, on a terminal; the page has them all
 QUANTILES = {"least": 0.0, "median": 0.5, "99 %": 0.99, "most": 1.0}
 
@@ -141,9 +143,10 @@ def warnings_part(audit: Audit) -> list:
     if found.refused_letters:
         letters = [letter for letter, _ in found.refused_letters.most_common()]
         lines.append(f"{len(letters):,} letters are none of the profile {audit.profile.name}: {signs(letters)}")
-    if pairs := unfolded(audit):
-        names = ", ".join(f"{code_of(pair.letter)} and {code_of(pair.other)}" for pair in pairs[:5])
-        lines.append(f"{len(pairs):,} pairs of letters look alike and stay two: {names}{', ...' if pairs[5:] else ''}")
+    for pair in likely_slips(audit)[:MOST_SLIPS]:
+        rare, often = sorted(pair[:2], key=audit.found.raw_letters.get)
+        counts = [f"{audit.found.raw_letters[letter]:,}" for letter in (rare, often)]
+        lines.append(f"{told(rare)} ({counts[0]} times) looks like {told(often)} ({counts[1]}): a slip?")
     empty = [split for split, count in audit.samples.items() if not count]
     if audit.packed and empty:
         lines.append(f"nothing would stand in {' and '.join(empty)}")
@@ -252,9 +255,7 @@ def audit_values(audit: Audit) -> dict:
         "refused_letters": dict(found.refused_letters),
         "changed_letters": {letter: becomes for letter, becomes, _ in audit.changed_letters},
         "labels_changed": found.labels_changed,
-        "look_alikes": [
-            {**pair._asdict(), "kept_apart": not pair.folded and not pair.refused} for pair in audit.confusables
-        ],
+        "look_alikes": [{**pair._asdict(), "kept_apart": stays_two(pair)} for pair in audit.confusables],
         "label_lengths": {} if audit.kind == "classes" else dict(sorted(found.lengths.items())),
         "distinct_labels": audit.distinct_labels,
         "single_labels": audit.single_labels,

@@ -10,6 +10,7 @@ from sharding.audit import Audit
 from sharding.confusables import Confusable
 
 MOST_SIGNS = 12
+SLIP = 100  # times as frequent as what may be a slip for it
 
 
 def alphabet_of(audit: Audit) -> dict[str, tuple[int, int]]:
@@ -22,9 +23,13 @@ def rare_letters(audit: Audit) -> list[str]:
     return [letter for letter, (_, in_train) in alphabet_of(audit).items() if in_train < RARE]
 
 
-def unfolded(audit: Audit) -> list[Confusable]:
-    """The look-alikes that stay two letters."""
-    return [pair for pair in audit.confusables if not pair.folded and not pair.refused]
+def likely_slips(audit: Audit) -> list[Confusable]:
+    """Look-alikes that stay two letters, one of them so rare beside the other that it may be typed by mistake."""
+    return [pair for pair in audit.confusables if stays_two(pair) and SLIP * min(pair[2:4]) <= max(pair[2:4])]
+
+
+def stays_two(pair: Confusable) -> bool:
+    return not pair.folded and not pair.refused
 
 
 def script_part(audit: Audit) -> list:
@@ -66,19 +71,23 @@ def letters_part(audit: Audit) -> list:
 def confusables_part(audit: Audit) -> list:
     if not audit.confusables:
         return []
-    rows, marked = [], set()
-    for place, pair in enumerate(audit.confusables):
-        what = "one letter" if pair.folded else "refused" if pair.refused else "two letters"
-        if what == "two letters":
-            marked.add(place)
-        rows.append((*letter_cells(pair.letter), pair.count, *letter_cells(pair.other), pair.other_count, what))
-    head = ("letter", "code point", "name", "times", "beside", "code point", "name", "times", "the profile makes it")
-    return [Paragraph("letters that look alike, as they were written"), TableOf(head, rows, frozenset(marked))]
+    rows = []
+    for pair in audit.confusables:
+        what = "two letters" if stays_two(pair) else "refused" if pair.refused else "one letter"
+        rows.append((told(pair.letter), pair.count, told(pair.other), pair.other_count, what))
+    marked = frozenset(place for place, pair in enumerate(audit.confusables) if stays_two(pair))
+    head = ("letter", "times", "looks like", "times", "the profile makes it")
+    return [Paragraph("letters that look alike, as they were written"), TableOf(head, rows, marked)]
 
 
 def letter_cells(letter: str) -> tuple[str, str, str]:
     """Letter, code point, name."""
     return sign_of(letter), code_of(letter), name_of(letter)
+
+
+def told(letter: str) -> str:
+    """A letter in one cell. The code point first: the cell then runs from left to right."""
+    return " ".join(filter(None, (code_of(letter), sign_of(letter), name_of(letter))))
 
 
 def code_of(letter: str) -> str:
