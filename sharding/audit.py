@@ -22,7 +22,7 @@ from sharding.copies import Copies, find_copies
 from sharding.errors import ConfigError, ShardError
 from sharding.inspection import Rules, close_inspector
 from sharding.intake import range_size
-from sharding.look import MOST_EXAMPLES, SEEN, Look, LookTask, Specimen, Watched, look_at
+from sharding.look import MOST_EXAMPLES, MOST_REJECTED_PICTURES, SEEN, Look, LookTask, Specimen, Watched, look_at
 from sharding.options import (
     ShardOptions,
     find_sources,
@@ -39,7 +39,7 @@ from sharding.split import SPLITS, UNDECIDED
 from sharding.spool import ASPECT_GRID
 from sharding.workers import Workers, open_workers, usable_cores
 
-MOST_PICTURES, MOST_REJECTED = 100, 12  # of the contact sheets
+MOST_PICTURES = 100
 FEWEST_SAMPLED = 100
 _DRAWN = 140  # entries, so that with some rejects among them MOST_PICTURES are left
 _OFTEN = 20  # labels that are named
@@ -182,7 +182,7 @@ class _Look:
             single_labels=single,
             often=often,
             pictures=self._in_order(found.pictures)[:MOST_PICTURES],
-            rejected_pictures=_in_turns(found.rejected_pictures)[:MOST_REJECTED],
+            rejected_pictures=_in_turns(found.rejected_pictures)[:MOST_REJECTED_PICTURES],
         )
 
     def _read(self, numbers: np.ndarray, workers: Workers, report: Report) -> tuple[Look, np.ndarray]:

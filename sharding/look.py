@@ -16,8 +16,8 @@ from sharding.split import SPLITS, UNDECIDED
 from sharding.spool import ASPECT_GRID
 
 MOST_EXAMPLES = 20  # of a reason
-MOST_REJECTED_PICTURES = 3  # of a reason
-_MOST_PICTURE_BYTES = 4 << 20  # a larger file is no word; it is not kept for a contact sheet
+MOST_REJECTED_PICTURES = 12  # of a reason
+_MOST_PICTURE_BYTES = 2 << 20  # a larger file is no word; it is not kept for a contact sheet
 FORMATS = {b"\x89P": "PNG", b"\xff\xd8": "JPEG", b"RI": "WebP", b"BM": "BMP", b"II": "TIFF", b"MM": "TIFF"}
 # What is kept of each entry, in arrays as long as the catalogue: all that must be compared over the whole of it.
 SEEN = {"digest": np.dtype("<u8"), "label_hash": np.dtype("<u8"), "split": np.dtype("u1"), "cell": np.dtype("u1")}

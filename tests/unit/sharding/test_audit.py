@@ -197,7 +197,7 @@ def test_only_so_many_examples_are_kept_of_each_reason(make_words, tmp_path: Pat
         path.write_bytes(b"broken")
     audit = audit_source(options(src))
     assert audit.found.rejects == {"not an image": 750}
-    assert len(audit.found.examples["not an image"]) == 20 and len(audit.rejected_pictures) == 3
+    assert len(audit.found.examples["not an image"]) == 20 and len(audit.rejected_pictures) == 12
 
 
 def test_look_alikes_are_pairs_of_letters_that_both_occur():
