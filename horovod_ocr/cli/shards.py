@@ -133,7 +133,7 @@ def verify(
 ) -> None:
     """Prove a shard set: read every byte, count again what its index says. Ends with 3 where it is not whole."""
     with one_sentence():
-        from horovod_ocr.reports.summary import draw_proof, wrong_of
+        from horovod_ocr.reports.summary import draw_proof, option_of, wrong_of
         from sharding.mend import repair_set
         from sharding.verify import verify_shards
 
@@ -152,7 +152,7 @@ def verify(
         else:
             output.print(draw_proof(report))
         if not report.ok:
-            hint = "" if repair else "; mend it with: horovod-ocr verify --repair"
+            hint = "" if repair else f"; mend it with: horovod-ocr verify --repair{option_of(root)}"
             raise ShardError(f"{root} is not whole ({wrong_of(report)}){hint}")
 
 

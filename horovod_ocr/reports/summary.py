@@ -68,16 +68,21 @@ def draw_rejects(report: ShardReport) -> list[RenderableType | str]:
 
 
 def next_command(report: ShardReport) -> str:
-    where = "" if report.root == Path("shards") else f" --shards {shlex.quote(str(report.root))}"
+    where = option_of(report.root)
     if report.kind == "classes":  # training reads words only
         return f"horovod-ocr stats{where}"
     return f"horovodrun -np 3 -H hosts.txt horovod-ocr train{where}"
 
 
+def option_of(root: Path) -> str:
+    """How the folder of the shards is named to the next command."""
+    return "" if root == Path("shards") else f" --shards {shlex.quote(str(root))}"
+
+
 def draw_proof(report: VerifyReport) -> Group:
     speed = f"{report.bytes / report.seconds / 1e6:,.1f}"
-    row = (report.samples, report.shards, f"{report.bytes / 1e9:,.3f}", f"{report.seconds:,.1f}", speed)
-    parts: list[RenderableType | str] = [draw_table(TableOf(("samples", "shards", "GB", "seconds", "MB/s"), [row]))]
+    row = (report.samples, report.shards, megabytes(report.bytes), f"{report.seconds:,.1f}", speed)
+    parts: list[RenderableType | str] = [draw_table(TableOf(("samples", "shards", "size", "seconds", "MB/s"), [row]))]
     parts += [f"{name}: {'; '.join(sentences)}" for name, sentences in report.damaged.items()]
     parts += list(report.problems)
     if report.strays:

@@ -77,7 +77,7 @@ def test_the_next_command_can_be_pasted(root, kind, command):
 
 def test_a_proof_is_told_in_numbers():
     text = said(draw_proof(PROVED))
-    assert all(part in text for part in ("10,000", "12", "2.500", "5.0", "500.0", "everything is as the index says"))
+    assert all(part in text for part in ("10,000", "12", "2.50 GB", "5.0", "500.0", "everything is as the index says"))
     assert not [word for word in ("warning", "more than one", "made again", "restored") if word in text]
 
 
