@@ -142,6 +142,8 @@ def result_of(path: Path, entries: int) -> RangeResult | None:
     except ShardError:
         return None
     reasons = Counter(line.split(b"\t")[1].decode() for line in spooled.rejects.splitlines())
+    if len(spooled.facts) + reasons.total() != entries:
+        return None  # of a range that another version of this program has cut
     return RangeResult(entries, len(spooled.facts), dict(reasons), spooled.read_bytes)
 
 
