@@ -4,10 +4,12 @@ import os
 import shutil
 import socket
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from sharding import intake
+from sharding.errors import ShardError
 from sharding.images import digest_of
 from sharding.intake import range_size
 from sharding.layouts import files
@@ -160,4 +162,25 @@ def test_a_range_that_was_read_is_kept_and_a_damaged_one_is_read_again(
     build(src, out, lambda progress: (look(progress), calls.append(progress.stage)), samples_per_shard=20)
     assert "listing" not in calls  # the catalogue was whole
     assert [path for path in spools if after[path] != before[path]] == [spools[3]]
+    assert read_set(out) == read_set(tmp_path / "quiet")
+
+
+@pytest.mark.parametrize("smaller", ["before", "after"])
+def test_ranges_of_another_size_are_read_again(build, make_words, read_set, tmp_path: Path, smaller: str):
+    """As another version of the program may have cut them."""
+    src, out = make_words(160), tmp_path / "out"
+    (src / "images" / "00007.png").write_bytes(b"")
+    build(src, tmp_path / "quiet", samples_per_shard=20)
+
+    def interrupt(progress: Progress) -> None:
+        if progress.stage == "writing":
+            raise InterruptedError
+
+    for time in ("before", "after"):
+        with patch.object(intake, "_FEWEST_ENTRIES", 1 if time == smaller else 512):
+            if time == "after":
+                build(src, out, samples_per_shard=20)
+            else:
+                with pytest.raises(ShardError):  # as any OSError
+                    build(src, out, interrupt, samples_per_shard=20)
     assert read_set(out) == read_set(tmp_path / "quiet")
