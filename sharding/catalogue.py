@@ -11,6 +11,7 @@ repeated paths). Three files in the build folder, and catalogue.json, written la
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -184,11 +185,12 @@ class _Writer:
         return None
 
     def __exit__(self, kind, *_: object) -> None:
-        for file in self._files:
-            with file:
-                if kind is None:
-                    file.flush()
-                    os.fsync(file.fileno())
+        with ExitStack() as stack:  # all are closed, where one of them finds the disk full too
+            for file in self._files:
+                stack.enter_context(file)
+            for file in self._files if kind is None else ():
+                file.flush()
+                os.fsync(file.fileno())
 
     def add(self, source: int, batch: list[Entry], keeps_classes: bool) -> None:
         paths, labels, subsets, splits, problems, ats, sizes = zip(*batch, strict=True)
