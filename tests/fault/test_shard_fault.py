@@ -1,64 +1,42 @@
 """The sharder is killed in the middle, again and again: the same command goes on, and the bytes are those of a quiet
 build."""
 
-import io
 import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from sharding.build import ShardOptions, build_shards
+from sharding.errors import ShardError
 from sharding.index import check_shards_present, read_index
 
 pytestmark = pytest.mark.fault
 
-ROOT = Path(__file__).parents[2]
 IMAGES, SAMPLES_PER_SHARD = 1500, 25
-COMMAND = f"""
-import sys
-from pathlib import Path
-from sharding.build import ShardOptions, build_shards
-build_shards(ShardOptions(src=Path(sys.argv[1]), out=Path(sys.argv[2]), workers=2,
-samples_per_shard={SAMPLES_PER_SHARD}))
-"""
+# as far as a build may come before it is killed: (stage, images)
+MOMENTS = (
+    ("", 0), ("listing", 0), ("reading", 0), ("reading", 0.3), ("reading", 0.6), ("reading", 0.9), ("writing", 0),
+    ("writing", 0.25), ("writing", 0.5), ("writing", 0.75),
+)  # fmt: skip
 
 
-@pytest.fixture
-def raw(tmp_path: Path) -> Path:
-    folder = tmp_path / "raw"
-    folder.mkdir()
-    lines = []
-    for number in range(IMAGES):
-        image = Image.new("L", (64 + number % 3 * 40, 64), number % 256)
-        image.putpixel((0, 0), number // 256)
-        buffer = io.BytesIO()
-        image.save(buffer, "PNG", compress_level=1)
-        (folder / f"{number:04d}.png").write_bytes(buffer.getvalue())
-        lines.append(f"{number:04d}.png\t{'ابپتٹ'[number % 5]}{'رزسش'[number % 4]}{'ن' * (number % 3)}\n")
-    (folder / "labels.tsv").write_text("".join(lines), encoding="utf-8")
-    return folder
+def finish(raw: Path, out: Path, told: list[str] | None = None):
+    """The same command in this process."""
+    options = ShardOptions(src=raw, out=out, workers=1, samples_per_shard=SAMPLES_PER_SHARD)
+    return build_shards(options, tell=(told if told is not None else []).append)
 
 
-def set_bytes(out: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(out.iterdir()) if path.is_file()}
-
-
-def start(raw: Path, out: Path) -> subprocess.Popen:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", COMMAND, str(raw), str(out)]
-    return subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.PIPE, text=True)
-
-
-def wait_for_tars(out: Path, wanted: int, process: subprocess.Popen) -> None:
-    """Until so many tars lie there, or the process has ended."""
-    while process.poll() is None and len(list(out.glob("*.tar"))) < wanted:
-        time.sleep(0.002)
+def wait_for(process: subprocess.Popen, stage: str, share: float) -> bool:
+    """Until a build says that it has come so far; False where it ended before."""
+    for line in process.stdout if stage else ():
+        name, done = line.split()
+        if name == stage and int(done) >= share * IMAGES:
+            return True
+    return not stage
 
 
 def processes() -> list[tuple[int, str, int, int]]:
@@ -90,39 +68,96 @@ def worker_processes(leader: int) -> list[int]:
     return [process for process, _, parent, _ in all_processes if parent in servers]
 
 
-def test_killed_at_random_moments_the_bytes_are_those_of_a_quiet_build(raw: Path, tmp_path: Path):
-    quiet, out = tmp_path / "quiet", tmp_path / "out"
-    report = build_shards(ShardOptions(src=raw, out=quiet, workers=1, samples_per_shard=SAMPLES_PER_SHARD))
-    assert report.shards > 50
-    moments = random.Random(4)
-    finished_before = -1
-    for share in (0.0, 0.05, 0.25, 0.5, 0.75, 0.95):
-        process = start(raw, out)
-        wait_for_tars(out, round(share * report.shards), process)
-        time.sleep(moments.uniform(0, 0.05))
+def finished(out: Path) -> dict[str, int]:
+    """The spool files and shards that are done -> when each was made."""
+    paths = [*(out / "build" / "spool").glob("[0-9]*.spool"), *out.glob("*.idx")]
+    return {path.name: path.stat().st_mtime_ns for path in paths}
+
+
+def test_killed_at_ten_moments_the_bytes_are_those_of_a_quiet_build(raw, quiet, start, set_bytes, tmp_path: Path):
+    out, chance = tmp_path / "out", random.Random(4)
+    done: dict[str, int] = {}
+    for stage, share in MOMENTS:
+        process = start(out)
+        assert wait_for(process, stage, share)
+        time.sleep(chance.uniform(0, 0.02))
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert session_has_ended(process.pid), "workers outlive the build that started them"
-        assert not (out / "index.json").exists() or len(list(out.glob("*.tar"))) == report.shards
-        finished = len(list(out.glob("*.idx")))
-        assert finished >= finished_before  # what is done is never lost
-        finished_before = finished
-    assert finished_before > 0
-    final = build_shards(ShardOptions(src=raw, out=out, workers=2, samples_per_shard=SAMPLES_PER_SHARD))
-    assert final.kept_shards >= finished_before
+        shards = sum(name.endswith(".tar") for name in quiet)
+        assert not (out / "index.json").exists() or len(list(out.glob("*.tar"))) == shards
+        now = finished(out)
+        assert done.items() <= now.items(), "what is done is never lost nor made again"
+        done = now
+    spools = sum(name.endswith(".spool") for name in done)
+    assert spools > 10
+    assert len(done) - spools > 40
+    process = start(out)  # the same command once more, undisturbed
+    stages = [line.split()[0] for line in process.communicate(timeout=60)[0].splitlines()]
+    assert process.returncode == 0
+    assert "listing" not in stages
     check_shards_present(read_index(out))
-    assert set_bytes(out) == set_bytes(quiet)
+    assert set_bytes(out) == quiet
+    assert {name: moment for name, moment in finished(out).items() if name in done} == {
+        name: moment for name, moment in done.items() if name.endswith(".idx")
+    }
 
 
-def test_a_killed_worker_is_one_sentence_and_nothing_finished_is_lost(raw: Path, tmp_path: Path):
+@pytest.mark.parametrize("stage", ["reading", "writing"])
+def test_a_killed_worker_is_one_sentence_and_nothing_finished_is_lost(
+    raw, quiet, start, set_bytes, tmp_path: Path, stage: str
+):
     out = tmp_path / "out"
-    process = start(raw, out)
-    wait_for_tars(out, 5, process)
-    for worker in worker_processes(process.pid):
-        os.kill(worker, signal.SIGKILL)
+    process = start(out)
+    assert wait_for(process, stage, 0.1)
+    os.kill(worker_processes(process.pid)[0], signal.SIGKILL)
     _, errors = process.communicate(timeout=60)
     assert process.returncode != 0
-    assert "ShardError: a worker was killed" in errors
+    last = errors.strip().splitlines()[-1]
+    assert "ShardError: a worker was killed, mostly for want of memory; run the same horovod-ocr shard again" in last
     assert session_has_ended(process.pid)
-    final = build_shards(ShardOptions(src=raw, out=out, workers=1, samples_per_shard=SAMPLES_PER_SHARD))
-    assert final.kept_shards >= 4
+    assert finished(out)
+    process = start(out)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert set_bytes(out) == quiet
+
+
+def test_of_two_builds_of_one_folder_one_says_that_the_other_works(raw, quiet, start, set_bytes, tmp_path: Path):
+    out = tmp_path / "out"
+    process = start(out)
+    assert wait_for(process, "reading", 0.1)
+    process.send_signal(signal.SIGSTOP)  # alive, however long the second one takes to ask
+    before = finished(out)
+    with pytest.raises(ShardError, match=f"another horovod-ocr shard works in this folder: pid {process.pid} of "):
+        finish(raw, out)
+    assert finished(out).items() >= before.items()
+    process.send_signal(signal.SIGCONT)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert set_bytes(out) == quiet
+    assert finish(raw, out).already_complete
+
+
+def test_two_builds_that_start_together_make_one_set(raw, quiet, start, set_bytes, tmp_path: Path):
+    out = tmp_path / "out"
+    both = [start(out) for _ in range(2)]
+    ends = [(process.communicate(timeout=60)[1], process.returncode) for process in both]
+    assert 0 in [code for _, code in ends]  # both, where the second comes when all is done
+    for errors, code in ends:
+        assert code == 0 or "another horovod-ocr shard works in this folder" in errors
+    assert set_bytes(out) == quiet
+
+
+def test_the_lock_of_a_killed_build_is_taken_over_at_once(raw, quiet, start, set_bytes, tmp_path: Path):
+    out, told = tmp_path / "out", []
+    process = start(out)
+    assert wait_for(process, "writing", 0.2)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert (out / "build" / "lock").exists()
+    assert session_has_ended(process.pid)
+    finish(raw, out, told)
+    (sentence,) = told  # it did not have to watch it first
+    assert f"its owner is gone (pid {process.pid} of " in sentence and sentence.endswith("; taken over")
+    assert set_bytes(out) == quiet
