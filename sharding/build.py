@@ -5,6 +5,7 @@ List every entry (catalogue), read and check each image once (intake, into the s
 the options alone, so the bytes are the same for any number of workers, any restart and any order of the source.
 """
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -104,9 +105,10 @@ def build_shards(
                 "--workers (what is finished is kept)"
             ) from error
         except OSError as error:
+            place = os.fsdecode(error.filename or options.out)
             raise ShardError(
-                f"{error.filename or options.out}: {error.strerror}; what is finished is kept: mend it, then run the "
-                "same horovod-ocr shard again"
+                f"{place}: {error.strerror}; what is finished is kept: mend it, then run the same horovod-ocr shard "
+                "again"
             ) from error
         finally:
             close_inspector()

@@ -16,7 +16,7 @@ PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _IHDR = struct.Struct(">IIBBBBB").unpack_from
 _CHUNK = struct.Struct(">I4s").unpack_from
 _CRC = struct.Struct(">I").unpack_from
-_SIZE = struct.Struct(">II").unpack_from
+_PLAIN_FILE = struct.Struct(">16sII5s4xI4s").unpack_from
 _HEAD = PNG_MAGIC + b"\0\0\0\x0dIHDR"
 _PLAIN = (b"\x08\0\0\0\0", b"\x08\x02\0\0\0")  # depth, colour, and the rest of IHDR
 _IEND = b"\0\0\0\0IEND\xaeB\x60\x82"
@@ -110,12 +110,12 @@ def read_png(content: bytes, checksums: bool) -> Png:
 def plain_size(content: bytes) -> tuple[int, int] | None:
     """(width, height) of the most common file, without a walk: 8 bits, grey or RGB, one IDAT and nothing else. None for
     all others: `read_png` tells."""
-    if content[:16] != _HEAD or content[24:29] not in _PLAIN or content[-12:] != _IEND:
+    if not content.endswith(_IEND) or len(content) < 57:
         return None
-    length, kind, width, height = *_CHUNK(content, 33), *_SIZE(content, 16)
+    head, width, height, kind, length, data = _PLAIN_FILE(content)
+    plain = head == _HEAD and kind in _PLAIN and data == b"IDAT" and length + 57 == len(content)
     # what claims more pixels than its bytes can hold is for read_png to refuse
-    plain = kind == b"IDAT" and length + 57 == len(content) and 9 * width * height < 1000 * length
-    return (width, height) if plain else None
+    return (width, height) if plain and 9 * width * height < 1000 * length else None
 
 
 def check_data(content: bytes, png: Png) -> None:

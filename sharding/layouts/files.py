@@ -1,5 +1,6 @@
 """Reads images that are files of their own: the hot path of most sources."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -12,28 +13,44 @@ _PNG_END = b"\0\0\0\0IEND\xaeB\x60\x82"
 _PIECE_BYTES = 1 << 16  # a word image is read whole at once
 # O_NONBLOCK: not to hang where a name stands for a pipe
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+_NOT_ITS_FAULT = frozenset(
+    (
+        errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH,
+        errno.ENETUNREACH, errno.EMFILE, errno.ENFILE, errno.ENOMEM,
+    )
+)  # fmt: skip
 
 
 class FileReader(Reader):
-    """Paths are relative to the root of the source; absolute ones, as a label file may name them, stay as they are."""
+    """Paths are relative to the root of the source; absolute ones, as a label file may name them, stay as they are.
+
+    The root is held open: names below it are found faster, and a file system that is taken away meanwhile does not make
+    every image a missing one.
+    """
 
     def __init__(self, root: Path) -> None:
-        self._prefix = os.fsencode(root) + b"/"
+        self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        os.close(self._root)
 
     def read_image(self, path: bytes, at: int = 0, size: int = 0) -> bytes:
-        """The bytes of one image file, at least one; else Rejected."""
+        """The bytes of one image file, at least one; else Rejected. OSError where the file server is away, or this
+        machine has no room: that is no fault of the image."""
         try:
             content = self._read(path)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise Rejected("missing image") from error
         except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+            if getattr(error, "errno", None) in _NOT_ITS_FAULT:
+                raise
             raise Rejected("unreadable file", getattr(error, "strerror", None) or str(error)) from error
         if not content:
             raise Rejected("empty file")
         return content
 
     def _read(self, path: bytes) -> bytes:
-        file = os.open(path if path[:1] == b"/" else self._prefix + path, _FLAGS)
+        file = os.open(path, _FLAGS, dir_fd=self._root)
         try:
             content = os.read(file, _PIECE_BYTES)
             if content.endswith(_PNG_END):
@@ -54,6 +71,8 @@ class TextBesideReader(FileReader):
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
+            if error.errno in _NOT_ITS_FAULT:
+                raise
             raise Rejected("unreadable file", f"{os.fsdecode(label)}: {error.strerror}") from error
 
 

@@ -1,5 +1,6 @@
 """What an audit says is what a build does, and it opens each image once."""
 
+import os
 import sys
 import unicodedata
 from collections import Counter
@@ -20,7 +21,7 @@ opened: list[bytes] | None = None
 
 def note_opened(event: str, args: tuple) -> None:
     if event == "open" and opened is not None and isinstance(args[0], (str, bytes)):
-        opened.append(args[0] if isinstance(args[0], bytes) else args[0].encode())
+        opened.append(os.fsencode(args[0]))
 
 
 sys.addaudithook(note_opened)
@@ -106,7 +107,7 @@ def test_each_image_is_opened_once(messy: Path, layout: str):
     try:
         audit_source(options(messy))
     finally:
-        images = Counter(name.rsplit(b"/", 1)[1] for name in opened if name.endswith((b".png", b".jpg", b".webp")))
+        images = Counter(name.rsplit(b"/", 1)[-1] for name in opened if name.endswith((b".png", b".jpg", b".webp")))
         opened = None
     there = {path.name.encode() for path in messy.iterdir() if path.suffix in (".png", ".jpg", ".webp")}
     assert set(images) - {b"missing.png"} == there and set(images.values()) == {1}

@@ -1,11 +1,12 @@
 """One image file: its bytes, or why there are none."""
 
+import errno
 import os
 
 import pytest
 
 from sharding.layouts import files
-from sharding.layouts.files import FileReader
+from sharding.layouts.files import FileReader, TextBesideReader
 from sharding.reasons import Rejected
 
 
@@ -14,6 +15,7 @@ def test_all_bytes_of_any_size(tmp_path, size):
     content = os.urandom(size)
     (tmp_path / "a.png").write_bytes(content)
     assert FileReader(tmp_path).read_image(b"a.png", 0, 0) == content
+    (tmp_path / "elsewhere").mkdir()
     assert FileReader(tmp_path / "elsewhere").read_image(os.fsencode(tmp_path / "a.png"), 0, 0) == content
 
 
@@ -57,3 +59,20 @@ def test_no_descriptor_is_left_open(tmp_path):
         except Rejected:
             pass
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE])
+def test_a_file_server_that_is_away_is_no_fault_of_the_image(tmp_path, monkeypatch, number):
+    (tmp_path / "a.png").write_bytes(b"x")
+    (tmp_path / "a.txt").write_bytes(b"x")
+    reader = TextBesideReader(tmp_path)
+
+    def away(*args, **options):
+        raise OSError(number, "away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", away)
+        for read in (lambda: reader.read_image(b"a.png"), lambda: reader.read_label(b"a.txt")):
+            with pytest.raises(OSError, match="away"):
+                read()
+    assert reader.read_image(b"a.png") == b"x"
