@@ -179,17 +179,22 @@ def test_the_listing_is_not_made_again_where_the_source_is_as_it_was(
     assert read_set(out) == read_set(tmp_path / "quiet")
 
 
+@pytest.mark.parametrize("change", ["more images", "other labels"])
 @pytest.mark.parametrize("stage", ["listing", "reading", "writing"])
 def test_a_source_that_changed_before_the_set_was_complete_is_listed_anew(
-    build, make_words, make_image, tmp_path: Path, read_set, stage: str
+    build, make_words, make_image, tmp_path: Path, read_set, stage: str, change: str
 ):
     src, out = make_words(60), tmp_path / "out"
     with pytest.raises(Interrupted):
         build(src, out, interrupt_at(stage), samples_per_shard=10)
-    for number in range(60, 90):
-        (src / f"images/{number:05d}.png").write_bytes(make_image(number))
-    with (src / "labels.tsv").open("a", encoding="utf-8") as file:
-        file.writelines(f"images/{number:05d}.png\tسال\n" for number in range(60, 90))
+    rows = (src / "labels.tsv").read_text("utf-8").splitlines(keepends=True)
+    if change == "more images":
+        for number in range(60, 90):
+            (src / f"images/{number:05d}.png").write_bytes(make_image(number))
+            rows.append(f"images/{number:05d}.png\tسال\n")
+    else:
+        rows[20:] = [row.split("\t")[0] + "\tرات\n" for row in rows[20:]]
+    (src / "labels.tsv").write_text("".join(rows), encoding="utf-8")
     assert stages(build, src, out, samples_per_shard=10) == ["listing", "reading", "writing"]
     build(src, tmp_path / "quiet", samples_per_shard=10)
     assert read_set(out) == read_set(tmp_path / "quiet")
