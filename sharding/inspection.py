@@ -112,13 +112,14 @@ class Inspector:
                 raise Rejected("no label", "it lies in no class folder")
             if written not in self._class_numbers:
                 raise Rejected("label is not UTF-8", repr(written))
-            text, length, content = written, 0, b"%d" % self._class_numbers[written]
+            text, length, content, unit = written, 0, b"%d" % self._class_numbers[written], label
         elif written and self._simple.issuperset(written) and not 0 < rules.limits.max_label < len(written):
-            text, length, content = written, len(written), label  # most words: nothing to normalise or refuse
+            text, length, content, unit = written, len(written), label, label  # most words: nothing to normalise
         else:
             text = check_label(written, rules.profile, rules.limits)
             length, content = len(text), text.encode()
-        number = rules.split.hash_of(text)
+            unit = content
+        number = rules.split.hash_of(unit)
         split = rules.split.place(number) if self._by_label else UNDECIDED
         return _make(_Label, (text, content, length, number, split))
 

@@ -130,11 +130,24 @@ def _with_headers(first_key: int, label_suffix: str, rows: np.ndarray, offsets: 
     """The bytes of a run of samples in the tar, with headers and padding but without contents. uint8."""
     keys = first_key + np.arange(len(rows))
     end = int(offsets[-1, 1]) + int(padded(rows["label_size"][-1:].astype(np.int64))[0])
-    blocks = np.zeros((end // BLOCK, BLOCK), np.uint8)
+    blocks = _blocks(end // BLOCK)
+    blocks[offsets[1:, 0] // BLOCK - 2] = 0  # the last block of each member is padded with zeros
+    blocks[offsets[:, 1] // BLOCK - 2] = 0
+    blocks[-1] = 0
     blocks[offsets[:, 0] // BLOCK - 1] = member_headers(keys, _SUFFIXES[rows["image_format"]], rows["image_size"])
     label_suffixes = np.full(len(rows), label_suffix.encode(), "S3")
     blocks[offsets[:, 1] // BLOCK - 1] = member_headers(keys, label_suffixes, rows["label_size"])
     return blocks.reshape(-1)
+
+
+_memory: list[np.ndarray] = []  # of this process: pages that are there already cost nothing to fill again
+
+
+def _blocks(count: int) -> np.ndarray:
+    """uint8 [count, 512], with anything in it."""
+    if not _memory or len(_memory[0]) < count:
+        _memory[:] = [np.empty((count, BLOCK), np.uint8)]
+    return _memory[0][:count]
 
 
 def _fill(view: memoryview, places: np.ndarray, rows: np.ndarray, spools: Spools, first: int) -> bytes:

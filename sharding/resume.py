@@ -26,7 +26,7 @@ _SHARD_FILE = re.compile(rf"({'|'.join(SPLITS)})-\d{{6}}\.(tar|idx)")
 _LEFT_OVER = re.compile(rf"\.({_SHARD_FILE.pattern}|index\.json|rejects\.tsv|duplicates\.tsv)\.tmp-\d+")
 _LOCK_LEFT_OVER = re.compile(r"\.lock\.[0-9a-f]{16}")  # lock.py needs them for a moment
 _LEFT_BEHIND_S = 3600.0
-_LOOKED_AT = 1000  # images whose size and time of change are compared when a build is started again
+_LOOKED_AT = 500  # images whose size and time of change are compared when a build is started again
 
 
 @dataclass(frozen=True)

@@ -48,11 +48,11 @@ class SplitRule:
                 if not found:
                     raise Rejected("no group", f"{self.pattern!r} finds nothing")
                 unit = (found[1] if self._compiled.groups else found[0]) or ""
-        return self.place(self.hash_of(unit))
+        return self.place(self.hash_of(unit.encode("utf-8", "surrogateescape")))
 
-    def hash_of(self, unit: str) -> int:
+    def hash_of(self, unit: bytes) -> int:
         """The 64-bit number that decides on a unit."""
-        return xxh3_64_intdigest(self._prefix + unit.encode("utf-8", "surrogateescape"))
+        return xxh3_64_intdigest(self._prefix + unit)
 
     def place(self, unit_hash: int) -> int:
         """The place in SPLITS of a unit with this hash."""
@@ -64,8 +64,9 @@ class SplitRule:
         return f"split {self.seed}\0".encode()
 
     @cached_property
-    def _bounds(self) -> tuple[float, float]:
-        return self.fractions[0] * _WHOLE, (self.fractions[0] + self.fractions[1]) * _WHOLE
+    def _bounds(self) -> tuple[int, int]:
+        train, val, _ = self.fractions
+        return int(train * _WHOLE), int((train + val) * _WHOLE)
 
     @cached_property
     def _compiled(self) -> re.Pattern:
