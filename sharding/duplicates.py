@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sharding.copies import compare_copies, is_among, repeated_values
 from sharding.split import SPLITS
 from sharding.spool import ASPECT_GRID, FACTS, read_spool
 
@@ -43,44 +44,32 @@ def count_samples(spools: list[Path], samples: int) -> tuple[np.ndarray, np.ndar
         np.add.at(counts, (facts["split"], facts["cell"]), 1)
         digests[at : at + len(facts)] = facts["digest"]
         at += len(facts)
-    digests.sort()
-    return counts, np.unique(digests[1:][digests[1:] == digests[:-1]])
+    return counts, repeated_values(digests)
 
 
 def find_duplicates(spools: list[Path], repeated: np.ndarray, leave_out: bool) -> Duplicates:
-    """Compare the samples whose digests are `repeated` (sorted).
+    """Compare the samples whose digests are `repeated` (sorted) by the rule of copies.py. Conflicts are left out.
 
-    Where their labels differ, none of them can be trusted: all are conflicts, and left out. Else one stays: the one in
-    the split that is held out furthest (test before val before train, so that a score stays honest), and of those
-    the first in the order of the set. leave_out: the others do not go into shards.
+    leave_out: further copies of an image are left out too.
     """
     conflicts, copies = [np.zeros(0, PAIR)], [np.zeros(0, PAIR)]
     for start in range(0, len(repeated), _TOGETHER):
         rows = np.concatenate([*_rows_of(spools, repeated[start : start + _TOGETHER])])
-        held_out = np.uint8(len(SPLITS)) - rows["split"]
-        rows = rows[np.lexsort((rows["order"], held_out, rows["digest"]))]
-        starts = np.flatnonzero(np.diff(rows["digest"], prepend=~rows["digest"][0]))  # of the groups of equal digests
-        group = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(rows)))
-        first = starts[group]
-        differs = rows["label_hash"] != rows["label_hash"][first]
-        none = len(rows)
-        other_label = np.minimum.reduceat(np.where(differs, np.arange(none), none), starts)[group]
-        conflict = other_label < none
-        other = np.where(conflict & ~differs, other_label, first)  # a conflict beside one with another label
-        pairs = np.zeros(none, PAIR)
-        for name in ("entry", "split", "cell"):
-            pairs[name] = rows[name]
-        pairs["other"], pairs["other_split"] = rows["entry"][other], rows["split"][other]
-        conflicts.append(pairs[conflict])
-        copies.append(pairs[~conflict & (first != np.arange(none))])
+        rows = rows[np.argsort(rows["order"], kind="stable")]
+        found = compare_copies(rows["digest"], rows["label_hash"], rows["split"])
+        conflicts.append(_pairs(rows[found.conflicts], rows[found.conflicts_with]))
+        copies.append(_pairs(rows[found.copies], rows[found.copies_of]))
     conflict, copy = np.concatenate(conflicts), np.concatenate(copies)
     left_out = np.sort(np.concatenate([conflict["entry"], copy["entry"]] if leave_out else [conflict["entry"]]))
     return Duplicates(conflict, copy, left_out)
 
 
-def is_among(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Whether each value stands in `known` (sorted, not empty)."""
-    return known[np.searchsorted(known, values).clip(max=len(known) - 1)] == values
+def _pairs(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+    pairs = np.empty(len(rows), PAIR)
+    for name in ("entry", "split", "cell"):
+        pairs[name] = rows[name]
+    pairs["other"], pairs["other_split"] = others["entry"], others["split"]
+    return pairs
 
 
 def _rows_of(spools: list[Path], digests: np.ndarray) -> Iterator[np.ndarray]:

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sharding import duplicates
-from sharding.duplicates import count_samples, find_duplicates, is_among
+from sharding.copies import is_among
+from sharding.duplicates import count_samples, find_duplicates
 
 
 class Copy(NamedTuple):
