@@ -9,8 +9,9 @@ once measured; the sides take turns; figures are medians of CPU seconds, user an
     MDSWriter                mosaicml-streaming's, its defaults  no checks
     build header, structure, full    this project's whole build with that --check, one worker
     look structure, full             that check alone, of bytes in memory
-Then: two workers against one by the wall clock, how often a build opens each image, and the peak memory of a worker
-over as many images, four times as many, and large ones. The last line is JSON; exits 1 where a bar does not hold.
+Then: two workers against one by the wall clock, how often a build and an audit open each image, and the peak memory of
+a worker over as many images, four times as many, and large ones. The last line is JSON; exits 1 where a bar does not
+hold.
 """
 
 import argparse
@@ -85,7 +86,7 @@ def main() -> int:
         bench = Bench(Path(folder), str(install_streaming()), options.images)
         bench.draw_sources()
         turns = take_turns(bench, options.rounds)
-        opens = bench.run("build full", count_opens=True)
+        opens = {side: bench.run(side, count_opens=True) for side in ("build full", "audit")}
         peaks = {source: bench.peaks(source) for source in ("raw", "four times", "large")}
     us = {side: 1e6 * statistics.median(values) / options.images for side, values in turns.cpu_s.items()}
     bars = [
@@ -93,8 +94,14 @@ def main() -> int:
         Bar("build header / MDSWriter, CPU", us["build header"] / us["MDSWriter"], 1.3),
         Bar("build structure / build full, CPU", us["build structure"] / us["build full"], 0.6),
         Bar("one worker / two workers, wall clock", turns.speedup, 1.6, at_most=False, judged=turns.cores_are_free),
-        Bar("images that a build opens / images", opens["images_opened"] / options.images, 1, at_most=False),
-        Bar("opens of one image by a build, most", opens["most_opens_of_an_image"], 1),
+        *(
+            bar
+            for side, seen in opens.items()
+            for bar in (
+                Bar(f"images that {side} opens / images", seen["images_opened"] / options.images, 1, at_most=False),
+                Bar(f"opens of one image by {side}, most", seen["most_opens_of_an_image"], 1),
+            )
+        ),
         *(Bar(f"peak MB of a worker, {source}", peak.worker_mb, 300) for source, peak in peaks.items()),
     ]
     print_tables(us, bars, turns)

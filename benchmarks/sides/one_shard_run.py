@@ -45,6 +45,8 @@ def build_side(task: dict) -> Run:
         return build_mds_side(Path(task["streaming"]))
     if side == "look":
         return build_look(words[0], Path(task["src"]))
+    if side == "audit":
+        return audit
     return build_shard_side(words[0], task)
 
 
@@ -134,6 +136,14 @@ def build_shard_side(check: str, task: dict) -> Run:
         return sum(report.samples.values())
 
     return build
+
+
+def audit(src: Path, out: Path) -> int:
+    """The look at a source before it is packed."""
+    from sharding.audit import audit_source
+    from sharding.options import ShardOptions
+
+    return sum(audit_source(ShardOptions(src=src, out=out, profile="urdu", workers=1)).samples.values())
 
 
 def build_look(check: str, src: Path) -> Run:
