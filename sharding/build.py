@@ -223,7 +223,7 @@ class _Build:
             reasons.update(result.rejects)
             self.report(Progress("reading", done, total, read_bytes, dict(reasons)))
             self.still_ours()
-        return [spool_path(spool, first) for first in firsts], samples, read_bytes
+        return [Path(spool_path(spool, first)) for first in firsts], samples, read_bytes
 
     def _pack(self, workers: Workers, plan: Assignment, catalogue: Catalogue, classes: bool) -> list[Packed]:
         out, spool = self.options.out.absolute(), self.folder.spool.absolute()

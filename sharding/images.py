@@ -104,10 +104,9 @@ def read_bytes(path: Path) -> bytes:
     return content
 
 
-def digest_of(content: bytes) -> int:
-    """XXH3 of an image's bytes, the 64-bit number that stands in .idx: it finds copies and damage, and takes a
-    twentieth of the time of a cryptographic digest."""
-    return xxh3_64_intdigest(content)
+# Of an image's bytes, the 64-bit number that stands in .idx: it finds copies and damage, in a twentieth of the time of
+# a cryptographic digest.
+digest_of = xxh3_64_intdigest
 
 
 def _from_png(content: bytes, limits: Limits, rule: ImageRule) -> CheckedImage:

@@ -91,8 +91,11 @@ class Inspector:
         image, width, height, image_format = read_image(content, rules.limits, rules.image)
         if length * self._px_a_letter * height > width:  # it may not fit: count exactly
             check_fits(text, rules.profile, width, height, rules.limits)
-        facts = (width, height, image_format, digest_of(image), len(content))
-        return _make(Sample, (image, label, number, subset, split, length, label_hash, *facts))
+        seen = (
+            image, label, number, subset, split, length, label_hash,
+            width, height, image_format, digest_of(image), len(content),
+        )  # fmt: skip
+        return _make(Sample, seen)
 
     def _remember(self, label: bytes | None) -> _Label | Rejected:
         if len(self._labels) >= _KEPT_LABELS:

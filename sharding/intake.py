@@ -29,14 +29,15 @@ def range_size(entries: int) -> int:
     return min(max(entries // 16, _FEWEST_ENTRIES), MOST_ENTRIES)
 
 
-def spool_path(spool: Path, first: int) -> Path:
-    return spool / f"{first:09d}.spool"
+def spool_path(spool: Path | str, first: int) -> str:
+    """Where the range that begins with this entry is spooled."""
+    return f"{spool}/{first:09d}.spool"
 
 
 def read_range(task: IntakeTask) -> RangeResult:
     """Read and check the entries of a range into its spool file, or keep the one an earlier run has finished."""
     entries = task.last - task.first
-    path = spool_path(task.spool, task.first)
+    path = Path(spool_path(task.spool, task.first))
     if done := result_of(path, entries):
         return done
     inspect = inspector_for(task.rules).inspect

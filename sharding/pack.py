@@ -52,7 +52,7 @@ class Spools(NamedTuple):
     """Where samples lie. numbers: [n] of spool files; path_of: the path of one."""
 
     numbers: np.ndarray
-    path_of: Callable[[int], Path]
+    path_of: Callable[[int], str | Path]
 
 
 def pack_shard(task: PackTask) -> Packed:
@@ -64,8 +64,8 @@ def pack_shard(task: PackTask) -> Packed:
     inputs = inputs_digest(task.plan, task.label_suffix, rows)
     if done := _finished(task, inputs):
         return done
-    size = task.entries_per_spool
-    spools = Spools(rows["entry"] // size, lambda number: spool_path(task.spool, number * size))
+    size, spool = task.entries_per_spool, os.fspath(task.spool)
+    spools = Spools(rows["entry"] // size, lambda number: spool_path(spool, number * size))
     return write_shard(task.out, task.plan, task.label_suffix, rows, spools)
 
 
@@ -182,7 +182,7 @@ def _fill(view: memoryview, places: np.ndarray, rows: np.ndarray, spools: Spools
 class _OpenSpools:
     """Spool files by number, a limited number of them open at once."""
 
-    def __init__(self, path_of: Callable[[int], Path]) -> None:
+    def __init__(self, path_of: Callable[[int], str | Path]) -> None:
         self._path_of = path_of
         self._open: dict[int, int] = {}
 

@@ -132,20 +132,24 @@ def images_seen(sources: list[Source], catalogue: Catalogue) -> str:
     over: the marks of their tars say more.
     """
     digest = hashlib.blake2b(digest_size=16)
-    roots = [os.fsencode(source.root) for source in sources]
     blocks = min(20, 1 + catalogue.entries // 100)
-    size = min(_LOOKED_AT // blocks, catalogue.entries)
+    size = min(-(-_LOOKED_AT // blocks), catalogue.entries)
     firsts = {(catalogue.entries - size) * block // max(1, blocks - 1) for block in range(blocks)}
-    for first in sorted(firsts):
-        for entry in catalogue.read(first, first + size):
-            if not sources[entry.source].images_are_files:
-                continue
-            try:
-                state = os.stat(os.path.join(roots[entry.source], entry.path))
-                seen = b"%d %d" % (state.st_size, state.st_mtime_ns)
-            except (OSError, ValueError):
-                seen = b"missing"
-            digest.update(b"%s\0%s\0" % (entry.path, seen))
+    roots = [os.open(source.root, os.O_RDONLY | os.O_CLOEXEC) for source in sources]
+    try:
+        for first in sorted(firsts):
+            for entry in catalogue.read(first, first + size):
+                if not sources[entry.source].images_are_files:
+                    continue
+                try:
+                    state = os.stat(entry.path, dir_fd=roots[entry.source])
+                    seen = b"%d %d" % (state.st_size, state.st_mtime_ns)
+                except (OSError, ValueError):
+                    seen = b"missing"
+                digest.update(b"%s\0%s\0" % (entry.path, seen))
+    finally:
+        for root in roots:
+            os.close(root)
     return digest.hexdigest()
 
 

@@ -81,8 +81,8 @@ def test_killed_at_ten_moments_the_bytes_are_those_of_a_quiet_build(raw, quiet, 
         process = start(out)
         assert wait_for(process, stage, share)
         time.sleep(chance.uniform(0, 0.02))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.kill()
+        process.wait()
         assert session_has_ended(process.pid), "workers outlive the build that started them"
         shards = sum(name.endswith(".tar") for name in quiet)
         assert not (out / "index.json").exists() or len(list(out.glob("*.tar"))) == shards
@@ -153,8 +153,8 @@ def test_the_lock_of_a_killed_build_is_taken_over_at_once(raw, quiet, start, set
     out, told = tmp_path / "out", []
     process = start(out)
     assert wait_for(process, "writing", 0.2)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process.kill()
+    process.wait()
     assert (out / "build" / "lock").exists()
     assert session_has_ended(process.pid)
     finish(raw, out, told)

@@ -100,8 +100,8 @@ def task(write_spool, tmp_path: Path) -> PackTask:
             {"entry": entry, "image": b"%d" % entry * 99, "label": "دن".encode(), "digest": entry}
             for entry in range(first, first + 4)
         ]
-        write_spool(intake.spool_path(tmp_path, first), samples, order[first : first + 4], first)
-    facts = np.concatenate([read_spool(intake.spool_path(tmp_path, first)).facts for first in (0, 4)])
+        write_spool(Path(intake.spool_path(tmp_path, first)), samples, order[first : first + 4], first)
+    facts = np.concatenate([read_spool(Path(intake.spool_path(tmp_path, first))).facts for first in (0, 4)])
     facts[::-1].tofile(tmp_path / "placed")
     (tmp_path / "out").mkdir()
     plan = ShardPlan("val-000003", "val", 0, 0, 8)
@@ -141,7 +141,7 @@ def test_a_shard_of_other_samples_is_not_kept(task: PackTask, name: str):
 
 
 def test_a_spool_that_is_missing_or_cut_is_said(task: PackTask):
-    path = intake.spool_path(task.spool, 4)
+    path = Path(intake.spool_path(task.spool, 4))
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ShardError, match=r"000000004.spool is cut short; delete it and run the same horovod-ocr shard"):
         pack_shard(task)

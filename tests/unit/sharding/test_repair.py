@@ -23,7 +23,7 @@ def sources(tmp_path_factory, make_image) -> tuple[Path, Path]:
     rows = []
     for number in range(90):
         suffix = ("png", "png", "bmp")[number % 3]
-        (listed / f"{number}.{suffix}").write_bytes(make_image(number % 80, mode="RGB", suffix=suffix))
+        (listed / f"{number}.{suffix}").write_bytes(make_image(number % 80, (60 + number % 4 * 15, 64), "RGB", suffix))
         rows.append(f"{number}.{suffix}\t{'دن' if number != 85 else 'رات'}{'ابپ'[number % 2]}\tlisted\n")
     (listed / "labels.tsv").write_text("".join([*rows, "none.png\tدن\n"]), encoding="utf-8")
     for number in range(30):
