@@ -176,9 +176,7 @@ def test_the_same_command_says_so_where_the_source_no_longer_holds_it(
     (out / "test-000000.idx").unlink()
     for path in (src / "images").iterdir():
         path.write_bytes(make_image(5000))
-    sentence = (
-        "train-000000 cannot be made again: .* of its images have changed, the first is .*1 more like this"
-    )
+    sentence = "train-000000 cannot be made again: .* of its images have changed, the first is .*1 more like this"
     with pytest.raises(ShardError, match=sentence):
         build(src, out, samples_per_shard=100)
     assert not (out / "train-000000.tar").exists()
