@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -206,7 +206,11 @@ class _Writer:
             self.subsets[name] = len(self.subsets)
         rows = np.zeros(len(batch), ENTRY)
         rows["path_size"] = np.fromiter(map(len, paths), np.uint32, len(batch))
-        rows["label_size"] = [_NO_LABEL if label is None else len(label) for label in labels]
+        if None in labels:
+            rows["label_size"] = [_NO_LABEL if label is None else len(label) for label in labels]
+            labels = [label or b"" for label in labels]
+        else:
+            rows["label_size"] = np.fromiter(map(len, labels), np.uint32, len(batch))
         label_sizes = np.where(rows["label_size"] == _NO_LABEL, 0, rows["label_size"]).astype(np.int64)
         text_sizes = rows["path_size"] + label_sizes
         rows["text_at"] = self.text_bytes + np.cumsum(text_sizes) - text_sizes
@@ -223,7 +227,7 @@ class _Writer:
             self.given_splits = bool((rows["split"] != UNDECIDED).any())
         # The first source has no number in the hash: adding a second one leaves its order as it was.
         purpose = f"order {self._seed}".encode() + (b" %d" % source if source else b"")
-        texts = b"".join([part for path, label in zip(paths, labels, strict=True) for part in (path, label or b"")])
+        texts = b"".join(chain.from_iterable(zip(paths, labels, strict=True)))
         for file, content in zip(self._files, (rows, hash_paths(purpose, paths, len(batch)), texts), strict=True):
             file.write(content)
         self.entries += len(batch)

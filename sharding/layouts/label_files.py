@@ -173,18 +173,19 @@ def _tsv_rows(path: Path, split: str) -> Iterator[Entry]:
         subsets: dict[bytes, str] = {}
         for number, line in enumerate(chain((first,), file), 1):
             row = line.rstrip(b"\r\n").split(b"\t")
-            columns = len(row)
-            name = row[0].strip()
+            if len(row) > 2:
+                name, label, third = row[:3]
+                if (subset := subsets.get(third)) is None:
+                    subset = third.strip().decode("utf-8", "replace")
+                    if len(subsets) < 1000:  # more than 255 are refused soon
+                        subsets[third] = subset
+            else:
+                name, label, subset = row[0], row[1] if len(row) > 1 else None, ""
+            name = name.strip()
             if b"./" in name or b".." in name or b"//" in name:
                 name = posixpath.normpath(name)
             if number == 1 and name.lower() in _HEADER_WORDS:
                 continue
-            label = row[1] if columns > 1 else None
-            subset = ""
-            if columns > 2 and (subset := subsets.get(row[2])) is None:
-                subset = row[2].strip().decode("utf-8", "replace")
-                if len(subsets) < 1000:  # more than 255 are refused soon
-                    subsets[row[2]] = subset
             if name:
                 yield _make(Entry, (name, label, subset, split, "", 0, 0))
             elif any(row):
