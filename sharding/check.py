@@ -14,7 +14,7 @@ class Limits:
 
     height_px: int = 64
     frame_px: int = 4
-    max_pixels: int = 50_000_000
+    max_pixels: int = 16_000_000  # 4,000 x 4,000; to convert one takes up to 200 MB
     max_aspect: float = 64.0  # width / height: 4,096 px at a height of 64
     max_label: int = 0  # letters of a normalised label; 0: no limit
 
