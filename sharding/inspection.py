@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from sharding.catalogue import Listed
 from sharding.check import Limits, check_fits, check_label
-from sharding.images import ImageRule, digest_of, read_image
+from sharding.images import ImageRule, build_reader, digest_of
 from sharding.layouts.entry import Reader, Source
 from sharding.reasons import Rejected
 from sharding.script import ScriptProfile
@@ -63,6 +63,7 @@ class Inspector:
         self._readers: list[Reader] = [source.open() for source in rules.sources]
         self._apart = [source.labels_apart for source in rules.sources]
         self._class_numbers = {name: number for number, name in enumerate(rules.classes)}
+        self._limits, self._read_image = rules.limits, build_reader(rules.limits, rules.image)
         self._simple = rules.profile.simple_letters
         # With so much of its height in width for each letter, a label fits even where all of its letters are equal.
         self._px_a_letter = 2 * rules.limits.frame_px / rules.limits.height_px
@@ -78,19 +79,19 @@ class Inspector:
         number, source, path, label, subset, split, problem, at, size = entry
         if problem:
             raise Rejected(problem)
-        rules, reader = self.rules, self._readers[source]
-        if label is not None and self._apart[source]:
+        reader = self._readers[source]
+        if self._apart[source] and label is not None:
             label = reader.read_label(label)
         known = self._labels.get(label) or self._remember(label)
         if isinstance(known, Rejected):
             raise Rejected(known.reason, known.detail)
         text, label, length, label_hash, split_of_label = known
         if split == UNDECIDED:
-            split = split_of_label if split_of_label != UNDECIDED else rules.split.choose(text, path)
+            split = split_of_label if split_of_label != UNDECIDED else self.rules.split.choose(text, path)
         content = reader.read_image(path, at, size)
-        image, width, height, image_format = read_image(content, rules.limits, rules.image)
+        image, width, height, image_format = self._read_image(content)
         if length * self._px_a_letter * height > width:  # it may not fit: count exactly
-            check_fits(text, rules.profile, width, height, rules.limits)
+            check_fits(text, self.rules.profile, width, height, self._limits)
         seen = (
             image, label, number, subset, split, length, label_hash,
             width, height, image_format, digest_of(image), len(content),
@@ -122,9 +123,8 @@ class Inspector:
             text = check_label(written, rules.profile, rules.limits)
             length, content = len(text), text.encode()
             unit = content
-        number = rules.split.hash_of(unit)
-        split = rules.split.place(number) if self._by_label else UNDECIDED
-        return _make(_Label, (text, content, length, number, split))
+        number, split = rules.split.decide(unit)
+        return _make(_Label, (text, content, length, number, split if self._by_label else UNDECIDED))
 
 
 _open: list[Inspector] = []  # of this process: at most one

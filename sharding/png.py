@@ -107,15 +107,16 @@ def read_png(content: bytes, checksums: bool) -> Png:
     return Png(width, height, depth, colour, interlaced, plain, data, others)
 
 
-def plain_size(content: bytes) -> tuple[int, int] | None:
-    """(width, height) of the most common file, without a walk: 8 bits, grey or RGB, one IDAT and nothing else. None for
-    all others: `read_png` tells."""
+def plain_size(content: bytes) -> tuple[int, int]:
+    """(width, height) of the most common file, without a walk: 8 bits, grey or RGB, one IDAT and nothing else. (0, 0)
+    for all others: `read_png` tells."""
     if not content.endswith(_IEND) or len(content) < 57:
-        return None
+        return 0, 0
     head, width, height, kind, length, data = _PLAIN_FILE(content)
-    plain = head == _HEAD and kind in _PLAIN and data == b"IDAT" and length + 57 == len(content)
+    if head != _HEAD or kind not in _PLAIN or data != b"IDAT" or length + 57 != len(content):
+        return 0, 0
     # what claims more pixels than its bytes can hold is for read_png to refuse
-    return (width, height) if plain and 9 * width * height < 1000 * length else None
+    return (width, height) if 9 * width * height < 1000 * length else (0, 0)
 
 
 def check_data(content: bytes, png: Png) -> None:

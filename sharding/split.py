@@ -48,16 +48,13 @@ class SplitRule:
                 if not found:
                     raise Rejected("no group", f"{self.pattern!r} finds nothing")
                 unit = (found[1] if self._compiled.groups else found[0]) or ""
-        return self.place(self.hash_of(unit.encode("utf-8", "surrogateescape")))
+        return self.decide(unit.encode("utf-8", "surrogateescape"))[1]
 
-    def hash_of(self, unit: bytes) -> int:
-        """The 64-bit number that decides on a unit."""
-        return xxh3_64_intdigest(self._prefix + unit)
-
-    def place(self, unit_hash: int) -> int:
-        """The place in SPLITS of a unit with this hash."""
+    def decide(self, unit: bytes) -> tuple[int, int]:
+        """(the 64-bit number that decides on a unit, the place in SPLITS that follows)."""
+        number = xxh3_64_intdigest(self._prefix + unit)
         train, val = self._bounds
-        return 0 if unit_hash < train else 1 if unit_hash < val else 2
+        return number, 0 if number < train else 1 if number < val else 2
 
     @cached_property
     def _prefix(self) -> bytes:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sharding.check import Limits
-from sharding.images import CHECKS, CheckedImage, ImageRule, digest_of, read_bytes, read_image
+from sharding.images import CHECKS, FORMS, CheckedImage, ImageRule, build_reader, digest_of, read_bytes, read_image
 from sharding.reasons import REASONS, Rejected
 
 LIMITS = Limits()
@@ -188,3 +188,26 @@ def test_files_that_cannot_be_read(tmp_path: Path):
         with pytest.raises(Rejected) as why:
             read_bytes(tmp_path / name)
         assert why.value.reason == reason
+
+
+@given(
+    size=st.tuples(st.integers(1, 90), st.integers(1, 40)),
+    mode=st.sampled_from(["L", "RGB", "P", "1", "RGBA"]),
+    place=st.none() | st.integers(0, 60) | st.integers(-20, -1),
+    cut=st.integers(0, 20),
+    rule=st.sampled_from([ImageRule(check, form) for check in CHECKS for form in FORMS]),
+)
+@settings(max_examples=300, deadline=None)
+def test_a_reader_of_many_images_says_what_is_said_of_one(size, mode: str, place, cut: int, rule: ImageRule):
+    content = bytearray(encode(Image.new("L", size, 7).convert(mode), "PNG"))
+    if place is not None:
+        content[place % len(content)] ^= 5
+    content = bytes(content[: len(content) - cut] if cut > 15 else content)
+    limits = Limits(max_pixels=2000, max_aspect=20.0)
+    said = []
+    for read in (build_reader(limits, rule), lambda content: read_image(content, limits, rule)):
+        try:
+            said.append(tuple(read(content)))
+        except Rejected as why:
+            said.append((why.reason, why.detail))
+    assert said[0] == said[1]
