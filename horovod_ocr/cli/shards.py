@@ -134,8 +134,8 @@ def verify(
     """Prove a shard set: read every byte, count again what its index says. Ends with 3 where it is not whole."""
     with one_sentence():
         from horovod_ocr.reports.summary import draw_proof, option_of, wrong_of
-        from sharding.mend import repair_set
         from sharding.verify import verify_shards
+        from sharding.verify.mend import repair_set
 
         if folder and shards:
             raise ConfigError("the folder of the shards is given twice; give it once")

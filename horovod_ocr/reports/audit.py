@@ -31,8 +31,8 @@ from horovod_ocr.reports.stats import (
 )
 from horovod_ocr.reports.tally import Tally
 from sharding.audit import Audit, Twin
+from sharding.audit.look import FORMATS, MOST_EXAMPLES, Specimen
 from sharding.files import write_whole
-from sharding.look import FORMATS, MOST_EXAMPLES, Specimen
 from sharding.reasons import REASONS
 from sharding.split import SPLITS
 

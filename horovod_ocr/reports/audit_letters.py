@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from horovod_ocr.reports.page import Paragraph, TableOf
 from horovod_ocr.reports.stats import RARE, name_of, remark_on, visible
 from sharding.audit import Audit
-from sharding.confusables import Confusable
+from sharding.audit.confusables import Confusable
 
 MOST_SIGNS = 12
 SLIP = 100  # times as frequent as what may be a slip for it

@@ -20,8 +20,8 @@ import numpy as np
 from sharding.errors import ConfigError, ShardError
 from sharding.index import INDEX_NAME, ShardIndex, ShardInfo, read_index
 from sharding.progress import Progress, Report
-from sharding.proof import ProofTask, ShardProof, prove_shard
 from sharding.split import SPLITS
+from sharding.verify.proof import ProofTask, ShardProof, prove_shard
 from sharding.workers import Workers, open_workers, usable_cores
 
 _SHARD_FILE = re.compile(rf"((?:{'|'.join(SPLITS)})-\d{{6}})\.(?:tar|idx)")

@@ -13,7 +13,7 @@ from PIL import Image
 
 from sharding.check import Limits
 from sharding.images import CHECKS, CheckedImage, ImageRule, read_image
-from sharding.png import PNG_MAGIC
+from sharding.images.png import PNG_MAGIC
 from sharding.reasons import Rejected
 
 LIMITS = Limits()

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from sharding.audit import Audit, Twin, audit_source
+from sharding.audit.confusables import find_confusables
 from sharding.build import build_shards
-from sharding.confusables import find_confusables
 from sharding.errors import ConfigError, SourceError
 from sharding.options import ShardOptions
 from sharding.progress import Progress
@@ -217,7 +217,7 @@ def test_look_alikes_are_pairs_of_letters_that_both_occur():
 
 
 def test_every_look_alike_of_the_table_is_a_letter_of_its_own():
-    from sharding.confusables import _LOOK_ALIKES
+    from sharding.audit.confusables import _LOOK_ALIKES
 
     for group in _LOOK_ALIKES:
         assert len(group) > 1 and len(set(group)) == len(group)

@@ -34,9 +34,9 @@ from PIL import Image, UnidentifiedImageError
 from xxhash import xxh3_64_intdigest
 
 from sharding.check import Limits
-from sharding.convert import as_grey_or_rgb, encode, orientation_of, shrunk, upright
-from sharding.jpeg import JPEG_MAGIC, read_jpeg
-from sharding.png import PNG_MAGIC, Png, check_data, plain_size, read_png, without_metadata
+from sharding.images.convert import as_grey_or_rgb, encode, orientation_of, shrunk, upright
+from sharding.images.jpeg import JPEG_MAGIC, read_jpeg
+from sharding.images.png import PNG_MAGIC, Png, check_data, plain_size, read_png, without_metadata
 from sharding.reasons import Rejected
 
 CHECKS = ("full", "structure", "header")
