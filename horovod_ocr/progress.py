@@ -149,7 +149,7 @@ def counted(record: Progress) -> str:
 
 def numbers_of(meter: Meter) -> list[str]:
     """Speeds, the time since the stage began, and the time left, where they are known."""
-    parts = [f"{meter.images_per_s:,.0f} images/s"]
+    parts = [] if meter.record.stage == "repairing" else [f"{meter.images_per_s:,.0f} images/s"]  # it counts shards
     if meter.record.read_bytes:
         parts.append(f"{meter.mb_per_s:,.1f} MB/s")
     parts.append(span(meter.elapsed_s))

@@ -67,13 +67,18 @@ class Listed(NamedTuple):
 @dataclass(frozen=True)
 class Catalogue:
     """What was listed. subsets: names, "" first, then sorted. classes: sorted names; empty for words. given_splits: has
-    a source given the split of an entry, and was it taken?"""
+    a source given the split of an entry, and was it taken? source_names: what stands before their paths in lists."""
 
     folder: Path
     entries: int
     subsets: tuple[str, ...]
     classes: tuple[str, ...]
     given_splits: bool
+    source_names: tuple[str, ...] = ("",)
+
+    def shown(self, entry: Listed) -> bytes:
+        """What lists for people call an entry: its path, after the name of its source where there are several."""
+        return os.fsencode(self.source_names[entry.source]) + entry.path
 
     def read(self, first: int, last: int) -> list[Listed]:
         """The entries from first up to last."""
@@ -125,7 +130,8 @@ def open_catalogue(folder: Path) -> Catalogue | None:
     try:
         values = json.loads((folder / _NAME).read_bytes())
         subsets, classes = tuple(values["subsets"]), tuple(values["classes"])
-        catalogue = Catalogue(folder, values["entries"], subsets, classes, values["given_splits"])
+        names = tuple(values["source_names"])
+        catalogue = Catalogue(folder, values["entries"], subsets, classes, values["given_splits"], names)
         sizes = {name: (folder / f"{name}.bin").stat().st_size for name in ("entries", "order", "texts")}
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -160,14 +166,24 @@ def write_catalogue(
         raise SourceError(f"{names}: the label files name no image; write a line `path<TAB>label` for each image")
     subsets = tuple(sorted(writer.subsets))  # "" sorts first
     _renumber_subsets(folder, np.array([subsets.index(name) for name in writer.subsets], np.uint8), writer.entries)
-    catalogue = Catalogue(folder, writer.entries, subsets, tuple(sorted(writer.classes)), writer.given_splits)
+    classes, names = tuple(sorted(writer.classes)), _names_of(sources)
+    catalogue = Catalogue(folder, writer.entries, subsets, classes, writer.given_splits, names)
     _mark_repeats(catalogue)
     values = {
         "entries": writer.entries, "texts": writer.text_bytes, "subsets": subsets, "classes": catalogue.classes,
-        "given_splits": catalogue.given_splits,
+        "given_splits": catalogue.given_splits, "source_names": names,
     }  # fmt: skip
-    write_whole(folder / _NAME, json.dumps(values, ensure_ascii=False).encode() + b"\n")
+    write_whole(folder / _NAME, json.dumps(values).encode() + b"\n")
     return catalogue
+
+
+def _names_of(sources: list[Source]) -> tuple[str, ...]:
+    names = [source.root.name for source in sources]
+    if len(names) == 1:
+        return ("",)
+    if len({*names}) < len(names):
+        names = [f"{number}-{name}" for number, name in enumerate(names, start=1)]
+    return tuple(f"{name}/" for name in names)
 
 
 class _Writer:

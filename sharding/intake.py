@@ -47,5 +47,5 @@ def read_range(task: IntakeTask) -> RangeResult:
             try:
                 spool.add(inspect(entry))
             except Rejected as why:
-                spool.reject(entry.path, why.reason, why.detail)
+                spool.reject(task.catalogue.shown(entry), why.reason, why.detail)
         return spool.finish(entries)

@@ -50,7 +50,7 @@ def write_duplicates(out: Path, catalogue: Catalogue, duplicates: Duplicates) ->
 
 def _named(catalogue: Catalogue, pairs: np.ndarray) -> Iterator[tuple[bytes, bytes]]:
     entries, others = (catalogue.pick(pairs[name].tolist()) for name in ("entry", "other"))
-    return ((entry.path, other.path) for entry, other in zip(entries, others, strict=True))
+    return ((catalogue.shown(entry), catalogue.shown(other)) for entry, other in zip(entries, others, strict=True))
 
 
 def _write_lines(path: Path, head: bytes, lines: Iterable[bytes]) -> None:

@@ -248,7 +248,7 @@ class _Look:
                 with suppress(Rejected):
                     label = readers[entry.source].read_label(label)
             text = (label or b"").decode("utf-8", "backslashreplace")
-            path = entry.path.decode("utf-8", "backslashreplace")
+            path = self.catalogue.shown(entry).decode("utf-8", "backslashreplace")
             named.append((path, text if self.rules.classes else self.rules.profile.normalise(text)))
         for reader in readers:
             reader.close()

@@ -198,7 +198,7 @@ def _add_reject(found: Look, task: LookTask, entry: Listed, reader: "_WatchedRea
         return
     examples = found.examples.setdefault(why.reason, [])
     if len(examples) < MOST_EXAMPLES:
-        examples.append((entry.path.decode("utf-8", "backslashreplace"), why.detail))
+        examples.append((task.catalogue.shown(entry).decode("utf-8", "backslashreplace"), why.detail))
     pictures = found.rejected_pictures.setdefault(why.reason, [])
     if len(pictures) < MOST_REJECTED_PICTURES and not entry.problem:
         if reader.image is None:  # its label was refused first

@@ -86,3 +86,17 @@ def test_nothing_usable_is_said_with_counts(build, read_list, tmp_path: Path, ma
     assert not (out / "index.json").exists()
     (src / "b.png").write_bytes(make_image())  # a file server that was away, and is back
     assert build(src, out, profile="urdu").rejects == {"missing image": 1, "unknown letters": 1}
+
+
+@pytest.mark.parametrize(
+    ("folders", "names"),
+    [(["a"], [""]), (["a", "b"], ["a/", "b/"]), (["one/raw", "two/raw"], ["1-raw/", "2-raw/"])],
+)
+def test_lists_tell_several_sources_apart(tmp_path: Path, make_image, build, read_list, folders: list, names: list):
+    for number, folder in enumerate(folders):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "good.png").write_bytes(make_image(number))
+        lines = "good.png\tدن\ngone.png\tدن\n"
+        (tmp_path / folder / "labels.tsv").write_text(lines, encoding="utf-8")
+    build(tuple(tmp_path / folder for folder in folders), tmp_path / "out")
+    assert [row["path"] for row in read_list(tmp_path / "out" / "rejects.tsv")] == [f"{name}gone.png" for name in names]
