@@ -62,7 +62,7 @@ def main() -> int:
         source = NamesSource(names)
         catalogue = staged("catalogue", lambda: write_catalogue(folder, [source], 0, lambda progress: None))
         samples = staged("check and split", lambda: read_all(catalogue, source, workers))
-        spools = [spool_path(folder, first) for first in range(0, names, range_size(names))]
+        spools = [Path(spool_path(folder, first)) for first in range(0, names, range_size(names))]
         counts, left_out = staged("duplicates", lambda: compare(spools, samples))
         placed, members = folder / PLACED_NAME, folder / "members.bin"
         plan = staged("assignment", lambda: assign(spools, counts, left_out, None, placed, members))
