@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from sharding.errors import SourceError
-from sharding.layouts.entry import Entry, Source
+from sharding.layouts.entry import Entry
 from sharding.layouts.files import BOM, FileReader
-from sharding.layouts.marks import are_unchanged, mark_files
+from sharding.layouts.marks import ListedFiles, mark_files
 from sharding.split import SPLITS
 
 _HEADER_WORDS = frozenset((b"path", b"file", b"file_name", b"filename", b"image"))
@@ -36,7 +36,7 @@ class LabelFile(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LabelFilesSource(Source):
+class LabelFilesSource(ListedFiles):
     """Images named by label files. Subclasses say how a line is read."""
 
     root: Path
@@ -50,7 +50,7 @@ class LabelFilesSource(Source):
 
     def entries(self) -> Iterator[Entry]:
         """Every line once. SourceError where a file cannot be read, or no file names an image."""
-        marks = mark_files(self.root, self._names())
+        marks = mark_files(self.root, self.file_names())
         empty = True
         for file in self.files:
             path = self.root / file.name
@@ -69,13 +69,7 @@ class LabelFilesSource(Source):
             )
         self._listed[:] = marks
 
-    def listing(self) -> list[list]:
-        return self._listed[:] or mark_files(self.root, self._names())
-
-    def is_as_listed(self, marks: list[list]) -> bool:
-        return [mark[0] for mark in marks] == self._names() and are_unchanged(self.root, marks)
-
-    def _names(self) -> list[str]:
+    def file_names(self) -> list[str]:
         return [file.name for file in self.files]
 
     def open(self) -> FileReader:

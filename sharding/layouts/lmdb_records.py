@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from sharding.errors import ConfigError, SourceError
-from sharding.layouts.entry import Entry, Reader, Source
+from sharding.layouts.entry import Entry, Reader
 from sharding.layouts.folders import SPLIT_FOLDERS, scan_folders
-from sharding.layouts.marks import are_unchanged, mark_files
+from sharding.layouts.marks import ListedFiles, mark_files
 from sharding.reasons import Rejected
 
 _DATA = "data.mdb"
@@ -18,7 +18,7 @@ _OPEN_ENVIRONMENTS = 64
 
 
 @dataclass(frozen=True)
-class LmdbSource(Source):
+class LmdbSource(ListedFiles):
     """folders: those that hold a data.mdb, relative to root; b"" for root itself. An image's path is its folder and its
     key. splits_given: the first part of a path is the folder of a split."""
 
@@ -32,7 +32,7 @@ class LmdbSource(Source):
 
     def entries(self) -> Iterator[Entry]:
         """SourceError where an LMDB is of another kind, damaged or cut, or none holds an image."""
-        marks = mark_files(self.root, self._names())
+        marks = mark_files(self.root, self.file_names())
         samples = 0
         for folder in self.folders:
             split = SPLIT_FOLDERS.get(folder.partition(b"/")[0], "") if self.splits_given else ""
@@ -46,13 +46,7 @@ class LmdbSource(Source):
             raise SourceError(f"the LMDB in {self.root} holds no image; name another --src")
         self._listed[:] = marks
 
-    def listing(self) -> list[list]:
-        return self._listed[:] or mark_files(self.root, self._names())
-
-    def is_as_listed(self, marks: list[list]) -> bool:
-        return [mark[0] for mark in marks] == self._names() and are_unchanged(self.root, marks)
-
-    def _names(self) -> list[str]:
+    def file_names(self) -> list[str]:
         return [os.path.join(os.fsdecode(folder), _DATA) for folder in self.folders]
 
     def open(self) -> "LmdbReader":

@@ -6,12 +6,14 @@ size is 0). What is added to a folder, removed or renamed changes the folder's m
 
 import os
 import stat
+from abc import abstractmethod
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 from sharding.errors import SourceError
+from sharding.layouts.entry import Source
 
 _THREADS = 8  # on NFS each is a wait
 _TOGETHER = 500  # marks a thread looks at before it comes back
@@ -38,6 +40,22 @@ def are_unchanged(root: Path, marks: list[list]) -> bool:
         return all(pool.map(partial(_is_same_block, os.fspath(root)), blocks))
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+class ListedFiles(Source):
+    """A source whose entries come out of files that are known by name before they are read."""
+
+    _listed: list[list]  # the marks of the last listing
+
+    @abstractmethod
+    def file_names(self) -> list[str]:
+        """The files that are listed, relative to root."""
+
+    def listing(self) -> list[list]:
+        return self._listed[:] or mark_files(self.root, self.file_names())
+
+    def is_as_listed(self, marks: list[list]) -> bool:
+        return [mark[0] for mark in marks] == self.file_names() and are_unchanged(self.root, marks)
 
 
 def _is_same_block(root: str, marks: list[list]) -> bool:

@@ -22,10 +22,10 @@ import numpy as np
 from sharding.errors import ShardError, SourceError
 from sharding.index import FORMAT, INDEX_NAME, read_idx, read_index
 from sharding.index import IMAGE_SUFFIXES as OWN_SUFFIXES
-from sharding.layouts.entry import Entry, Source
+from sharding.layouts.entry import Entry
 from sharding.layouts.files import BOM
 from sharding.layouts.folders import IMAGE_SUFFIXES, SPLIT_FOLDERS, is_image, list_folder
-from sharding.layouts.marks import are_unchanged, mark_files
+from sharding.layouts.marks import ListedFiles, mark_files
 from sharding.layouts.tar_members import BLOCK, DamagedTarError, Member, TarReader, Window, read_members
 
 TEXT_SUFFIXES = (b"txt", b"gt.txt", b"label")
@@ -50,7 +50,7 @@ class _Part(NamedTuple):
 
 
 @dataclass(frozen=True)
-class TarsSource(Source):
+class TarsSource(ListedFiles):
     """tars: names in root."""
 
     root: Path
@@ -67,7 +67,7 @@ class TarsSource(Source):
 
     def entries(self) -> Iterator[Entry]:
         """Several tars at a time. SourceError where one cannot be read, or none holds a sample."""
-        marks = mark_files(self.root, self._names())
+        marks = mark_files(self.root, self.file_names())
         waiting = iter(range(len(self.tars)))
         running: deque[tuple[Iterator[Entry], Future]] = deque()
         empty = True
@@ -105,13 +105,7 @@ class TarsSource(Source):
         except OSError as error:
             raise SourceError(f"{path} cannot be read ({error.strerror}); make it readable, or copy it") from error
 
-    def listing(self) -> list[list]:
-        return self._listed[:] or mark_files(self.root, self._names())
-
-    def is_as_listed(self, marks: list[list]) -> bool:
-        return [mark[0] for mark in marks] == self._names() and are_unchanged(self.root, marks)
-
-    def _names(self) -> list[str]:
+    def file_names(self) -> list[str]:
         return [*self.tars]
 
     def open(self) -> TarReader:
@@ -180,7 +174,7 @@ class ShardSetSource(TarsSource):
         except (ValueError, IndexError) as error:
             raise DamagedTarError(image_at - BLOCK) from error
 
-    def _names(self) -> list[str]:
+    def file_names(self) -> list[str]:
         return [*self.tars, INDEX_NAME]
 
     def open(self) -> TarReader:
