@@ -25,12 +25,13 @@ from sides.memory import OwnPeaks
 from sides.names import NamesSource
 
 from sharding.assign import PLACED_NAME, Assignment, assign
-from sharding.catalogue import Catalogue, write_catalogue
+from sharding.catalogue import Catalogue
 from sharding.check import Limits
 from sharding.duplicates import Duplicates, count_samples, find_duplicates
 from sharding.images import ImageRule
 from sharding.inspection import Rules
 from sharding.intake import IntakeTask, range_size, read_range, spool_path
+from sharding.listing import write_catalogue
 from sharding.script import build_profile
 from sharding.split import SplitRule
 from sharding.workers import open_workers, usable_cores

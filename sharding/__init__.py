@@ -8,7 +8,7 @@ The way through the room, in the order in which a sample passes:
     check.py        is this label usable; why not
     images/         is this image readable; what a shard holds of it
     split.py        train / val / test by hash or by lists
-    catalogue.py    every entry on disk, none in memory
+    catalogue.py    every entry on disk, none in memory (listing.py: how they come there)
     inspection.py   one entry, read once: a sample, or the reason why not
     spool.py        what was read, until all of the source is known
     intake.py       a range of the catalogue into a spool file

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from sharding.assign import PLACED_NAME, Assignment, assign
-from sharding.catalogue import Catalogue, open_catalogue, write_catalogue
+from sharding.catalogue import Catalogue, open_catalogue
 from sharding.duplicates import count_samples, find_duplicates
 from sharding.errors import ConfigError, ShardError, SourceError
 from sharding.index import ShardIndex, missing_shards, read_index, write_index
@@ -25,6 +25,7 @@ from sharding.inspection import Rules, close_inspector
 from sharding.intake import IntakeTask, range_size, read_range, spool_path
 from sharding.layouts.entry import Source
 from sharding.left_out import REJECTS_NAME, write_duplicates, write_rejects
+from sharding.listing import write_catalogue
 from sharding.lock import build_lock
 from sharding.options import (
     ShardOptions,

@@ -18,11 +18,12 @@ import numpy as np
 from sharding.assign import choose_edges
 from sharding.audit.confusables import Confusable, find_confusables
 from sharding.audit.look import MOST_EXAMPLES, MOST_REJECTED_PICTURES, SEEN, Look, LookTask, Specimen, Watched, look_at
-from sharding.catalogue import Catalogue, write_catalogue
+from sharding.catalogue import Catalogue
 from sharding.copies import Copies, find_copies
 from sharding.errors import ConfigError, ShardError
 from sharding.inspection import Rules, close_inspector
 from sharding.intake import range_size
+from sharding.listing import write_catalogue
 from sharding.options import (
     ShardOptions,
     find_sources,

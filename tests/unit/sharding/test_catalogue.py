@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sharding import catalogue as catalogue_module
-from sharding.catalogue import ENTRY, open_catalogue, write_catalogue
+from sharding import listing
+from sharding.catalogue import ENTRY, open_catalogue
 from sharding.errors import ConfigError, SourceError
 from sharding.layouts.entry import Entry
+from sharding.listing import write_catalogue
 from sharding.split import SPLITS, UNDECIDED, hash_of
 
 
@@ -54,7 +55,7 @@ ENTRIES = st.lists(
 @settings(max_examples=60, deadline=None)
 def test_what_was_listed_comes_back(tmp_path_factory, listings, batch, scan):
     folder = tmp_path_factory.getbasetemp() / "catalogue"
-    with patch.object(catalogue_module, "_BATCH", batch), patch.object(catalogue_module, "_SCAN", scan):
+    with patch.object(listing, "_BATCH", batch), patch.object(listing, "SCAN", scan):
         catalogue = write(folder, *listings, seed=3)
     assert open_catalogue(folder) == catalogue
     flat = [(source, entry) for source, entries in enumerate(listings) for entry in entries]
@@ -96,7 +97,7 @@ def test_what_was_listed_comes_back(tmp_path_factory, listings, batch, scan):
 @settings(max_examples=60, deadline=None)
 def test_what_is_named_again_stays_once_or_not_at_all(tmp_path_factory, entries, sources, batch):
     folder = tmp_path_factory.getbasetemp() / "repeats"
-    with patch.object(catalogue_module, "_SCAN", batch):
+    with patch.object(listing, "SCAN", batch):
         catalogue = write(folder, *[entries] * sources)  # another source's paths are other images
     problems = [entry.problem for entry in catalogue.read(0, catalogue.entries)]
     wanted = []
@@ -154,8 +155,8 @@ def test_what_is_not_whole_is_no_catalogue(tmp_path: Path):
 def test_the_first_in_order_are_a_fair_sample_and_the_same_for_any_order(tmp_path: Path):
     entries = [Entry(b"%d.png" % number, b"x") for number in range(3000)]
     found = []
-    for name, listing in (("one", entries), ("other", entries[::-1])):
-        picked = list(write(tmp_path / name, listing).first_in_order(300))
+    for name, listed in (("one", entries), ("other", entries[::-1])):
+        picked = list(write(tmp_path / name, listed).first_in_order(300))
         found.append({entry.path for entry in picked})
         assert 200 < len(picked) < 400
     assert found[0] == found[1]
