@@ -1,4 +1,4 @@
-"""Encoded image to pixels of the model's size. Training, evaluation and prediction all go through here.
+"""Encoded image to pixels of the model's size. Training, evaluation and prediction all go through here. No torch.
 
 Shapes: N images, H height, W width; grey levels are uint8, 255 white.
 """
@@ -9,9 +9,7 @@ import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
 WIDTH_STEP_PX = 8  # widths are multiples of this, hence of any model's frame stride
 
@@ -75,9 +73,3 @@ def pad_image(image_HW: np.ndarray, width_px: int) -> np.ndarray:
     padded = np.full((image_HW.shape[0], width_px), background_of(image_HW), np.uint8)
     padded[:, : image_HW.shape[1]] = image_HW
     return padded
-
-
-def normalise_images(images_NHW: Tensor, device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
-    """uint8 (N, H, W) to floats (N, 1, H, W) on the device: paper at about -0.5, ink at about 0.5."""
-    images = images_NHW.to(device, non_blocking=True).unsqueeze(1).to(dtype)
-    return images.div_(-255).add_(0.5)

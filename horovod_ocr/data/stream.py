@@ -14,38 +14,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 import webdataset as wds
-from torch import Tensor
 
 from horovod_ocr.data.augment import Augmentation, augment_image
+from horovod_ocr.data.batch import Batch
 from horovod_ocr.data.image import Geometry, decode_image, pad_image
 from horovod_ocr.data.plan import EpochPlan, ShardSlice, Share
 from horovod_ocr.errors import OcrError, ShardError
 from sharding.index import ShardIndex, read_idx
 from sharding.tar import read_member
-
-
-@dataclass
-class Batch:
-    """A rank's share of one step; it may hold no sample.
-
-    images_NHW: uint8. reach_N: columns of each image that are not padding (int64). labels: the text of each sample, as
-    the shard holds it. subsets_N: place of each in the index's subsets. global_samples: samples of the step, all ranks.
-    """
-
-    step: int
-    images_NHW: Tensor
-    reach_N: Tensor
-    labels: list[str]
-    subsets_N: np.ndarray
-    global_samples: int
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def pin_memory(self) -> "Batch":
-        """Called by the loader, so that the copy to the GPU does not wait."""
-        self.images_NHW = self.images_NHW.pin_memory()
-        return self
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from horovod_ocr.data.image import Geometry, decode_image, normalise_images, pad_image
+from horovod_ocr.data.batch import normalise_images
+from horovod_ocr.data.image import Geometry, decode_image, pad_image
 from horovod_ocr.errors import SourceError
 from horovod_ocr.text.decode import Reading
 from horovod_ocr.training.device import autocast, choose_precision

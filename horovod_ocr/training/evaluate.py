@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from horovod_ocr.data.image import normalise_images
+from horovod_ocr.data.batch import normalise_images
 from horovod_ocr.data.stream import Stream
 from horovod_ocr.training.device import autocast
 from horovod_ocr.training.task import EXAMPLES, Scores, WordTask

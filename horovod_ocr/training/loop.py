@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from horovod_ocr.config import TrainConfig
-from horovod_ocr.data.image import Geometry, normalise_images
-from horovod_ocr.data.stream import Batch, Stream, StreamOptions
+from horovod_ocr.data.batch import Batch, normalise_images
+from horovod_ocr.data.image import Geometry
+from horovod_ocr.data.stream import Stream, StreamOptions
 from horovod_ocr.errors import CheckpointError, ClusterError, DivergedError
 from horovod_ocr.log import RunLog, span
 from horovod_ocr.models import build_model

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from horovod_ocr.data.augment import Augmentation, augment_image
-from horovod_ocr.data.image import Geometry, decode_image, normalise_images, pad_image
+from horovod_ocr.data.batch import normalise_images
+from horovod_ocr.data.image import Geometry, decode_image, pad_image
 
 GEOMETRY = Geometry(32, (0.5, 1.0, 2.0))
 
