@@ -19,7 +19,7 @@ from sharding.files import fsync_folder, write_whole
 from sharding.script import ScriptProfile
 
 FORMAT = "horovod-ocr shards"
-VERSION = 1
+VERSION = 2
 INDEX_NAME = "index.json"
 
 IDX_MAGIC = b"ocr-idx\0"
@@ -38,6 +38,7 @@ IDX_RECORD = np.dtype(
         ("subset", "u1"),  # place in ShardIndex.subsets
         ("image_format", "u1"),  # place in IMAGE_SUFFIXES
         ("digest", "<u8"),  # XXH3 of the image's bytes
+        ("label_crc32", "<u4"),  # zlib.crc32 of the label's bytes
     ]
 )
 IMAGE_SUFFIXES = ("png", "jpg")

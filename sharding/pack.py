@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
+from zlib import crc32
 
 import numpy as np
 
@@ -87,6 +88,7 @@ def write_shard(
     sizes = np.stack([rows["image_size"], rows["label_size"]], axis=1).astype(np.int64)
     ends = np.cumsum(BLOCK + padded(sizes).ravel()).reshape(-1, 2)  # of the members
     offsets = ends - padded(sizes)  # of the contents
+    records = np.zeros(len(rows), IDX_RECORD)
     letters: Counter[str] = Counter()
     with whole_file(out / f"{plan.name}.tar", fsyncs_folder=False) as file:  # the index does
         digest = hashlib.sha256()
@@ -94,7 +96,8 @@ def write_shard(
             start = int(offsets[first, 0]) - BLOCK
             places = offsets[first:last] - start
             buffer = _with_headers(plan.first + first, label_suffix, rows[first:last], places)
-            labels = _fill(memoryview(buffer), places, rows[first:last], spools, first)
+            labels, crcs = _fill(memoryview(buffer), places, rows[first:last], spools, first)
+            records["label_crc32"][first:last] = crcs
             digest.update(buffer)
             file.write(buffer)
             letters.update(letters_of(labels))
@@ -104,7 +107,6 @@ def write_shard(
         if wanted and wanted.sha256 != sha256:
             raise ShardError(f"{plan.name} cannot be made again: its source is no longer what it was made of")
     tar_bytes = int(ends[-1, 1]) + len(END)
-    records = np.zeros(len(rows), IDX_RECORD)
     for name in ("image_size", "label_size", "width", "height", "subset", "image_format", "digest"):
         records[name] = rows[name]
     records["label_length"] = rows["length"]
@@ -150,8 +152,11 @@ def _blocks(count: int) -> np.ndarray:
     return _memory[0][:count]
 
 
-def _fill(view: memoryview, places: np.ndarray, rows: np.ndarray, spools: Spools, first: int) -> bytes:
-    """Read images and labels to their places in a run of the tar. Returns the labels, end to end.
+def _fill(
+    view: memoryview, places: np.ndarray, rows: np.ndarray, spools: Spools, first: int
+) -> tuple[bytes, np.ndarray]:
+    """Read images and labels to their places in a run of the tar. Returns the labels, end to end in any order, and the
+    CRC-32 of each (uint32, in the order of rows).
 
     places: [n, 2] of image and label. first: place of the run's first sample in the shard. The samples lie in many
     spool files, a few in each, side by side: they are read file by file, neighbours together.
@@ -171,12 +176,15 @@ def _fill(view: memoryview, places: np.ndarray, rows: np.ndarray, spools: Spools
     labels = []
     with _OpenSpools(spools.path_of) as files:
         for number, begin, length, (low, high) in zip(numbers, begins.tolist(), lengths.tolist(), samples, strict=True):
-            content = memoryview(files.read(number, begin, length))
+            content = files.read(number, begin, length)
+            images = memoryview(content)  # no copy; a label is so short that its copy costs less than a view
             for image, label, end, image_at, label_at in moves[low:high]:
-                view[image_at : image_at + label - image] = content[image:label]
+                view[image_at : image_at + label - image] = images[image:label]
                 view[label_at : label_at + end - label] = text = content[label:end]
                 labels.append(text)
-    return b"".join(labels)
+    crcs = np.empty(len(rows), np.uint32)
+    crcs[order] = np.fromiter(map(crc32, labels), np.uint32, len(rows))
+    return b"".join(labels), crcs
 
 
 class _OpenSpools:

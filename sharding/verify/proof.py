@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
+from zlib import crc32
 
 import numpy as np
 
@@ -184,14 +185,14 @@ class _Walk:
         records["image_offset"] -= start
         records["label_offset"] -= start
         for place, record in enumerate(records.tolist(), first):
-            image_at, label_at, image_size, label_size, width, height, length, _, image_format, digest = record
+            image_at, label_at, image_size, label_size, width, height, length, _, image_format, digest, crc = record
             image = block[image_at : image_at + image_size].tobytes()
             label = block[label_at : label_at + label_size].tobytes()
             if digest_of(image) != digest:
                 self._add("an image that is not the one of the .idx (its digest is another)", place)
             elif wrong := _wrong_image(image, width, height, image_format):
                 self._add(wrong, place)
-            self._take_label(label, length, place)
+            self._take_label(label, length, crc, place)
             block[image_at : image_at + image_size] = 0
             block[label_at : label_at + label_size] = 0
         self._take_headers(first, start, records, block.reshape(-1, BLOCK))
@@ -210,8 +211,11 @@ class _Walk:
             sample = np.searchsorted(self._ends, start + int(place) * BLOCK, "right")
             self._add("padding that is not zero", int(sample))
 
-    def _take_label(self, label: bytes, length: int, place: int) -> None:
+    def _take_label(self, label: bytes, length: int, crc: int, place: int) -> None:
         self._labels[label] += 1
+        if crc32(label) != crc:
+            self._add("a label that is not the one of the .idx (its CRC-32 is another)", place)
+            return
         judged = self._judged.get(label)
         if judged is None:
             judged = self._judged[label] = self._judge(label)

@@ -7,6 +7,7 @@ import os
 import random
 from collections import Counter
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -103,6 +104,7 @@ def test_the_index_tells_the_truth(build, read_packed, make_words, tmp_path: Pat
         assert shard.samples == len(rows) <= 25
     rows = np.concatenate(records)
     assert [digest_of(image) for _, image, _ in packed] == rows["digest"].tolist()
+    assert [crc32(label.encode()) for _, _, label in packed] == rows["label_crc32"].tolist()
     assert [len(label) for _, _, label in packed] == rows["label_length"].tolist()
     assert sum(index.aspect_histogram) == len(rows) == sum(index.totals.values())
     assert Counter(rows["subset"].tolist()).keys() == {1, 2}

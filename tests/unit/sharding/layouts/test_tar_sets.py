@@ -153,7 +153,7 @@ def write_own_set(folder, kind: str) -> None:
         records = np.zeros(2, IDX_RECORD)
         for number in range(2):
             (at, size), (label_at, label_size) = members[2 * number : 2 * number + 2]
-            records[number] = (at, label_at, size, label_size, 9, 9, 3, number, 0, 0)
+            records[number] = (at, label_at, size, label_size, 9, 9, 3, number, 0, 0, 0)
         end = os.path.getsize(folder / f"{name}.tar")
         write_idx(folder / f"{name}.idx", IdxHeader(2, end, "00" * 32, "00" * 32), records)
         shards.append(ShardInfo(name, split, 0, 2, end, "00" * 32))

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -55,6 +56,7 @@ class Writer:
     def set_label(self, place: int, label: str) -> None:
         self.contents[place][1] = label.encode("utf-8", "surrogateescape")
         self.records["label_length"][place] = len(label)
+        self.records["label_crc32"][place] = crc32(self.contents[place][1])
 
     def set_image(self, place: int, image: bytes) -> None:
         self.contents[place][0] = image
@@ -107,6 +109,8 @@ LIES = [
     ("an image of another size or format", put("width", 95)),
     ("an image of another size or format", put("image_format", 1)),
     ("its digest is another", put("digest", 5)),
+    ("its CRC-32 is another", put("label_crc32", 5)),
+    ("its CRC-32 is another", lambda writer: writer.contents[2].__setitem__(1, "دب".encode())),
     ("an image that cannot be used", lambda writer: writer.set_image(2, b"\x89PNG\r\n\x1a\n, they said")),
     ("it should have been converted", lambda writer: writer.set_image(2, palette_png())),
     ("outside the shard's aspect class", put("height", 1)),
