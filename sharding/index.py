@@ -204,8 +204,8 @@ def missing_shards(index: ShardIndex) -> dict[str, str]:
     """
     missing = {}
     for shard in index.shards:
-        idx_bytes = _IDX_HEADER.size + shard.samples * IDX_RECORD.itemsize
-        for path, expected in ((index.tar_path(shard), shard.bytes), (index.idx_path(shard), idx_bytes)):
+        sizes = {index.tar_path(shard): shard.bytes, index.idx_path(shard): idx_bytes(shard.samples)}
+        for path, expected in sizes.items():
             try:
                 actual = path.stat().st_size
             except FileNotFoundError:
@@ -221,6 +221,11 @@ def check_shards_present(index: ShardIndex) -> None:
     if sentences := list(missing_shards(index).values()):
         more = f" ({len(sentences) - 1:,} more like this)" if len(sentences) > 1 else ""
         raise ShardError(f"{sentences[0]}{more}; copy it again, or mend the set: horovod-ocr verify --repair")
+
+
+def idx_bytes(samples: int) -> int:
+    """The size of the .idx of so many samples."""
+    return _IDX_HEADER.size + samples * IDX_RECORD.itemsize
 
 
 def write_idx(path: Path, header: IdxHeader, records: np.ndarray) -> str:
@@ -252,7 +257,7 @@ def read_idx_header(path: str | Path) -> IdxHeader:
     _, version, samples, tar_bytes, tar_sha256, inputs = _IDX_HEADER.unpack(head)
     if version != VERSION:
         raise ShardError(f"{path}: version {version}, this program reads {VERSION}: shard again into a new folder")
-    expected = _IDX_HEADER.size + samples * IDX_RECORD.itemsize
+    expected = idx_bytes(samples)
     if size != expected:
         raise ShardError(f"{path} has {size:,} bytes, its {samples:,} samples need {expected:,}; copy it again")
     return IdxHeader(samples, tar_bytes, tar_sha256.hex(), inputs.hex())

@@ -14,6 +14,7 @@ from sharding.index import (
     ShardIndex,
     ShardInfo,
     check_shards_present,
+    idx_bytes,
     read_idx,
     read_idx_header,
     read_index,
@@ -65,6 +66,7 @@ def test_an_idx_is_memory_mapped_and_read_as_it_was_written(tmp_path: Path):
     assert not again.flags.writeable
     assert again.tobytes() == records.tobytes()
     assert read_idx_header(tmp_path / "a.idx") == header
+    assert (tmp_path / "a.idx").stat().st_size == idx_bytes(3)
     assert [path.name for path in tmp_path.iterdir()] == ["a.idx"]  # nothing half-written is left
 
 
