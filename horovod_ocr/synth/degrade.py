@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from horovod_ocr.data.augment.levels import blur_taps, thicken
+
 WHITE = 255
 _MIN_CONTRAST = 80  # grey levels between ink and paper that are left at any strength
 
@@ -71,7 +73,7 @@ def degrade(image: np.ndarray, rng: np.random.Generator, limits: Degradation) ->
         image = _transform(image, rotation, shear, 1 + scale)
     grey = image.astype(np.float32)
     if thickness:
-        grey = _thicken(grey, thickness)
+        grey = thicken(grey, thickness)
     if blur:
         grey = _blur(grey, blur)
     grey = _crop_to_ink(grey, margins)
@@ -105,28 +107,9 @@ def _transform(image: np.ndarray, rotation_deg: float, shear: float, scale: floa
     return np.asarray(moved)
 
 
-def _thicken(grey: np.ndarray, amount: float) -> np.ndarray:
-    """Strokes thicker (amount > 0) or thinner (< 0) by that part of a pixel a side."""
-    darker = np.minimum if amount > 0 else np.maximum
-    grown = grey.copy()
-    darker(grown[1:], grey[:-1], out=grown[1:])
-    darker(grown[:-1], grey[1:], out=grown[:-1])
-    darker(grown[:, 1:], grey[:, :-1], out=grown[:, 1:])
-    darker(grown[:, :-1], grey[:, 1:], out=grown[:, :-1])
-    return grey + abs(amount) * (grown - grey)
-
-
 def _blur(grey: np.ndarray, weight: float) -> np.ndarray:
-    """Three-tap blur both ways; at weight 1 a pixel keeps a third of itself either way. The border must be white."""
-    side = np.float32(weight / 3)
-    wide = (1 - 2 * side) * grey
-    part = side * grey
-    wide[1:] += part[:-1]
-    wide[:-1] += part[1:]
-    out = (1 - 2 * side) * wide
-    part = side * wide
-    out[:, 1:] += part[:, :-1]
-    out[:, :-1] += part[:, 1:]
+    """Three-tap blur both ways; at weight 1 a pixel keeps a third of itself either way. The border stays white."""
+    out = blur_taps(grey, weight / 3)
     out[[0, -1]] = WHITE
     out[:, [0, -1]] = WHITE
     return out
