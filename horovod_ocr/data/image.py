@@ -4,12 +4,12 @@ Shapes: N images, H height, W width; grey levels are uint8, 255 white.
 """
 
 import bisect
-import io
 import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from PIL import Image
+
+from horovod_ocr.data.decoders import PILLOW, Decoder
 
 WIDTH_STEP_PX = 8  # widths are multiples of this, hence of any model's frame stride
 
@@ -50,26 +50,39 @@ class Geometry:
         return cls(int(values["height"]), tuple(float(edge) for edge in values["aspect_edges"]))
 
 
-def decode_image(encoded: bytes, geometry: Geometry, limit_px: int) -> np.ndarray:
+def decode_image(
+    encoded: bytes | memoryview, geometry: Geometry, limit_px: int, decode: Decoder = PILLOW
+) -> np.ndarray:
     """Bytes of a checked image (sharding.check: grey or RGB, upright) to grey levels (geometry.height, w).
 
     The aspect is kept, and w is at most `limit_px`.
+
+    Raises:
+        DamagedImageError: they do not decode to the end.
     """
-    with Image.open(io.BytesIO(encoded)) as image:
-        grey = image if image.mode == "L" else image.convert("L")
-        width = min(geometry.scaled_width_px(*grey.size), limit_px)
-        if grey.size != (width, geometry.height):
-            grey = grey.resize((width, geometry.height), Image.Resampling.BILINEAR)
-        return np.asarray(grey)
+    height = geometry.height
+    return decode(encoded, lambda *size: (min(geometry.scaled_width_px(*size), limit_px), height))
 
 
 def background_of(image_HW: np.ndarray) -> int:
     """The grey level to pad with: the median of the right edge, which the padding touches."""
-    return int(np.median(image_HW[:, -1]))
+    edge = image_HW[:, -1].copy()
+    edge.sort()  # np.median says the same, and takes 11 us for it; this takes 2
+    middle = len(edge) // 2
+    return edge.item(middle) if len(edge) % 2 else (edge.item(middle - 1) + edge.item(middle)) // 2
+
+
+def place_image(image_HW: np.ndarray, out_HW: np.ndarray) -> None:
+    """Write it at the left of `out_HW` (uint8, as high, at least as wide), its own background right of it: an image is
+    never padded by its neighbours in the batch."""
+    width = image_HW.shape[1]
+    out_HW[:, :width] = image_HW
+    if width < out_HW.shape[1]:
+        out_HW[:, width:] = background_of(image_HW)
 
 
 def pad_image(image_HW: np.ndarray, width_px: int) -> np.ndarray:
-    """Pad on the right with the image's own background: never by its neighbours in the batch."""
-    padded = np.full((image_HW.shape[0], width_px), background_of(image_HW), np.uint8)
-    padded[:, : image_HW.shape[1]] = image_HW
-    return padded
+    """A new array of this width, by `place_image`."""
+    padded_HW = np.empty((image_HW.shape[0], width_px), np.uint8)
+    place_image(image_HW, padded_HW)
+    return padded_HW
