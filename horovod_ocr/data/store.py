@@ -129,19 +129,19 @@ class Remote:
         return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
 
     def blocks(self, name: str) -> Generator[bytes]:
-        from webdataset import gopen  # it imports torch, which local shards do without
+        from webdataset.gopen import gopen, gopen_schemes, set_options  # torch too, which local shards do without
 
         url = self.url(name)
-        if url.startswith("s3:") and "s3" not in gopen.gopen_schemes:  # as its own documentation reads them
+        if url.startswith("s3:") and "s3" not in gopen_schemes:  # as its own documentation reads them
             url = f"pipe:aws s3 cp --only-show-errors {shlex.quote(url)} -"
         try:
-            stream = gopen.gopen(url)
+            stream = gopen(url)
         except FileNotFoundError as error:
             raise ShardError(f"{self.where(name)}: install {error.filename}, which is needed to read it") from error
         except (OSError, ValueError) as error:
             raise ShardError(f"{self.where(name)} cannot be opened ({error})") from error
         # its own check looks away from some statuses, and from all where GOPEN_VERBOSE is set
-        gopen.set_options(stream, ignore_errors=True)
+        set_options(stream, ignore_errors=True)
         try:
             while block := stream.read(BLOCK_BYTES):
                 yield block
