@@ -123,12 +123,12 @@ class FileCache:
             for _, size, path in sorted(kept):
                 if excess <= 0:
                     break
-                path.unlink(missing_ok=True)
+                Path(path).unlink(missing_ok=True)
                 excess -= size
             if excess > 0:
                 time.sleep(_WAIT_S)  # the rest is being fetched by others: when it is whole it may go
 
-    def _files(self) -> tuple[list[tuple[int, int, Path]], int]:
+    def _files(self) -> tuple[list[tuple[int, int, str]], int]:
         """(mtime, bytes, path) of what the cache holds, all sets; and the bytes of what is being fetched.
 
         What killed processes left is removed. Nothing else in the folder is ever touched.
@@ -137,14 +137,14 @@ class FileCache:
         for folder in self.root.iterdir():
             if not _PLACE.fullmatch(folder.name):
                 continue
-            for entry in os.listdir(folder):
-                path = folder / entry
-                with suppress(FileNotFoundError):  # renamed or taken out just now
-                    if entry.startswith("."):
-                        being_fetched += _bytes_being_fetched(path)
-                    elif entry.endswith(_KEPT):
-                        status = path.stat()
-                        kept.append((status.st_mtime_ns, status.st_size, path))
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    with suppress(FileNotFoundError):  # renamed or taken out just now
+                        if entry.name.startswith("."):
+                            being_fetched += _bytes_being_fetched(Path(entry.path))
+                        elif entry.name.endswith(_KEPT):
+                            status = entry.stat()
+                            kept.append((status.st_mtime_ns, status.st_size, entry.path))
         return kept, being_fetched
 
 
