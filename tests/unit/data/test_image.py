@@ -9,7 +9,8 @@ from PIL import Image
 
 from horovod_ocr.data.augment import Augmentation, augment_image
 from horovod_ocr.data.batch import normalise_images
-from horovod_ocr.data.image import Geometry, decode_image, pad_image
+from horovod_ocr.data.decoders import DamagedImageError, build_decoder
+from horovod_ocr.data.image import Geometry, background_of, decode_image, pad_image, place_image
 
 GEOMETRY = Geometry(32, (0.5, 1.0, 2.0))
 
@@ -27,17 +28,40 @@ def test_each_class_has_one_width_and_it_holds_its_widest():
     assert Geometry.from_dict(GEOMETRY.to_dict()) == GEOMETRY
 
 
-def test_decoding_keeps_the_aspect_and_the_grey_levels():
+@pytest.mark.parametrize("wanted", ["pillow", "fast"])
+def test_decoding_keeps_the_aspect_and_the_grey_levels(wanted):
+    decode = build_decoder(wanted)
     image_HW = np.full((64, 96), 200, np.uint8)
     image_HW[:, :48] = 10
-    decoded = decode_image(png(image_HW), GEOMETRY, limit_px=64)
+    decoded = decode_image(png(image_HW), GEOMETRY, 64, decode)
     assert decoded.shape == (32, 48) and decoded[5, 3] == 10 and decoded[5, 40] == 200
-    assert decode_image(png(image_HW), GEOMETRY, limit_px=40).shape == (32, 40)
+    assert decode_image(memoryview(png(image_HW)), GEOMETRY, 40, decode).shape == (32, 40)
+    assert decode_image(png(image_HW[:8, :12]), GEOMETRY, 64, decode).shape == (32, 48)
+    assert np.array_equal(decode_image(png(image_HW[:32]), GEOMETRY, 96, decode), image_HW[:32])
+    with pytest.raises(DamagedImageError):
+        decode_image(png(image_HW)[:-20], GEOMETRY, 64, decode)
 
 
-def test_padding_is_the_images_own_background():
-    padded = pad_image(np.full((32, 10), 77, np.uint8), 16)
-    assert padded.shape == (32, 16) and (padded == 77).all()
+@pytest.mark.parametrize("height", [1, 2, 3, 32, 63, 64])
+@pytest.mark.parametrize("levels", [2, 3, 256])
+def test_the_background_is_the_median_of_the_right_edge(height, levels):
+    for seed in range(20):
+        image_HW = np.random.default_rng(seed).integers(0, levels, (height, 5)).astype(np.uint8)
+        assert background_of(image_HW) == int(np.median(image_HW[:, -1]))
+
+
+def test_padding_is_the_images_own_background_in_a_batch_as_alone():
+    images_NHW = np.random.default_rng(0).integers(0, 256, (3, 32, 24), dtype=np.uint8)
+    for image_HW, level, width in zip(images_NHW, (77, 12, 200), (10, 1, 24), strict=True):
+        word_HW = np.full((32, width), level, np.uint8)
+        place_image(word_HW, image_HW)
+        assert (image_HW == level).all()
+        assert np.array_equal(pad_image(word_HW, 24), image_HW)
+
+
+def test_padding_cuts_nothing_off():
+    with pytest.raises(ValueError):
+        pad_image(np.zeros((32, 17), np.uint8), 16)
 
 
 def test_paper_and_ink_after_normalising():
