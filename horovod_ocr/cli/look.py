@@ -1,4 +1,4 @@
-"""The look at raw images before anything is packed."""
+"""The look at raw images before anything is packed, and at samples before anything is trained."""
 
 import json
 import shlex
@@ -24,7 +24,7 @@ from horovod_ocr.cli.options import (
     Workers,
 )
 from horovod_ocr.cli.sentence import one_sentence
-from horovod_ocr.errors import SourceError
+from horovod_ocr.errors import ConfigError, SourceError
 from horovod_ocr.progress import shard_progress
 
 output = Console(soft_wrap=True)
@@ -73,6 +73,43 @@ def audit(
             raise SourceError(f"{verdict(found)}; {out} says why")
         if not as_json:
             print(f"next: {shard_command(given)}")
+
+
+def show(
+    shards: Annotated[Path | None, typer.Option(help="Folder of the shards.  [default: shards]")] = None,
+    augment: Annotated[
+        bool, typer.Option("--augment", help="What training does to them: each change alone, then all together.")
+    ] = False,
+    recipe: Annotated[
+        str | None, typer.Option(help="With --augment: packaged recipe, or a .toml file.  [default: the script's]")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="With --augment: --set augmentation.rotation_deg=3")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The PNG to write.  [default: sheet.png or augment.png]")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Which samples, and what chance does to them.")] = 0,
+) -> None:
+    """Draw samples of a shard set on one sheet: with their labels, or as training changes them."""
+    with one_sentence():
+        if augment:
+            from horovod_ocr.config import default_recipe, load_config, parse_settings
+            from horovod_ocr.reports.augmented import draw_augmented_sheet
+
+            given = ({"shards": str(shards)} if shards else {}) | parse_settings(settings or [])
+            config = load_config(recipe or default_recipe(given.get("shards", "")), given)
+            out = out or Path("augment.png")
+            draw_augmented_sheet(config, out, seed)
+        elif recipe or settings:
+            raise ConfigError("--recipe and --set are for --augment; give that as well, or leave them out")
+        else:
+            from horovod_ocr.cli.shards import folder_of_shards
+            from horovod_ocr.reports.sheet import draw_set_sheet
+
+            out = out or Path("sheet.png")
+            draw_set_sheet(folder_of_shards(shards), out, seed=seed)
+        print(f"written: {out}")
 
 
 def shard_command(given: dict) -> str:

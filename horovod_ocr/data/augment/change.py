@@ -24,7 +24,7 @@ class Augmentation:
     noise: standard deviation of Gaussian noise at most, as a fraction of 255.
 
     In `share` of the images, each of these for itself:
-    rotation_deg: wide images turn by less, so that they keep three quarters of their height. perspective: a side is
+    rotation_deg: wide images turn by less, so that they keep four fifths of their height. perspective: a side is
     shorter than the one across by up to this fraction. elastic: points move by up to this fraction of the height.
     thickness_px: what strokes gain or lose a side. blur_px: standard deviation of the blur. paper: the darkest spots of
     the paper lose this fraction of their light. jpeg: the quality falls from 100 by up to this fraction.

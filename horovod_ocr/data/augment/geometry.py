@@ -11,7 +11,7 @@ from PIL import Image
 
 from horovod_ocr.data.augment.change import Change
 
-LEAST_HEIGHT = 0.75  # of an image that is turned
+LEAST_HEIGHT = 0.8  # of an image that is turned
 CELLS = 3  # of the elastic's grid, a height
 Matrix = tuple[tuple[float, float, float], ...]
 
@@ -19,7 +19,7 @@ Matrix = tuple[tuple[float, float, float], ...]
 def warp_image(image_HW: np.ndarray, width_px: int, background: int, change: Change) -> tuple[np.ndarray, int]:
     """The image on a canvas (H, width_px) of its background, all of it inside, and the columns that it reaches."""
     height, width = image_HW.shape
-    way_there, right = place_image(width, height, width_px, change)
+    way_there, right = matrix_to_canvas(width, height, width_px, change)
     way_back = inverse_of(way_there)
     reach = max(1, min(width_px, math.ceil(right - 1e-6)))
     if change.elastic:
@@ -36,7 +36,7 @@ def warp_image(image_HW: np.ndarray, width_px: int, background: int, change: Cha
     return canvas_HW, reach
 
 
-def place_image(width: int, height: int, width_px: int, change: Change) -> tuple[Matrix, float]:
+def matrix_to_canvas(width: int, height: int, width_px: int, change: Change) -> tuple[Matrix, float]:
     """The matrix from the image to the canvas, and how far to the right the image ends there.
 
     The image's corners decide: what is higher than the canvas shrinks both ways, what is wider shrinks in width.

@@ -100,12 +100,13 @@ def paper_at(place: float, shape: tuple[int, int]) -> np.ndarray:
 
 @cache
 def paper_table() -> np.ndarray:
-    """How much of its light a sheet of paper loses, 0 to 1: clouds, fibres along and across, grain."""
+    """How much of its light a sheet of paper loses, 0 to 1: clouds, short fibres, grain. Its edges fit each other."""
     rng = np.random.default_rng(0)
     height, width = PAPER_PX
     paper = np.zeros(PAPER_PX, np.float32)
-    for weight, high, wide in ((1.0, 64, 96), (0.7, 16, 24), (0.5, 2, 12), (0.5, 12, 2), (0.4, 1, 1)):
-        spots = Image.fromarray(rng.random((height // high, width // wide), dtype=np.float32))
-        spots = np.asarray(spots.resize((width, height), Image.Resampling.BICUBIC))
-        paper += np.float32(weight) * (spots - np.float32(0.5))
-    return np.clip((paper + 1) / 2, 0, 1)
+    for weight, high, wide in ((0.9, 64, 64), (0.6, 16, 16), (0.25, 2, 8), (0.25, 8, 2), (0.3, 2, 2), (0.4, 1, 1)):
+        spots = rng.random((height // high, width // wide), dtype=np.float32) - np.float32(0.5)
+        image = Image.fromarray(np.pad(spots, 2, mode="wrap"))
+        box = (2, 2, 2 + spots.shape[1], 2 + spots.shape[0])
+        paper += np.float32(weight) * np.asarray(image.resize((width, height), Image.Resampling.BICUBIC, box))
+    return np.clip(paper / 2 + np.float32(0.5), 0, 1)
