@@ -1,0 +1,187 @@
+"""What an epoch will ask of each rank: steps, samples, bytes, memory. Arithmetic on the plan; no file is opened.
+
+A rank reads shards whole, a few windows ahead: a shard that lies in lanes of several ranks is read by each of them, and
+by one rank twice where two of its lanes come to it at different times.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from horovod_ocr.data.image import Geometry
+from horovod_ocr.data.plan import ClassPlan, EpochPlan, Window
+from sharding.index import ShardInfo, idx_bytes
+
+# 30,000 words as `horovod-ocr synth` renders them (seed 0), sharded by the defaults: the upper width / height of each
+# aspect class with its samples, and the bytes of a tar a sample
+RENDERED_EDGES = (0.64, 0.8, 1.0, 1.25, 1.5625, 1.953125, 2.441406, 3.051758, 4.768372)
+RENDERED_SAMPLES = (405, 1811, 5173, 7861, 7798, 4895, 1633, 376, 48)
+RENDERED_BYTES = 4_600
+SIMULATED_SHARD = 10_000  # samples
+
+
+@dataclass(frozen=True)
+class ClassForecast:
+    """One aspect class in an epoch. last_batch: samples of its last step over all ranks."""
+
+    aspect_class: int
+    width_px: int
+    shards: int
+    samples: int
+    steps: int
+    last_batch: int
+
+
+@dataclass(frozen=True)
+class RankForecast:
+    """One rank in an epoch.
+
+    fewest_in_batch, most_in_batch: samples of its part of a full batch; where no class fills one, of the batches there
+    are. shards: different ones that it reads from. read_bytes: of their tars and .idx files, each as often as it is
+    read. open_bytes: the most that are open at once: page cache of the host, shared by its ranks. order_bytes: the plan
+    and the orders of the windows, in each loader worker. batch_bytes: images of its largest batch.
+    """
+
+    rank: int
+    lanes: int
+    samples: int
+    fewest_in_batch: int
+    most_in_batch: int
+    shards: int
+    read_bytes: int
+    open_bytes: int
+    order_bytes: int
+    batch_bytes: int
+
+
+@dataclass(frozen=True)
+class EpochForecast:
+    """One epoch on all ranks. bytes: of the split's tars and .idx files, each once. read_bytes: what the ranks read."""
+
+    world_size: int
+    lanes: int
+    global_batch: int
+    window_shards: int
+    steps: int
+    samples: int
+    shards: int
+    bytes: int
+    read_bytes: int
+    classes: tuple[ClassForecast, ...]
+    ranks: tuple[RankForecast, ...]
+
+
+def forecast_epoch(
+    shards: Sequence[ShardInfo], plan: EpochPlan, geometry: Geometry, world_size: int, window_shards: int
+) -> EpochForecast:
+    """shards: those the plan was made of, in its order. Raises ValueError where there are more ranks than lanes."""
+    file_bytes = np.array([shard.bytes + idx_bytes(shard.samples) for shard in shards], np.int64)
+    widths = [geometry.width_px(each.aspect_class) for each in plan.classes]
+    parts = [batch_parts(each, world_size) for each in plan.classes]
+    full = [part[:-1] for part in parts if len(part) > 1] or parts
+    lane_samples = [np.diff(each.lane_starts(np.arange(plan.lanes + 1))) for each in plan.classes]
+    ranks = []
+    for rank in range(world_size):
+        mine = [samples[rank::world_size] for samples in lane_samples]
+        orders = sum(int(np.minimum(m, each.window).sum()) for m, each in zip(mine, plan.classes, strict=True))
+        seen, read_bytes, open_bytes = reading(plan.windows(rank, world_size), file_bytes, plan.steps)
+        ranks.append(
+            RankForecast(
+                rank=rank,
+                lanes=len(mine[0]),
+                samples=int(sum(samples.sum() for samples in mine)),
+                fewest_in_batch=min(int(part[:, rank].min()) for part in full),
+                most_in_batch=max(int(part[:, rank].max()) for part in full),
+                shards=seen,
+                read_bytes=read_bytes,
+                open_bytes=open_bytes,
+                order_bytes=plan.owners.nbytes + plan.class_steps.nbytes + orders * np.dtype(np.int32).itemsize,
+                batch_bytes=max(
+                    int(part[:, rank].max()) * geometry.height * width
+                    for part, width in zip(parts, widths, strict=True)
+                ),
+            )
+        )
+    return EpochForecast(
+        world_size=world_size,
+        lanes=plan.lanes,
+        global_batch=plan.global_batch,
+        window_shards=window_shards,
+        steps=plan.steps,
+        samples=plan.samples,
+        shards=sum(len(each.shards) for each in plan.classes),
+        bytes=int(file_bytes.sum()),
+        read_bytes=sum(rank.read_bytes for rank in ranks),
+        classes=tuple(forecast_class(each, width) for each, width in zip(plan.classes, widths, strict=True)),
+        ranks=tuple(ranks),
+    )
+
+
+def forecast_class(plan: ClassPlan, width_px: int) -> ClassForecast:
+    last = plan.step_samples(plan.steps - 1)
+    return ClassForecast(plan.aspect_class, width_px, len(plan.shards), plan.total, plan.steps, last)
+
+
+def batch_parts(plan: ClassPlan, world_size: int) -> np.ndarray:
+    """Samples of each rank in the batches of a class, [batches, world_size].
+
+    First the full ones, as long as they differ: after L batches they begin at the same lanes again. Then the last.
+    """
+    full = min(plan.total // plan.global_batch, plan.lanes)
+    numbers = np.append(np.arange(full), plan.steps - 1)
+    sizes = np.append(np.full(full, plan.global_batch), plan.step_samples(plan.steps - 1))
+    first_lanes = numbers * plan.global_batch % plan.lanes
+    owners = np.arange(2 * plan.lanes) % plan.lanes % world_size
+    before = np.zeros((2 * plan.lanes + 1, world_size), np.int64)  # slots of each rank before a slot
+    before[1:] = np.cumsum(owners[:, None] == np.arange(world_size), axis=0)
+    rounds, rest = np.divmod(sizes, plan.lanes)
+    return rounds[:, None] * before[plan.lanes] + before[first_lanes + rest] - before[first_lanes]
+
+
+def reading(windows: Iterable[Window], file_bytes: np.ndarray, steps: int) -> tuple[int, int, int]:
+    """What a rank reads in an epoch of so many steps: different shards, bytes, and the most bytes open at once.
+
+    windows: of the rank, by their first step. file_bytes: of each shard. In a lane a shard stays open from its first
+    step to its last; while it is open for one lane, another needs no second reading.
+    """
+    spans: dict[tuple[int, int], list[int]] = {}  # (shard, lane) -> first step, last step
+    for window in windows:
+        for shard in window.shards.tolist():
+            span = spans.setdefault((shard, window.lane), [window.first_step, window.last_step])
+            span[1] = max(span[1], window.last_step)
+    opened = np.zeros(steps + 1, np.int64)  # bytes, by the step
+    read_bytes, latest, until = 0, -1, -1
+    for shard, first, last in sorted((shard, *span) for (shard, _), span in spans.items()):
+        size = int(file_bytes[shard])
+        if shard != latest or first > until + 1:
+            read_bytes += size
+            opened[first] += size
+        else:
+            opened[until + 1] += size  # it is not closed there
+        until = last if shard != latest else max(until, last)
+        opened[until + 1] -= size
+        latest = shard
+    return len({shard for shard, _ in spans}), read_bytes, int(np.cumsum(opened).max(initial=0))
+
+
+def steps_of_run(steps: int, epochs: float, min_steps: int, steps_per_epoch: int) -> int:
+    """Optimizer steps of a run. The settings as in TrainConfig: steps go first, else epochs, but at least min_steps."""
+    return steps or max(min_steps, math.ceil(epochs * steps_per_epoch))
+
+
+def simulate_shards(samples: int) -> tuple[ShardInfo, ...]:
+    """A train split of so many rendered words, at least one, in shards of SIMULATED_SHARD: its aspect classes have the
+    edges RENDERED_EDGES and the shares of RENDERED_SAMPLES. Only the sizes are real, there are no files."""
+    bounds = [samples * count // sum(RENDERED_SAMPLES) for count in np.cumsum([0, *RENDERED_SAMPLES]).tolist()]
+    sizes = [
+        (aspect_class, min(SIMULATED_SHARD, stop - first))
+        for aspect_class, (start, stop) in enumerate(pairwise(bounds))
+        for first in range(start, stop, SIMULATED_SHARD)
+    ]
+    return tuple(
+        ShardInfo(f"train-{number:06d}", "train", aspect_class, count, count * RENDERED_BYTES, sha256="")
+        for number, (aspect_class, count) in enumerate(sizes)
+    )

@@ -1,0 +1,107 @@
+"""What is said of a run before it starts: the numbers of the forecast, and a sentence for what is unwise."""
+
+import io
+import json
+import re
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from horovod_ocr.cli import app
+from horovod_ocr.config import TrainConfig
+from horovod_ocr.data.forecast import RENDERED_EDGES, simulate_shards
+from horovod_ocr.errors import ConfigError, ShardError
+from horovod_ocr.reports.plan import RunForecast, forecast_run, hints_of_reading, plan_sections
+from horovod_ocr.reports.terminal import draw_sections
+from sharding.index import read_index
+
+CONFIG = TrainConfig(recipe="urdu")
+
+
+def run_of(samples: int, ranks: int, **settings) -> RunForecast:
+    return forecast_run(simulate_shards(samples), RENDERED_EDGES, replace(CONFIG, **settings), ranks)
+
+
+def said_of(run: RunForecast, config: TrainConfig = CONFIG) -> str:
+    console = Console(file=io.StringIO(), width=120, soft_wrap=True)
+    console.print(draw_sections(plan_sections("a set", run, config)))
+    return console.file.getvalue()
+
+
+def test_a_run_of_35_million_words_on_three_ranks():
+    run = run_of(35_000_000, 3, global_batch=768, epochs=2.5)
+    assert (run.epoch.steps, run.steps, run.epochs) == (45_577, 113_943, pytest.approx(2.5, abs=1e-4))
+    assert [rank.samples for rank in run.epoch.ranks] == [11_666_670, 11_666_667, 11_666_663]
+    assert run.epoch.bytes < run.epoch.read_bytes < 1.2 * run.epoch.bytes
+    assert 0 < run.epoch.ranks[0].order_bytes < 50e6
+    text = said_of(run)
+    for part in ("45,577 steps of 768", "113,943 steps, 2.50 epochs", "11,666,667", " 256 ", "3,505", "162.75 GB"):
+        assert part in text
+
+
+def test_many_ranks_are_summed_up():
+    text = said_of(run_of(350_000, 24))
+    assert "fewest" in text and "most" in text and "\n17 " not in text
+
+
+def test_a_set_and_settings_that_fit_have_no_hint():
+    run = run_of(300_000, 3)
+    assert run.hints == () and "Hints" not in said_of(run)
+    run = run_of(300_000, 7)
+    assert len(run.hints) == 1 and f"Hints\n- {run.hints[0]}" in said_of(run)
+
+
+@pytest.mark.parametrize(
+    ("samples", "ranks", "settings", "sentence"),
+    [
+        (1_000_000, 5, {}, "5 ranks do not divide 48 lanes: .* for a new run --set lanes=50"),
+        (4, 3, {}, "4 samples on 3 ranks: 1 ranks have none at all"),
+        (100_000, 6, {"global_batch": 4}, "a global batch of 4 on 6 ranks: .* give --global-batch 6 or more"),
+        (100_000, 3, {"global_batch": 2000}, "3 of 9 aspect classes hold fewer samples than a global batch of 2,000"),
+        (1_000, 3, {"epochs": 2.0}, "2 epochs are 42 steps only, min_steps makes them 1,500"),
+        (3_000_000, 3, {}, r"each shard is read 1\.\d times an epoch: .* take fewer lanes \(48\)"),
+    ],
+)
+def test_what_is_unwise_is_said(samples: int, ranks: int, settings: dict, sentence: str):
+    hints = run_of(samples, ranks, **settings).hints
+    assert len([hint for hint in hints if re.search(sentence, hint)]) == 1
+
+
+def test_shards_that_do_not_fit_the_memory_are_said():
+    epoch = run_of(35_000_000, 3).epoch
+    (hint,) = hints_of_reading(epoch, memory=16 << 30)
+    assert "up to 23." in hint and "this machine has 17.18 GB" in hint and "--set window_shards, now 4" in hint
+    assert list(hints_of_reading(epoch, memory=64 << 30)) == []
+
+
+def test_what_cannot_run_is_an_error():
+    with pytest.raises(ConfigError, match="49 ranks, but 48 lanes; give --set lanes=49"):
+        run_of(1000, 49)
+    with pytest.raises(ConfigError, match="give at least 1"):
+        run_of(1000, 0)
+    with pytest.raises(ShardError, match="holds no sample"):
+        forecast_run((), RENDERED_EDGES, CONFIG, 3)
+
+
+def test_the_command_reads_the_index_alone(word_shards, tmp_path, monkeypatch):
+    (tmp_path / "shards").mkdir()
+    (tmp_path / "shards" / "index.json").write_bytes((word_shards / "index.json").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["plan", "-np", "2", "--epochs", "3", "--set", "lanes=6", "--json"])
+    values = json.loads(done.stdout)
+    train = read_index(word_shards).of("train")
+    assert values["recipe"] == "urdu" and values["epochs"] == 3
+    assert values["epoch"]["samples"] == sum(shard.samples for shard in train)
+    assert [rank["lanes"] for rank in values["epoch"]["ranks"]] == [3, 3]
+    assert values["epoch"]["shards"] == len(train)
+
+
+def test_the_command_on_a_simulated_set(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["plan", "--samples", "200000"])
+    assert done.exit_code == 0 and "200,000 rendered words, recipe urdu" in done.stdout
+    assert CliRunner().invoke(app, ["plan", "--samples", "0"]).exit_code == 2
+    assert CliRunner().invoke(app, ["plan", "--ranks", "49", "--samples", "9"]).exit_code == 2
+    assert CliRunner().invoke(app, ["plan"]).exit_code == 3  # no shards
