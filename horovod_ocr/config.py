@@ -8,9 +8,9 @@ from importlib import resources
 from pathlib import Path
 
 from horovod_ocr.data.augment import Augmentation
+from horovod_ocr.data.store import read_index_at
 from horovod_ocr.errors import ConfigError
 from sharding.check import Limits
-from sharding.index import read_index
 from sharding.options import ShardOptions
 
 SETTINGS_FILE = "horovod-ocr.toml"
@@ -30,8 +30,11 @@ class TrainConfig:
     Plan: global_batch samples a step over all ranks, lanes, window_shards, seed.
     Optimizer: AdamW, its lr at the peak after warmup_share of the steps, then a cosine to zero; clip_norm of the
     global gradient.
-    precision: auto, bf16, fp32, or fp64 (to prove what rounding would hide). workers: loader processes a rank, -1:
-    choose. sync_batchnorm: batch statistics over all ranks.
+    precision: auto, bf16, fp32, or fp64 (to prove what rounding would hide). sync_batchnorm: batch statistics over all
+    ranks.
+    Reading: workers, loader processes a rank, -1: choose; decoder, of data.decoders; cache_dir, a folder on this
+    machine's own disk for copies of the shards, "": none, or for shards at a URL the user's cache; cache_gb, what it
+    may hold, 0: nine tenths of what is free; max_bad, samples that may be damaged before the run stops.
     """
 
     shards: str = "shards"
@@ -58,6 +61,10 @@ class TrainConfig:
     augment: bool = True
     augmentation: Augmentation = Augmentation()
     workers: int = -1
+    decoder: str = "auto"
+    cache_dir: str = ""
+    cache_gb: float = 0.0
+    max_bad: int = 1000
     log_every_steps: int = 20
     validate_every_steps: int = 0
     save_every_steps: int = 0
@@ -184,7 +191,7 @@ def check_config(config: TrainConfig) -> TrainConfig:
     for name in (*positive, "keep_checkpoints"):
         if not 0 < getattr(config, name) < math.inf:
             raise ConfigError(f"{name} must be a number above 0, not {getattr(config, name)}")
-    for name in ("seed", "steps", "min_steps", "validate_every_steps", "save_every_steps"):
+    for name in ("seed", "steps", "min_steps", "validate_every_steps", "save_every_steps", "cache_gb", "max_bad"):
         if getattr(config, name) < 0:
             raise ConfigError(f"{name} must be at least 0, not {getattr(config, name)}")
     if config.steps == 0 and not 0 < config.epochs < math.inf:
@@ -235,7 +242,7 @@ def default_recipe(shards: str, folder: Path = Path(".")) -> str:
     shared = table_of_settings("train", folder)
     if "recipe" in shared:
         return shared["recipe"]
-    index = read_index(shards or shared.get("shards", TrainConfig.shards))
+    index = read_index_at(shards or shared.get("shards", TrainConfig.shards))
     samples = sum(index.label_lengths.values())
     long = sum(count for length, count in index.label_lengths.items() if length > LONGEST_WORD)
     name = index.profile.name + ("-lines" if 2 * long > samples else "")

@@ -18,7 +18,10 @@ output = Console(soft_wrap=True)
 
 
 def train(
-    shards: Annotated[Path | None, typer.Option(help="Folder of the shards.  [default: shards]")] = None,
+    shards: Annotated[
+        str | None,
+        typer.Option(help="Folder of the shards; or http(s)://, s3://, gs://, pipe:COMMAND.  [default: shards]"),
+    ] = None,
     recipe: Annotated[
         str | None, typer.Option(help="Packaged recipe, or a .toml file.  [default: the script's]")
     ] = None,
@@ -34,6 +37,12 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Of weights, order and augmentation.")] = None,
     precision: Annotated[str | None, typer.Option(help="auto, bf16, fp32 or fp64.")] = None,
     workers: Annotated[int | None, typer.Option(help="Loader processes a rank; -1: choose.")] = None,
+    cache_dir: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="Copy shards to this host's own disk when they are first read.")
+    ] = None,
+    max_bad: Annotated[
+        int | None, typer.Option(metavar="SAMPLES", help="Stop when more than so many are damaged.  [default: 1000]")
+    ] = None,
     sync_batchnorm: Annotated[bool, typer.Option("--sync-batchnorm", help="Batch statistics over all ranks.")] = False,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Any setting: --set model_options.width=1.0")
@@ -48,9 +57,8 @@ def train(
 
         given = {
             "run": run, "steps": steps, "epochs": epochs, "global_batch": global_batch, "lr": lr, "seed": seed,
-            "precision": precision, "workers": workers, "resume": resume or None,
-            "sync_batchnorm": sync_batchnorm or None,
-            "shards": str(shards) if shards else None, "runs": str(runs) if runs else None,
+            "precision": precision, "workers": workers, "cache_dir": cache_dir, "max_bad": max_bad, "shards": shards,
+            "resume": resume or None, "sync_batchnorm": sync_batchnorm or None, "runs": str(runs) if runs else None,
         }  # fmt: skip
         given = {name: value for name, value in given.items() if value is not None}
         if epochs is not None and steps is None:
@@ -67,7 +75,9 @@ def train(
 def evaluate(
     run: TrainedRun = None,
     runs: RunsFolder = None,
-    shards: Annotated[Path | None, typer.Option(help="Folder of the shards.  [default: the run's]")] = None,
+    shards: Annotated[
+        str | None, typer.Option(help="Where the shards are, as in train.  [default: the run's]")
+    ] = None,
     split: Annotated[str | None, typer.Option(help="train, val or test.  [default: test, or val without one]")] = None,
 ) -> None:
     """Score a checkpoint on words it was not trained on: a table, and eval.json in the run's folder."""

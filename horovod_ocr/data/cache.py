@@ -34,6 +34,10 @@ _BEING_FETCHED = re.compile(r"\.(.+)\.tmp-\d+")  # sharding.files.whole_file
 _WAIT_S = 0.05
 
 
+class AlteredError(ShardError):
+    """A file that was read to its end and holds other bytes than the index says: to wait does not help."""
+
+
 class ExpectedFile(NamedTuple):
     """What the index says of a file. bytes: its size."""
 
@@ -72,7 +76,8 @@ class FileCache:
         Open it at once: when other files need its room, it goes. Safe in several threads and processes of a host.
 
         Raises:
-            ShardError: the source gives no such file, or not the bytes that the index says; nothing of it is kept.
+            AlteredError: not the bytes that the index says; nothing of them is kept.
+            ShardError: the source gives no such file.
             OSError: this disk cannot hold it.
         """
         path = self.folder / file.name
@@ -102,7 +107,7 @@ class FileCache:
                     digest.update(block)
             if copied != file.bytes or digest.hexdigest() != file.sha256:
                 is_what = "longer" if copied > file.bytes else f"{copied:,} bytes" if copied < file.bytes else "others"
-                raise ShardError(
+                raise AlteredError(
                     f"{source.where(file.name)}: its bytes are not those of the index ({is_what}, where {file.bytes:,} "
                     "were written); copy it there again, or mend the set: horovod-ocr verify --repair"
                 )

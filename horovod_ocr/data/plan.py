@@ -3,8 +3,9 @@
 An epoch of one aspect class is a pure function of (shard sizes, seed, epoch, lanes L, global batch G):
 
 - Its shards are laid end to end in a seeded order. The N positions are cut into L *lanes*: contiguous ranges whose
-  sizes differ by at most one, the longer ones first. Inside a lane samples are shuffled within windows of a few
-  shards, so reading stays sequential.
+  sizes differ by at most one, the longer ones first. Inside a lane samples are shuffled within *windows* of a few
+  shards, so reading stays sequential. The first window of each lane has another length, so that not all lanes turn to
+  new shards at once.
 - The epoch is a row of N *slots*. Slot s is place s // L of lane s % L; step t takes the slots [t G, (t + 1) G).
   Nothing has to divide anything: the last step of a class is smaller.
 - Rank r of R owns the lanes l with l % R == r, hence the slots of these lanes. So step t holds the same samples for
@@ -13,7 +14,9 @@ An epoch of one aspect class is a pure function of (shard sizes, seed, epoch, la
 The steps of all classes are put into one row by a seeded shuffle: a step holds samples of one class, all of one width.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -43,6 +46,30 @@ class Share:
     global_samples: int
 
 
+class Window(NamedTuple):
+    """A stretch of a lane that is shuffled as one, hence the shards that are read from at the same time.
+
+    It is read from `first_step` to `last_step` of the epoch. shards: numbers in the order given to the plan, int64.
+    """
+
+    first_step: int
+    last_step: int
+    aspect_class: int
+    lane: int
+    shards: np.ndarray
+
+
+class Orders:
+    """The permutation of each lane's current window, so that a window is shuffled once and not once a step.
+
+    numbers: window of each lane, -1: none yet. places: [lanes, window], the rows of other ranks' lanes stay untouched.
+    """
+
+    def __init__(self, lanes: int, window: int):
+        self.numbers = np.full(lanes, -1, np.int64)
+        self.places = np.empty((lanes, window), np.int32 if window < 2**31 else np.int64)
+
+
 class ClassPlan:
     """The epoch of one aspect class; see the head of this file."""
 
@@ -55,45 +82,84 @@ class ClassPlan:
         self.starts = np.concatenate([[0], np.cumsum(np.asarray(samples, np.int64)[order])])
         self.total = int(self.starts[-1])
         self.steps = -(-self.total // global_batch)
-        self.window = max(1, window_shards * int(max(samples)))
+        longest_lane = -(-self.total // lanes)
+        self.window = max(1, min(window_shards * int(max(samples)), longest_lane))
 
-    def lane_bounds(self, lane: int) -> tuple[int, int]:
+    def lane_starts(self, lanes: np.ndarray) -> np.ndarray:
+        """First position of each lane; that of lane L is the end."""
         base, longer = divmod(self.total, self.lanes)
-        start = lane * base + min(lane, longer)
-        return start, start + base + (lane < longer)
+        return lanes * base + np.minimum(lanes, longer)
+
+    def first_window(self, lanes: np.ndarray) -> np.ndarray:
+        """Length of each lane's first window: spread from short to whole."""
+        return -(-(lanes + 1) * self.window // self.lanes)
 
     def step_samples(self, step: int) -> int:
         return min(self.global_batch, self.total - step * self.global_batch)
 
-    def positions(self, step: int, rank: int, world_size: int, cache: dict) -> np.ndarray:
-        """The epoch positions that `rank` reads at `step` of this class, in slot order.
-
-        `cache` holds a window's permutation for each lane, so that a window is shuffled once, not once a step.
-        """
+    def slots(self, step: int, rank: int, world_size: int) -> np.ndarray:
+        """The slots that `rank` owns of a step of this class."""
         first = step * self.global_batch
         slots = np.arange(first, first + self.step_samples(step), dtype=np.int64)
-        slots = slots[(slots % self.lanes) % world_size == rank]
-        lanes, places = slots % self.lanes, slots // self.lanes
-        if not self.shuffle:
-            base, longer = divmod(self.total, self.lanes)
-            return lanes * base + np.minimum(lanes, longer) + places
-        pairs = zip(lanes.tolist(), places.tolist(), strict=True)
-        return np.fromiter((self.shuffled(lane, place, cache) for lane, place in pairs), np.int64, len(slots))
+        return slots[(slots % self.lanes) % world_size == rank]
 
-    def shuffled(self, lane: int, place: int, cache: dict) -> int:
-        start, stop = self.lane_bounds(lane)
-        window, inside = divmod(place, self.window)
-        held = cache.get((self.aspect_class, lane))
-        if held is None or held[0] != window:
-            length = min(self.window, stop - start - window * self.window)
-            held = (window, generator(*self.key, WINDOW, lane, window).permutation(length))
-            cache[self.aspect_class, lane] = held
-        return start + window * self.window + int(held[1][inside])
+    def positions(self, step: int, rank: int, world_size: int, orders: Orders) -> np.ndarray:
+        """The epoch positions that `rank` reads at `step` of this class, in slot order."""
+        slots = self.slots(step, rank, world_size)
+        lanes, places = slots % self.lanes, slots // self.lanes
+        if self.shuffle:
+            places = self.shuffled(lanes, places, orders)
+        return self.lane_starts(lanes) + places
+
+    def window_starts(self, lanes: np.ndarray, windows: np.ndarray) -> np.ndarray:
+        """First place of a window in its lane."""
+        return np.where(windows == 0, 0, self.first_window(lanes) + (windows - 1) * self.window)
+
+    def shuffled(self, lanes: np.ndarray, places: np.ndarray, orders: Orders) -> np.ndarray:
+        """Places of lanes to the places that the shuffle puts there. A lane's places must ascend."""
+        first = self.first_window(lanes)
+        windows = np.where(places < first, 0, 1 + (places - first) // self.window)
+        starts = self.window_starts(lanes, windows)
+        shuffled = np.empty_like(places)
+        left = np.arange(len(places))
+        while len(left):  # once; again where a step reaches from one window into the next
+            _, heads = np.unique(lanes[left], return_index=True)
+            for at in left[heads][orders.numbers[lanes[left[heads]]] != windows[left[heads]]]:
+                self.draw(int(lanes[at]), int(windows[at]), orders)
+            ready = orders.numbers[lanes[left]] == windows[left]
+            now, left = left[ready], left[~ready]
+            shuffled[now] = starts[now] + orders.places[lanes[now], places[now] - starts[now]]
+        return shuffled
+
+    def draw(self, lane: int, window: int, orders: Orders) -> None:
+        """Put the permutation of a lane's window into `orders`."""
+        start, stop = self.lane_starts(np.array([lane, lane + 1])).tolist()
+        begin, end = self.window_starts(np.array([lane, lane]), np.array([window, window + 1])).tolist()
+        length = min(end, stop - start) - begin
+        orders.places[lane, :length] = generator(*self.key, WINDOW, lane, window).permutation(length)
+        orders.numbers[lane] = window
 
     def locate(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Positions to (shard, row)."""
         place = np.searchsorted(self.starts, positions, side="right") - 1
         return self.shards[place], positions - self.starts[place]
+
+    def windows(self, lane: int) -> Iterator[Window]:
+        """The windows of a lane, with steps counted in this class alone."""
+        start, stop = self.lane_starts(np.array([lane, lane + 1])).tolist()
+        end, number = 0, 0
+        while end < stop - start:
+            begin = end
+            end = int(self.window_starts(np.array(lane), np.array(number + 1)))
+            end, number = min(end, stop - start), number + 1
+            first, last = np.searchsorted(self.starts, [start + begin, start + end - 1], side="right") - 1
+            yield Window(
+                (begin * self.lanes + lane) // self.global_batch,
+                ((end - 1) * self.lanes + lane) // self.global_batch,
+                self.aspect_class,
+                lane,
+                self.shards[first : last + 1],
+            )
 
 
 class EpochPlan:
@@ -140,6 +206,7 @@ class EpochPlan:
         if shuffle:
             owners = generator(seed, epoch, 0, STEPS).permutation(owners)
         self.owners = owners
+        self.orders: dict[int, Orders] = {}
         self.class_steps = np.empty(len(owners), np.int64)
         for number in range(len(self.classes)):
             mine = owners == number
@@ -153,15 +220,35 @@ class EpochPlan:
     def samples(self) -> int:
         return sum(c.total for c in self.classes)
 
-    def share(self, step: int, rank: int = 0, world_size: int = 1, cache: dict | None = None) -> Share:
-        """Rank `rank`'s part of `step`. Keep one `cache` dict while reading steps in order."""
-        if not 0 <= rank < world_size <= self.lanes:
-            raise ValueError(f"rank {rank} of {world_size} does not fit {self.lanes} lanes")
-        plan = self.classes[self.owners[step]]
-        class_step = int(self.class_steps[step])
-        positions = plan.positions(class_step, rank, world_size, {} if cache is None else cache)
+    def share(self, step: int, rank: int = 0, world_size: int = 1) -> Share:
+        """Rank `rank`'s part of `step`. In any order; steps in sequence cost least."""
+        self.check_rank(rank, world_size)
+        number, class_step = int(self.owners[step]), int(self.class_steps[step])
+        plan = self.classes[number]
+        if number not in self.orders:
+            self.orders[number] = Orders(self.lanes, plan.window)
+        positions = plan.positions(class_step, rank, world_size, self.orders[number])
         shards, rows = plan.locate(positions)
         return Share(step, plan.aspect_class, shards, rows, plan.step_samples(class_step))
+
+    def windows(self, rank: int = 0, world_size: int = 1) -> list[Window]:
+        """All windows of a rank's lanes, by the step in which each is first read from."""
+        self.check_rank(rank, world_size)
+        windows = []
+        for number, plan in enumerate(self.classes):
+            steps = np.flatnonzero(self.owners == number).tolist()
+            for lane in range(rank, self.lanes, world_size):
+                windows += [
+                    w._replace(first_step=steps[w.first_step], last_step=steps[w.last_step]) for w in plan.windows(lane)
+                ]
+        return sorted(windows, key=lambda window: window[:4])
+
+    def check_rank(self, rank: int, world_size: int) -> None:
+        if not 0 <= rank < world_size <= self.lanes:
+            raise ValueError(f"rank {rank} of {world_size} does not fit {self.lanes} lanes")
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "orders": {}}  # a loader worker shuffles its own
 
 
 def generator(seed: int, epoch: int, aspect_class: int, purpose: int, *more: int) -> np.random.Generator:

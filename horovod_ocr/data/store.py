@@ -24,10 +24,9 @@ from horovod_ocr.data.cache import BLOCK_BYTES, ExpectedFile, FileCache
 from horovod_ocr.errors import ConfigError, ShardError
 from horovod_ocr.log import console
 from sharding.files import write_whole
-from sharding.index import IDX_RECORD, INDEX_NAME, ShardIndex, ShardInfo, check_shards_present, read_index
+from sharding.index import INDEX_NAME, ShardIndex, ShardInfo, check_shards_present, idx_bytes, read_index
 
 SCHEMES = ("http", "https", "s3", "gs")
-_IDX_HEADER_BYTES = 88  # of sharding.index
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # it becomes a path here, and a word of a shell's command there
 _CURL_STATUS = {
     6: "there is no such host",
@@ -55,8 +54,7 @@ class ShardStore:
 
     def idx_path(self, shard: ShardInfo) -> Path:
         """As `tar_path`, for its .idx."""
-        size = _IDX_HEADER_BYTES + shard.samples * IDX_RECORD.itemsize
-        return self._path(ExpectedFile(shard.idx_name, size, shard.idx_sha256))
+        return self._path(ExpectedFile(shard.idx_name, idx_bytes(shard.samples), shard.idx_sha256))
 
     def bring_near(self, shard: ShardInfo) -> None:
         """Fetch a shard, and read it into the page cache, ahead of need. Raises nothing: whoever reads the shard meets
@@ -184,6 +182,11 @@ def open_store(location: str, cache_dir: str = "", cache_bytes: int = 0) -> Shar
         else:
             store.cache = cache
     return store
+
+
+def read_index_at(location: str) -> ShardIndex:
+    """The index alone, of a folder or a remote location. Raises as `open_store`."""
+    return _open_remote(location, default_cache_dir(), 0).index if is_remote(location) else read_index(location)
 
 
 def is_remote(location: str) -> bool:

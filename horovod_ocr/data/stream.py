@@ -2,31 +2,41 @@
 
 webdataset knows nothing of Horovod: left to itself it gives every shard to every rank. So rank and world size are
 passed in, and each worker of a rank takes every `workers`-th step: the same batches in the same order for any number
-of workers.
+of workers. Steps are counted over all epochs, so that workers live as long as the run.
 
 Shapes: N images, H height, W width.
 """
 
-import mmap
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 import torch
 import webdataset as wds
 
-from horovod_ocr.data.augment import Augmentation, augment_image
+from horovod_ocr.data.ahead import ReadAhead
+from horovod_ocr.data.augment import Augmentation, augment_image, sample_generator
 from horovod_ocr.data.batch import Batch
-from horovod_ocr.data.image import Geometry, decode_image, pad_image
-from horovod_ocr.data.plan import EpochPlan, ShardSlice, Share
+from horovod_ocr.data.decoders import DamagedImageError, build_decoder
+from horovod_ocr.data.image import Geometry, decode_image, place_image
+from horovod_ocr.data.plan import EpochPlan, ShardSlice, Share, Window
+from horovod_ocr.data.reader import DamagedError, OpenShards
+from horovod_ocr.data.store import ShardStore
 from horovod_ocr.errors import OcrError, ShardError
-from sharding.index import ShardIndex, read_idx
-from sharding.tar import read_member
+
+# where a neighbour is looked for, to stand in for a damaged sample: in so many shards, at so many rows of each
+NEIGHBOUR_SHARDS, NEIGHBOUR_ROWS = 8, 16
 
 
 @dataclass(frozen=True)
 class StreamOptions:
-    """How a split is read. The plan's words: see `plan.EpochPlan`."""
+    """How a split is read. The plan's words: see `plan.EpochPlan`.
+
+    decoder: see `decoders.build_decoder`. replaces_damaged: put a neighbour in the place of a sample that cannot be
+    read, so that batches keep their sizes; else leave it out, so that none is scored twice.
+    """
 
     split: str
     seed: int = 0
@@ -35,6 +45,8 @@ class StreamOptions:
     window_shards: int = 4
     shuffle: bool = True
     augmentation: Augmentation | None = None
+    decoder: str = "auto"
+    replaces_damaged: bool = True
     rank: int = 0
     world_size: int = 1
     workers: int = 0
@@ -44,70 +56,94 @@ class Stream:
     """The batches of one split for one rank.
 
     Raises:
-        ShardError: the split is empty, or a shard is missing or damaged.
+        ShardError: the split is empty.
+        ConfigError: there is no such decoder.
     """
 
-    def __init__(self, index: ShardIndex, geometry: Geometry, options: StreamOptions):
-        self.index, self.geometry, self.options = index, geometry, options
-        self.shards = index.of(options.split)
+    def __init__(self, store: ShardStore, geometry: Geometry, options: StreamOptions):
+        self.store, self.geometry, self.options = store, geometry, options
+        self.shards = store.index.of(options.split)
         self.slices = [ShardSlice(shard.samples, shard.aspect_class) for shard in self.shards]
         if not sum(shard.samples for shard in self.slices):
-            raise ShardError(f"{index.root}: the {options.split} split holds no sample; shard more images")
-        self.steps = self.plan(0).steps  # the same in every epoch
+            raise ShardError(f"{store.index.root}: the {options.split} split holds no sample; shard more images")
+        build_decoder(options.decoder)  # what is wrong with it is said here, not in a worker
+        self.steps = self.plan(0).steps  # of an epoch, the same in each
 
     def plan(self, epoch: int) -> EpochPlan:
         o = self.options
         return EpochPlan(self.slices, o.seed, epoch, o.lanes, o.global_batch, o.shuffle, o.window_shards)
 
-    def batches(self, epoch: int = 0, first_step: int = 0) -> Iterator[Batch]:
-        """The epoch's batches from `first_step` on. Nothing before it is read."""
-        o = self.options
-        steps = PlannedSteps(self.plan(epoch), first_step, o.rank, o.world_size)
-        reader = ShareReader(self, epoch)
-        pipeline = wds.DataPipeline(steps, wds.map(reader))
+    def windows(self, first_step: int, last_step: int) -> Iterator[Window]:
+        """What this rank has open between two steps of the run, by the step in which it is first read."""
+        for epoch in range(first_step // self.steps, -(-last_step // self.steps)):
+            start = epoch * self.steps
+            for window in self.plan(epoch).windows(self.options.rank, self.options.world_size):
+                if start + window.last_step >= first_step and start + window.first_step < last_step:
+                    yield window._replace(first_step=start + window.first_step, last_step=start + window.last_step)
+
+    def batches(self, first_step: int = 0, last_step: int | None = None) -> Iterator[Batch]:
+        """The batches from `first_step` of the run until before `last_step`: by default one epoch.
+
+        Nothing before `first_step` is read. Raises ShardError where neither a sample nor any of its neighbours can be
+        read.
+        """
+        last_step = self.steps if last_step is None else last_step
+        workers = min(self.options.workers, last_step - first_step)
+        pipeline = wds.DataPipeline(PlannedSteps(self, first_step, last_step), wds.map(ShareReader(self)))
         loader = wds.WebLoader(
             pipeline,
             batch_size=None,
-            num_workers=o.workers,
+            num_workers=workers,
             # forking after Horovod's threads have started is unsafe
-            multiprocessing_context="forkserver" if o.workers else None,
+            multiprocessing_context="forkserver" if workers else None,
             pin_memory=torch.cuda.is_available(),
             # a loader draws a seed for its workers: not from the generator that dropout draws from
             generator=torch.Generator(),
         )
-        for item in loader:
-            if isinstance(item, OcrError):  # a worker's own exception would arrive wrapped in its traceback
-                raise item
-            yield item
+        with ReadAhead(self.store, self.shards, self.windows(first_step, last_step), first_step) as ahead:
+            for item in loader:
+                if isinstance(item, OcrError):  # a worker's own exception would arrive wrapped in its traceback
+                    raise item
+                ahead.reach(item.step)
+                yield item
 
 
 @dataclass
 class PlannedSteps:
-    """The pipeline's source: this worker's steps of the plan."""
+    """The pipeline's source: this worker's steps of the plan, over as many epochs as they reach."""
 
-    plan: EpochPlan
+    stream: Stream
     first_step: int
-    rank: int
-    world_size: int
+    last_step: int
 
     def __call__(self) -> Iterator[Share]:
         worker = torch.utils.data.get_worker_info()
         offset, stride = (worker.id, worker.num_workers) if worker else (0, 1)
-        cache: dict = {}
-        for step in range(self.first_step + offset, self.plan.steps, stride):
-            yield self.plan.share(step, self.rank, self.world_size, cache)
+        options, plan, planned = self.stream.options, None, -1
+        for step in range(self.first_step + offset, self.last_step, stride):
+            epoch, step_of_epoch = divmod(step, self.stream.steps)
+            if epoch != planned:
+                plan, planned = self.stream.plan(epoch), epoch
+            yield replace(plan.share(step_of_epoch, options.rank, options.world_size), step=step)
 
     def __iter__(self) -> Iterator[Share]:
         return self()
 
 
-@dataclass
 class ShareReader:
-    """Turns a share into a batch: reads, decodes, augments, pads."""
+    """Turns a share into a batch: reads, decodes, augments, pads. What is damaged is replaced or left out."""
 
-    stream: Stream
-    epoch: int
-    open_shards: dict = field(default_factory=dict)
+    def __init__(self, stream: Stream):
+        self.stream = stream
+        o = stream.options
+        self.of_class: dict[int, list[int]] = {}
+        for number, shard in enumerate(stream.slices):
+            if shard.samples:
+                self.of_class.setdefault(shard.aspect_class, []).append(number)
+        # each lane reads a window at a time, which may begin and end inside a shard
+        most_open = len(self.of_class) * -(-o.lanes // o.world_size) * (o.window_shards + 1)
+        self.open_shards = OpenShards(stream.store, stream.shards, most_open)
+        self.decode = build_decoder(o.decoder)
 
     def __call__(self, share: Share) -> Batch | OcrError:
         try:
@@ -116,60 +152,64 @@ class ShareReader:
             return error
 
     def read(self, share: Share) -> Batch:
-        width = self.stream.geometry.width_px(share.aspect_class)
-        count = len(share.rows)
-        images_NHW = np.empty((count, self.stream.geometry.height, width), np.uint8)
-        reach_N = np.empty(count, np.int64)
-        subsets_N = np.empty(count, np.uint8)
-        labels = []
-        for place, (shard, row) in enumerate(zip(share.shards.tolist(), share.rows.tolist(), strict=True)):
-            encoded, label, subsets_N[place] = self.open_shard(shard).sample(row)
-            labels.append(label)
-            images_NHW[place], reach_N[place] = self.image(encoded, width, shard, row)
-        images, reach = torch.from_numpy(images_NHW), torch.from_numpy(reach_N)
-        return Batch(share.step, images, reach, labels, subsets_N, share.global_samples)
+        count, geometry = len(share.rows), self.stream.geometry
+        width = geometry.width_px(share.aspect_class)
+        batch = Batch(
+            step=share.step,
+            images_NHW=torch.empty((count, geometry.height, width), dtype=torch.uint8),
+            reach_N=torch.empty(count, dtype=torch.int64),
+            labels=[],
+            subsets_N=np.empty(count, np.uint8),
+            shards_N=np.empty(count, np.int64),
+            rows_N=np.empty(count, np.int64),
+            global_samples=share.global_samples,
+        )
+        images_NHW, reach_N = batch.images_NHW.numpy(), batch.reach_N.numpy()
+        for sample in zip(share.shards.tolist(), share.rows.tolist(), strict=True):
+            for shard, row in self.candidates(*sample):
+                try:
+                    self.add(batch, images_NHW, reach_N, shard, row)
+                    break
+                except DamagedError as error:
+                    batch.damage.append(error.damage)
+            else:
+                if self.stream.options.replaces_damaged:
+                    reasons = "; ".join(map(str, batch.damage[-NEIGHBOUR_ROWS:]))
+                    raise ShardError(f"nothing to read near a damaged sample: {reasons}; see: horovod-ocr verify")
+        return batch if len(batch) == count else batch.cut()
 
-    def image(self, encoded: bytes, width: int, shard: int, row: int) -> tuple[np.ndarray, int]:
-        stream = self.stream
+    def candidates(self, shard: int, row: int) -> Iterator[tuple[int, int]]:
+        """A sample, then its neighbours of the same width, in an order that depends on the sample alone."""
+        yield shard, row
+        if not self.stream.options.replaces_damaged:
+            return
+        alike = self.of_class[self.stream.slices[shard].aspect_class]
+        at = alike.index(shard)
+        for number in islice(alike[at:] + alike[:at], NEIGHBOUR_SHARDS):
+            samples = self.stream.slices[number].samples
+            for further in range(number == shard, min(NEIGHBOUR_ROWS, samples)):
+                if number in self.open_shards.lost:
+                    break
+                yield number, (row + further) % samples
+
+    def add(self, batch: Batch, images_NHW: np.ndarray, reach_N: np.ndarray, shard: int, row: int) -> None:
+        """Put a sample into the batch's next place. DamagedError where it cannot be read."""
+        stream, place = self.stream, len(batch)
+        encoded, label, batch.subsets_N[place] = self.open_shards.sample(shard, row)
+        started_s = time.perf_counter()
+        out_HW = images_NHW[place]
         try:
-            image_HW = decode_image(encoded, stream.geometry, limit_px=width)
-        except (OSError, ValueError, SyntaxError) as error:
-            name = stream.shards[shard].name
-            raise ShardError(f"{name}.tar, sample {row}: image does not decode ({error}); shard again") from error
+            image_HW = decode_image(encoded, stream.geometry, out_HW.shape[1], self.decode)
+        except DamagedImageError as error:
+            raise DamagedError(stream.shards[shard].name, row, f"the image does not decode ({error})") from error
         augmentation = stream.options.augmentation
         if augmentation is None:
-            return pad_image(image_HW, width), image_HW.shape[1]
-        seeds = np.random.SeedSequence((stream.options.seed, self.epoch, shard, row))
-        return augment_image(image_HW, width, np.random.Generator(np.random.Philox(seeds)), augmentation)
-
-    def open_shard(self, shard: int) -> "MappedShard":
-        if shard not in self.open_shards:
-            self.open_shards[shard] = MappedShard(self.stream.index, self.stream.shards[shard])
-        return self.open_shards[shard]
-
-    def __getstate__(self) -> dict:
-        return {"stream": self.stream, "epoch": self.epoch, "open_shards": {}}
-
-
-class MappedShard:
-    """One tar, memory-mapped, read through its .idx. The descriptor is closed at once; the map keeps the file."""
-
-    def __init__(self, index: ShardIndex, shard):
-        path = index.tar_path(shard)
-        self.name = path.name
-        self.records = read_idx(index.idx_path(shard))
-        try:
-            with open(path, "rb") as file:
-                self.map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except (OSError, ValueError) as error:
-            raise ShardError(f"{path}: cannot be read ({error}); shard again") from error
-        # a truncated tar would otherwise end as if nothing were wrong
-        if len(self.map) != shard.bytes or len(self.records) != shard.samples:
-            raise ShardError(f"{path}: {len(self.map)} bytes, {shard.bytes} in the index; shard again")
-
-    def sample(self, row: int) -> tuple[bytes, str, int]:
-        """Encoded image, label, subset."""
-        record = self.records[row]
-        encoded = read_member(self.map, int(record["image_offset"]), int(record["image_size"]))
-        label = read_member(self.map, int(record["label_offset"]), int(record["label_size"]))
-        return encoded, str(label, "utf-8"), int(record["subset"])
+            place_image(image_HW, out_HW)
+            reach_N[place] = image_HW.shape[1]
+        else:
+            rng = sample_generator(stream.options.seed, batch.step // stream.steps, shard, row)
+            out_HW[:], reach_N[place] = augment_image(image_HW, out_HW.shape[1], rng, augmentation)
+        batch.shards_N[place], batch.rows_N[place] = shard, row
+        batch.labels.append(label)
+        batch.decode_s += time.perf_counter() - started_s
+        batch.read_bytes += len(encoded) + len(label)

@@ -21,6 +21,7 @@ WORDS, LINES = 7, 2  # samples shown: lines are so wide that they stand side by 
 MIXED = 4  # columns with all that is on
 MOST_WORD_PX = 260
 HEAD_PX = 120  # width of a change's name
+WIDEST_PX = 1 << 14  # at the trained height; the sharder lets no image be wider
 OFF = Augmentation(**{entry.name: 0.0 for entry in fields(Augmentation)})
 # what a change that is off is shown at
 SHOWN = Augmentation(
@@ -71,7 +72,7 @@ def train_part(index: ShardIndex) -> ShardIndex:
 
 def decode_sample(encoded: bytes, geometry: Geometry, index: ShardIndex) -> np.ndarray:
     try:
-        return decode_image(encoded, geometry, limit_px=SHEET_PX)
+        return decode_image(encoded, geometry, limit_px=WIDEST_PX)
     except DamagedImageError as error:
         raise ShardError(f"{index.root}: a train image does not decode ({error}); run: horovod-ocr verify") from error
 

@@ -8,17 +8,20 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from horovod_ocr.config import TrainConfig, overlay
+from horovod_ocr.data.store import open_store
 from horovod_ocr.data.stream import Stream, StreamOptions
 from horovod_ocr.errors import CheckpointError
 from horovod_ocr.text.metrics import scores_by_length, scores_of
 from horovod_ocr.training.checkpoint import load_best
+from horovod_ocr.training.damage import DamageTally
 from horovod_ocr.training.device import choose_device, choose_precision
 from horovod_ocr.training.evaluate import evaluate
 from horovod_ocr.training.restore import restore
 from horovod_ocr.training.task import Scores, WordTask
 from horovod_ocr.world import World
 from sharding.files import write_whole
-from sharding.index import ShardIndex, check_shards_present, read_index
+from sharding.index import ShardIndex
 
 MOST_CONFUSED = 20
 
@@ -27,7 +30,7 @@ def score_run(
     world: World,
     runs: Path,
     name: str | None = None,
-    shards: Path | None = None,
+    shards: str | None = None,
     split: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Path, dict]:
@@ -37,7 +40,9 @@ def score_run(
     Raises ShardError or CheckpointError with what to do.
     """
     run, payload = world.broadcast(world.together(lambda: load_best(runs, name) if world.is_root else None))
-    index = world.together(lambda: open_shards(shards or Path(payload["config"]["shards"])))
+    config = overlay(TrainConfig(), payload["config"], f"{run}: its checkpoint")
+    store = world.together(lambda: open_store(shards or config.shards, config.cache_dir, int(config.cache_gb * 1e9)))
+    index = store.index
     device = world.together(lambda: choose_device(world))
     it = world.together(lambda: restore(payload, device))
     world.together(lambda: check_readable(it.task, index))
@@ -47,11 +52,14 @@ def score_run(
         lanes=max(StreamOptions.lanes, world.world_size),
         global_batch=128,
         shuffle=False,
+        decoder=config.decoder,
+        replaces_damaged=False,
         rank=world.rank,
         world_size=world.world_size,
     )
-    stream = world.together(lambda: Stream(index, it.geometry, options))
-    scores = evaluate(it.model, it.task, stream, world, device, choose_precision("auto", device), progress)
+    stream = world.together(lambda: Stream(store, it.geometry, options))
+    damage = DamageTally(world, stream.shards, config.max_bad)
+    scores = evaluate(it.model, it.task, stream, world, device, choose_precision("auto", device), damage, progress)
     facts = {
         "run": run.name,
         "step": payload["step"],
@@ -64,12 +72,6 @@ def score_run(
     if world.is_root:
         write_report(run / "eval.json", report)
     return run, report
-
-
-def open_shards(folder: Path) -> ShardIndex:
-    index = read_index(folder)
-    check_shards_present(index)
-    return index
 
 
 def check_readable(task: WordTask, index: ShardIndex) -> None:
@@ -86,11 +88,18 @@ def check_readable(task: WordTask, index: ShardIndex) -> None:
 def build_report(scores: Scores, subsets: tuple[str, ...], facts: dict) -> dict:
     """The content of eval.json.
 
-    `word_accuracy`, `cer`, `one_minus_ned`, `samples` and `by_length` over the whole split; `subsets` holds the same
-    for each part that the shard set knows by name (lexicon, random); `confusions` the most frequent, as
-    [letter of the label, letter read, times], "" where there is none. `facts` (run, split, checkpoint) come first.
+    `word_accuracy`, `cer`, `one_minus_ned`, `samples` and `by_length` over the whole split; `unreadable`: damaged
+    samples, which are in none of these; `subsets` holds the same for each part that the shard set knows by name
+    (lexicon, random); `confusions` the most frequent, as [letter of the label, letter read, times], "" where there is
+    none. `facts` (run, split, checkpoint) come first.
     """
-    report = {**facts, **scores_of(scores.counts), "by_length": scores_by_length(scores.counts), "subsets": {}}
+    report = {
+        **facts,
+        **scores_of(scores.counts),
+        "unreadable": scores.unreadable,
+        "by_length": scores_by_length(scores.counts),
+        "subsets": {},
+    }
     for number, name in enumerate(subsets):
         counts = scores.counts[number]
         if name and counts.any():
@@ -108,6 +117,8 @@ def write_report(path: Path, report: dict) -> None:
 def draw_report(report: dict) -> Group:
     """The report as rich tables."""
     title = f"{report['run']}, step {report['step']}, {report['split']} split, normalised as {report['profile']}"
+    if report["unreadable"]:
+        title += f"; {report['unreadable']:,} damaged samples left out"
     scores = Table(title=title, title_justify="left")
     for name in ("", "samples", "word accuracy", "CER", "1-NED"):
         scores.add_column(name, justify="left" if not name else "right")

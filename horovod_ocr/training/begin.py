@@ -12,10 +12,10 @@ from horovod_ocr.config import (
     read_recipe,
     table_of_settings,
 )
+from horovod_ocr.data.store import ShardStore, open_store
 from horovod_ocr.errors import ConfigError, ShardError
 from horovod_ocr.training.checkpoint import LAST, load_checkpoint, newest_run
 from horovod_ocr.world import World
-from sharding.index import ShardIndex, check_shards_present, read_index
 
 
 def choose_config(recipe: str, given: dict) -> TrainConfig:
@@ -51,9 +51,7 @@ def check_same(digests: list[str], shards: str) -> None:
         raise ShardError(f"ranks {odd} see other shards in {shards} than rank 0; give one shared folder")
 
 
-def open_index(config: TrainConfig, world: World) -> ShardIndex:
-    index = read_index(config.shards)
-    check_shards_present(index)
+def open_shards(config: TrainConfig, world: World) -> ShardStore:
     if world.world_size > config.lanes:
         raise ConfigError(f"{world.world_size} ranks, but {config.lanes} lanes; give --set lanes={world.world_size}")
-    return index
+    return open_store(config.shards, config.cache_dir, int(config.cache_gb * 1e9))

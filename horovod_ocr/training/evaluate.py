@@ -6,8 +6,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from horovod_ocr.data.batch import normalise_images
+from horovod_ocr.data.batch import normalise_images, prefetch
 from horovod_ocr.data.stream import Stream
+from horovod_ocr.training.damage import DamageTally
 from horovod_ocr.training.device import autocast
 from horovod_ocr.training.task import EXAMPLES, Scores, WordTask
 from horovod_ocr.world import World
@@ -25,17 +26,20 @@ def evaluate(
     world: World,
     device: torch.device,
     precision: str,
+    damage: DamageTally,
     progress: Callable[[int, int], None] | None = None,
 ) -> Scores:
     """Scores over every sample of the stream's split, equal on all ranks. Every rank must call this.
 
-    The sums of the ranks are added; whoever reads them divides once. Training mode is put back as it was.
+    The sums of the ranks are added; whoever reads them divides once. Training mode is put back as it was. Samples that
+    cannot be read are left out, and `damage` counts them: ShardError where there are too many.
     """
     dtype = next(model.parameters()).dtype
     was_training = model.training
     model.eval()
-    scores = task.empty_scores(len(stream.index.subsets))
-    for batch in stream.batches():
+    scores = task.empty_scores(len(stream.store.index.subsets))
+    for batch in prefetch(stream.batches(), device):
+        damage.add(batch.damage)
         if len(batch):
             # not around the whole: Horovod cannot write into inference tensors
             with torch.inference_mode(), autocast(device, precision):
@@ -45,6 +49,7 @@ def evaluate(
         if progress:
             progress(batch.step + 1, stream.steps)
     model.train(was_training)
+    scores.unreadable = damage.agree()
     scores.counts = world.sum_array(scores.counts)
     parts = world.gather((scores.confusions, scores.examples))
     scores.confusions = sum((confusions for confusions, _ in parts), Counter())

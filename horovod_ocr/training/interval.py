@@ -5,6 +5,7 @@ import time
 import torch
 from torch import Tensor
 
+from horovod_ocr.data.batch import Batch
 from horovod_ocr.text.charset import BLANK_ID
 from horovod_ocr.world import World
 
@@ -20,7 +21,16 @@ class Interval:
         self.samples = 0
         self.too_long = 0  # samples whose labels do not fit their frames
         self.wait_s = 0.0
+        self.decode_s = 0.0
+        self.read_bytes = 0
         self.started_s = time.monotonic()
+
+    def count(self, batch: Batch) -> None:
+        """What it took to make a batch."""
+        self.steps += 1
+        self.samples += len(batch)
+        self.decode_s += batch.decode_s
+        self.read_bytes += batch.read_bytes
 
     def add(self, loss_sum: Tensor, logits_TNC: Tensor, too_long: int) -> None:
         self.loss_sum += loss_sum
@@ -32,17 +42,20 @@ class Interval:
         """The sums of all ranks as figures a person reads. Collective.
 
         loss a sample, share of blank frames, images a second of all ranks together, share of the time spent waiting
-        for data, samples whose labels are too long for their frames, seconds passed.
+        for data, time to decode and augment a sample, bytes of images and labels read, samples whose labels are too
+        long for their frames, seconds passed.
         """
         passed_s = time.monotonic() - self.started_s
         mine = [float(self.loss_sum), float(self.blank_frames), self.frames, self.samples, self.wait_s, passed_s]
-        sums = world.sum_array([*mine, self.too_long]).tolist()
-        loss_sum, blank_frames, frames, samples, wait_s, all_s, too_long = sums
+        sums = world.sum_array([*mine, self.decode_s, self.read_bytes, self.too_long]).tolist()
+        loss_sum, blank_frames, frames, samples, wait_s, all_s, decode_s, read_bytes, too_long = sums
         return {
             "loss": loss_sum / max(1, samples),
             "blank_share": blank_frames / max(1, frames),
             "images_per_s": samples * world.world_size / all_s,
             "data_wait_share": wait_s / all_s,
+            "decode_us": 1e6 * decode_s / max(1, samples),
+            "read_bytes": int(read_bytes),
             "too_long": int(too_long),
             "passed_s": all_s / world.world_size,
         }

@@ -12,16 +12,18 @@ import torch
 from torch import nn
 
 from horovod_ocr.config import TrainConfig
-from horovod_ocr.data.batch import Batch, normalise_images
+from horovod_ocr.data.batch import Batch, normalise_images, prefetch
 from horovod_ocr.data.image import Geometry
+from horovod_ocr.data.store import ShardStore
 from horovod_ocr.data.stream import Stream, StreamOptions
-from horovod_ocr.errors import CheckpointError, ClusterError, DivergedError
+from horovod_ocr.errors import CheckpointError, ClusterError, DivergedError, ShardError
 from horovod_ocr.log import RunLog, span
 from horovod_ocr.models import build_model
 from horovod_ocr.models.batchnorm import average_statistics, synchronise_batchnorm
 from horovod_ocr.text.metrics import scores_of
-from horovod_ocr.training.begin import check_same, choose_run, open_index
+from horovod_ocr.training.begin import check_same, choose_run, open_shards
 from horovod_ocr.training.checkpoint import load_checkpoint, save_checkpoint
+from horovod_ocr.training.damage import DamageTally
 from horovod_ocr.training.device import (
     autocast,
     choose_device,
@@ -35,7 +37,6 @@ from horovod_ocr.training.interval import Interval
 from horovod_ocr.training.optim import build_optimizer, learning_rate
 from horovod_ocr.training.task import WordTask
 from horovod_ocr.world import World, agreed
-from sharding.index import ShardIndex
 
 
 def train(config: TrainConfig, world: World) -> Path:
@@ -46,11 +47,11 @@ def train(config: TrainConfig, world: World) -> Path:
     """
     with world.guard("training"):
         run = world.broadcast(world.together(lambda: choose_run(config) if world.is_root else None))
-        index = world.together(lambda: open_index(config, world))
-        world.together(lambda: check_same(world.gather(index.digest), config.shards))
+        store = world.together(lambda: open_shards(config, world))
+        world.together(lambda: check_same(world.gather(store.index.digest), config.shards))
         resumes = config.resume and world.is_root
         payload = world.broadcast(world.together(lambda: load_checkpoint(run) if resumes else None))
-        session = world.together(lambda: Session(config, world, run, index, payload))
+        session = world.together(lambda: Session(config, world, run, store, payload))
         session.start(payload)
         try:
             session.run_steps()
@@ -62,8 +63,9 @@ def train(config: TrainConfig, world: World) -> Path:
 class Session:
     """One process's part of a training run."""
 
-    def __init__(self, config: TrainConfig, world: World, run: Path, index: ShardIndex, payload: dict | None):
-        self.config, self.world, self.run, self.index = config, world, run, index
+    def __init__(self, config: TrainConfig, world: World, run: Path, store: ShardStore, payload: dict | None):
+        self.config, self.world, self.run, self.store = config, world, run, store
+        self.index = index = store.index
         self.device = choose_device(world)
         self.precision = choose_precision(config.precision, self.device)
         self.dtype = torch.float64 if self.precision == "fp64" else torch.float32
@@ -96,11 +98,13 @@ class Session:
             window_shards=c.window_shards,
             shuffle=training,
             augmentation=c.augmentation if training and c.augment else None,
+            decoder=c.decoder,
+            replaces_damaged=training,
             rank=world.rank,
             world_size=world.world_size,
             workers=choose_workers(c.workers, self.device) if training else 0,
         )
-        return Stream(self.index, self.geometry, options)
+        return Stream(self.store, self.geometry, options)
 
     def start(self, payload: dict | None) -> None:
         """Wrap, then load, then broadcast: a wrapper drops what was loaded before it. Collective."""
@@ -123,6 +127,8 @@ class Session:
             self.log.line(line)
         self.is_finite = torch.ones((), dtype=torch.bool, device=self.device)
         self.interval = Interval(self.device)
+        self.damage = DamageTally(world, self.train_stream.shards, self.config.max_bad)
+        self.val_damage = DamageTally(world, self.index.of("val"), self.config.max_bad)
 
     def opening_lines(self) -> list[str]:
         c, totals = self.config, self.index.totals
@@ -142,17 +148,13 @@ class Session:
 
     def run_steps(self) -> None:
         self.model.train()
-        while self.step < self.total_steps:
-            epoch, first = divmod(self.step, self.steps_per_epoch)
-            batches = self.train_stream.batches(epoch, first)
-            while self.step < self.total_steps:
-                waiting_s = time.monotonic()
-                batch = next(batches, None)
-                if batch is None:
-                    break
-                self.interval.wait_s += time.monotonic() - waiting_s
-                self.take_step(batch)
-                self.after_step()
+        waiting_s = time.monotonic()
+        for batch in prefetch(self.train_stream.batches(self.step, self.total_steps), self.device):
+            self.interval.wait_s += time.monotonic() - waiting_s
+            self.damage.add(batch.damage)
+            self.take_step(batch)
+            self.after_step()
+            waiting_s = time.monotonic()
         self.log.line(f"done: {self.total_steps} steps; {self.run}; read the test split with: horovod-ocr eval")
 
     def take_step(self, batch: Batch) -> None:
@@ -171,8 +173,7 @@ class Session:
             # divided by the global count, summed over ranks: exact for unequal shares
             (loss_sum / batch.global_samples).backward()
             self.interval.add(loss_sum.detach(), logits_TNC.detach(), too_long)
-        self.interval.samples += len(batch)
-        self.interval.steps += 1
+        self.interval.count(batch)
         self.update_weights()
         self.step += 1
 
@@ -197,11 +198,12 @@ class Session:
         saves = self.step % self.save_every == 0 or validates or is_last
         if logs or saves:
             self.check_finite()
+            self.check_damage()
         if logs:
             self.log_interval()
         if validates or saves:
-            average_statistics(self.model, self.world.sum, self.world.world_size)
             paused_s = time.monotonic()
+            average_statistics(self.model, self.world.sum, self.world.world_size)
             is_best = self.validate() if validates else False
             self.save(is_best)
             self.interval.started_s += time.monotonic() - paused_s
@@ -214,6 +216,15 @@ class Session:
             )
             raise agreed(DivergedError(sentence))
 
+    def check_damage(self) -> None:
+        """Stop where too many samples cannot be read, but save: once the set is mended, the run goes on. Collective."""
+        try:
+            self.damaged = self.damage.agree()
+        except ShardError:
+            average_statistics(self.model, self.world.sum, self.world.world_size)
+            self.save(is_best=False)
+            raise
+
     def log_interval(self) -> None:
         steps = self.interval.steps
         values = {
@@ -221,21 +232,27 @@ class Session:
             "lr": self.optimizer.param_groups[0]["lr"],
             "gradient_norm": float(self.gradient_norm),
             **self.interval.summarise(self.world),
+            "damaged": self.damaged,
         }
-        values["eta_s"] = (self.total_steps - self.step) * values.pop("passed_s") / steps
+        passed_s = values.pop("passed_s")
+        values["eta_s"] = (self.total_steps - self.step) * passed_s / steps
         self.log.numbers("train", self.step, values)
         self.log.line(
             f"step {self.step}/{self.total_steps}  epoch {values['epoch']:.2f}  loss {values['loss']:.3f}  "
             f"blank {values['blank_share']:.2f}  lr {values['lr']:.2e}  {values['images_per_s']:.0f} images/s  "
-            f"data wait {values['data_wait_share']:.1%}  ETA {span(values['eta_s'])}"
+            f"data wait {values['data_wait_share']:.1%}  decode {values['decode_us']:.0f} us  "
+            f"read {values['read_bytes'] / passed_s / 1e6:.1f} MB/s  ETA {span(values['eta_s'])}"
             + (f"  {values['too_long']} labels too long for their frames" if values["too_long"] else "")
+            + (f"  {values['damaged']} samples damaged" if values["damaged"] else "")
         )
         self.interval = Interval(self.device)
 
     def validate(self) -> bool:
         """Score the val split over all ranks; is it the best so far? Collective."""
         started_s = time.monotonic()
-        scores = evaluate(self.model, self.task, self.val_stream, self.world, self.device, self.precision)
+        scores = evaluate(
+            self.model, self.task, self.val_stream, self.world, self.device, self.precision, self.val_damage
+        )
         values = scores_of(scores.counts)
         is_best = values["cer"] < self.best
         self.best = min(self.best, values["cer"])

@@ -22,11 +22,13 @@ EXAMPLES = 10  # readings kept to look at
 
 @dataclass
 class Scores:
-    """Sums over samples, to be added over ranks. counts: see text.metrics. examples: (label, reading) of the first."""
+    """Sums over samples, to be added over ranks. counts: see text.metrics. examples: (label, reading) of the first.
+    unreadable: damaged samples, which are left out."""
 
     counts: np.ndarray
     confusions: Counter = field(default_factory=Counter)
     examples: list[tuple[str, str]] = field(default_factory=list)
+    unreadable: int = 0
 
 
 @dataclass(frozen=True)

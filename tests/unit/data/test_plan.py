@@ -1,12 +1,17 @@
 """The plan: exactly once, the same batches for every world size and number of workers, resume as arithmetic."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import NamedTuple
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from horovod_ocr.data.plan import EpochPlan, ShardSlice
-from horovod_ocr.data.stream import PlannedSteps
+from horovod_ocr.data.plan import EpochPlan, Orders, ShardSlice
+from horovod_ocr.data.stream import PlannedSteps, StreamOptions
 
 SHARDS = [ShardSlice(n, c) for n, c in [(100, 0), (100, 0), (37, 0), (100, 1), (1, 1), (5, 2), (0, 2), (250, 3)]]
 SIZES = [1, 2, 3, 5, 48]
@@ -20,28 +25,45 @@ def everything(shards) -> set[tuple[int, int]]:
     return {(number, row) for number, shard in enumerate(shards) for row in range(shard.samples)}
 
 
-def as_workers_yield(plan, first_step, rank, world_size, workers, monkeypatch) -> list:
+class PlannedEpochs(NamedTuple):
+    """What a pipeline's source needs to know of a stream."""
+
+    shards: list[ShardSlice]
+    options: StreamOptions
+
+    def plan(self, epoch: int) -> EpochPlan:
+        o = self.options
+        return EpochPlan(self.shards, o.seed, epoch, o.lanes, o.global_batch, o.shuffle, o.window_shards)
+
+    @property
+    def steps(self) -> int:
+        return self.plan(0).steps
+
+
+def shares_of(shards, options, rank, world_size, workers=0, first_step=0, epochs=1) -> list:
     """A rank's shares in the order in which a DataLoader hands out what `workers` processes read."""
-    if not workers:
-        return list(PlannedSteps(plan, first_step, rank, world_size))
+    stream = PlannedEpochs(shards, replace(options, rank=rank, world_size=world_size))
+    steps = PlannedSteps(stream, first_step, epochs * stream.steps)
     rows = []
-    for number in range(workers):
-        info = type("Info", (), {"id": number, "num_workers": workers})
-        monkeypatch.setattr("torch.utils.data.get_worker_info", lambda info=info: info)
-        rows.append(list(PlannedSteps(plan, first_step, rank, world_size)))
+    for number in range(max(1, workers)):
+        info = SimpleNamespace(id=number, num_workers=workers) if workers else None
+        with mock.patch("torch.utils.data.get_worker_info", lambda info=info: info):
+            rows.append(list(steps))
     return [row[turn] for turn in range(len(rows[0])) for row in rows if turn < len(row)]
+
+
+WORDS = StreamOptions("train", seed=7, global_batch=32, window_shards=2)
 
 
 @pytest.mark.parametrize("workers", [0, 1, 4])
 @pytest.mark.parametrize("world_size", SIZES)
-def test_disjoint_and_complete_for_any_world_size_and_workers(world_size, workers, monkeypatch):
-    plan = EpochPlan(SHARDS, seed=7, epoch=2, global_batch=32, window_shards=2)
+def test_disjoint_and_complete_for_any_world_size_and_workers(world_size, workers):
     seen = []
     for rank in range(world_size):
-        shares = as_workers_yield(plan, 0, rank, world_size, workers, monkeypatch)
-        assert [share.step for share in shares] == list(range(plan.steps))
+        shares = shares_of(SHARDS, WORDS, rank, world_size, workers)
+        assert [share.step for share in shares] == list(range(EpochPlan(SHARDS, global_batch=32).steps))
         seen += [address for share in shares for address in addresses(share)]
-    assert len(seen) == plan.samples == 593
+    assert len(seen) == 593
     assert set(seen) == everything(SHARDS)
 
 
@@ -56,37 +78,75 @@ def test_a_batch_holds_the_same_samples_for_every_world_size(world_size):
 
 
 @pytest.mark.parametrize("workers", [0, 1, 4])
-def test_resume_at_every_step_equals_the_tail(workers, monkeypatch):
-    plan = EpochPlan(SHARDS, seed=3, epoch=1, global_batch=32)
-    whole = [addresses(share) for share in as_workers_yield(plan, 0, 1, 3, 0, monkeypatch)]
-    for first_step in range(plan.steps + 1):
-        tail = as_workers_yield(plan, first_step, 1, 3, workers, monkeypatch)
+def test_resume_at_every_step_equals_the_tail(workers):
+    """Also in the second epoch, and across its beginning."""
+    whole = [addresses(share) for share in shares_of(SHARDS, WORDS, 1, 3, epochs=2)]
+    for first_step in range(len(whole) + 1):
+        tail = shares_of(SHARDS, WORDS, 1, 3, workers, first_step, epochs=2)
+        assert [share.step for share in tail] == list(range(first_step, len(whole)))
         assert [addresses(share) for share in tail] == whole[first_step:]
 
 
-@settings(deadline=None, max_examples=150)
-@given(
-    shards=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 3)), min_size=1, max_size=12).filter(
-        lambda shards: any(samples for samples, _ in shards)
-    ),
-    lanes=st.integers(1, 60),
-    global_batch=st.integers(1, 70),
-    window_shards=st.integers(1, 5),
-    shuffle=st.booleans(),
-    data=st.data(),
-)
-def test_every_sample_once_whatever_the_numbers(shards, lanes, global_batch, window_shards, shuffle, data):
-    world_size = data.draw(st.integers(1, lanes))
-    shards = [ShardSlice(samples, aspect_class) for samples, aspect_class in shards]
-    plan = EpochPlan(shards, 1, 1, lanes, global_batch, shuffle, window_shards)
-    seen = []
-    for rank in range(world_size):
-        cache: dict = {}
-        for step in range(plan.steps):
-            share = plan.share(step, rank, world_size, cache)
-            assert {shards[number].aspect_class for number in share.shards} <= {share.aspect_class}
-            seen += addresses(share)
-    assert len(seen) == len(set(seen)) and set(seen) == everything(shards)
+@st.composite
+def runs(draw) -> tuple[list[ShardSlice], StreamOptions]:
+    """Shards of none, one or many samples, some larger than a batch; lanes and batches of any size."""
+    shard = st.builds(ShardSlice, st.one_of(st.just(1), st.integers(0, 40)), st.integers(0, 3))
+    shards = draw(st.lists(shard, min_size=1, max_size=12).filter(lambda all: any(each.samples for each in all)))
+    return shards, StreamOptions(
+        "train",
+        seed=draw(st.integers(0, 2**40)),
+        lanes=draw(st.integers(1, 60)),
+        global_batch=draw(st.integers(1, 200)),
+        window_shards=draw(st.integers(1, 5)),
+        shuffle=draw(st.booleans()),
+    )
+
+
+@settings(deadline=None, max_examples=60)
+@given(run=runs(), data=st.data())
+def test_every_sample_once_in_the_same_batches_whatever_the_numbers(run, data):
+    """Two epochs; broken off at any step, and gone on with on another number of ranks and workers."""
+    shards, options = run
+    sizes = st.one_of(st.integers(1, min(6, options.lanes)), st.just(options.lanes))
+    worlds = [data.draw(sizes) for _ in range(2)]
+    workers = [data.draw(st.integers(0, 8)) for _ in range(2)]
+    alone = shares_of(shards, options, 0, 1, epochs=2)
+    steps = len(alone) // 2
+    broken_at = data.draw(st.integers(0, 2 * steps))
+    batches: list[list] = [[] for _ in alone]
+    for world_size, count, first_step, last_step in zip(
+        worlds, workers, (0, broken_at), (broken_at, 2 * steps), strict=True
+    ):
+        for rank in range(world_size):
+            for share in shares_of(shards, options, rank, world_size, count, first_step, epochs=2):
+                if share.step < last_step:
+                    assert share.global_samples == len(alone[share.step].rows)
+                    assert {shards[number].aspect_class for number in share.shards} <= {share.aspect_class}
+                    batches[share.step] += addresses(share)
+    assert [sorted(batch) for batch in batches] == [sorted(addresses(share)) for share in alone]
+    for epoch in (batches[:steps], batches[steps:]):
+        seen = [address for batch in epoch for address in batch]
+        assert len(seen) == len(set(seen)) and set(seen) == everything(shards)
+
+
+@settings(deadline=None, max_examples=50)
+@given(run=runs(), data=st.data())
+def test_windows_name_the_shards_of_every_step(run, data):
+    """What a rank reads at a step lies in windows of its lanes that are open at that step."""
+    shards, o = run
+    plan = EpochPlan(shards, o.seed, 1, o.lanes, o.global_batch, o.shuffle, o.window_shards)
+    world_size = data.draw(st.integers(1, o.lanes))
+    rank = data.draw(st.integers(0, world_size - 1))
+    windows = plan.windows(rank, world_size)
+    assert [window.first_step for window in windows] == sorted(window.first_step for window in windows)
+    used = set()
+    for step in range(plan.steps):
+        share = plan.share(step, rank, world_size)
+        open_now = [w for w in windows if w.first_step <= step <= w.last_step and w.aspect_class == share.aspect_class]
+        assert set(share.shards.tolist()) <= {shard for window in open_now for shard in window.shards.tolist()}
+        used |= set(share.shards.tolist())
+    assert used == {shard for window in windows for shard in window.shards.tolist()}
+    assert all(window.lane % world_size == rank for window in windows)
 
 
 def test_shares_differ_by_at_most_one_where_the_ranks_divide_the_lanes():
@@ -111,8 +171,11 @@ def test_epochs_and_seeds_give_other_orders_and_no_shuffle_keeps_the_order():
 def test_a_window_is_read_in_sequence():
     """Within a lane, samples come from a window of a few shards before the next window begins."""
     plan = EpochPlan([ShardSlice(100, 0)] * 40, lanes=2, global_batch=2, window_shards=4)
-    positions = [int(plan.classes[0].positions(step, 0, 2, {})[0]) for step in range(2000)]
-    windows = [position // 400 for position in positions]
+    orders = Orders(2, 400)
+    positions = [int(plan.classes[0].positions(step, 0, 2, orders)[0]) for step in range(2000)]
+    first = int(plan.classes[0].first_window(np.array(0)))
+    assert first == 200  # half a window: the two lanes do not turn to new shards at once
+    windows = [-(-(position + 1 - first) // 400) for position in positions]
     assert windows == sorted(windows)
     assert not np.array_equal(positions, sorted(positions))
 

@@ -1,14 +1,17 @@
 """Batches from real shards: what the plan says, the same for any number of workers, and damage is named."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from horovod_ocr.data.augment import Augmentation
+from horovod_ocr.data.decoders import DamagedImageError
 from horovod_ocr.data.image import Geometry
-from horovod_ocr.data.stream import Stream, StreamOptions
+from horovod_ocr.data.store import open_store
+from horovod_ocr.data.stream import ShareReader, Stream, StreamOptions
 from horovod_ocr.errors import ShardError
 from sharding.index import read_idx, read_index
 
@@ -16,9 +19,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*unclosed.*:ResourceWarning")
 
 
 def open_stream(shards, **options) -> Stream:
-    index = read_index(shards)
+    store = open_store(str(shards))
     options = {"split": "train", "global_batch": 32, "augmentation": Augmentation(), **options}
-    return Stream(index, Geometry(32, index.aspect_edges), StreamOptions(**options))
+    return Stream(store, Geometry(32, store.index.aspect_edges), StreamOptions(**options))
 
 
 def assert_equal(one, other):
@@ -33,12 +36,12 @@ def test_an_epoch_holds_every_label_of_the_index_once(word_shards):
     assert all(len(batch) == batch.global_samples for batch in batches)
     read = sorted(label for batch in batches for label in batch.labels)
     stored = []
-    for shard in stream.index.of("train"):
-        content = stream.index.tar_path(shard).read_bytes()
-        for record in read_idx(stream.index.idx_path(shard)):
+    for shard in stream.store.index.of("train"):
+        content = stream.store.index.tar_path(shard).read_bytes()
+        for record in read_idx(stream.store.index.idx_path(shard)):
             start = int(record["label_offset"])
             stored.append(content[start : start + int(record["label_size"])].decode("utf-8"))
-    assert read == sorted(stored) and len(read) == stream.index.totals["train"]
+    assert read == sorted(stored) and len(read) == stream.store.index.totals["train"]
 
 
 def test_images_have_their_classs_width_and_the_rest_is_padding(word_shards):
@@ -46,7 +49,7 @@ def test_images_have_their_classs_width_and_the_rest_is_padding(word_shards):
     for batch in stream.batches():
         width = batch.images_NHW.shape[2]
         assert batch.images_NHW.dtype == torch.uint8
-        assert width in {stream.geometry.width_px(number) for number in range(len(stream.index.aspect_edges))}
+        assert width in {stream.geometry.width_px(number) for number in range(len(stream.store.index.aspect_edges))}
         for image_HW, reach in zip(batch.images_NHW.numpy(), batch.reach_N.tolist(), strict=True):
             assert 0 < reach <= width
             assert reach == width or np.ptp(image_HW[:, reach:]) == 0
@@ -54,10 +57,11 @@ def test_images_have_their_classs_width_and_the_rest_is_padding(word_shards):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_change_nothing(word_shards, workers):
-    alone = list(open_stream(word_shards).batches(epoch=1, first_step=3))
-    helped = list(open_stream(word_shards, workers=workers).batches(epoch=1, first_step=3))
-    assert len(alone) == len(helped) > 3
-    for one, other in zip(alone, helped, strict=True):
+    """From the middle of an epoch to the middle of the next."""
+    alone = open_stream(word_shards)
+    first_step, last_step = alone.steps - 3, alone.steps + 4
+    helped = open_stream(word_shards, workers=workers).batches(first_step, last_step)
+    for one, other in zip(alone.batches(first_step, last_step), helped, strict=True):
         assert_equal(one, other)
 
 
@@ -69,18 +73,111 @@ def test_two_ranks_augment_as_one_does(word_shards):
         part = next(open_stream(word_shards, rank=rank, world_size=2).batches())
         pixels |= {image.numpy().tobytes(): label for image, label in zip(part.images_NHW, part.labels, strict=True)}
     assert pixels == {i.numpy().tobytes(): label for i, label in zip(whole.images_NHW, whole.labels, strict=True)}
-    later = next(open_stream(word_shards).batches(epoch=1))
-    assert not torch.equal(later.images_NHW[:1], whole.images_NHW[:1])
+    stream = open_stream(word_shards)
+    later = {
+        place: image for batch in stream.batches(stream.steps, 2 * stream.steps) for place, image in images_of(batch)
+    }
+    assert all(not np.array_equal(image, later[place]) for place, image in images_of(whole))  # in the next epoch
 
 
-def test_a_split_without_samples_and_a_damaged_shard_are_named(word_shards, tmp_path):
+def images_of(batch) -> list[tuple[tuple[int, int], np.ndarray]]:
+    """Each image with its place in the split."""
+    places = zip(batch.shards_N.tolist(), batch.rows_N.tolist(), strict=True)
+    return list(zip(places, batch.images_NHW.numpy(), strict=True))
+
+
+def test_a_split_without_samples_is_named(word_shards):
     with pytest.raises(ShardError, match="the nosuch split holds no sample"):
         open_stream(word_shards, split="nosuch")
-    copy = tmp_path / "shards"
-    shutil.copytree(word_shards, copy)
-    for shard in read_index(copy).of("train"):
-        tar = copy / shard.tar_name
+
+
+@pytest.fixture
+def damaged(word_shards, tmp_path, monkeypatch) -> Path:
+    """A set with one flipped image, one flipped label and one cut tar."""
+    shards = tmp_path / "shards"
+    shutil.copytree(word_shards, shards)
+    index = read_index(shards)
+    flipped, cut = index.of("train")[0], index.of("train")[1]
+    content = bytearray(index.tar_path(flipped).read_bytes())
+    records = read_idx(index.idx_path(flipped))
+    content[int(records["image_offset"][2]) + 60] ^= 4
+    content[int(records["label_offset"][7])] ^= 1
+    index.tar_path(flipped).write_bytes(content)
+    store = open_store(str(shards))
+    index.tar_path(cut).write_bytes(index.tar_path(cut).read_bytes()[:-512])
+    monkeypatch.setattr("tests.unit.data.test_stream.open_store", lambda _: store)  # it was whole when it was opened
+    return shards
+
+
+def keys_of(batches) -> list[list[tuple[int, int]]]:
+    return [[place for place, _ in images_of(batch)] for batch in batches]
+
+
+def test_damaged_samples_are_named_and_their_neighbours_stand_in(damaged):
+    stream = open_stream(damaged, augmentation=None)
+    shares = [stream.plan(0).share(step) for step in range(stream.steps)]
+    planned = [list(zip(share.shards.tolist(), share.rows.tolist(), strict=True)) for share in shares]
+    batches = list(stream.batches())
+    assert [len(batch) for batch in batches] == [batch.global_samples for batch in batches]
+    met = {damage for batch in batches for damage in batch.damage}
+    names = [shard.name for shard in stream.shards]
+    assert {(damage.shard, damage.row) for damage in met} == {(names[0], 2), (names[0], 7), (names[1], None)}
+    stands_in = {
+        was: now
+        for before, after in zip(planned, keys_of(batches), strict=True)
+        for was, now in zip(before, after, strict=True)
+        if was != now
+    }
+    assert set(stands_in) == {(0, 2), (0, 7)} | {(1, row) for row in range(stream.shards[1].samples)}
+    assert stands_in[0, 2] == (0, 3) and stands_in[0, 7] == (0, 8)
+    for (_, row), (number, other_row) in stands_in.items():
+        assert stream.shards[number].aspect_class == stream.shards[1].aspect_class or number == 0
+        assert number in (0, 2) or other_row == row
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_neighbours_are_the_same_for_any_ranks_and_workers(damaged, workers):
+    whole = keys_of(open_stream(damaged).batches())
+    parts = [keys_of(open_stream(damaged, rank=r, world_size=2, workers=workers).batches()) for r in (0, 1)]
+    for step, keys in enumerate(whole):
+        assert sorted(keys) == sorted(parts[0][step] + parts[1][step])
+
+
+def test_for_scores_damaged_samples_are_left_out(damaged):
+    stream = open_stream(damaged, augmentation=None, shuffle=False, replaces_damaged=False)
+    batches = list(stream.batches())
+    read = [key for keys in keys_of(batches) for key in keys]
+    lost = 2 + stream.shards[1].samples
+    assert len(set(read)) == len(read) == sum(shard.samples for shard in stream.shards) - lost
+    assert all(len(b.labels) == len(b.images_NHW) == len(b.reach_N) == len(b.subsets_N) == len(b) for b in batches)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_where_no_neighbour_can_be_read_the_stream_ends_with_their_names(word_shards, tmp_path, workers):
+    shards = tmp_path / "shards"
+    shutil.copytree(word_shards, shards)
+    stream = open_stream(shards, workers=workers)
+    for shard in stream.shards:
+        tar = shards / shard.tar_name
         tar.write_bytes(tar.read_bytes()[:-512])
-    for workers in (0, 1):
-        with pytest.raises(ShardError, match=r"train-\d+\.tar: \d+ bytes, \d+ in the index; shard again$"):
-            list(open_stream(copy, workers=workers).batches())
+    with pytest.raises(ShardError, match=r"^nothing to read near a damaged sample: train-\d+: train-\d+\.tar has"):
+        list(stream.batches())
+
+
+def test_an_image_that_matches_its_digest_but_does_not_decode_is_damage(word_shards, monkeypatch):
+    stream = open_stream(word_shards, augmentation=None)
+    reader = ShareReader(stream)
+    share = stream.plan(0).share(0)
+    decode, wanted = reader.decode, int(share.rows[0])
+
+    def refuse_first(encoded, size_of):
+        if encoded == reader.open_shards.sample(int(share.shards[0]), wanted)[0]:
+            raise DamagedImageError("no image")
+        return decode(encoded, size_of)
+
+    reader.decode = refuse_first
+    batch = reader.read(share)
+    assert [(damage.row, damage.reason) for damage in batch.damage] == [
+        (wanted, "the image does not decode (no image)")
+    ]
+    assert len(batch) == len(share.rows)

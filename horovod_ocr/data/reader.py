@@ -1,0 +1,132 @@
+"""The bytes of samples: memory-mapped tars, read through their .idx, and checked against what the index promises."""
+
+import hashlib
+import mmap
+import os
+import time
+import zlib
+from collections import OrderedDict
+from typing import NamedTuple
+
+import numpy as np
+
+from horovod_ocr.data.cache import AlteredError
+from horovod_ocr.data.store import ShardStore
+from horovod_ocr.errors import ShardError
+from sharding.images import digest_of
+from sharding.index import ShardInfo, read_idx
+
+# a file server that is away for a moment is waited for; a shard that cannot be read after that is lost
+PAUSES_S = (0.0, 1.0, 4.0, 15.0, 30.0)
+POPULATE_READ = 22  # MADV_POPULATE_READ of Linux 5.14; Python 3.11 does not name it
+PAGE = mmap.PAGESIZE
+
+
+class Damage(NamedTuple):
+    """What could not be read. row: of the sample in its shard; None: the whole shard."""
+
+    shard: str
+    row: int | None
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.shard}{'' if self.row is None else f', sample {self.row}'}: {self.reason}"
+
+
+class DamagedError(Exception):
+    """A sample, or with row None a shard, that is not what the index promises."""
+
+    def __init__(self, shard: str, row: int | None, reason: str):
+        super().__init__(shard, row, reason)
+        self.damage = Damage(shard, row, reason)
+
+
+class MappedShard:
+    """One tar and its .idx. The descriptors are closed at once; the maps keep the files, also when they are removed.
+
+    Raises OSError or ShardError where the files cannot be read now, DamagedError where they are not what the index
+    says.
+    """
+
+    def __init__(self, store: ShardStore, shard: ShardInfo):
+        self.name = shard.name
+        tar, idx = store.tar_path(shard), store.idx_path(shard)
+        with open(idx, "rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != shard.idx_sha256:
+                raise DamagedError(shard.name, None, f"{idx.name} differs from the index")
+        self.records = read_idx(idx).view(np.ndarray)  # a memmap is four times as slow to index
+        with open(tar, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size != shard.bytes:  # a truncated tar would otherwise end as if nothing were wrong
+                raise DamagedError(shard.name, None, f"{tar.name} has {size:,} bytes, the index says {shard.bytes:,}")
+            self.map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self.view = memoryview(self.map)
+
+    def sample(self, row: int) -> tuple[memoryview, str, int]:
+        """Encoded image, label, subset. DamagedError where they differ from what was packed."""
+        image_start, label_start, image_size, label_size, *_, subset, _, digest, label_crc = self.records[row].item()
+        self.fetch(image_start, label_start + label_size, row)
+        image = self.view[image_start : image_start + image_size]
+        label = self.view[label_start : label_start + label_size]
+        if digest_of(image) != digest:
+            raise DamagedError(self.name, row, "the image's bytes differ from the index")
+        if zlib.crc32(label) != label_crc:
+            raise DamagedError(self.name, row, "the label's bytes differ from the index")
+        return image, str(label, "utf-8"), subset
+
+    def fetch(self, start: int, stop: int, row: int) -> None:
+        """Have the pages of a sample read. A read that fails is then an error that names the sample; found by touching
+        the map, it would be a SIGBUS that ends the process."""
+        first = start - start % PAGE
+        try:
+            self.map.madvise(POPULATE_READ, first, stop - first)
+        except OSError as error:
+            if error.errno != 22:  # EINVAL: an older kernel, which has no such advice
+                raise DamagedError(self.name, row, f"cannot be read ({error.strerror})") from error
+
+
+class OpenShards:
+    """The shards of a split, opened when they are needed; the latest `most` of them stay open.
+
+    Not shared between processes: a copy that travels to another begins with none open.
+    """
+
+    def __init__(self, store: ShardStore, shards: tuple[ShardInfo, ...], most: int):
+        self.store, self.shards, self.most = store, shards, most
+        self.open: OrderedDict[int, MappedShard] = OrderedDict()
+        self.lost: dict[int, DamagedError] = {}
+
+    def sample(self, shard: int, row: int) -> tuple[memoryview, str, int]:
+        """Encoded image, label, subset of a sample. DamagedError where it, or its shard, cannot be had."""
+        mapped = self.open.get(shard)
+        if mapped is None:
+            if shard in self.lost:
+                raise self.lost[shard]
+            mapped = self.open[shard] = self.open_shard(shard)
+            if len(self.open) > self.most:
+                self.open.popitem(last=False)
+        else:
+            self.open.move_to_end(shard)
+        return mapped.sample(row)
+
+    def open_shard(self, shard: int) -> MappedShard:
+        """Open a shard, patiently: see PAUSES_S. DamagedError for one that is damaged or stays away."""
+        info = self.shards[shard]
+        for pause_s in PAUSES_S:
+            time.sleep(pause_s)
+            try:
+                return MappedShard(self.store, info)
+            except DamagedError as error:
+                lost = error
+                break
+            except AlteredError as error:
+                lost = DamagedError(info.name, None, str(error))
+                break
+            except (OSError, ShardError) as error:
+                reason = error.strerror if isinstance(error, OSError) else str(error)
+                lost = DamagedError(info.name, None, f"cannot be opened ({reason})")
+        self.lost[shard] = lost
+        raise lost
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "open": OrderedDict(), "lost": {}}

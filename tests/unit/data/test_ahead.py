@@ -1,0 +1,53 @@
+"""Shards come near in the plan's order, a few windows before the step that needs them, and not all at once."""
+
+import threading
+import time
+
+import numpy as np
+
+from horovod_ocr.data.ahead import WINDOWS_AHEAD, ReadAhead
+from horovod_ocr.data.plan import Window
+
+
+class Near:
+    """A store that only notes what is brought near."""
+
+    def __init__(self):
+        self.shards = []
+
+    def bring_near(self, shard):
+        self.shards.append(shard)
+
+
+def windows(count: int) -> list[Window]:
+    return [Window(10 * n, 10 * n + 9, 0, 0, np.array([2 * n, 2 * n + 1])) for n in range(count)]
+
+
+def wait_for(near: Near, count: int) -> list[str]:
+    for _ in range(500):
+        if len(near.shards) >= count:
+            break
+        time.sleep(0.01)
+    time.sleep(0.02)  # whether more come
+    return near.shards
+
+
+def test_a_few_windows_before_the_step():
+    near, names = Near(), tuple(f"shard {number}" for number in range(40))
+    with ReadAhead(near, names, iter(windows(20)), first_step=0) as ahead:
+        assert wait_for(near, 10) == list(names[: 2 * (1 + WINDOWS_AHEAD)])  # the one in use, and those ahead of it
+        ahead.reach(9)
+        assert len(wait_for(near, 10)) == 10
+        ahead.reach(20)
+        assert wait_for(near, 14) == list(names[:14])
+    ahead.thread.join(5)
+    assert not ahead.thread.is_alive() and len(near.shards) == 14
+
+
+def test_a_resumed_run_begins_with_the_windows_that_are_open():
+    near, names = Near(), tuple(range(40))
+    open_ones = windows(20)[5:]
+    with ReadAhead(near, names, iter(open_ones), first_step=58) as ahead:
+        assert wait_for(near, 10)[:2] == [10, 11] and len(near.shards) == 2 * (1 + WINDOWS_AHEAD)
+    ahead.thread.join(5)
+    assert threading.active_count() >= 1 and not ahead.thread.is_alive()

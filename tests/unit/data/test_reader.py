@@ -1,0 +1,105 @@
+"""Samples as the index promises them, or a DamagedError that says what is wrong; a server that is away is awaited."""
+
+import pickle
+import shutil
+from pathlib import Path
+
+import pytest
+
+from horovod_ocr.data import reader
+from horovod_ocr.data.reader import Damage, DamagedError, MappedShard, OpenShards
+from horovod_ocr.data.store import open_store
+from sharding.index import read_idx
+
+
+@pytest.fixture
+def store(word_shards, tmp_path):
+    shutil.copytree(word_shards, tmp_path / "shards")
+    return open_store(str(tmp_path / "shards"))
+
+
+def flip(path: Path, offset: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[offset] ^= 1
+    path.write_bytes(content)
+
+
+def damage_of(action) -> Damage:
+    with pytest.raises(DamagedError) as raised:
+        action()
+    return raised.value.damage
+
+
+def test_each_sample_is_what_its_tar_holds(store):
+    shard = store.index.of("train")[0]
+    mapped, content = MappedShard(store, shard), store.tar_path(shard).read_bytes()
+    for row, record in enumerate(read_idx(store.idx_path(shard))):
+        image, label, subset = mapped.sample(row)
+        start, size = int(record["image_offset"]), int(record["image_size"])
+        assert image == content[start : start + size] and image[:4] == b"\x89PNG"
+        start, size = int(record["label_offset"]), int(record["label_size"])
+        assert label.encode() == content[start : start + size] and subset == record["subset"]
+
+
+def test_one_flipped_bit_of_an_image_or_a_label_is_damage_of_that_sample_alone(store):
+    shard = store.index.of("train")[0]
+    records = read_idx(store.idx_path(shard))
+    flip(store.tar_path(shard), int(records["image_offset"][3]) + 40)
+    flip(store.tar_path(shard), int(records["label_offset"][5]))
+    mapped = MappedShard(store, shard)
+    assert damage_of(lambda: mapped.sample(3)) == Damage(shard.name, 3, "the image's bytes differ from the index")
+    assert damage_of(lambda: mapped.sample(5)) == Damage(shard.name, 5, "the label's bytes differ from the index")
+    assert str(damage_of(lambda: mapped.sample(5))).startswith(f"{shard.name}, sample 5: the label")
+    assert mapped.sample(4)[1]
+
+
+def test_a_cut_tar_and_a_changed_idx_are_damage_of_the_whole_shard(store):
+    first, second = store.index.of("train")[:2]
+    tar = store.tar_path(first)
+    tar.write_bytes(tar.read_bytes()[:-512])
+    assert damage_of(lambda: MappedShard(store, first)) == Damage(
+        first.name, None, f"{first.name}.tar has {first.bytes - 512:,} bytes, the index says {first.bytes:,}"
+    )
+    flip(store.idx_path(second), 100)
+    assert damage_of(lambda: MappedShard(store, second)) == Damage(
+        second.name, None, f"{second.name}.idx differs from the index"
+    )
+
+
+def test_a_tar_that_is_cut_while_it_is_open_is_damage_and_no_crash(store):
+    """Touching such a page of a memory map ends a process with SIGBUS."""
+    shard = store.index.of("train")[0]
+    mapped = MappedShard(store, shard)
+    with open(store.tar_path(shard), "r+b") as file:
+        file.truncate(0)
+    assert "cannot be read" in damage_of(lambda: mapped.sample(0)).reason
+
+
+def test_a_shard_that_comes_back_is_waited_for_and_one_that_stays_away_is_lost(store, monkeypatch):
+    first, second = store.index.of("train")[:2]
+    away = [shard_path.with_suffix(".away") for shard_path in map(store.tar_path, (first, second))]
+    for shard, path in zip((first, second), away, strict=True):
+        store.tar_path(shard).rename(path)
+    waited = []
+
+    def come_back(pause_s: float) -> None:
+        waited.append(pause_s)
+        if len(waited) == 3:
+            away[0].rename(store.tar_path(first))
+
+    monkeypatch.setattr(reader.time, "sleep", come_back)
+    opened = OpenShards(store, store.index.of("train"), most=2)
+    assert opened.sample(0, 0)[1] and waited == [0, 1, 4]
+    lost = damage_of(lambda: opened.sample(1, 0))
+    assert lost == Damage(second.name, None, "cannot be opened (No such file or directory)")
+    assert waited[3:] == list(reader.PAUSES_S) and set(opened.lost) == {1}
+    assert damage_of(lambda: opened.sample(1, 3)) == lost and len(waited) == 3 + len(reader.PAUSES_S)  # once
+
+
+def test_the_latest_shards_stay_open_and_none_travels(store):
+    opened = OpenShards(store, store.index.of("train"), most=2)
+    for shard in (0, 1, 0, 2):
+        opened.sample(shard, 0)
+    assert list(opened.open) == [0, 2]
+    copied = pickle.loads(pickle.dumps(opened))
+    assert not copied.open and copied.sample(1, 0) == opened.sample(1, 0)
