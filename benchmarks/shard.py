@@ -16,22 +16,19 @@ hold.
 
 import argparse
 import json
-import os
-import platform
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from datetime import date
-from importlib.metadata import version
 from itertools import cycle, islice
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
+from sides.bars import Bar, machine_of, print_bars, print_us, record_of
 from sides.memory import Peaks, watch_peaks
 from sides.streaming import VERSION, install_streaming
 
@@ -44,20 +41,6 @@ LARGE_IMAGES = 2000
 LARGE_SHAPE = (256, 800)  # height, width in px: 200 KB as a PNG of noise
 BUSY_LOOP = "import time; t = time.perf_counter(); sum(range(20_000_000)); print(time.perf_counter() - t)"
 MOST_SLOWDOWN = 1.15  # of two busy loops at once, where two cores are free
-
-
-class Bar(NamedTuple):
-    """A bar and what was measured. judged: False where this machine cannot say."""
-
-    name: str
-    value: float
-    limit: float
-    at_most: bool = True
-    judged: bool = True
-
-    @property
-    def holds(self) -> bool:
-        return not self.judged or (self.value <= self.limit if self.at_most else self.value >= self.limit)
 
 
 class Turns(NamedTuple):
@@ -181,37 +164,27 @@ def slowdown_of_two() -> float:
 
 
 def print_tables(us: dict[str, float], bars: list[Bar], turns: Turns) -> None:
-    print(f"{'CPU us an image, one worker':<40}{'':>8}")
-    for side, value in us.items():
-        print(f"{side:<40}{value:>8.1f}")
-    print(f"\n{'bar':<40}{'seen':>8}{'bar':>12}")
-    for bar in bars:
-        sign = "at most" if bar.at_most else "at least"
-        verdict = ("holds" if bar.holds else "MISSED") if bar.judged else "not judged: two cores are not free here"
-        print(f"{bar.name:<40}{bar.value:>8.2f}{sign:>9} {bar.limit:<5g}{verdict}")
+    print_us("CPU us an image, one worker", us)
+    print_bars(bars, "two cores are not free here")
     print(f"\ntwo busy loops at once took {statistics.median(turns.slowdowns):.2f} x the time of one")
 
 
 def record(options: argparse.Namespace, us: dict, bars: list[Bar], turns: Turns, peaks: dict[str, Peaks]) -> dict:
     return {
         "benchmark": "shard",
-        "passed": all(bar.holds for bar in bars),
+        **record_of(bars),
         "images": options.images,
         "rounds": options.rounds,
         "cpu_us_an_image": {side: round(value, 2) for side, value in us.items()},
         "look_structure_of_full": round(us["look structure"] / us["look full"], 3),
-        "bars": {bar.name: {"seen": round(bar.value, 3), "limit": bar.limit, "judged": bar.judged} for bar in bars},
         "slowdown_of_two_loops": round(statistics.median(turns.slowdowns), 3),
         "wall_s": {
             "one worker": round(statistics.median(turns.one_worker_s), 2),
             "two workers": round(statistics.median(turns.two_workers_s), 2),
         },
         "peak_mb_of_the_build_itself": {source: round(peak.own_mb) for source, peak in peaks.items()},
-        "date": date.today().isoformat(),
-        "machine": f"{platform.machine()} {platform.system()}, {len(os.sched_getaffinity(0))} cores",
-        "python": platform.python_version(),
         "mosaicml-streaming": VERSION,
-        **{name: version(name) for name in ("webdataset", "numpy", "pillow")},
+        **machine_of("webdataset", "numpy", "pillow"),
     }
 
 

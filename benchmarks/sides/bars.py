@@ -1,0 +1,55 @@
+"""Bars of a benchmark: what was measured, what it has to be, and what a record says of the machine."""
+
+import os
+import platform
+from datetime import date
+from importlib.metadata import version
+from typing import NamedTuple
+
+
+class Bar(NamedTuple):
+    """A bar and what was measured. judged: False where this machine cannot say."""
+
+    name: str
+    value: float
+    limit: float
+    at_most: bool = True
+    judged: bool = True
+
+    @property
+    def holds(self) -> bool:
+        return not self.judged or (self.value <= self.limit if self.at_most else self.value >= self.limit)
+
+
+def print_us(heading: str, us: dict[str, float]) -> None:
+    """CPU microseconds of each side."""
+    print(f"{heading:<46}{'':>8}")
+    for side, value in us.items():
+        print(f"{side:<46}{value:>8.1f}")
+
+
+def print_bars(bars: list[Bar], not_judged: str = "") -> None:
+    """not_judged: why this machine cannot say."""
+    print(f"\n{'bar':<46}{'seen':>8}{'bar':>12}")
+    for bar in bars:
+        sign = "at most" if bar.at_most else "at least"
+        verdict = ("holds" if bar.holds else "MISSED") if bar.judged else f"not judged: {not_judged}"
+        print(f"{bar.name:<46}{bar.value:>8.2f}{sign:>9} {bar.limit:<5g}{verdict}")
+
+
+def record_of(bars: list[Bar]) -> dict:
+    """The bars' part of a record."""
+    return {
+        "passed": all(bar.holds for bar in bars),
+        "bars": {bar.name: {"seen": round(bar.value, 4), "limit": bar.limit, "judged": bar.judged} for bar in bars},
+    }
+
+
+def machine_of(*packages: str) -> dict:
+    """When, where and with which versions a record was made."""
+    return {
+        "date": date.today().isoformat(),
+        "machine": f"{platform.machine()} {platform.system()}, {len(os.sched_getaffinity(0))} cores",
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+    }
