@@ -142,3 +142,36 @@ def test_verify_ends_with_3_until_repair_has_made_the_set_whole(work: Path):
 def test_verify_refuses_what_makes_no_sense(words):
     said = say("verify", *words)
     assert said.exit_code == 2 and said.stderr.startswith("horovod-ocr: ") and said.stderr.count("\n") == 1
+
+
+def test_show_draws_samples_plain_and_augmented(work: Path):
+    assert say("shard", "--workers", "1", "--no-sheet").exit_code == 0
+    for words, name in ((("show",), "sheet.png"), (("show", "--augment"), "augment.png")):
+        said = say(*words)
+        assert (said.exit_code, said.stdout) == (0, f"written: {name}\n"), said.stderr
+        assert (work / name).read_bytes().startswith(b"\x89PNG")
+    blurred = say("show", "--augment", "--set", "augmentation.blur_px=2", "--out", "blurred.png")
+    assert blurred.exit_code == 0
+    assert (work / "blurred.png").read_bytes() != (work / "augment.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        (("--set", "augmentation.blur_px=2"), "--recipe and --set are for --augment; give that as well"),
+        (("--augment", "--set", "augmentation.blur=2"), "no setting 'blur'; did you mean 'blur_px'?"),
+        (("--augment", "--set", "augmentation.noise=9"), "augmentation.noise is a number from 0 to 0.5, not 9"),
+    ],
+)
+def test_show_refuses_what_makes_no_sense(work: Path, words, sentence):
+    assert say("shard", "--workers", "1", "--no-sheet").exit_code == 0
+    said = say("show", *words)
+    assert said.exit_code == 2 and sentence in said.stderr and said.stderr.count("\n") == 1
+
+
+def test_show_needs_no_torch(work: Path):
+    assert say("shard", "--workers", "1", "--no-sheet").exit_code == 0
+    program = "import sys; from horovod_ocr.cli import app; app(['show', '--augment'], standalone_mode=False); "
+    program += "print('torch' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=work)
+    assert said.stdout == "written: augment.png\nFalse\n", said.stderr
