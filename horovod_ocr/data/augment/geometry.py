@@ -28,12 +28,10 @@ def warp_image(image_HW: np.ndarray, width_px: int, background: int, change: Cha
         method, data = Image.Transform.PERSPECTIVE, (*way_back[0], *way_back[1], *way_back[2][:2])
     else:
         method, data = Image.Transform.AFFINE, (*way_back[0], *way_back[1])
-    warped = Image.fromarray(image_HW).transform(
-        (reach, height), method, data, Image.Resampling.BILINEAR, fillcolor=background
+    canvas = Image.fromarray(image_HW).transform(
+        (width_px, height), method, data, Image.Resampling.BILINEAR, fillcolor=background
     )
-    canvas_HW = np.full((height, width_px), background, np.uint8)
-    canvas_HW[:, :reach] = np.asarray(warped)
-    return canvas_HW, reach
+    return np.asarray(canvas), reach
 
 
 def matrix_to_canvas(width: int, height: int, width_px: int, change: Change) -> tuple[Matrix, float]:

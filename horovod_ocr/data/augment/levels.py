@@ -58,12 +58,14 @@ def blur_taps(grey: np.ndarray, side: float) -> np.ndarray:
     part = side * grey
     wide[1:] += part[:-1]
     wide[:-1] += part[1:]
-    wide[[0, -1]] += part[[0, -1]]
+    wide[0] += part[0]
+    wide[-1] += part[-1]
     out = (1 - 2 * side) * wide
     part = side * wide
     out[:, 1:] += part[:, :-1]
     out[:, :-1] += part[:, 1:]
-    out[:, [0, -1]] += part[:, [0, -1]]
+    out[:, 0] += part[:, 0]
+    out[:, -1] += part[:, -1]
     return out
 
 
@@ -90,12 +92,13 @@ def noise_table() -> np.ndarray:
 
 
 def paper_at(place: float, shape: tuple[int, int]) -> np.ndarray:
-    """A piece of the paper, place 0 to 1; larger pieces repeat it."""
+    """A piece of the paper, place 0 to 1; for a larger one it repeats itself."""
     table = paper_table()
-    spot = int(place * table.size)
-    rows = np.arange(spot // table.shape[1], spot // table.shape[1] + shape[0])
-    columns = np.arange(spot % table.shape[1], spot % table.shape[1] + shape[1])
-    return table.take(rows, 0, mode="wrap").take(columns, 1, mode="wrap")
+    if shape[0] > table.shape[0] or shape[1] > table.shape[1]:
+        table = np.tile(table, [-(-wanted // there) for wanted, there in zip(shape, table.shape, strict=True)])
+    rows, columns = (there - wanted + 1 for wanted, there in zip(shape, table.shape, strict=True))
+    top, left = divmod(int(place * rows * columns), columns)
+    return table[top : top + shape[0], left : left + shape[1]]
 
 
 @cache
