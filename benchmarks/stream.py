@@ -1,4 +1,4 @@
-"""The stream against what others read words with, and the bars that it keeps. Takes about five minutes.
+"""The stream against what others read words with, and the bars that it keeps. Takes about six minutes.
 
     python benchmarks/stream.py [--samples 12000] [--rounds 5]
 
@@ -11,8 +11,9 @@ measured; the sides (sides/word_readers.py) take turns; figures are medians of C
     mosaicml, litdata    StreamingDataset, local, their defaults; the set holds image files (bytes) or pixels (pil)
     ours          this project's stream without augmentation: the shards' images, and the decoder
 Then: a resume in the middle of an epoch of 35 million simulated samples; how well an epoch is shuffled; and the demo's
-step on batches of one aspect class against one width for all. Only these sides shuffle: ours, parseq. The last line is
-JSON; exits 1 where a bar does not hold.
+step on batches of one aspect class against one width for all. Of the sides, ours and parseq shuffle. A set of pixels
+needs no decoder and is about twice as large: mosaicml and litdata are judged by whichever of their two is faster. The
+last line is JSON; exits 1 where a bar does not hold.
 """
 
 import argparse

@@ -27,7 +27,7 @@ class TrainConfig:
     How long: steps; or, when steps is 0, epochs, but at least min_steps: with fewer, CTC never leaves the plateau
     where all frames are blank.
     Model: model, model_options (of models.build_model), height in pixels.
-    Plan: global_batch samples a step over all ranks, lanes, window_shards, seed.
+    Plan: global_batch samples a step over all ranks, lanes, window, seed.
     Optimizer: AdamW, its lr at the peak after warmup_share of the steps, then a cosine to zero; clip_norm of the
     global gradient.
     precision: auto, bf16, fp32, or fp64 (to prove what rounding would hide). sync_batchnorm: batch statistics over all
@@ -50,7 +50,7 @@ class TrainConfig:
     min_steps: int = 1500
     global_batch: int = 64
     lanes: int = 48
-    window_shards: int = 4
+    window: int = 4096
     seed: int = 0
     lr: float = 2e-3
     warmup_share: float = 0.1
@@ -187,7 +187,7 @@ def several(value, kind: type, where: str) -> tuple:
 
 def check_config(config: TrainConfig) -> TrainConfig:
     """ConfigError for a value out of its range."""
-    positive = ("height", "global_batch", "lanes", "window_shards", "lr", "clip_norm", "log_every_steps")
+    positive = ("height", "global_batch", "lanes", "window", "lr", "clip_norm", "log_every_steps")
     for name in (*positive, "keep_checkpoints"):
         if not 0 < getattr(config, name) < math.inf:
             raise ConfigError(f"{name} must be a number above 0, not {getattr(config, name)}")

@@ -34,7 +34,7 @@ def print_bars(bars: list[Bar], not_judged: str = "") -> None:
     for bar in bars:
         sign = "at most" if bar.at_most else "at least"
         verdict = ("holds" if bar.holds else "MISSED") if bar.judged else f"not judged: {not_judged}"
-        print(f"{bar.name:<46}{bar.value:>8.2f}{sign:>9} {bar.limit:<5g}{verdict}")
+        print(f"{bar.name:<46}{bar.value:>8.3g}{sign:>9} {bar.limit:<5g}{verdict}")
 
 
 def record_of(bars: list[Bar]) -> dict:

@@ -43,8 +43,8 @@ class ReadAhead:
         for window in self.windows:
             with self.changed:
                 self.changed.wait_for(lambda: self.ended or len(latest) < WINDOWS_AHEAD or latest[0] <= self.step)
-            for shard in window.shards.tolist():
+            for shard, first_row, stop_row in window.parts:
                 if self.ended:
                     return
-                self.store.bring_near(self.shards[shard])
+                self.store.bring_near(self.shards[shard], first_row, stop_row)
             latest.append(window.first_step)

@@ -3,9 +3,10 @@
 An epoch of one aspect class is a pure function of (shard sizes, seed, epoch, lanes L, global batch G):
 
 - Its shards are laid end to end in a seeded order. The N positions are cut into L *lanes*: contiguous ranges whose
-  sizes differ by at most one, the longer ones first. Inside a lane samples are shuffled within *windows* of a few
-  shards, so reading stays sequential. The first window of each lane has another length, so that not all lanes turn to
-  new shards at once.
+  sizes differ by at most one, the longer ones first. Inside a lane samples are shuffled within *windows*: stretches of
+  some thousand samples, read in sequence. A window can be small, because the shards' samples were shuffled over the
+  whole split when they were packed. The first window of each lane has another length, so that not all lanes turn to
+  new ones at once.
 - The epoch is a row of N *slots*. Slot s is place s // L of lane s % L; step t takes the slots [t G, (t + 1) G).
   Nothing has to divide anything: the last step of a class is smaller.
 - Rank r of R owns the lanes l with l % R == r, hence the slots of these lanes. So step t holds the same samples for
@@ -47,16 +48,17 @@ class Share:
 
 
 class Window(NamedTuple):
-    """A stretch of a lane that is shuffled as one, hence the shards that are read from at the same time.
+    """A stretch of a lane that is shuffled as one, hence what is open at the same time.
 
-    It is read from `first_step` to `last_step` of the epoch. shards: numbers in the order given to the plan, int64.
+    It is read from `first_step` to `last_step` of the epoch. parts: (shard, first row, stop row), a shard by its number
+    in the order given to the plan.
     """
 
     first_step: int
     last_step: int
     aspect_class: int
     lane: int
-    shards: np.ndarray
+    parts: list[tuple[int, int, int]]
 
 
 class Orders:
@@ -73,7 +75,7 @@ class Orders:
 class ClassPlan:
     """The epoch of one aspect class; see the head of this file."""
 
-    def __init__(self, shards, samples, seed, epoch, aspect_class, lanes, global_batch, shuffle, window_shards):
+    def __init__(self, shards, samples, seed, epoch, aspect_class, lanes, global_batch, shuffle, window):
         self.key = (seed, epoch, aspect_class)
         self.lanes, self.global_batch, self.shuffle = lanes, global_batch, shuffle
         self.aspect_class = aspect_class
@@ -82,8 +84,7 @@ class ClassPlan:
         self.starts = np.concatenate([[0], np.cumsum(np.asarray(samples, np.int64)[order])])
         self.total = int(self.starts[-1])
         self.steps = -(-self.total // global_batch)
-        longest_lane = -(-self.total // lanes)
-        self.window = max(1, min(window_shards * int(max(samples)), longest_lane))
+        self.window = min(window, -(-self.total // lanes))  # no longer than the longest lane
 
     def lane_starts(self, lanes: np.ndarray) -> np.ndarray:
         """First position of each lane; that of lane L is the end."""
@@ -152,14 +153,20 @@ class ClassPlan:
             begin = end
             end = int(self.window_starts(np.array(lane), np.array(number + 1)))
             end, number = min(end, stop - start), number + 1
-            first, last = np.searchsorted(self.starts, [start + begin, start + end - 1], side="right") - 1
             yield Window(
                 (begin * self.lanes + lane) // self.global_batch,
                 ((end - 1) * self.lanes + lane) // self.global_batch,
                 self.aspect_class,
                 lane,
-                self.shards[first : last + 1],
+                self.parts(start + begin, start + end),
             )
+
+    def parts(self, start: int, stop: int) -> list[tuple[int, int, int]]:
+        """The shards that positions lie in: (shard, first row, stop row)."""
+        first, last = (np.searchsorted(self.starts, [start, stop - 1], side="right") - 1).tolist()
+        bounds = np.clip(self.starts[first : last + 2], start, stop)
+        rows = bounds[:-1] - self.starts[first : last + 1], bounds[1:] - self.starts[first : last + 1]
+        return list(zip(self.shards[first : last + 1].tolist(), *(row.tolist() for row in rows), strict=True))
 
 
 class EpochPlan:
@@ -171,15 +178,15 @@ class EpochPlan:
         lanes: L; fixed for a run and written into its checkpoints. The world may have up to L ranks.
         global_batch: G, samples a step over all ranks.
         shuffle: False for validation and test.
-        window_shards: shards a shuffle window spans.
+        window: samples that are shuffled as one, in each lane.
 
     Raises:
         ValueError: there is no sample, or a number is not positive.
     """
 
-    def __init__(self, shards, seed=0, epoch=0, lanes=48, global_batch=64, shuffle=True, window_shards=4):
-        if min(lanes, global_batch, window_shards) < 1:
-            raise ValueError("lanes, global_batch and window_shards must be at least 1")
+    def __init__(self, shards, seed=0, epoch=0, lanes=48, global_batch=64, shuffle=True, window=4096):
+        if min(lanes, global_batch, window) < 1:
+            raise ValueError("lanes, global_batch and window must be at least 1")
         members: dict[int, list[int]] = {}
         for number, shard in enumerate(shards):
             if shard.samples:
@@ -197,7 +204,7 @@ class EpochPlan:
                 lanes,
                 global_batch,
                 shuffle,
-                window_shards,
+                window,
             )
             for c, numbers in sorted(members.items())
         ]

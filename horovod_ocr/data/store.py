@@ -10,6 +10,7 @@ Whatever the way, readers see paths on this machine.
 """
 
 import hashlib
+import math
 import os
 import re
 import shlex
@@ -56,12 +57,13 @@ class ShardStore:
         """As `tar_path`, for its .idx."""
         return self._path(ExpectedFile(shard.idx_name, idx_bytes(shard.samples), shard.idx_sha256))
 
-    def bring_near(self, shard: ShardInfo) -> None:
-        """Fetch a shard, and read it into the page cache, ahead of need. Raises nothing: whoever reads the shard meets
-        the error."""
+    def bring_near(self, shard: ShardInfo, first_row: int, stop_row: int) -> None:
+        """Fetch a shard, and read some of its samples into the page cache, ahead of need. Raises nothing: whoever reads
+        the shard meets the error."""
         with suppress(OSError, ShardError):
-            for path in (self.idx_path(shard), self.tar_path(shard)):
-                for _ in _file_blocks(path):
+            start, stop = (shard.bytes * row // shard.samples for row in (first_row, stop_row))  # about
+            for path, *part in ((self.idx_path(shard), 0, None), (self.tar_path(shard), start, stop)):
+                for _ in _file_blocks(path, *part):
                     pass  # posix_fadvise would not do: Linux reads one read-ahead of it (NFS: 128 KiB), not the file
 
     def _path(self, file: ExpectedFile) -> Path:
@@ -236,10 +238,13 @@ def _check_names(index: ShardIndex, where: str) -> None:
             raise ShardError(f"{where}: {shard.name!r} is no name of a shard; make the set again: horovod-ocr shard")
 
 
-def _file_blocks(path: Path) -> Generator[memoryview]:
-    """A file in sequence; a block holds until the next one is asked for."""
+def _file_blocks(path: Path, start: int = 0, stop: int | None = None) -> Generator[memoryview]:
+    """A file in sequence, or its bytes from `start` to `stop`; a block holds until the next one is asked for."""
     buffer = memoryview(bytearray(BLOCK_BYTES))
     with path.open("rb", buffering=0) as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-        while size := file.readinto(buffer):
+        file.seek(start)
+        left = math.inf if stop is None else stop - start
+        while size := file.readinto(buffer[: min(left, BLOCK_BYTES)]):
+            left -= size
             yield buffer[:size]

@@ -24,7 +24,7 @@ from horovod_ocr.data.image import Geometry, decode_image, place_image
 from horovod_ocr.data.plan import EpochPlan, ShardSlice, Share, Window
 from horovod_ocr.data.reader import DamagedError, OpenShards
 from horovod_ocr.data.store import ShardStore
-from horovod_ocr.errors import OcrError, ShardError
+from horovod_ocr.errors import ClusterError, OcrError, ShardError
 
 # where a neighbour is looked for, to stand in for a damaged sample: in so many shards, at so many rows of each
 NEIGHBOUR_SHARDS, NEIGHBOUR_ROWS = 8, 16
@@ -42,7 +42,7 @@ class StreamOptions:
     seed: int = 0
     lanes: int = 48
     global_batch: int = 64
-    window_shards: int = 4
+    window: int = 4096
     shuffle: bool = True
     augmentation: Augmentation | None = None
     decoder: str = "auto"
@@ -71,7 +71,7 @@ class Stream:
 
     def plan(self, epoch: int) -> EpochPlan:
         o = self.options
-        return EpochPlan(self.slices, o.seed, epoch, o.lanes, o.global_batch, o.shuffle, o.window_shards)
+        return EpochPlan(self.slices, o.seed, epoch, o.lanes, o.global_batch, o.shuffle, o.window)
 
     def windows(self, first_step: int, last_step: int) -> Iterator[Window]:
         """What this rank has open between two steps of the run, by the step in which it is first read."""
@@ -101,11 +101,23 @@ class Stream:
             generator=torch.Generator(),
         )
         with ReadAhead(self.store, self.shards, self.windows(first_step, last_step), first_step) as ahead:
-            for item in loader:
+            for item in items_of(loader):
                 if isinstance(item, OcrError):  # a worker's own exception would arrive wrapped in its traceback
                     raise item
                 ahead.reach(item.step)
                 yield item
+
+
+def items_of(loader: wds.WebLoader) -> Iterator[Batch | OcrError]:
+    """What a loader yields. ClusterError where one of its workers was killed."""
+    try:
+        yield from loader
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise ClusterError(
+            "a loader worker ended: out of memory, or /dev/shm is too small; give fewer --workers or a smaller batch"
+        ) from error
 
 
 @dataclass
@@ -140,10 +152,16 @@ class ShareReader:
         for number, shard in enumerate(stream.slices):
             if shard.samples:
                 self.of_class.setdefault(shard.aspect_class, []).append(number)
-        # each lane reads a window at a time, which may begin and end inside a shard
-        most_open = len(self.of_class) * -(-o.lanes // o.world_size) * (o.window_shards + 1)
-        self.open_shards = OpenShards(stream.store, stream.shards, most_open)
+        self.open_shards = OpenShards(stream.store, stream.shards, self.most_open())
         self.decode = build_decoder(o.decoder)
+
+    def most_open(self) -> int:
+        """Shards that the lanes' windows lie in at once, at most."""
+        o, shards = self.stream.options, self.stream.slices
+        lanes = -(-o.lanes // o.world_size)
+        return lanes * sum(
+            2 + o.window // max(shards[number].samples for number in alike) for alike in self.of_class.values()
+        )
 
     def __call__(self, share: Share) -> Batch | OcrError:
         try:

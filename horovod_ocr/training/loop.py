@@ -95,7 +95,7 @@ class Session:
             seed=c.seed,
             lanes=c.lanes,
             global_batch=c.global_batch if training else 2 * c.global_batch,
-            window_shards=c.window_shards,
+            window=c.window,
             shuffle=training,
             augmentation=c.augmentation if training and c.augment else None,
             decoder=c.decoder,
@@ -286,7 +286,7 @@ class Session:
     def plan_state(self) -> dict:
         """What decides which samples the next steps hold."""
         c = self.config
-        names = ("seed", "lanes", "global_batch", "window_shards")
+        names = ("seed", "lanes", "global_batch", "window")
         return {"index_digest": self.index.digest, **{name: getattr(c, name) for name in names}}
 
     def check_agreement(self) -> None:

@@ -37,6 +37,17 @@ def parameters_of(out: Path, rank: int = 0) -> dict[str, torch.Tensor]:
     return torch.load(out / f"rank{rank}.pt", weights_only=True)
 
 
+def digests_read(out: Path, world_size: int) -> dict[int, list[int]]:
+    """Step -> digests of the images that all ranks of a job of that size read for it."""
+    read: dict[int, list[int]] = {}
+    for rank in range(world_size):
+        for line in (out / f"read-by-{rank}.jsonl").read_text().splitlines():
+            step, size, digests = json.loads(line)
+            if size == world_size:
+                read.setdefault(step, []).extend(digests)
+    return read
+
+
 def largest_difference(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
     assert one.keys() == other.keys() and one
     return max(float((one[name] - other[name]).abs().max()) for name in one)

@@ -1,4 +1,5 @@
-"""What one rank runs in the tests: train by a config given as JSON, then leave this rank's parameters behind."""
+"""What one rank runs in the tests: train by a config given as JSON, note what each step read, and leave this rank's
+parameters behind."""
 
 import json
 import os
@@ -12,17 +13,27 @@ import torch
 from horovod_ocr.config import TrainConfig
 from horovod_ocr.training import loop
 from horovod_ocr.world import open_world
+from sharding.index import read_idx
 
 
 def main() -> None:
     settings = json.loads(sys.argv[1])
     out, dies_after = Path(settings.pop("out")), settings.pop("dies_after", None)
+    out.mkdir(exist_ok=True)
     sessions = []
 
     class Watched(loop.Session):
         def start(self, payload):
             sessions.append(self)
             super().start(payload)
+
+        def take_step(self, batch):
+            shards = self.train_stream.shards
+            read = zip(batch.shards_N.tolist(), batch.rows_N.tolist(), strict=True)
+            digests = [int(read_idx(self.index.idx_path(shards[shard]))["digest"][row]) for shard, row in read]
+            super().take_step(batch)
+            with open(out / f"read-by-{self.world.rank}.jsonl", "a") as file:
+                file.write(json.dumps([self.step, self.world.world_size, digests]) + "\n")
 
         def after_step(self):
             super().after_step()
@@ -38,4 +49,5 @@ def main() -> None:
     torch.save(parameters, out / f"rank{world.rank}.pt")
 
 
-main()
+if __name__ == "__main__":  # loader workers import it
+    main()

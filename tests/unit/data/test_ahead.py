@@ -3,8 +3,6 @@
 import threading
 import time
 
-import numpy as np
-
 from horovod_ocr.data.ahead import WINDOWS_AHEAD, ReadAhead
 from horovod_ocr.data.plan import Window
 
@@ -15,12 +13,13 @@ class Near:
     def __init__(self):
         self.shards = []
 
-    def bring_near(self, shard):
+    def bring_near(self, shard, first_row, stop_row):
+        assert (first_row, stop_row) == (5, 50)
         self.shards.append(shard)
 
 
 def windows(count: int) -> list[Window]:
-    return [Window(10 * n, 10 * n + 9, 0, 0, np.array([2 * n, 2 * n + 1])) for n in range(count)]
+    return [Window(10 * n, 10 * n + 9, 0, 0, [(2 * n, 5, 50), (2 * n + 1, 5, 50)]) for n in range(count)]
 
 
 def wait_for(near: Near, count: int) -> list[str]:

@@ -112,7 +112,7 @@ def test_bringing_near_reads_all_of_a_shard(word_shards):
     store = open_store(str(word_shards))
     shard = max(store.index.shards, key=lambda shard: shard.bytes)
     before = bytes_read()
-    store.bring_near(shard)
+    store.bring_near(shard, 0, shard.samples)
     assert bytes_read() - before >= shard.bytes + store.idx_path(shard).stat().st_size
 
 
@@ -120,14 +120,14 @@ def test_bringing_near_raises_nothing(shards, tmp_path):
     stores = [open_store(str(shards)), open_store(str(shards), str(tmp_path / "cache"))]
     shutil.rmtree(shards)
     for store in stores:
-        store.bring_near(store.index.shards[0])
+        store.bring_near(store.index.shards[0], 0, 1)
 
 
 def test_a_cache_copies_each_file_once(word_shards, tmp_path, fetched):
     store = open_store(str(word_shards), str(tmp_path / "cache"))
     for _ in range(2):
         assert_holds_the_set(store, word_shards, 2)
-    store.bring_near(store.index.shards[0])
+    store.bring_near(store.index.shards[0], 0, 1)
     first, second = store.index.shards[:2]
     assert fetched == [first.tar_name, first.idx_name, second.tar_name, second.idx_name]
     assert store.tar_path(first).parent == tmp_path / "cache" / store.index.digest[:16]
