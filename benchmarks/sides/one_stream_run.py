@@ -1,6 +1,6 @@
 """One side of benchmarks/stream.py in a process of its own, as one line of JSON.
 
-    python benchmarks/sides/one_stream_run.py '{"side": "stock png", "sets": "/tmp/sets"}'
+    python benchmarks/sides/one_stream_run.py '{"side": "stock png", "sets": "sets"}'
 
 A side that reads goes through its set twice, and the second time alone is measured: no import, no first call, no cold
 page cache. `resume` is measured from nothing.

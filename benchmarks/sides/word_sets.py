@@ -1,10 +1,11 @@
 """The same rendered words as every side of benchmarks/stream.py reads them: shards, an LMDB, MDS, litdata's chunks.
 
-    python benchmarks/sides/word_sets.py '{"folder": "/tmp/sets", "words": 12000, "streaming": [...]}'
+    python benchmarks/sides/word_sets.py '{"folder": "sets", "words": 12000, "streaming": [...]}'
 """
 
 import io
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,6 +74,9 @@ def write_mds(folder: Path, streaming: list[str]) -> None:
 def write_litdata(folder: Path) -> None:
     """litdata's two ways: the file, or as its documentation does, the image as Pillow has it (its pixels)."""
     from litdata import optimize
+
+    os.environ["DATA_OPTIMIZER_CACHE_FOLDER"] = str(folder / "litdata unfinished")  # else they lie in /tmp for good
+    os.environ["DATA_OPTIMIZER_DATA_CACHE_FOLDER"] = str(folder / "litdata inputs")
 
     for form, sample_of in (("bytes", file_sample), ("pil", pixels_sample)):
         optimize(
