@@ -75,7 +75,7 @@ def write_litdata(folder: Path) -> None:
     """litdata's two ways: the file, or as its documentation does, the image as Pillow has it (its pixels)."""
     from litdata import optimize
 
-    os.environ["DATA_OPTIMIZER_CACHE_FOLDER"] = str(folder / "litdata unfinished")  # else they lie in /tmp for good
+    os.environ["DATA_OPTIMIZER_CACHE_FOLDER"] = str(folder / "litdata unfinished")  # else they outlive this run
     os.environ["DATA_OPTIMIZER_DATA_CACHE_FOLDER"] = str(folder / "litdata inputs")
 
     for form, sample_of in (("bytes", file_sample), ("pil", pixels_sample)):
