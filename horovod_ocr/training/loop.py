@@ -13,6 +13,7 @@ from torch import nn
 
 from horovod_ocr.config import TrainConfig
 from horovod_ocr.data.batch import Batch, normalise_images, prefetch
+from horovod_ocr.data.forecast import steps_of_run
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.data.store import ShardStore
 from horovod_ocr.data.stream import Stream, StreamOptions
@@ -74,7 +75,7 @@ class Session:
         self.train_stream = self.open_stream("train")
         self.val_stream = self.open_stream("val") if index.totals.get("val") else None
         self.steps_per_epoch = self.train_stream.steps
-        self.total_steps = config.steps or max(config.min_steps, math.ceil(config.epochs * self.steps_per_epoch))
+        self.total_steps = steps_of_run(config.steps, config.epochs, config.min_steps, self.steps_per_epoch)
         period = min(5000, max(1, self.total_steps // 10))
         self.validate_every = config.validate_every_steps or period
         self.save_every = config.save_every_steps or period
