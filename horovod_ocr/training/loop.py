@@ -286,9 +286,8 @@ class Session:
 
     def plan_state(self) -> dict:
         """What decides which samples the next steps hold."""
-        c = self.config
-        names = ("seed", "lanes", "global_batch", "window")
-        return {"index_digest": self.index.digest, **{name: getattr(c, name) for name in names}}
+        settings = {name: getattr(self.config, name) for name in ("seed", "lanes", "global_batch", "window")}
+        return {"index_digest": self.index.digest, **settings}
 
     def check_agreement(self) -> None:
         """ClusterError unless all ranks hold the same weights. Collective."""
