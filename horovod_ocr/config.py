@@ -203,6 +203,12 @@ def check_config(config: TrainConfig) -> TrainConfig:
     return config
 
 
+def check_ranks(config: TrainConfig, world_size: int) -> None:
+    """ConfigError for more ranks than lanes: some would have no sample."""
+    if world_size > config.lanes:
+        raise ConfigError(f"{world_size} ranks, but {config.lanes} lanes; give --set lanes={world_size}")
+
+
 def parse_settings(assignments: list[str]) -> dict:
     """`key=value` of the command line, the value as TOML or else as text; `a.b=1` goes into table a."""
     values: dict = {}

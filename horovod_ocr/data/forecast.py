@@ -1,13 +1,14 @@
 """What an epoch will ask of each rank: steps, samples, bytes, memory. Arithmetic on the plan; no file is opened.
 
-A rank reads shards whole, a few windows ahead: a shard that lies in lanes of several ranks is read by each of them, and
-by one rank twice where two of its lanes come to it at different times.
+A rank reads its windows, so each sample's bytes once; and the .idx of every shard that it opens. With a cache, or from
+a remote place, shards are copied whole: one that lies in lanes of ranks on several hosts is copied by each of them.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -40,9 +41,10 @@ class RankForecast:
     """One rank in an epoch.
 
     fewest_in_batch, most_in_batch: samples of its part of a full batch; where no class fills one, of the batches there
-    are. shards: different ones that it reads from. read_bytes: of their tars and .idx files, each as often as it is
-    read. open_bytes: the most that are open at once: page cache of the host, shared by its ranks. order_bytes: the plan
-    and the orders of the windows, in each loader worker. batch_bytes: images of its largest batch.
+    are. shards: different ones that it reads from. read_bytes: of its windows, and of the .idx of these shards.
+    copied_bytes: of these shards as a whole. open_bytes: the most of its windows that are open at one step: page cache
+    of the host. order_bytes: the plan and the orders of the windows, in each loader worker. batch_bytes: images of its
+    largest batch.
     """
 
     rank: int
@@ -52,6 +54,7 @@ class RankForecast:
     most_in_batch: int
     shards: int
     read_bytes: int
+    copied_bytes: int
     open_bytes: int
     order_bytes: int
     batch_bytes: int
@@ -59,26 +62,47 @@ class RankForecast:
 
 @dataclass(frozen=True)
 class EpochForecast:
-    """One epoch on all ranks. bytes: of the split's tars and .idx files, each once. read_bytes: what the ranks read."""
+    """One epoch on all ranks. bytes: of the split's tars and .idx files, each once. read_bytes, copied_bytes: of all
+    ranks together; as if each were on a host of its own."""
 
     world_size: int
     lanes: int
     global_batch: int
-    window_shards: int
     steps: int
     samples: int
     shards: int
     bytes: int
     read_bytes: int
+    copied_bytes: int
     classes: tuple[ClassForecast, ...]
     ranks: tuple[RankForecast, ...]
 
 
-def forecast_epoch(
-    shards: Sequence[ShardInfo], plan: EpochPlan, geometry: Geometry, world_size: int, window_shards: int
-) -> EpochForecast:
+class ShardSizes(NamedTuple):
+    """Of each shard of a split, int64."""
+
+    samples: np.ndarray
+    tar_bytes: np.ndarray
+    idx_bytes: np.ndarray
+
+    @classmethod
+    def of(cls, shards: Sequence[ShardInfo]) -> "ShardSizes":
+        rows = [(shard.samples, shard.bytes, idx_bytes(shard.samples)) for shard in shards]
+        return cls(*np.array(rows, np.int64).T)
+
+
+class Reading(NamedTuple):
+    """What a rank reads in an epoch; see `RankForecast`."""
+
+    shards: int
+    read_bytes: int
+    copied_bytes: int
+    open_bytes: int
+
+
+def forecast_epoch(shards: Sequence[ShardInfo], plan: EpochPlan, geometry: Geometry, world_size: int) -> EpochForecast:
     """shards: those the plan was made of, in its order. Raises ValueError where there are more ranks than lanes."""
-    file_bytes = np.array([shard.bytes + idx_bytes(shard.samples) for shard in shards], np.int64)
+    sizes = ShardSizes.of(shards)
     widths = [geometry.width_px(each.aspect_class) for each in plan.classes]
     parts = [batch_parts(each, world_size) for each in plan.classes]
     full = [part[:-1] for part in parts if len(part) > 1] or parts
@@ -87,7 +111,7 @@ def forecast_epoch(
     for rank in range(world_size):
         mine = [samples[rank::world_size] for samples in lane_samples]
         orders = sum(int(np.minimum(m, each.window).sum()) for m, each in zip(mine, plan.classes, strict=True))
-        seen, read_bytes, open_bytes = reading(plan.windows(rank, world_size), file_bytes, plan.steps)
+        reading = forecast_reading(plan.windows(rank, world_size), sizes, plan.steps)
         ranks.append(
             RankForecast(
                 rank=rank,
@@ -95,26 +119,24 @@ def forecast_epoch(
                 samples=int(sum(samples.sum() for samples in mine)),
                 fewest_in_batch=min(int(part[:, rank].min()) for part in full),
                 most_in_batch=max(int(part[:, rank].max()) for part in full),
-                shards=seen,
-                read_bytes=read_bytes,
-                open_bytes=open_bytes,
                 order_bytes=plan.owners.nbytes + plan.class_steps.nbytes + orders * np.dtype(np.int32).itemsize,
                 batch_bytes=max(
                     int(part[:, rank].max()) * geometry.height * width
                     for part, width in zip(parts, widths, strict=True)
                 ),
+                **reading._asdict(),
             )
         )
     return EpochForecast(
         world_size=world_size,
         lanes=plan.lanes,
         global_batch=plan.global_batch,
-        window_shards=window_shards,
         steps=plan.steps,
         samples=plan.samples,
         shards=sum(len(each.shards) for each in plan.classes),
-        bytes=int(file_bytes.sum()),
+        bytes=int(sizes.tar_bytes.sum() + sizes.idx_bytes.sum()),
         read_bytes=sum(rank.read_bytes for rank in ranks),
+        copied_bytes=sum(rank.copied_bytes for rank in ranks),
         classes=tuple(forecast_class(each, width) for each, width in zip(plan.classes, widths, strict=True)),
         ranks=tuple(ranks),
     )
@@ -141,30 +163,23 @@ def batch_parts(plan: ClassPlan, world_size: int) -> np.ndarray:
     return rounds[:, None] * before[plan.lanes] + before[first_lanes + rest] - before[first_lanes]
 
 
-def reading(windows: Iterable[Window], file_bytes: np.ndarray, steps: int) -> tuple[int, int, int]:
-    """What a rank reads in an epoch of so many steps: different shards, bytes, and the most bytes open at once.
-
-    windows: of the rank, by their first step. file_bytes: of each shard. In a lane a shard stays open from its first
-    step to its last; while it is open for one lane, another needs no second reading.
-    """
-    spans: dict[tuple[int, int], list[int]] = {}  # (shard, lane) -> first step, last step
-    for window in windows:
-        for shard in window.shards.tolist():
-            span = spans.setdefault((shard, window.lane), [window.first_step, window.last_step])
-            span[1] = max(span[1], window.last_step)
+def forecast_reading(windows: Sequence[Window], sizes: ShardSizes, steps: int) -> Reading:
+    """windows: those of a rank in an epoch of so many steps."""
+    parts = [(window.first_step, window.last_step, *part) for window in windows for part in window.parts]
+    first_steps, last_steps, shards, first_rows, stop_rows = np.array(parts, np.int64).reshape(-1, 5).T
+    samples, tar_bytes = sizes.samples[shards], sizes.tar_bytes[shards]
+    part_bytes = tar_bytes * stop_rows // samples - tar_bytes * first_rows // samples  # as the store reads them
     opened = np.zeros(steps + 1, np.int64)  # bytes, by the step
-    read_bytes, latest, until = 0, -1, -1
-    for shard, first, last in sorted((shard, *span) for (shard, _), span in spans.items()):
-        size = int(file_bytes[shard])
-        if shard != latest or first > until + 1:
-            read_bytes += size
-            opened[first] += size
-        else:
-            opened[until + 1] += size  # it is not closed there
-        until = last if shard != latest else max(until, last)
-        opened[until + 1] -= size
-        latest = shard
-    return len({shard for shard, _ in spans}), read_bytes, int(np.cumsum(opened).max(initial=0))
+    np.add.at(opened, first_steps, part_bytes)
+    np.subtract.at(opened, last_steps + 1, part_bytes)
+    seen = np.unique(shards)
+    idx_read = int(sizes.idx_bytes[seen].sum())
+    return Reading(
+        shards=len(seen),
+        read_bytes=int(part_bytes.sum()) + idx_read,
+        copied_bytes=int(sizes.tar_bytes[seen].sum()) + idx_read,
+        open_bytes=int(np.cumsum(opened).max()),
+    )
 
 
 def steps_of_run(steps: int, epochs: float, min_steps: int, steps_per_epoch: int) -> int:

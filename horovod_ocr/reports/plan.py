@@ -4,17 +4,22 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from horovod_ocr.config import TrainConfig
+from horovod_ocr.config import TrainConfig, check_ranks
 from horovod_ocr.data.forecast import EpochForecast, forecast_epoch, steps_of_run
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.data.plan import EpochPlan, ShardSlice
+from horovod_ocr.data.store import is_remote
 from horovod_ocr.errors import ConfigError, ShardError
 from horovod_ocr.reports.page import Figures, Paragraph, Section, TableOf
 from horovod_ocr.reports.stats import megabytes
 from sharding.index import ShardInfo
 
 MOST_RANKS = 16  # that get a row each
-MUCH_BYTES = 10 << 30  # to read twice
+MUCH_BYTES = 10 << 30  # to copy twice
+READING = (
+    "read: from the folder of the shards, each sample once. copied: instead, with --cache-dir or from a URL, whole "
+    "shards to the host's own disk, by each host once for its ranks; later epochs add the shards that are not there yet"
+)
 
 
 @dataclass(frozen=True)
@@ -33,16 +38,15 @@ def forecast_run(
     """shards: of the train split. ConfigError for more ranks than lanes; ShardError where there is no sample."""
     if world_size < 1:
         raise ConfigError(f"--ranks {world_size}: give at least 1")
-    if world_size > config.lanes:
-        raise ConfigError(f"{world_size} ranks, but {config.lanes} lanes; give --set lanes={world_size}")
+    check_ranks(config, world_size)
     if not sum(shard.samples for shard in shards):
         raise ShardError("the train split holds no sample; shard more images")
     c = config
     slices = [ShardSlice(shard.samples, shard.aspect_class) for shard in shards]
-    plan = EpochPlan(slices, c.seed, 0, c.lanes, c.global_batch, True, c.window_shards)
-    epoch = forecast_epoch(shards, plan, Geometry(c.height, aspect_edges), world_size, c.window_shards)
+    plan = EpochPlan(slices, c.seed, 0, c.lanes, c.global_batch, True, c.window)
+    epoch = forecast_epoch(shards, plan, Geometry(c.height, aspect_edges), world_size)
     steps = steps_of_run(c.steps, c.epochs, c.min_steps, epoch.steps)
-    hints = [*hints_of_steps(epoch, config), *hints_of_shares(epoch), *hints_of_reading(epoch, memory_bytes())]
+    hints = [*hints_of_steps(epoch, config), *hints_of_shares(epoch), *hints_of_reading(epoch, config, memory_bytes())]
     return RunForecast(steps, steps / epoch.steps, epoch, tuple(hints))
 
 
@@ -87,20 +91,21 @@ def hints_of_shares(epoch: EpochForecast) -> Iterator[str]:
         )
 
 
-def hints_of_reading(epoch: EpochForecast, memory: int) -> Iterator[str]:
+def hints_of_reading(epoch: EpochForecast, config: TrainConfig, memory: int) -> Iterator[str]:
     """memory: bytes of this machine."""
     most_open = max(rank.open_bytes for rank in epoch.ranks)
     if most_open > memory:
         yield (
             f"a rank has up to {megabytes(most_open)} of shards open at once, and this machine has {megabytes(memory)} "
-            "of memory: where a host of the run has no more, shards are read again and again; take fewer lanes "
-            f"({epoch.lanes}), a smaller window (--set window_shards, now {epoch.window_shards}), or smaller shards "
-            "(shard --samples-per-shard)"
+            "of memory: where a host of the run has no more, they are read again and again; take a smaller window "
+            f"(--set window=, now {config.window:,}) or fewer lanes ({epoch.lanes})"
         )
-    if epoch.read_bytes > 1.5 * epoch.bytes and epoch.read_bytes - epoch.bytes > MUCH_BYTES:
+    copies = config.cache_dir or is_remote(config.shards)
+    if copies and epoch.copied_bytes > 1.5 * epoch.bytes and epoch.copied_bytes - epoch.bytes > MUCH_BYTES:
         yield (
-            f"each shard is read {epoch.read_bytes / epoch.bytes:.1f} times an epoch: lanes are short against shards; "
-            f"take fewer lanes ({epoch.lanes}) or smaller shards (shard --samples-per-shard)"
+            f"each shard is copied {epoch.copied_bytes / epoch.bytes:.1f} times, because it lies in lanes of several "
+            f"ranks; take fewer lanes ({epoch.lanes}) or smaller shards (shard --samples-per-shard), or read a folder "
+            "in place"
         )
 
 
@@ -116,7 +121,7 @@ def plan_sections(name: str, run: RunForecast, config: TrainConfig) -> list[Sect
     head = ("aspect class", "width px", "shards", "samples", "steps", "last batch")
     classes = [(c.aspect_class, c.width_px, c.shards, c.samples, c.steps, c.last_batch) for c in epoch.classes]
     memory = [
-        ("page cache of a rank: shards that are open at once", megabytes(max(rank.open_bytes for rank in ranks))),
+        ("page cache of a rank: windows that are open at once", megabytes(max(rank.open_bytes for rank in ranks))),
         ("loader worker: the plan and its orders", megabytes(max(rank.order_bytes for rank in ranks))),
         ("loader worker: each batch", megabytes(max(rank.batch_bytes for rank in ranks))),
     ]
@@ -126,7 +131,7 @@ def plan_sections(name: str, run: RunForecast, config: TrainConfig) -> list[Sect
             f"An epoch by aspect class, images {config.height} px high",
             [TableOf(head, [*classes, ("all", "", epoch.shards, epoch.samples, epoch.steps, "")])],
         ),
-        Section("An epoch by rank (read: from the folder of the shards)", [ranks_table(epoch)]),
+        Section("An epoch by rank", [ranks_table(epoch), Paragraph(READING)]),
         Section("Memory, at most", [Figures(memory)]),
     ]
     return sections + ([Section("Hints", [Paragraph(f"- {hint}") for hint in run.hints])] if run.hints else [])
@@ -141,6 +146,7 @@ def ranks_table(epoch: EpochForecast) -> TableOf:
         "in a full batch": [(rank.fewest_in_batch, rank.most_in_batch) for rank in ranks],
         "shards": [rank.shards for rank in ranks],
         "read": [rank.read_bytes for rank in ranks],
+        "copied": [rank.copied_bytes for rank in ranks],
     }
     rows = list(zip(*named.values(), strict=True))
     if len(ranks) <= MOST_RANKS:
@@ -148,10 +154,10 @@ def ranks_table(epoch: EpochForecast) -> TableOf:
     else:
         lines = [(what, *map(choose, named.values())) for what, choose in (("fewest", min), ("most", max))]
     batch = (epoch.global_batch, epoch.global_batch)
-    lines.append(("all", epoch.lanes, epoch.samples, batch, epoch.shards, epoch.read_bytes))
+    lines.append(("all", epoch.lanes, epoch.samples, batch, epoch.shards, epoch.read_bytes, epoch.copied_bytes))
     shown = [
-        (rank, lanes, samples, span_of(*batch), shards, megabytes(read))
-        for rank, lanes, samples, batch, shards, read in lines
+        (rank, lanes, samples, span_of(*batch), shards, megabytes(read), megabytes(copied))
+        for rank, lanes, samples, batch, shards, read, copied in lines
     ]
     return TableOf(("rank", *named), shown)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from horovod_ocr.config import (
     TrainConfig,
     check_config,
+    check_ranks,
     default_recipe,
     load_config,
     overlay,
@@ -52,6 +53,5 @@ def check_same(digests: list[str], shards: str) -> None:
 
 
 def open_shards(config: TrainConfig, world: World) -> ShardStore:
-    if world.world_size > config.lanes:
-        raise ConfigError(f"{world.world_size} ranks, but {config.lanes} lanes; give --set lanes={world.world_size}")
+    check_ranks(config, world.world_size)
     return open_store(config.shards, config.cache_dir, int(config.cache_gb * 1e9))

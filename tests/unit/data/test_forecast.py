@@ -12,8 +12,9 @@ from horovod_ocr.data.forecast import (
     RENDERED_EDGES,
     RENDERED_SAMPLES,
     EpochForecast,
+    ShardSizes,
     forecast_epoch,
-    reading,
+    forecast_reading,
     simulate_shards,
     steps_of_run,
 )
@@ -32,13 +33,17 @@ def shards_of(sizes: list[tuple[int, int]]) -> list[ShardInfo]:
     ]
 
 
-def plan_of(shards: list[ShardInfo], lanes: int, global_batch: int, window_shards: int = 2) -> EpochPlan:
+def plan_of(shards: list[ShardInfo], lanes: int, global_batch: int, window: int = 25) -> EpochPlan:
     slices = [ShardSlice(shard.samples, shard.aspect_class) for shard in shards]
-    return EpochPlan(slices, 3, 0, lanes, global_batch, True, window_shards)
+    return EpochPlan(slices, 3, 0, lanes, global_batch, True, window)
 
 
-def forecast(shards: list[ShardInfo], lanes: int, global_batch: int, world_size: int) -> EpochForecast:
-    return forecast_epoch(shards, plan_of(shards, lanes, global_batch), GEOMETRY, world_size, 2)
+def forecast(shards: list[ShardInfo], plan: EpochPlan, world_size: int) -> EpochForecast:
+    return forecast_epoch(shards, plan, GEOMETRY, world_size)
+
+
+def part_bytes(shard: ShardInfo, first_row: int, stop_row: int) -> int:
+    return shard.bytes * stop_row // shard.samples - shard.bytes * first_row // shard.samples
 
 
 @settings(max_examples=60, deadline=None)
@@ -46,12 +51,14 @@ def forecast(shards: list[ShardInfo], lanes: int, global_batch: int, world_size:
     sizes=st.lists(st.tuples(st.integers(1, 30), st.integers(0, 2)), min_size=1, max_size=12),
     lanes=st.integers(1, 9),
     global_batch=st.integers(1, 20),
+    window=st.integers(1, 40),
     data=st.data(),
 )
-def test_it_is_what_the_plan_does(sizes, lanes, global_batch, data):
+def test_it_is_what_the_plan_does(sizes, lanes, global_batch, window, data):
     world_size = data.draw(st.integers(1, lanes))
     shards = shards_of(sizes)
-    plan, foretold = plan_of(shards, lanes, global_batch), forecast(shards, lanes, global_batch, world_size)
+    plan = plan_of(shards, lanes, global_batch, window)
+    foretold = forecast(shards, plan, world_size)
     steps = [[plan.share(step, rank, world_size) for rank in range(world_size)] for step in range(plan.steps)]
     assert foretold.steps == len(steps) and foretold.samples == sum(count for count, _ in sizes)
     for each in foretold.classes:
@@ -59,42 +66,61 @@ def test_it_is_what_the_plan_does(sizes, lanes, global_batch, data):
         assert (each.steps, each.samples, each.last_batch) == (len(mine), sum(mine), mine[-1])
         assert each.shards == sum(aspect_class == each.aspect_class for _, aspect_class in sizes)
     full = [shares for shares in steps if shares[0].global_samples == global_batch] or steps
+    opened: list[int] = []  # shards, by each rank
     for rank, said in enumerate(foretold.ranks):
         parts = [shares[rank] for shares in steps]
         in_full = [len(shares[rank].rows) for shares in full]
         assert said.samples == sum(len(part.rows) for part in parts)
         assert (said.fewest_in_batch, said.most_in_batch) == (min(in_full), max(in_full))
-        assert said.shards == len({shard for part in parts for shard in part.shards.tolist()})
         assert said.batch_bytes == max(len(p.rows) * 64 * GEOMETRY.width_px(p.aspect_class) for p in parts)
-        assert said.open_bytes <= said.read_bytes
-    assert foretold.read_bytes >= foretold.bytes == sum(s.bytes + idx_bytes(s.samples) for s in shards)
+        numbers = {shard for part in parts for shard in part.shards.tolist()}
+        opened += numbers
+        seen = [shards[number] for number in numbers]
+        idx = sum(idx_bytes(shard.samples) for shard in seen)
+        assert said.shards == len(seen) and said.copied_bytes == idx + sum(shard.bytes for shard in seen)
+        of_windows = [
+            (window, sum(part_bytes(shards[number], *rows) for number, *rows in window.parts))
+            for window in plan.windows(rank, world_size)
+        ]
+        assert said.read_bytes == idx + sum(size for _, size in of_windows)
+        assert said.open_bytes == max(
+            sum(size for window, size in of_windows if window.first_step <= step <= window.last_step)
+            for step in range(plan.steps)
+        )
+    tars = sum(shard.bytes for shard in shards)
+    assert foretold.bytes == tars + sum(idx_bytes(shard.samples) for shard in shards) <= foretold.read_bytes
+    assert foretold.read_bytes - sum(idx_bytes(shards[number].samples) for number in opened) == tars
 
 
-def test_a_shard_in_lanes_of_two_ranks_is_read_by_both():
-    foretold = forecast(shards_of([(10, 0), (10, 0), (10, 0)]), 2, 6, 2)  # the lanes meet inside the middle shard
+def test_a_shard_in_lanes_of_two_ranks_is_read_once_and_copied_by_both():
+    shards = shards_of([(10, 0), (10, 0), (10, 0)])
+    foretold = forecast(shards, plan_of(shards, 2, 6), 2)  # the lanes meet inside the middle shard
     assert [rank.shards for rank in foretold.ranks] == [2, 2]
-    assert foretold.read_bytes == foretold.bytes * 4 // 3
+    assert foretold.read_bytes == foretold.bytes + idx_bytes(10)
+    assert foretold.copied_bytes == foretold.bytes * 4 // 3
 
 
-def test_a_shard_is_read_again_only_where_it_was_closed_between():
-    sizes = np.array([100, 1, 10])
+def test_a_window_is_open_from_its_first_step_to_its_last():
+    sizes = ShardSizes.of(shards_of([(10, 0), (10, 0), (10, 1)]))
+    sizes = sizes._replace(tar_bytes=np.array([100, 55, 10]))
     windows = [
-        Window(0, 4, 0, 0, np.array([0])),
-        Window(0, 2, 0, 1, np.array([2, 0])),
-        Window(3, 6, 0, 1, np.array([0, 1])),  # the same lane goes on in the same shard
-        Window(9, 9, 0, 3, np.array([0, 2])),
+        Window(0, 4, 0, 0, [(0, 0, 5), (1, 9, 10)]),
+        Window(0, 2, 1, 0, [(2, 0, 10)]),
+        Window(4, 6, 0, 1, [(0, 5, 10)]),
     ]
-    assert reading(windows, sizes, 10) == (3, 100 + 1 + 10 + 100 + 10, 110)
-    assert reading(windows[:3], sizes, 10) == (3, 111, 110)
-    assert reading([], sizes, 10) == (0, 0, 0)
+    read, idx = forecast_reading(windows, sizes, 7), idx_bytes(10)
+    part = 55 - 55 * 9 // 10
+    assert read.shards == 3 and read.open_bytes == 50 + part + 50
+    assert read.read_bytes == 100 + part + 10 + 3 * idx and read.copied_bytes == 165 + 3 * idx
+    assert forecast_reading([], sizes, 7) == (0, 0, 0, 0)
 
 
 def test_orders_are_of_the_lanes_that_a_rank_owns():
     shards = shards_of([(100, 0)] * 40)
-    plan, one = plan_of(shards, 4, 10), forecast(shards, 4, 10, 1).ranks[0]
+    plan = plan_of(shards, 4, 10, window=200)
     held = plan.owners.nbytes + plan.class_steps.nbytes
-    assert one.order_bytes == held + 4 * 200 * 4  # lanes, window of two shards, bytes of an int32
-    assert [rank.order_bytes for rank in forecast(shards, 4, 10, 4).ranks] == [held + 200 * 4] * 4
+    assert forecast(shards, plan, 1).ranks[0].order_bytes == held + 4 * 200 * 4  # lanes, window, bytes of an int32
+    assert [rank.order_bytes for rank in forecast(shards, plan, 4).ranks] == [held + 200 * 4] * 4
 
 
 @pytest.mark.parametrize("samples", [1, 7, 30_000, 1_234_567])
