@@ -15,8 +15,8 @@ An epoch of one aspect class is a pure function of (shard sizes, seed, epoch, la
 The steps of all classes are put into one row by a seeded shuffle: a step holds samples of one class, all of one width.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -145,28 +145,24 @@ class ClassPlan:
         place = np.searchsorted(self.starts, positions, side="right") - 1
         return self.shards[place], positions - self.starts[place]
 
-    def windows(self, lane: int) -> Iterator[Window]:
-        """The windows of a lane, with steps counted in this class alone."""
+    def windows(self, lane: int, steps: np.ndarray) -> list[Window]:
+        """The windows of a lane. steps: of the class, in the epoch."""
         start, stop = self.lane_starts(np.array([lane, lane + 1])).tolist()
-        end, number = 0, 0
-        while end < stop - start:
-            begin = end
-            end = int(self.window_starts(np.array(lane), np.array(number + 1)))
-            end, number = min(end, stop - start), number + 1
-            yield Window(
-                (begin * self.lanes + lane) // self.global_batch,
-                ((end - 1) * self.lanes + lane) // self.global_batch,
-                self.aspect_class,
-                lane,
-                self.parts(start + begin, start + end),
-            )
-
-    def parts(self, start: int, stop: int) -> list[tuple[int, int, int]]:
-        """The shards that positions lie in: (shard, first row, stop row)."""
-        first, last = (np.searchsorted(self.starts, [start, stop - 1], side="right") - 1).tolist()
-        bounds = np.clip(self.starts[first : last + 2], start, stop)
-        rows = bounds[:-1] - self.starts[first : last + 1], bounds[1:] - self.starts[first : last + 1]
-        return list(zip(self.shards[first : last + 1].tolist(), *(row.tolist() for row in rows), strict=True))
+        most = 2 + (stop - start) // self.window
+        ends = np.unique(np.minimum(self.window_starts(np.array(lane), np.arange(most + 1)), stop - start))
+        firsts = steps[(ends[:-1] * self.lanes + lane) // self.global_batch].tolist()
+        lasts = steps[((ends[1:] - 1) * self.lanes + lane) // self.global_batch].tolist()
+        # cut at the ends of windows and at those of shards
+        inside = self.starts[np.searchsorted(self.starts, start, "right") : np.searchsorted(self.starts, stop)]
+        cuts = np.union1d(start + ends, inside)
+        places = np.searchsorted(self.starts, cuts[:-1], "right") - 1
+        rows = cuts[:-1] - self.starts[places], cuts[1:] - self.starts[places]
+        parts = list(zip(self.shards[places].tolist(), *(row.tolist() for row in rows), strict=True))
+        bounds = np.searchsorted(cuts, start + ends).tolist()
+        return [
+            Window(first, last, self.aspect_class, lane, parts[begin:end])
+            for first, last, (begin, end) in zip(firsts, lasts, pairwise(bounds), strict=True)
+        ]
 
 
 class EpochPlan:
@@ -243,11 +239,9 @@ class EpochPlan:
         self.check_rank(rank, world_size)
         windows = []
         for number, plan in enumerate(self.classes):
-            steps = np.flatnonzero(self.owners == number).tolist()
+            steps = np.flatnonzero(self.owners == number)
             for lane in range(rank, self.lanes, world_size):
-                windows += [
-                    w._replace(first_step=steps[w.first_step], last_step=steps[w.last_step]) for w in plan.windows(lane)
-                ]
+                windows += plan.windows(lane, steps)
         return sorted(windows, key=lambda window: window[:4])
 
     def check_rank(self, rank: int, world_size: int) -> None:
