@@ -72,17 +72,23 @@ def background_of(image_HW: np.ndarray) -> int:
     return edge.item(middle) if len(edge) % 2 else (edge.item(middle - 1) + edge.item(middle)) // 2
 
 
-def place_image(image_HW: np.ndarray, out_HW: np.ndarray) -> None:
-    """Write it at the left of `out_HW` (uint8, as high, at least as wide), its own background right of it: an image is
-    never padded by its neighbours in the batch."""
-    width = image_HW.shape[1]
-    out_HW[:, :width] = image_HW
-    if width < out_HW.shape[1]:
-        out_HW[:, width:] = background_of(image_HW)
-
-
 def pad_image(image_HW: np.ndarray, width_px: int) -> np.ndarray:
-    """A new array of this width, by `place_image`."""
-    padded_HW = np.empty((image_HW.shape[0], width_px), np.uint8)
-    place_image(image_HW, padded_HW)
+    """A new array of this width, the image at its left, its own background right of it."""
+    height, width = image_HW.shape
+    padded_HW = np.full((height, width_px), background_of(image_HW), np.uint8)
+    padded_HW[:, :width] = image_HW
     return padded_HW
+
+
+def pad_images(images_NHW: np.ndarray, reach_N: np.ndarray) -> None:
+    """As `pad_image`, for images that stand at the left of a batch, in place: never padded by their neighbours.
+
+    reach_N: columns of each image.
+    """
+    edges_NH = images_NHW[np.arange(len(images_NHW)), :, reach_N - 1]
+    edges_NH.sort(axis=1)
+    height = edges_NH.shape[1]
+    middles = edges_NH[:, (height - 1) // 2 : height // 2 + 1]  # one, or of an even number two
+    backgrounds = middles.mean(axis=1).astype(np.uint8).tolist()
+    for image_HW, reach, background in zip(images_NHW, reach_N.tolist(), backgrounds, strict=True):
+        image_HW[:, reach:] = background

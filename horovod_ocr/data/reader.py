@@ -1,5 +1,6 @@
 """The bytes of samples: memory-mapped tars, read through their .idx, and checked against what the index promises."""
 
+import errno
 import hashlib
 import mmap
 import os
@@ -19,7 +20,7 @@ from sharding.index import ShardInfo, read_idx
 # a file server that is away for a moment is waited for; a shard that cannot be read after that is lost
 PAUSES_S = (0.0, 1.0, 4.0, 15.0, 30.0)
 POPULATE_READ = 22  # MADV_POPULATE_READ of Linux 5.14; Python 3.11 does not name it
-PAGE = mmap.PAGESIZE
+CHUNK = 1 << 18  # bytes that are fetched at once, a multiple of the page
 
 
 class Damage(NamedTuple):
@@ -61,11 +62,14 @@ class MappedShard:
                 raise DamagedError(shard.name, None, f"{tar.name} has {size:,} bytes, the index says {shard.bytes:,}")
             self.map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self.view = memoryview(self.map)
+        self.fetched = bytearray(-(-size // CHUNK))
 
     def sample(self, row: int) -> tuple[memoryview, str, int]:
         """Encoded image, label, subset. DamagedError where they differ from what was packed."""
         image_start, label_start, image_size, label_size, *_, subset, _, digest, label_crc = self.records[row].item()
-        self.fetch(image_start, label_start + label_size, row)
+        for chunk in range(image_start // CHUNK, (label_start + label_size - 1) // CHUNK + 1):
+            if not self.fetched[chunk]:
+                self.fetch(chunk, row)
         image = self.view[image_start : image_start + image_size]
         label = self.view[label_start : label_start + label_size]
         if digest_of(image) != digest:
@@ -74,15 +78,16 @@ class MappedShard:
             raise DamagedError(self.name, row, "the label's bytes differ from the index")
         return image, str(label, "utf-8"), subset
 
-    def fetch(self, start: int, stop: int, row: int) -> None:
-        """Have the pages of a sample read. A read that fails is then an error that names the sample; found by touching
-        the map, it would be a SIGBUS that ends the process."""
-        first = start - start % PAGE
+    def fetch(self, chunk: int, row: int) -> None:
+        """Have a chunk read for a sample. A read that fails is then an error that names the sample; met by touching the
+        map, it would be a SIGBUS that ends the process."""
+        start = chunk * CHUNK
         try:
-            self.map.madvise(POPULATE_READ, first, stop - first)
+            self.map.madvise(POPULATE_READ, start, min(CHUNK, len(self.map) - start))
         except OSError as error:
-            if error.errno != 22:  # EINVAL: an older kernel, which has no such advice
+            if error.errno != errno.EINVAL:  # an older kernel, which has no such advice
                 raise DamagedError(self.name, row, f"cannot be read ({error.strerror})") from error
+        self.fetched[chunk] = True
 
 
 class OpenShards:

@@ -10,7 +10,6 @@ Whatever the way, readers see paths on this machine.
 """
 
 import hashlib
-import math
 import os
 import re
 import shlex
@@ -27,6 +26,7 @@ from horovod_ocr.log import console
 from sharding.files import write_whole
 from sharding.index import INDEX_NAME, ShardIndex, ShardInfo, check_shards_present, idx_bytes, read_index
 
+READ_AHEAD_BYTES = 128 << 10  # of one call Linux reads no more than a device's read-ahead, which on NFS is this
 SCHEMES = ("http", "https", "s3", "gs")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # it becomes a path here, and a word of a shell's command there
 _CURL_STATUS = {
@@ -62,9 +62,8 @@ class ShardStore:
         the shard meets the error."""
         with suppress(OSError, ShardError):
             start, stop = (shard.bytes * row // shard.samples for row in (first_row, stop_row))  # about
-            for path, *part in ((self.idx_path(shard), 0, None), (self.tar_path(shard), start, stop)):
-                for _ in _file_blocks(path, *part):
-                    pass  # posix_fadvise would not do: Linux reads one read-ahead of it (NFS: 128 KiB), not the file
+            _read_ahead(self.idx_path(shard), 0, idx_bytes(shard.samples))
+            _read_ahead(self.tar_path(shard), start, stop)
 
     def _path(self, file: ExpectedFile) -> Path:
         if self.cache is None:
@@ -238,13 +237,17 @@ def _check_names(index: ShardIndex, where: str) -> None:
             raise ShardError(f"{where}: {shard.name!r} is no name of a shard; make the set again: horovod-ocr shard")
 
 
-def _file_blocks(path: Path, start: int = 0, stop: int | None = None) -> Generator[memoryview]:
-    """A file in sequence, or its bytes from `start` to `stop`; a block holds until the next one is asked for."""
+def _read_ahead(path: Path, start: int, stop: int) -> None:
+    """Have a part of a file read into the page cache, in sequence; what is there already costs next to nothing."""
+    with path.open("rb", buffering=0) as file:
+        for offset in range(start, stop, READ_AHEAD_BYTES):
+            os.posix_fadvise(file.fileno(), offset, READ_AHEAD_BYTES, os.POSIX_FADV_WILLNEED)
+
+
+def _file_blocks(path: Path) -> Generator[memoryview]:
+    """A file in sequence; a block holds until the next one is asked for."""
     buffer = memoryview(bytearray(BLOCK_BYTES))
     with path.open("rb", buffering=0) as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-        file.seek(start)
-        left = math.inf if stop is None else stop - start
-        while size := file.readinto(buffer[: min(left, BLOCK_BYTES)]):
-            left -= size
+        while size := file.readinto(buffer):
             yield buffer[:size]

@@ -20,7 +20,7 @@ from horovod_ocr.data.ahead import ReadAhead
 from horovod_ocr.data.augment import Augmentation, augment_image, sample_generator
 from horovod_ocr.data.batch import Batch
 from horovod_ocr.data.decoders import DamagedImageError, build_decoder
-from horovod_ocr.data.image import Geometry, decode_image, place_image
+from horovod_ocr.data.image import Geometry, decode_image, pad_images
 from horovod_ocr.data.plan import EpochPlan, ShardSlice, Share, Window
 from horovod_ocr.data.reader import DamagedError, OpenShards
 from horovod_ocr.data.store import ShardStore
@@ -66,7 +66,7 @@ class Stream:
         self.slices = [ShardSlice(shard.samples, shard.aspect_class) for shard in self.shards]
         if not sum(shard.samples for shard in self.slices):
             raise ShardError(f"{store.index.root}: the {options.split} split holds no sample; shard more images")
-        build_decoder(options.decoder)  # what is wrong with it is said here, not in a worker
+        self.decoder = build_decoder(options.decoder)
         self.steps = self.plan(0).steps  # of an epoch, the same in each
 
     def plan(self, epoch: int) -> EpochPlan:
@@ -147,13 +147,11 @@ class ShareReader:
 
     def __init__(self, stream: Stream):
         self.stream = stream
-        o = stream.options
         self.of_class: dict[int, list[int]] = {}
         for number, shard in enumerate(stream.slices):
             if shard.samples:
                 self.of_class.setdefault(shard.aspect_class, []).append(number)
         self.open_shards = OpenShards(stream.store, stream.shards, self.most_open())
-        self.decode = build_decoder(o.decoder)
 
     def most_open(self) -> int:
         """Shards that the lanes' windows lie in at once, at most."""
@@ -182,25 +180,33 @@ class ShareReader:
             rows_N=np.empty(count, np.int64),
             global_samples=share.global_samples,
         )
-        images_NHW, reach_N = batch.images_NHW.numpy(), batch.reach_N.numpy()
-        for sample in zip(share.shards.tolist(), share.rows.tolist(), strict=True):
-            for shard, row in self.candidates(*sample):
-                try:
-                    self.add(batch, images_NHW, reach_N, shard, row)
-                    break
-                except DamagedError as error:
-                    batch.damage.append(error.damage)
-            else:
+        arrays = batch.images_NHW.numpy(), batch.reach_N.numpy()
+        for shard, row in zip(share.shards.tolist(), share.rows.tolist(), strict=True):
+            try:
+                self.add(batch, *arrays, shard, row)
+            except DamagedError as error:
+                batch.damage.append(error.damage)
                 if self.stream.options.replaces_damaged:
-                    reasons = "; ".join(map(str, batch.damage[-NEIGHBOUR_ROWS:]))
-                    raise ShardError(f"nothing to read near a damaged sample: {reasons}; see: horovod-ocr verify")
-        return batch if len(batch) == count else batch.cut()
+                    self.add_neighbour(batch, *arrays, shard, row)
+        if len(batch) < count:
+            batch = batch.cut()
+        if self.stream.options.augmentation is None:  # which pads for itself
+            pad_images(batch.images_NHW.numpy(), batch.reach_N.numpy())
+        return batch
 
-    def candidates(self, shard: int, row: int) -> Iterator[tuple[int, int]]:
-        """A sample, then its neighbours of the same width, in an order that depends on the sample alone."""
-        yield shard, row
-        if not self.stream.options.replaces_damaged:
-            return
+    def add_neighbour(self, batch: Batch, images_NHW: np.ndarray, reach_N: np.ndarray, shard: int, row: int) -> None:
+        """Put the nearest sample that can be read into the batch's next place. ShardError where none can."""
+        for neighbour in self.neighbours(shard, row):
+            try:
+                self.add(batch, images_NHW, reach_N, *neighbour)
+                return
+            except DamagedError as error:
+                batch.damage.append(error.damage)
+        reasons = "; ".join(map(str, batch.damage[-NEIGHBOUR_ROWS:]))
+        raise ShardError(f"nothing to read near a damaged sample: {reasons}; see: horovod-ocr verify")
+
+    def neighbours(self, shard: int, row: int) -> Iterator[tuple[int, int]]:
+        """Samples of the same width, in an order that depends on the sample alone."""
         alike = self.of_class[self.stream.slices[shard].aspect_class]
         at = alike.index(shard)
         for number in islice(alike[at:] + alike[:at], NEIGHBOUR_SHARDS):
@@ -215,18 +221,18 @@ class ShareReader:
         stream, place = self.stream, len(batch)
         encoded, label, batch.subsets_N[place] = self.open_shards.sample(shard, row)
         started_s = time.perf_counter()
-        out_HW = images_NHW[place]
+        limit_px = images_NHW.shape[2]
         try:
-            image_HW = decode_image(encoded, stream.geometry, out_HW.shape[1], self.decode)
+            image_HW = decode_image(encoded, stream.geometry, limit_px, stream.decoder)
         except DamagedImageError as error:
             raise DamagedError(stream.shards[shard].name, row, f"the image does not decode ({error})") from error
         augmentation = stream.options.augmentation
         if augmentation is None:
-            place_image(image_HW, out_HW)
-            reach_N[place] = image_HW.shape[1]
+            reach = reach_N[place] = image_HW.shape[1]
+            images_NHW[place, :, :reach] = image_HW
         else:
             rng = sample_generator(stream.options.seed, batch.step // stream.steps, shard, row)
-            out_HW[:], reach_N[place] = augment_image(image_HW, out_HW.shape[1], rng, augmentation)
+            images_NHW[place], reach_N[place] = augment_image(image_HW, limit_px, rng, augmentation)
         batch.shards_N[place], batch.rows_N[place] = shard, row
         batch.labels.append(label)
         batch.decode_s += time.perf_counter() - started_s

@@ -17,6 +17,7 @@ from horovod_ocr.errors import ConfigError
 from horovod_ocr.synth.generate import SynthOptions, synthesize
 
 FAST = build_decoder("fast")
+OPENCV = FAST._replace(png=decoders.png_by_opencv)  # where kornia-rs is not installed
 HEIGHT_PX = 64
 
 
@@ -71,7 +72,7 @@ def test_all_decoders_give_pillows_grey_levels(words, form, options, mode):
         assert distance(FAST(content, at_height), resized) <= 2
 
 
-@pytest.mark.parametrize("decoder", [PILLOW, FAST])
+@pytest.mark.parametrize("decoder", [PILLOW, OPENCV, FAST])
 def test_strong_colours_gamma_and_exif_change_nothing(decoder):
     levels_HWC = np.random.default_rng(0).integers(0, 256, (48, 80, 3), dtype=np.uint8)
     image = Image.fromarray(levels_HWC)
@@ -85,7 +86,7 @@ def test_strong_colours_gamma_and_exif_change_nothing(decoder):
     assert distance(decoder(jpeg), np.asarray(Image.open(io.BytesIO(jpeg)).convert("L"))) <= 1
 
 
-@pytest.mark.parametrize("decoder", [PILLOW, FAST])
+@pytest.mark.parametrize("decoder", [PILLOW, OPENCV, FAST])
 def test_sizes_that_grow_shrink_or_do_both(decoder):
     image = Image.fromarray(np.random.default_rng(1).integers(0, 256, (40, 60), dtype=np.uint8))
     for size in ((60, 40), (90, 64), (30, 20), (60, 64), (50, 64), (90, 20), (1, 64), (60, 39)):
@@ -161,13 +162,15 @@ def test_every_other_png_that_a_shard_may_hold_decodes(words):
 
 
 def test_what_is_installed_is_used_and_named(monkeypatch):
-    assert build_decoder() == FAST and FAST.names == "PNG by opencv, JPEG by simplejpeg"
+    assert build_decoder() == FAST and FAST.names == "PNG by kornia, JPEG by simplejpeg"
     assert build_decoder("pillow") == PILLOW and PILLOW.names == "PNG by pillow, JPEG by pillow"
     with pytest.raises(ConfigError, match="auto, pillow, fast"):
         build_decoder("slow")
+    monkeypatch.setattr(decoders, "_kornia", lambda: None)
+    assert build_decoder().names == "PNG by opencv, JPEG by simplejpeg"
     monkeypatch.setattr(decoders, "_opencv", lambda: None)
     assert build_decoder().names == "PNG by pillow, JPEG by simplejpeg"
-    with pytest.raises(ConfigError, match=r"opencv not installed; run: pip install 'horovod-ocr\[fast\]'"):
+    with pytest.raises(ConfigError, match=r"opencv and kornia-rs not installed; run: pip install 'horovod-ocr\[fast"):
         build_decoder("fast")
     colour = encoded(Image.new("RGB", (30, 20), (200, 10, 10)), "JPEG")
     assert distance(build_decoder()(colour), PILLOW(colour)) <= 1

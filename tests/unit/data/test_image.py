@@ -10,7 +10,7 @@ from PIL import Image
 from horovod_ocr.data.augment import Augmentation, augment_image
 from horovod_ocr.data.batch import normalise_images
 from horovod_ocr.data.decoders import DamagedImageError, build_decoder
-from horovod_ocr.data.image import Geometry, background_of, decode_image, pad_image, place_image
+from horovod_ocr.data.image import Geometry, background_of, decode_image, pad_image, pad_images
 
 GEOMETRY = Geometry(32, (0.5, 1.0, 2.0))
 
@@ -51,12 +51,16 @@ def test_the_background_is_the_median_of_the_right_edge(height, levels):
 
 
 def test_padding_is_the_images_own_background_in_a_batch_as_alone():
-    images_NHW = np.random.default_rng(0).integers(0, 256, (3, 32, 24), dtype=np.uint8)
-    for image_HW, level, width in zip(images_NHW, (77, 12, 200), (10, 1, 24), strict=True):
-        word_HW = np.full((32, width), level, np.uint8)
-        place_image(word_HW, image_HW)
-        assert (image_HW == level).all()
-        assert np.array_equal(pad_image(word_HW, 24), image_HW)
+    for height in (1, 2, 31, 32):
+        words_NHW = np.random.default_rng(0).integers(0, 256, (3, height, 24), dtype=np.uint8)
+        reach_N = np.array([10, 1, 24])
+        padded_NHW = words_NHW.copy()
+        pad_images(padded_NHW, reach_N)
+        for padded_HW, word_HW, reach in zip(padded_NHW, words_NHW, reach_N, strict=True):
+            assert np.array_equal(pad_image(word_HW[:, :reach], 24), padded_HW)
+            assert np.array_equal(padded_HW[:, :reach], word_HW[:, :reach])
+            assert (padded_HW[:, reach:] == background_of(word_HW[:, :reach])).all()
+    pad_images(np.empty((0, 32, 24), np.uint8), np.empty(0, np.int64))  # a rank's share may be empty
 
 
 def test_padding_cuts_nothing_off():

@@ -12,6 +12,7 @@ import sys
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -103,17 +104,23 @@ def test_a_folder_without_all_its_shards_does_not_open(shards, tmp_path, with_ca
         open_store(str(shards), str(tmp_path / "cache") if with_cache else "")
 
 
-def test_bringing_near_reads_all_of_a_shard(word_shards):
-    """One posix_fadvise over the file would not: Linux reads no more of it than one read-ahead."""
+def test_bringing_near_asks_for_a_part_in_pieces(word_shards, monkeypatch):
+    """Of one call Linux reads no more than one read-ahead."""
+    asked = []
 
-    def bytes_read() -> int:
-        return int(re.search(r"rchar: (\d+)", Path("/proc/thread-self/io").read_text())[1])
+    def note(handle: int, offset: int, size: int, advice: int) -> None:
+        assert advice == os.POSIX_FADV_WILLNEED and 0 < size <= 128 << 10
+        asked.append((Path(os.readlink(f"/proc/self/fd/{handle}")).name, offset, offset + size))
 
     store = open_store(str(word_shards))
     shard = max(store.index.shards, key=lambda shard: shard.bytes)
-    before = bytes_read()
-    store.bring_near(shard, 0, shard.samples)
-    assert bytes_read() - before >= shard.bytes + store.idx_path(shard).stat().st_size
+    monkeypatch.setattr(os, "posix_fadvise", note)
+    monkeypatch.setattr(store_module, "READ_AHEAD_BYTES", 4096)
+    store.bring_near(shard, shard.samples // 2, shard.samples)
+    tar = [(start, stop) for name, start, stop in asked if name == shard.tar_name]
+    assert tar[0][0] == shard.bytes * (shard.samples // 2) // shard.samples and tar[-1][1] >= shard.bytes
+    assert all(one[1] == other[0] for one, other in pairwise(tar))
+    assert max(stop for name, _, stop in asked if name == shard.idx_name) >= store.idx_path(shard).stat().st_size
 
 
 def test_bringing_near_raises_nothing(shards, tmp_path):

@@ -168,14 +168,14 @@ def test_an_image_that_matches_its_digest_but_does_not_decode_is_damage(word_sha
     stream = open_stream(word_shards, augmentation=None)
     reader = ShareReader(stream)
     share = stream.plan(0).share(0)
-    decode, wanted = reader.decode, int(share.rows[0])
+    decode, wanted = stream.decoder, int(share.rows[0])
 
     def refuse_first(encoded, size_of):
         if encoded == reader.open_shards.sample(int(share.shards[0]), wanted)[0]:
             raise DamagedImageError("no image")
         return decode(encoded, size_of)
 
-    reader.decode = refuse_first
+    stream.decoder = refuse_first
     batch = reader.read(share)
     assert [(damage.row, damage.reason) for damage in batch.damage] == [
         (wanted, "the image does not decode (no image)")
