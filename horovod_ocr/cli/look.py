@@ -76,7 +76,7 @@ def audit(
 
 
 def show(
-    shards: Annotated[Path | None, typer.Option(help="Folder of the shards.  [default: shards]")] = None,
+    shards: Annotated[str | None, typer.Option(help="Where the shards are, as in train.  [default: shards]")] = None,
     augment: Annotated[
         bool, typer.Option("--augment", help="What training does to them: each change alone, then all together.")
     ] = False,
@@ -97,7 +97,7 @@ def show(
             from horovod_ocr.config import default_recipe, load_config, parse_settings
             from horovod_ocr.reports.augmented import draw_augmented_sheet
 
-            given = ({"shards": str(shards)} if shards else {}) | parse_settings(settings or [])
+            given = ({"shards": shards} if shards else {}) | parse_settings(settings or [])
             config = load_config(recipe or default_recipe(given.get("shards", "")), given)
             out = out or Path("augment.png")
             draw_augmented_sheet(config, out, seed)
@@ -108,7 +108,7 @@ def show(
             from horovod_ocr.reports.sheet import draw_set_sheet
 
             out = out or Path("sheet.png")
-            draw_set_sheet(folder_of_shards(shards), out, seed=seed)
+            draw_set_sheet(shards or folder_of_shards(None), out, seed=seed)
         print(f"written: {out}")
 
 

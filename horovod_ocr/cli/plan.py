@@ -15,7 +15,7 @@ output = Console(soft_wrap=True)
 
 def plan(
     ranks: Annotated[int, typer.Option("--ranks", "-np", metavar="RANKS", help="Processes of horovodrun.")] = 3,
-    shards: Annotated[str | None, typer.Option(help="Folder of the shards.  [default: shards]")] = None,
+    shards: Annotated[str | None, typer.Option(help="Where the shards are, as in train.  [default: shards]")] = None,
     samples: Annotated[
         int | None, typer.Option(metavar="SAMPLES", help="Of so many rendered words instead of a shard set.")
     ] = None,
@@ -30,9 +30,9 @@ def plan(
     with one_sentence():
         from horovod_ocr.config import default_recipe, load_config, parse_settings, table_of_settings
         from horovod_ocr.data.forecast import RENDERED_EDGES, simulate_shards
+        from horovod_ocr.data.store import Remote, is_remote, read_index_at
         from horovod_ocr.reports.plan import forecast_run, plan_sections
         from horovod_ocr.reports.terminal import draw_sections
-        from sharding.index import read_index
 
         given = {"shards": shards, "steps": steps, "epochs": epochs, "global_batch": global_batch}
         given = {name: value for name, value in given.items() if value is not None} | parse_settings(settings or [])
@@ -45,8 +45,9 @@ def plan(
             name, split, edges = f"{samples:,} rendered words", simulate_shards(samples), RENDERED_EDGES
         else:
             config = load_config(recipe or default_recipe(given.get("shards", "")), given)
-            index = read_index(config.shards)
-            name, split, edges = str(index.root), index.of("train"), index.aspect_edges
+            index = read_index_at(config.shards)
+            name = Remote(config.shards).where("") if is_remote(config.shards) else config.shards
+            split, edges = index.of("train"), index.aspect_edges
         run = forecast_run(split, edges, config, ranks)
         if as_json:
             print(json.dumps({"shards": name, "recipe": config.recipe, "seed": config.seed} | asdict(run)))

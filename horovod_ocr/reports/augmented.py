@@ -1,7 +1,7 @@
 """What augmentation does to the samples of a shard set: one row a sample, one column a change."""
 
 import io
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,9 +13,20 @@ from horovod_ocr.data.augment import Augmentation, augment_image, change_image, 
 from horovod_ocr.data.decoders import DamagedImageError
 from horovod_ocr.data.image import Geometry, decode_image, pad_image
 from horovod_ocr.errors import ShardError
-from horovod_ocr.reports.sheet import CAPTION_PX, FAINT, GAP_PX, INK, LINE, PAPER, SHEET_PX, draw_samples, wrapped
+from horovod_ocr.reports.sheet import (
+    CAPTION_PX,
+    FAINT,
+    GAP_PX,
+    INK,
+    LINE,
+    PAPER,
+    SHEET_PX,
+    draw_samples,
+    near_index,
+    wrapped,
+)
 from sharding.files import write_whole
-from sharding.index import ShardIndex, read_index
+from sharding.index import ShardIndex
 
 WORDS, LINES = 7, 2  # samples shown: lines are so wide that they stand side by side, the changes below each other
 MIXED = 4  # columns with all that is on
@@ -45,10 +56,12 @@ def draw_augmented_sheet(config: TrainConfig, path: Path, seed: int = 0) -> None
     A change alone is drawn at the whole of its strength in the recipe; one that is off there at `SHOWN`, and named so.
     ShardError where there is no such split, or an image of it is damaged.
     """
-    index = read_index(config.shards)
+    index = near_index(config.shards, seed, "train", config.cache_dir, int(config.cache_gb * 1e9))
+    if not index.shards:
+        raise ShardError(f"{index.root}: the train split holds no sample; shard more images")
     strengths = config.augmentation if config.augment else OFF
     columns = columns_of(strengths)
-    samples = [image for image, _ in draw_samples(train_part(index), WORDS, seed)]
+    samples = [image for image, _ in draw_samples(index, WORDS, seed)]
     geometry = Geometry(config.height, index.aspect_edges)
     images = [decode_sample(encoded, geometry, index) for encoded in samples]
     lines = float(np.median([image_HW.shape[1] for image_HW in images])) > MOST_WORD_PX
@@ -61,13 +74,6 @@ def draw_augmented_sheet(config: TrainConfig, path: Path, seed: int = 0) -> None
     file = io.BytesIO()
     sheet.save(file, "PNG", optimize=True)
     write_whole(path, file.getvalue())
-
-
-def train_part(index: ShardIndex) -> ShardIndex:
-    shards = tuple(shard for shard in index.of("train") if shard.samples)
-    if not shards:
-        raise ShardError(f"{index.root}: the train split holds no sample; shard more images")
-    return replace(index, shards=shards)
 
 
 def decode_sample(encoded: bytes, geometry: Geometry, index: ShardIndex) -> np.ndarray:

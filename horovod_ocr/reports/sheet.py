@@ -3,12 +3,14 @@
 import io
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from horovod_ocr.data.store import is_remote, open_store
 from horovod_ocr.reports.lettering import Lettering, Line, shapes_letters
 from sharding.check import Limits
 from sharding.files import write_whole
@@ -17,6 +19,7 @@ from sharding.index import ShardIndex, read_idx, read_index
 from sharding.reasons import Rejected
 
 MOST_IMAGES = 100
+FETCHED_SHARDS = 4  # of a remote set: samples come from so many, by lot
 SHEET_PX = 1600  # at most so wide
 IMAGE_PX = (56, 96)  # lowest and highest; where most images are as wide as high, they may be higher
 CELL_PX = (112, 760)  # narrowest and widest
@@ -43,13 +46,29 @@ def draw_sheet(samples: Sequence[tuple[bytes, str]], path: str | Path, columns: 
     write_whole(Path(path), sheet_png(samples, columns, caption))
 
 
-def draw_set_sheet(root: str | Path, path: str | Path, count: int = MOST_IMAGES, seed: int = 0) -> None:
+def draw_set_sheet(location: str | Path, path: str | Path, count: int = MOST_IMAGES, seed: int = 0) -> None:
     """The contact sheet of a finished shard set: `count` samples of all splits, drawn by lot. ShardError as
-    `read_index`."""
-    index = read_index(root)
+    `near_index`."""
+    index = near_index(str(location), seed)
     samples = draw_samples(index, count, seed)
-    total = sum(shard.samples for shard in index.shards)
-    draw_sheet(samples, path, caption=f"{len(samples):,} of {total:,} samples")
+    draw_sheet(samples, path, caption=f"{len(samples):,} of {sum(index.totals.values()):,} samples")
+
+
+def near_index(location: str, seed: int = 0, split: str = "", cache_dir: str = "", cache_bytes: int = 0) -> ShardIndex:
+    """The index of a shard set with those of its shards that samples can be drawn from; all, or those of a split.
+
+    A remote set has few of them, by lot: they are fetched. The words as in `store.open_store`, which says what it
+    raises.
+    """
+    store = open_store(location, cache_dir, cache_bytes) if is_remote(location) else None
+    index = store.index if store else read_index(location)
+    shards = [shard for shard in index.shards if shard.samples and split in ("", shard.split)]
+    if store:
+        shards = [shards[n] for n in np.random.default_rng(seed).permutation(len(shards))[:FETCHED_SHARDS]]
+        for shard in shards:
+            store.idx_path(shard)
+            store.tar_path(shard)
+    return replace(index, shards=tuple(shards))
 
 
 def draw_samples(index: ShardIndex, count: int, seed: int) -> list[tuple[bytes, str]]:

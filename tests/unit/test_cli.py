@@ -18,6 +18,7 @@ from horovod_ocr.cli import COMMANDS, app
 from horovod_ocr.cli.sentence import one_sentence, show_tracebacks
 from horovod_ocr.config import ShardSettings
 from horovod_ocr.errors import ConfigError
+from horovod_ocr.reports.sheet import FETCHED_SHARDS
 from sharding.images import CHECKS, FORMS
 from sharding.layouts import LAYOUTS
 from sharding.script import PROFILES
@@ -153,6 +154,18 @@ def test_show_draws_samples_plain_and_augmented(work: Path):
     blurred = say("show", "--augment", "--set", "augmentation.blur_px=2", "--out", "blurred.png")
     assert blurred.exit_code == 0
     assert (work / "blurred.png").read_bytes() != (work / "augment.png").read_bytes()
+
+
+@pytest.mark.parametrize("words", [(), ("--augment",)])
+def test_show_fetches_a_few_shards_of_a_remote_set(word_shards, tmp_path: Path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    said = say("show", *words, "--shards", f"pipe:cat {word_shards}/{{}}", "--out", "sheet.png")
+    assert (said.exit_code, said.stdout) == (0, "written: sheet.png\n"), said.stderr
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+    fetched = {path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()} - {"index.json"}
+    assert len(fetched) == 2 * FETCHED_SHARDS and {Path(name).suffix for name in fetched} == {".tar", ".idx"}
+    assert not words or all(name.startswith("train-") for name in fetched)
 
 
 @pytest.mark.parametrize(

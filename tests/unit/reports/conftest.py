@@ -3,6 +3,7 @@
 import hashlib
 import io
 import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sharding.images import digest_of
 from sharding.index import IDX_RECORD, IdxHeader, ShardIndex, ShardInfo, write_idx, write_index
 from sharding.script import build_profile
 
@@ -38,6 +40,8 @@ def write_shard(root: Path, name: str, samples: list[tuple[bytes, str, int, tupl
         record["image_offset"], record["label_offset"] = (m.offset_data for m in members[2 * number : 2 * number + 2])
         record["image_size"], record["label_size"] = len(image), len(label.encode())
         record["width"], record["height"] = size
+        record["digest"] = digest_of(image)
+        record["label_crc32"] = zlib.crc32(label.encode())
         record["label_length"], record["subset"] = 0 if kind == "classes" else len(label), subset
     content = file.getvalue()
     digest = hashlib.sha256(content).hexdigest()

@@ -20,8 +20,8 @@ from horovod_ocr.reports.augmented import (
     draw_augmented_sheet,
     draw_lines,
     draw_words,
-    train_part,
 )
+from horovod_ocr.reports.sheet import near_index
 
 CHANGES = [entry.name for entry in fields(Augmentation) if entry.name != "share"]
 
@@ -57,7 +57,7 @@ def test_every_change_alone_can_be_seen():
 
 def test_the_sheet_is_the_train_splits_and_follows_from_its_seed(make_set, tmp_path):
     index = make_set({"train": [f"t{n}" for n in range(9)], "test": ["x"]})
-    assert {shard.split for shard in train_part(index).shards} == {"train"}
+    assert {shard.split for shard in near_index(str(index.root), split="train").shards} == {"train"}
     config = TrainConfig(shards=str(index.root))
     for name, seed in (("one", 1), ("again", 1), ("other", 2)):
         draw_augmented_sheet(config, tmp_path / name, seed)

@@ -3,6 +3,8 @@
 import io
 import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -47,6 +49,19 @@ def test_a_run_of_35_million_words_on_three_ranks():
         "180.75 GB",
     ):
         assert part in text
+
+
+def test_35_million_words_on_three_ranks_cost_a_second_and_200_mb_at_most(tmp_path):
+    """Of the processor, in a process of its own. A child's peak holds what its parent had when it was started, hence
+    the small process between."""
+    command = [sys.executable, "-m", "horovod_ocr", "plan", "--samples", "35000000", "-np", "3"]
+    program = (
+        f"import resource, subprocess; subprocess.run({command}, check=True, stdout=subprocess.DEVNULL); "
+        "used = resource.getrusage(resource.RUSAGE_CHILDREN); print(used.ru_utime + used.ru_stime, used.ru_maxrss)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path)
+    cpu_s, peak_kib = map(float, done.stdout.split())
+    assert cpu_s < 1 and peak_kib * 1024 < 200e6
 
 
 def test_many_ranks_are_summed_up():
@@ -106,6 +121,18 @@ def test_the_command_reads_the_index_alone(word_shards, tmp_path, monkeypatch):
     assert values["epoch"]["samples"] == sum(shard.samples for shard in train)
     assert [rank["lanes"] for rank in values["epoch"]["ranks"]] == [3, 3]
     assert values["epoch"]["shards"] == len(train)
+
+
+def test_of_a_remote_set_the_index_alone_is_fetched(word_shards, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    near, remote = (
+        json.loads(CliRunner().invoke(app, ["plan", "--shards", shards, "--json"]).stdout)
+        for shards in (str(word_shards), f"pipe:cat {word_shards}/{{}}")
+    )
+    assert (near.pop("shards"), remote.pop("shards")) == (str(word_shards), f"pipe:cat {word_shards}/")
+    assert near == remote
+    assert {path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()} == {"index.json"}
 
 
 def test_the_command_on_a_simulated_set(tmp_path, monkeypatch):
