@@ -21,7 +21,7 @@ class Batch:
     the shard holds it. subsets_N: place of each in the index's subsets. shards_N, rows_N: which samples these are,
     as numbers of the split's shards and rows in them. global_samples: samples of the step, all ranks.
 
-    damage: what could not be read. decode_s: time to decode and augment. read_bytes: of images and labels.
+    damage: what could not be read. decode_s: time to decode and augment. read_bytes: of encoded images.
     """
 
     step: int

@@ -118,7 +118,8 @@ class OpenShards:
         """Open a shard, patiently: see PAUSES_S. DamagedError for one that is damaged or stays away."""
         info = self.shards[shard]
         for pause_s in PAUSES_S:
-            time.sleep(pause_s)
+            if pause_s:
+                time.sleep(pause_s)
             try:
                 return MappedShard(self.store, info)
             except DamagedError as error:

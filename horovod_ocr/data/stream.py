@@ -236,4 +236,4 @@ class ShareReader:
         batch.shards_N[place], batch.rows_N[place] = shard, row
         batch.labels.append(label)
         batch.decode_s += time.perf_counter() - started_s
-        batch.read_bytes += len(encoded) + len(label)
+        batch.read_bytes += len(encoded)

@@ -14,7 +14,7 @@ from horovod_ocr.config import (
     table_of_settings,
 )
 from horovod_ocr.data.store import ShardStore, open_store
-from horovod_ocr.errors import ConfigError, ShardError
+from horovod_ocr.errors import CheckpointError, ConfigError, ShardError
 from horovod_ocr.training.checkpoint import LAST, load_checkpoint, newest_run
 from horovod_ocr.world import World
 
@@ -55,3 +55,20 @@ def check_same(digests: list[str], shards: str) -> None:
 def open_shards(config: TrainConfig, world: World) -> ShardStore:
     check_ranks(config, world.world_size)
     return open_store(config.shards, config.cache_dir, int(config.cache_gb * 1e9))
+
+
+def check_resumable(payload: dict, mine: dict, run: str, shards: str) -> None:
+    """CheckpointError unless a run can go on exactly where it was. mine: of this session, as Session.identity."""
+    if payload["task"] != mine["task"]:
+        raise CheckpointError(
+            f"{run} was trained with another charset or script profile than {shards} has; give its own shards with "
+            "--shards, or train anew with another --run"
+        )
+    for name, before in payload["plan"].items():
+        if mine["plan"].get(name) != before:
+            raise CheckpointError(
+                f"{run} was trained with {name} {before}, not {mine['plan'].get(name)}: the samples left in the epoch "
+                "would not be the same; give the old value, or train anew with another --run"
+            )
+    if any(payload[name] != mine[name] for name in ("model_name", "model_options", "geometry")):
+        raise CheckpointError(f"{run} has another model or height; leave its own, or train anew")

@@ -42,7 +42,7 @@ class Interval:
         """The sums of all ranks as figures a person reads. Collective.
 
         loss a sample, share of blank frames, images a second of all ranks together, share of the time spent waiting
-        for data, time to decode and augment a sample, bytes of images and labels read, samples whose labels are too
+        for data, time to decode and augment a sample, bytes of images read, samples whose labels are too
         long for their frames, seconds passed.
         """
         passed_s = time.monotonic() - self.started_s

@@ -17,12 +17,12 @@ from horovod_ocr.data.forecast import steps_of_run
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.data.store import ShardStore
 from horovod_ocr.data.stream import Stream, StreamOptions
-from horovod_ocr.errors import CheckpointError, ClusterError, DivergedError, ShardError
-from horovod_ocr.log import RunLog, span
+from horovod_ocr.errors import ClusterError, DivergedError, ShardError
+from horovod_ocr.log import RunLog
 from horovod_ocr.models import build_model
 from horovod_ocr.models.batchnorm import average_statistics, synchronise_batchnorm
 from horovod_ocr.text.metrics import scores_of
-from horovod_ocr.training.begin import check_same, choose_run, open_shards
+from horovod_ocr.training.begin import check_resumable, check_same, choose_run, open_shards
 from horovod_ocr.training.checkpoint import load_checkpoint, save_checkpoint
 from horovod_ocr.training.damage import DamageTally
 from horovod_ocr.training.device import (
@@ -35,6 +35,7 @@ from horovod_ocr.training.device import (
 )
 from horovod_ocr.training.evaluate import evaluate, frames_of
 from horovod_ocr.training.interval import Interval
+from horovod_ocr.training.lines import step_line, val_line
 from horovod_ocr.training.optim import build_optimizer, learning_rate
 from horovod_ocr.training.task import WordTask
 from horovod_ocr.world import World, agreed
@@ -86,7 +87,7 @@ class Session:
         if config.sync_batchnorm:
             synchronise_batchnorm(self.model, world.sum)
         if payload:
-            check_resumable(payload, self)
+            check_resumable(payload, self.identity(), str(run), config.shards)
 
     def open_stream(self, split: str) -> Stream:
         c, world = self.config, self.world
@@ -132,16 +133,17 @@ class Session:
         self.val_damage = DamageTally(world, self.index.of("val"), self.config.max_bad)
 
     def opening_lines(self) -> list[str]:
-        c, totals = self.config, self.index.totals
+        """What runs on what: all settings, the shards, the model."""
+        c, index = self.config, self.index
         letters, parameters = self.task.outputs - 1, sum(p.numel() for p in self.model.parameters())
         settings = ", ".join(f"{name}={value}" for name, value in c.to_dict().items())
         return [
             f"{'resume' if self.step else 'train'} {self.run}: {self.world.world_size} ranks on {self.device.type}, "
             f"{self.precision}, {torch.get_num_threads()} threads a rank",
             f"settings: {settings}",
-            f"shards {self.index.root}: {totals}, {letters} letters, profile {self.index.profile.name}, widths "
-            + " ".join(str(self.geometry.width_px(k)) for k in range(len(self.geometry.aspect_edges)))
-            + f" x {self.geometry.height} px",
+            f"shards {c.shards}: {index.totals}, {letters} letters, profile {index.profile.name}, widths "
+            + " ".join(str(self.geometry.width_px(number)) for number in range(len(index.aspect_edges)))
+            + f" x {self.geometry.height} px; {self.train_stream.decoder.names}",
             f"model {c.model}: {parameters:,} parameters; {self.steps_per_epoch} steps an epoch, steps {self.step} to "
             f"{self.total_steps}; validates every {self.validate_every}, saves every {self.save_every}",
             "blank is the share of frames without a letter: near 1 for the first few hundred steps, then it falls",
@@ -238,14 +240,7 @@ class Session:
         passed_s = values.pop("passed_s")
         values["eta_s"] = (self.total_steps - self.step) * passed_s / steps
         self.log.numbers("train", self.step, values)
-        self.log.line(
-            f"step {self.step}/{self.total_steps}  epoch {values['epoch']:.2f}  loss {values['loss']:.3f}  "
-            f"blank {values['blank_share']:.2f}  lr {values['lr']:.2e}  {values['images_per_s']:.0f} images/s  "
-            f"data wait {values['data_wait_share']:.1%}  decode {values['decode_us']:.0f} us  "
-            f"read {values['read_bytes'] / passed_s / 1e6:.1f} MB/s  ETA {span(values['eta_s'])}"
-            + (f"  {values['too_long']} labels too long for their frames" if values["too_long"] else "")
-            + (f"  {values['damaged']} samples damaged" if values["damaged"] else "")
-        )
+        self.log.line(step_line(self.step, self.total_steps, values, passed_s))
         self.interval = Interval(self.device)
 
     def validate(self) -> bool:
@@ -258,12 +253,8 @@ class Session:
         is_best = values["cer"] < self.best
         self.best = min(self.best, values["cer"])
         self.log.numbers("val", self.step, values)
-        self.log.line(
-            f"val  {self.step}/{self.total_steps}  word accuracy {values['word_accuracy']:.2%}  "
-            f"CER {values['cer']:.2%}  "
-            f"1-NED {values['one_minus_ned']:.2%}  {values['samples']} samples in {span(time.monotonic() - started_s)}"
-            + ("  best" if is_best else "")
-        )
+        took_s = time.monotonic() - started_s
+        self.log.line(val_line(self.step, self.total_steps, values, took_s, is_best))
         return is_best
 
     def save(self, is_best: bool) -> None:
@@ -272,22 +263,25 @@ class Session:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "best": self.best,
-            "plan": self.plan_state(),
             "rng": self.world.gather(generator_of(self.device).get_state()),
             "config": self.config.to_dict(),
-            "model_name": self.config.model,
-            "model_options": self.config.model_options,
-            "task": self.task.to_dict(),
-            "geometry": self.geometry.to_dict(),
+            **self.identity(),
             "versions": {"torch": str(torch.__version__)},
         }
         keep, is_root = self.config.keep_checkpoints, self.world.is_root
         self.world.together(lambda: save_checkpoint(self.run, self.step, payload, is_best, keep) if is_root else None)
 
-    def plan_state(self) -> dict:
-        """What decides which samples the next steps hold."""
-        settings = {name: getattr(self.config, name) for name in ("seed", "lanes", "global_batch", "window")}
-        return {"index_digest": self.index.digest, **settings}
+    def identity(self) -> dict:
+        """What a run must keep to go on exactly where it was: the model, and the samples that the next steps hold."""
+        c = self.config
+        names = ("seed", "lanes", "global_batch", "window")
+        return {
+            "task": self.task.to_dict(),
+            "model_name": c.model,
+            "model_options": c.model_options,
+            "geometry": self.geometry.to_dict(),
+            "plan": {"index_digest": self.index.digest, **{name: getattr(c, name) for name in names}},
+        }
 
     def check_agreement(self) -> None:
         """ClusterError unless all ranks hold the same weights. Collective."""
@@ -299,22 +293,3 @@ class Session:
         if odd:
             sentence = f"ranks {odd} hold other weights than rank 0 after the broadcast; check their torch builds"
             raise agreed(ClusterError(sentence))
-
-
-def check_resumable(payload: dict, session: Session) -> None:
-    """CheckpointError unless the run can go on exactly where it was."""
-    if payload["task"] != session.task.to_dict():
-        raise CheckpointError(
-            f"{session.run} was trained with another charset or script profile than {session.index.root} has; "
-            "give its own shards with --shards, or train anew with another --run"
-        )
-    mine = session.plan_state()
-    for name, before in payload["plan"].items():
-        if mine[name] != before:
-            raise CheckpointError(
-                f"{session.run} was trained with {name} {before}, not {mine[name]}: the samples left in the epoch "
-                "would not be the same; give the old value, or train anew with another --run"
-            )
-    before = payload["model_name"], payload["model_options"], payload["geometry"]
-    if before != (session.config.model, session.config.model_options, session.geometry.to_dict()):
-        raise CheckpointError(f"{session.run} has another model or height; leave its own, or train anew")
