@@ -190,8 +190,10 @@ def _bytes_being_fetched(path: Path) -> int:
     name = _BEING_FETCHED.fullmatch(path.name)
     if not name:
         return 0
-    with locked(path.with_name(name[1]), waits=False) as is_ours:
+    whole = path.with_name(name[1])
+    with locked(whole, waits=False) as is_ours, suppress(FileNotFoundError):
         if not is_ours:
             return path.stat().st_size
         path.unlink()
-    return 0
+        return 0
+    return whole.stat().st_size  # renamed since the folder was listed

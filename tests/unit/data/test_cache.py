@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -126,6 +127,25 @@ def test_the_limit_holds_after_every_fetch_and_foreign_files_stay(tmp_path, sour
         total = sum(path.stat().st_size for path in cache.folder.glob("train-*"))
         assert total <= 1000 and (cache.folder / f"train-{number:06d}.tar").exists()
     assert all(path.exists() for path in foreign)
+
+
+def test_a_file_that_is_renamed_while_the_folder_is_looked_over_counts(tmp_path, source, monkeypatch):
+    """Listed as being fetched, it is whole when its size is asked for: its room is taken all the same."""
+    cache = FileCache(tmp_path / "cache", DIGEST, limit_bytes=100)
+    whole = cache.path_of(put(source, "a.tar", 70), source)
+    unfinished = whole.with_name(".a.tar.tmp-7")
+    whole.rename(unfinished)
+    real = os.scandir
+
+    def list_then_rename(folder):
+        with real(folder) as entries:
+            listed = list(entries)
+        unfinished.rename(whole)
+        return nullcontext(listed)
+
+    monkeypatch.setattr(os, "scandir", list_then_rename)
+    kept, being_fetched = cache._files()
+    assert being_fetched + sum(size for _, size, _ in kept) == 70
 
 
 @pytest.mark.parametrize(("free", "fits"), [(1000, 900), (999, 899)])
