@@ -7,6 +7,9 @@ of workers. Steps are counted over all epochs, so that workers live as long as t
 Shapes: N images, H height, W width.
 """
 
+import multiprocessing
+import os
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -96,6 +99,7 @@ class Stream:
             num_workers=workers,
             # forking after Horovod's threads have started is unsafe
             multiprocessing_context="forkserver" if workers else None,
+            worker_init_fn=end_with_rank,
             pin_memory=torch.cuda.is_available(),
             # a loader draws a seed for its workers: not from the generator that dropout draws from
             generator=torch.Generator(),
@@ -106,6 +110,18 @@ class Stream:
                     raise item
                 ahead.reach(item.step)
                 yield item
+
+
+def end_with_rank(worker: int) -> None:
+    """Let a worker end when its rank does, also when that is killed. Torch's own watchdog looks at the worker's parent,
+    which is the fork server, and that one lives as long as a worker does; so horovodrun would wait for their output for
+    ever."""
+
+    def watch() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end-with-rank", daemon=True).start()
 
 
 def items_of(loader: wds.WebLoader) -> Iterator[Batch | OcrError]:
