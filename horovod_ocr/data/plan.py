@@ -12,7 +12,8 @@ An epoch of one aspect class is a pure function of (shard sizes, seed, epoch, la
 - Rank r of R owns the lanes l with l % R == r, hence the slots of these lanes. So step t holds the same samples for
   every R up to L, and resuming at step t is arithmetic.
 
-The steps of all classes are put into one row by a seeded shuffle: a step holds samples of one class, all of one width.
+The steps of all classes are put into one row by a seeded shuffle, each class spread evenly over the epoch: a step holds
+samples of one class, all of one width.
 """
 
 from dataclasses import dataclass
@@ -207,7 +208,11 @@ class EpochPlan:
         # the row of the epoch's steps: which class each step belongs to, and which of the class's steps it is
         owners = np.repeat(np.arange(len(self.classes)), [c.steps for c in self.classes])
         if shuffle:
-            owners = generator(seed, epoch, 0, STEPS).permutation(owners)
+            # each class's steps at random, one in each of as many equal parts of the epoch: every stretch of it holds
+            # the classes in their shares
+            chance = generator(seed, epoch, 0, STEPS)
+            times = [(np.arange(c.steps) + chance.random(c.steps)) / c.steps for c in self.classes]
+            owners = owners[np.argsort(np.concatenate(times), kind="stable")]
         self.owners = owners
         self.orders: dict[int, Orders] = {}
         self.class_steps = np.empty(len(owners), np.int64)

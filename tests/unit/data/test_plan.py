@@ -182,6 +182,24 @@ def test_a_window_is_read_in_sequence():
     assert not np.array_equal(positions, sorted(positions))
 
 
+@pytest.mark.parametrize("classes", [1, 9])
+def test_an_epochs_order_has_nothing_of_the_shard_sets_order(classes):
+    """Spearman's rank correlation of the place in the set and the place in the epoch."""
+    shards = [ShardSlice(40, number * classes // 3500) for number in range(3500)]
+    for seed in range(3):
+        plan = EpochPlan(shards, seed, global_batch=256)
+        shares = [plan.share(step) for step in range(plan.steps)]
+        places = np.concatenate([40 * share.shards + share.rows for share in shares])
+        assert abs(np.corrcoef(places, np.arange(len(places)))[0, 1]) < 0.02
+
+
+def test_every_stretch_of_an_epoch_holds_the_classes_in_their_shares():
+    plan = EpochPlan([ShardSlice(6400, 0), ShardSlice(3200, 1), ShardSlice(640, 2)], seed=1, global_batch=64)
+    assert list(plan.owners) != sorted(plan.owners) and plan.steps == 160
+    for stretch in np.split(plan.owners, 10):
+        assert np.abs(np.bincount(stretch, minlength=3) - [10, 5, 1]).max() <= 2
+
+
 def test_what_cannot_be_planned_is_refused():
     with pytest.raises(ValueError, match="no samples"):
         EpochPlan([ShardSlice(0, 0)])
