@@ -43,6 +43,8 @@ class ReadAhead:
         for window in self.windows:
             with self.changed:
                 self.changed.wait_for(lambda: self.ended or len(latest) < WINDOWS_AHEAD or latest[0] <= self.step)
+            if window.last_step < self.step:  # fallen behind: what is read through already is near for nothing
+                continue
             for shard, first_row, stop_row in window.parts:
                 if self.ended:
                     return

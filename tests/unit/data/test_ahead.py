@@ -43,6 +43,13 @@ def test_a_few_windows_before_the_step():
     assert not ahead.thread.is_alive() and len(near.shards) == 14
 
 
+def test_windows_that_were_read_through_meanwhile_are_left_out():
+    near, names = Near(), tuple(range(40))
+    with ReadAhead(near, names, iter(windows(8)), first_step=45) as ahead:
+        assert wait_for(near, 8) == list(range(8, 16))
+    ahead.thread.join(5)
+
+
 def test_a_resumed_run_begins_with_the_windows_that_are_open():
     near, names = Near(), tuple(range(40))
     open_ones = windows(20)[5:]
