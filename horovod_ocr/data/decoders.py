@@ -29,6 +29,7 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
+from horovod_ocr.data.resample import resample
 from horovod_ocr.errors import ConfigError
 from sharding.images.jpeg import JPEG_MAGIC
 from sharding.images.png import PNG_MAGIC, plain_size, read_png
@@ -54,10 +55,8 @@ class Decoder(NamedTuple):
     jpeg: Callable[[bytes], Picture]
     resize: Callable[[Picture, int, int], np.ndarray]
 
-    def __call__(
-        self, encoded: bytes | memoryview, size_of: Callable[[int, int], tuple[int, int]] = lambda *size: size
-    ) -> np.ndarray:
-        """Grey levels (H, W), perhaps read-only. size_of: the size of the file -> the size wanted, (width, height) px.
+    def __call__(self, encoded: bytes | memoryview) -> Picture:
+        """Grey levels of the file's own size, perhaps read-only; for `resize`.
 
         Raises:
             DamagedImageError: they do not decode to the end.
@@ -70,11 +69,9 @@ class Decoder(NamedTuple):
         else:
             raise DamagedImageError(f"{len(content):,} bytes that are neither PNG nor JPEG")
         try:
-            picture = decode(content)
+            return decode(content)
         except _DAMAGE as error:
             raise DamagedImageError(getattr(error, "detail", "") or str(error)) from error
-        width, height = picture.shape[::-1] if isinstance(picture, np.ndarray) else picture.size
-        return self.resize(picture, *size_of(width, height))
 
     @property
     def names(self) -> str:
@@ -164,13 +161,17 @@ def resize_by_pillow(picture: Picture, width: int, height: int) -> np.ndarray:
 
 
 def resize_by_opencv(picture: Picture, width: int, height: int) -> np.ndarray:
-    """As Pillow within 1 grey level; where an axis shrinks, by Pillow: opencv would skip pixels."""
-    if isinstance(picture, np.ndarray) and picture.shape[0] <= height and picture.shape[1] <= width:
-        if picture.shape == (height, width):
+    """As Pillow within 1 grey level; opencv where both axes grow: where one shrinks, it would skip pixels."""
+    resized = None
+    if isinstance(picture, np.ndarray):
+        rows, columns = picture.shape
+        if rows == height and columns == width:
             return picture
-        cv2 = _opencv()
-        return cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
-    return resize_by_pillow(picture, width, height)
+        if rows <= height and columns <= width:
+            cv2 = _opencv()
+            return cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
+        resized = resample(picture, width, height)
+    return resize_by_pillow(picture, width, height) if resized is None else resized
 
 
 PILLOW = Decoder(png_by_pillow, jpeg_by_pillow, resize_by_pillow)

@@ -60,8 +60,9 @@ def decode_image(
     Raises:
         DamagedImageError: they do not decode to the end.
     """
-    height = geometry.height
-    return decode(encoded, lambda *size: (min(geometry.scaled_width_px(*size), limit_px), height))
+    picture = decode(encoded)
+    height, width = picture.shape if isinstance(picture, np.ndarray) else picture.size[::-1]
+    return decode.resize(picture, min(geometry.scaled_width_px(width, height), limit_px), geometry.height)
 
 
 def background_of(image_HW: np.ndarray) -> int:
