@@ -1,17 +1,18 @@
 """Encoded images to grey levels of a wanted size: by Pillow, or where they are installed by kornia-rs (grey PNG),
-opencv (other PNG, resizing) and simplejpeg (JPEG). No torch.
+opencv (other PNG, growing) and simplejpeg (JPEG). No torch.
 
 Both take what a shard may hold (sharding/images): PNG or JPEG of 8 bits, grey or RGB, upright; EXIF is not looked at.
 Their grey levels differ by at most 2. What the fast ones refuse, Pillow decides, so that the same images are damaged
 under both.
 
 What a rendered grey word costs on one core, in us, resized to 64 px and placed in a batch; shards made with the
-options of `horovod-ocr shard` that are named (Pillow 13.0, opencv 5.0, simplejpeg 1.9):
-                                       Pillow, by Image.open   Pillow, as here   the fast ones
-    PNG as synth wrote it                               133                98              89
-    PNG, --image png --height 64                        111                77              55
-    JPEG at its own height                              133               101              49
-    JPEG, --image jpeg --height 64                      118                86              26
+options of `horovod-ocr shard` that are named. Minima, each side in processes of its own (Pillow 13.0, opencv 5.0,
+simplejpeg 1.9, kornia-rs 0.2):
+                                 Pillow, by Image.open   Pillow, as here   fast, no kornia-rs   fast
+    PNG as synth wrote it                         112                96                   72     42
+    PNG, --image png --height 64                   89                75                   54     28
+    JPEG at its own height                         96                93                   34     34
+    JPEG, --image jpeg --height 64                 81                75                   23     23
 
 Shapes: H height, W width; grey levels are uint8, 255 white.
 """
@@ -55,8 +56,10 @@ class Decoder(NamedTuple):
     jpeg: Callable[[bytes], Picture]
     resize: Callable[[Picture, int, int], np.ndarray]
 
-    def __call__(self, encoded: bytes | memoryview) -> Picture:
-        """Grey levels of the file's own size, perhaps read-only; for `resize`.
+    def __call__(
+        self, encoded: bytes | memoryview, size_of: Callable[[int, int], tuple[int, int]] | None = None
+    ) -> np.ndarray:
+        """Grey levels (H, W), perhaps read-only. size_of: the size of the file -> the size wanted, (width, height) px.
 
         Raises:
             DamagedImageError: they do not decode to the end.
@@ -69,9 +72,13 @@ class Decoder(NamedTuple):
         else:
             raise DamagedImageError(f"{len(content):,} bytes that are neither PNG nor JPEG")
         try:
-            return decode(content)
+            picture = decode(content)
         except _DAMAGE as error:
             raise DamagedImageError(getattr(error, "detail", "") or str(error)) from error
+        if size_of is None:
+            return np.asarray(picture)
+        height, width = picture.shape if isinstance(picture, np.ndarray) else picture.size[::-1]
+        return self.resize(picture, *size_of(width, height))
 
     @property
     def names(self) -> str:

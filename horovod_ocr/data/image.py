@@ -60,9 +60,8 @@ def decode_image(
     Raises:
         DamagedImageError: they do not decode to the end.
     """
-    picture = decode(encoded)
-    height, width = picture.shape if isinstance(picture, np.ndarray) else picture.size[::-1]
-    return decode.resize(picture, min(geometry.scaled_width_px(width, height), limit_px), geometry.height)
+    height = geometry.height
+    return decode(encoded, lambda wide, high: (min(geometry.scaled_width_px(wide, high), limit_px), height))
 
 
 def background_of(image_HW: np.ndarray) -> int:
