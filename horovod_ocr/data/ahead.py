@@ -9,6 +9,8 @@ from horovod_ocr.data.store import ShardStore
 from sharding.index import ShardInfo
 
 WINDOWS_AHEAD = 4  # brought near before the first step that reads from them
+WHOLE_BYTES = 1 << 23  # so small a shard is read whole, at its first window: its windows are shorter than a good read
+WHOLE_SHARDS = 128  # of them, remembered
 
 
 class ReadAhead:
@@ -40,6 +42,7 @@ class ReadAhead:
 
     def run(self) -> None:
         latest: deque[int] = deque(maxlen=WINDOWS_AHEAD)  # first steps of the windows that were brought near last
+        whole: deque[int] = deque(maxlen=WHOLE_SHARDS)
         for window in self.windows:
             with self.changed:
                 self.changed.wait_for(lambda: self.ended or len(latest) < WINDOWS_AHEAD or latest[0] <= self.step)
@@ -48,5 +51,10 @@ class ReadAhead:
             for shard, first_row, stop_row in window.parts:
                 if self.ended:
                     return
-                self.store.bring_near(self.shards[shard], first_row, stop_row)
+                info = self.shards[shard]
+                if info.bytes > WHOLE_BYTES:
+                    self.store.bring_near(info, first_row, stop_row)
+                elif shard not in whole:
+                    self.store.bring_near(info, 0, info.samples)
+                    whole.append(shard)
             latest.append(window.first_step)

@@ -147,7 +147,7 @@ def png_by_kornia(content: bytes) -> Picture:
 def jpeg_by_simplejpeg(content: bytes) -> Picture:
     simplejpeg, cv2 = _simplejpeg(), _opencv()
     try:
-        if simplejpeg.decode_jpeg_header(content)[2] == "Gray":
+        if _is_plain_grey(content) or simplejpeg.decode_jpeg_header(content)[2] == "Gray":
             return simplejpeg.decode_jpeg(content, "GRAY")[:, :, 0]
         # not its own grey: where colours are strong it differs from Pillow's by up to 18
         levels = simplejpeg.decode_jpeg(content, "RGB")
@@ -189,6 +189,12 @@ def _grey(image: Image.Image) -> Image.Image:
         return image.convert("L")
     image.load()  # damage shows here, not at the resize
     return image
+
+
+def _is_plain_grey(content: bytes) -> bool:
+    """Is it laid out as most encoders do grey: the segments JFIF, one table, a baseline frame of one component?"""
+    jfif, table, frame = content[2:6], content[20:24], content[89:93]
+    return jfif == b"\xff\xe0\0\x10" and table == b"\xff\xdb\0\x43" and frame == b"\xff\xc0\0\x0b"
 
 
 def _check_png(content: bytes) -> tuple[int, int] | None:

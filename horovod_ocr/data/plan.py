@@ -85,7 +85,9 @@ class ClassPlan:
         self.starts = np.concatenate([[0], np.cumsum(np.asarray(samples, np.int64)[order])])
         self.total = int(self.starts[-1])
         self.steps = -(-self.total // global_batch)
-        self.window = min(window, -(-self.total // lanes))  # no longer than the longest lane
+        longest = -(-self.total // lanes)
+        self.window = min(window, longest)
+        self.staggered = window < longest  # else each lane is one window
 
     def lane_starts(self, lanes: np.ndarray) -> np.ndarray:
         """First position of each lane; that of lane L is the end."""
@@ -93,8 +95,9 @@ class ClassPlan:
         return lanes * base + np.minimum(lanes, longer)
 
     def first_window(self, lanes: np.ndarray) -> np.ndarray:
-        """Length of each lane's first window: spread from short to whole."""
-        return -(-(lanes + 1) * self.window // self.lanes)
+        """Length of each lane's first window: spread from short to whole, so that lanes do not turn to their next all
+        at once."""
+        return -(-(lanes + 1) * self.window // self.lanes) if self.staggered else np.full_like(lanes, self.window)
 
     def step_samples(self, step: int) -> int:
         return min(self.global_batch, self.total - step * self.global_batch)
@@ -146,23 +149,26 @@ class ClassPlan:
         place = np.searchsorted(self.starts, positions, side="right") - 1
         return self.shards[place], positions - self.starts[place]
 
-    def windows(self, lane: int, steps: np.ndarray) -> list[Window]:
-        """The windows of a lane. steps: of the class, in the epoch."""
-        start, stop = self.lane_starts(np.array([lane, lane + 1])).tolist()
-        most = 2 + (stop - start) // self.window
-        ends = np.unique(np.minimum(self.window_starts(np.array(lane), np.arange(most + 1)), stop - start))
-        firsts = steps[(ends[:-1] * self.lanes + lane) // self.global_batch].tolist()
-        lasts = steps[((ends[1:] - 1) * self.lanes + lane) // self.global_batch].tolist()
-        # cut at the ends of windows and at those of shards
-        inside = self.starts[np.searchsorted(self.starts, start, "right") : np.searchsorted(self.starts, stop)]
-        cuts = np.union1d(start + ends, inside)
+    def windows(self, rank: int, world_size: int, steps: np.ndarray) -> list[Window]:
+        """The windows of a rank's lanes, in the order of their positions. steps: of the class, in the epoch."""
+        starts = self.lane_starts(np.arange(self.lanes + 1))
+        most = 2 + (starts[1] - starts[0]) // self.window  # the first lane is the longest
+        begins = starts[:-1, None] + self.window_starts(np.arange(self.lanes)[:, None], np.arange(most))
+        bounds = np.unique(np.append(begins[begins < starts[1:, None]], self.total))
+        lanes = np.searchsorted(starts, bounds[:-1], "right") - 1
+        firsts = steps[((bounds[:-1] - starts[lanes]) * self.lanes + lanes) // self.global_batch]
+        lasts = steps[((bounds[1:] - 1 - starts[lanes]) * self.lanes + lanes) // self.global_batch]
+        cuts = np.union1d(bounds, self.starts)  # at the ends of windows and at those of shards
         places = np.searchsorted(self.starts, cuts[:-1], "right") - 1
         rows = cuts[:-1] - self.starts[places], cuts[1:] - self.starts[places]
         parts = list(zip(self.shards[places].tolist(), *(row.tolist() for row in rows), strict=True))
-        bounds = np.searchsorted(cuts, start + ends).tolist()
+        columns = (column.tolist() for column in (firsts, lasts, lanes))
         return [
             Window(first, last, self.aspect_class, lane, parts[begin:end])
-            for first, last, (begin, end) in zip(firsts, lasts, pairwise(bounds), strict=True)
+            for first, last, lane, (begin, end) in zip(
+                *columns, pairwise(np.searchsorted(cuts, bounds).tolist()), strict=True
+            )
+            if lane % world_size == rank
         ]
 
 
@@ -245,8 +251,7 @@ class EpochPlan:
         windows = []
         for number, plan in enumerate(self.classes):
             steps = np.flatnonzero(self.owners == number)
-            for lane in range(rank, self.lanes, world_size):
-                windows += plan.windows(lane, steps)
+            windows += plan.windows(rank, world_size, steps)
         return sorted(windows, key=lambda window: window[:4])
 
     def check_rank(self, rank: int, world_size: int) -> None:

@@ -2,20 +2,30 @@
 
 import threading
 import time
+from typing import NamedTuple
 
-from horovod_ocr.data.ahead import WINDOWS_AHEAD, ReadAhead
+from horovod_ocr.data.ahead import WHOLE_BYTES, WINDOWS_AHEAD, ReadAhead
 from horovod_ocr.data.plan import Window
+
+
+class Shard(NamedTuple):
+    name: int
+    bytes: int = WHOLE_BYTES + 1
+    samples: int = 100
 
 
 class Near:
     """A store that only notes what is brought near."""
 
     def __init__(self):
-        self.shards = []
+        self.shards, self.rows = [], set()
 
     def bring_near(self, shard, first_row, stop_row):
-        assert (first_row, stop_row) == (5, 50)
-        self.shards.append(shard)
+        self.shards.append(shard.name)
+        self.rows.add((first_row, stop_row))
+
+
+SHARDS = tuple(map(Shard, range(40)))
 
 
 def windows(count: int) -> list[Window]:
@@ -32,28 +42,39 @@ def wait_for(near: Near, count: int) -> list[str]:
 
 
 def test_a_few_windows_before_the_step():
-    near, names = Near(), tuple(f"shard {number}" for number in range(40))
-    with ReadAhead(near, names, iter(windows(20)), first_step=0) as ahead:
-        assert wait_for(near, 10) == list(names[: 2 * (1 + WINDOWS_AHEAD)])  # the one in use, and those ahead of it
+    near = Near()
+    with ReadAhead(near, SHARDS, iter(windows(20)), first_step=0) as ahead:
+        assert wait_for(near, 10) == list(range(2 * (1 + WINDOWS_AHEAD)))  # the one in use, and those ahead of it
         ahead.reach(9)
         assert len(wait_for(near, 10)) == 10
         ahead.reach(20)
-        assert wait_for(near, 14) == list(names[:14])
+        assert wait_for(near, 14) == list(range(14))
     ahead.thread.join(5)
-    assert not ahead.thread.is_alive() and len(near.shards) == 14
+    assert not ahead.thread.is_alive() and len(near.shards) == 14 and near.rows == {(5, 50)}
+
+
+def test_a_small_shard_comes_near_whole_and_once():
+    near = Near()
+    parts = [[(0, 5, 50), (1, 0, 20)], [(1, 20, 60)], [(1, 60, 100), (2, 0, 3)]]
+    with ReadAhead(
+        near, (SHARDS[0], Shard(1, WHOLE_BYTES), SHARDS[2]), iter(Window(0, 9, 0, 0, part) for part in parts), 0
+    ) as ahead:
+        assert wait_for(near, 3) == [0, 1, 2]
+    ahead.thread.join(5)
+    assert near.rows == {(5, 50), (0, 100), (0, 3)}
 
 
 def test_windows_that_were_read_through_meanwhile_are_left_out():
-    near, names = Near(), tuple(range(40))
-    with ReadAhead(near, names, iter(windows(8)), first_step=45) as ahead:
+    near = Near()
+    with ReadAhead(near, SHARDS, iter(windows(8)), first_step=45) as ahead:
         assert wait_for(near, 8) == list(range(8, 16))
     ahead.thread.join(5)
 
 
 def test_a_resumed_run_begins_with_the_windows_that_are_open():
-    near, names = Near(), tuple(range(40))
+    near = Near()
     open_ones = windows(20)[5:]
-    with ReadAhead(near, names, iter(open_ones), first_step=58) as ahead:
+    with ReadAhead(near, SHARDS, iter(open_ones), first_step=58) as ahead:
         assert wait_for(near, 10)[:2] == [10, 11] and len(near.shards) == 2 * (1 + WINDOWS_AHEAD)
     ahead.thread.join(5)
     assert threading.active_count() >= 1 and not ahead.thread.is_alive()

@@ -97,7 +97,7 @@ def test_windows_that_do_not_fit_the_memory_are_said():
     config = replace(CONFIG, window=100_000)
     epoch = forecast_run(simulate_shards(35_000_000), RENDERED_EDGES, config, 3).epoch
     (hint,) = hints_of_reading(epoch, config, memory=8 << 30)
-    assert "up to 33.34 GB" in hint and "this machine has 8.59 GB" in hint and "--set window=, now 100,000" in hint
+    assert "up to 35.25 GB" in hint and "this machine has 8.59 GB" in hint and "--set window=, now 100,000" in hint
     assert list(hints_of_reading(epoch, config, memory=64 << 30)) == []
 
 
