@@ -1,0 +1,250 @@
+"""Hosts for tests, on this machine: each has an address, a host name, processes and an sshd of its own.
+
+A host is a set of Linux namespaces, and so is the switch that joins them: nothing of them stands in this machine's own
+network, so no name and no address can collide. Files are shared, as on a cluster's file system, but for /run and
+/dev/shm. Each set is held by a keeper that ends it when its standard input closes: when the bed is closed, and also
+when the test session is killed; the kernel then takes every process, link and mount away.
+"""
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+from tests.ranks.launch import environment
+
+NETWORK, NETWORK6 = "10.77.0", "fd77::"  # of the switch alone
+SYSTEM_PATH = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])  # a user's own may lack ip and sshd
+
+KEEPER = 'unshare --fork --kill-child "$@" & echo $!; read -r _; kill -9 $!; wait'
+
+SWITCH = "ip link add switch type bridge && ip link set switch up && echo ready && exec sleep infinity"
+
+# PID 1 is sshd: it takes care of orphans, and stays when everything else on its host is killed
+HOST = """set -e
+hostname "$1"
+mount -t sysfs sysfs /sys
+mount -t tmpfs tmpfs /run
+mkdir /run/sshd
+mount -t tmpfs tmpfs /dev/shm
+mount --bind "$2/hosts" /etc/hosts
+mount --bind "$2/ssh_config" /etc/ssh/ssh_config
+if [ -d ~/.ssh ]; then mount -t tmpfs tmpfs ~/.ssh; fi
+ip link set lo up
+# OpenSSH 9.8 and later keeps out for a while who broke off while logging in, as a killed job does
+sshd=$(command -v sshd)
+if "$sshd" -t -f "$2/sshd_config" -o PerSourcePenalties=no 2>/dev/null; then set -- "$@" -o PerSourcePenalties=no; fi
+echo ready
+log=$2/$1.log config=$2/sshd_config
+shift 2
+exec "$sshd" -D -e -f "$config" "$@" >>"$log" 2>&1
+"""
+
+SSHD_CONFIG = """HostKey {folder}/host_key
+AuthorizedKeysFile {folder}/key.pub
+StrictModes no
+UsePAM no
+PermitRootLogin prohibit-password
+MaxStartups 100
+PidFile none
+"""
+SSH_CONFIG = """Host *
+  IdentityFile {folder}/key
+  StrictHostKeyChecking no
+  UserKnownHostsFile /dev/null
+  LogLevel ERROR
+"""
+
+
+def what_is_missing() -> str:
+    """Why this machine can have no bed, as a reason to skip; "" where it can."""
+    if os.geteuid() != 0:
+        return "needs root"
+    for program, package in (("ip", "iproute2"), ("sshd", "openssh-server"), ("ssh", "openssh-server")):
+        if not shutil.which(program, path=SYSTEM_PATH):
+            return f"needs {package}"
+    namespaces = subprocess.run(["unshare", "--net", "--mount", "--pid", "--fork", "true"], capture_output=True)
+    return "needs root with the right to make namespaces" if namespaces.returncode else ""
+
+
+class Bed:
+    """Hosts node1, node2, ... that reach each other by ssh without a password. A context; all is gone at its end.
+
+    hosts: their names. hosts_txt: a file with one slot for each. folder: keys and logs; it must be empty or new.
+    """
+
+    def __init__(self, folder: Path, count: int = 3) -> None:
+        self.folder = folder
+        self.hosts = tuple(f"node{number}" for number in range(1, count + 1))
+        self.hosts_txt = folder / "hosts.txt"
+        self.keepers: dict[str, subprocess.Popen] = {}
+        self.pids: dict[str, int] = {}  # of a process in the namespaces
+        self.cut_off: set[str] = set()
+        self.slow: set[str] = set()
+
+    def __enter__(self) -> "Bed":
+        self.write_files()
+        try:
+            self.hold("switch", ["--net", "sh", "-c", SWITCH])
+            for host in self.hosts:
+                self.power_on(host)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.close()
+
+    def close(self) -> None:
+        for name in list(self.keepers):
+            self.release(name)
+
+    def write_files(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for key in ("key", "host_key"):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.folder / key], check=True)
+        names = "".join(f"{self.address(host)} {host}\n" for host in self.hosts)
+        (self.folder / "hosts").write_text(f"127.0.0.1 localhost\n::1 localhost\n{names}")
+        (self.folder / "ssh_config").write_text(SSH_CONFIG.format(folder=self.folder))
+        (self.folder / "sshd_config").write_text(SSHD_CONFIG.format(folder=self.folder))
+        self.hosts_txt.write_text("".join(f"{host} slots=1\n" for host in self.hosts))
+        for host in self.hosts:
+            (self.folder / "home" / host).mkdir(parents=True)
+
+    def address(self, host: str) -> str:
+        return f"{NETWORK}.{self.hosts.index(host) + 1}"
+
+    def address6(self, host: str) -> str:
+        return f"{NETWORK6}{self.hosts.index(host) + 1}"
+
+    def hold(self, name: str, arguments: list) -> None:
+        """Start a set of namespaces, and wait until what runs in it says that it is ready."""
+        log = (self.folder / f"{name}.log").open("ab")
+        keeper = subprocess.Popen(
+            ["sh", "-c", KEEPER, "keeper", *map(str, arguments)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True,
+            env={**os.environ, "PATH": SYSTEM_PATH},
+        )  # fmt: skip
+        log.close()
+        self.keepers[name], self.pids[name] = keeper, int(keeper.stdout.readline())
+        if keeper.stdout.readline() != "ready\n":
+            raise RuntimeError(f"{name} does not start: {(self.folder / f'{name}.log').read_text()}")
+
+    def release(self, name: str) -> None:
+        keeper = self.keepers.pop(name)
+        del self.pids[name]
+        keeper.stdin.close()
+        keeper.wait()
+        keeper.stdout.close()
+
+    # ---- power and cables
+
+    def power_on(self, host: str) -> None:
+        """Start a host that is off, its cable plugged in; it answers to ssh at the end."""
+        spaces = ["--net", "--uts", "--mount", "--ipc", "--pid", "--mount-proc"]
+        self.hold(host, [*spaces, "sh", "-c", HOST, "sh", host, self.folder])
+        self.on_switch("ip", "link", "add", f"to-{host}", "type", "veth", "peer", "eth0", "netns", str(self.pids[host]))
+        self.on_switch("ip", "link", "set", f"to-{host}", "master", "switch", "up")
+        self.as_host(host, "ip", "address", "add", f"{self.address(host)}/24", "dev", "eth0")
+        if Path("/proc/net/if_inet6").exists():
+            self.as_host(host, "ip", "address", "add", f"{self.address6(host)}/64", "dev", "eth0", "nodad")
+        self.as_host(host, "ip", "link", "set", "eth0", "up")
+        deadline = time.monotonic() + 20
+        while (answer := self.exec(host, ["ssh", host, "true"])).returncode != 0:
+            if time.monotonic() > deadline:
+                log = (self.folder / f"{host}.log").read_text()
+                raise RuntimeError(f"sshd on {host} does not answer: {answer.stderr}{log}")
+            time.sleep(0.05)
+
+    def power_off(self, host: str) -> None:
+        """The plug is pulled: every process of the host is gone, and nobody is told."""
+        self.on_switch("ip", "link", "delete", f"to-{host}")  # first, so that no closing socket says goodbye
+        self.cut_off.discard(host)
+        self.slow.discard(host)
+        self.release(host)
+
+    def reboot(self, host: str) -> None:
+        self.power_off(host)
+        self.power_on(host)
+
+    def is_on(self, host: str) -> bool:
+        return host in self.keepers
+
+    def cut(self, host: str) -> None:
+        """Unplug the host's network cable; its processes run on."""
+        self.on_switch("ip", "link", "set", f"to-{host}", "down")
+        self.cut_off.add(host)
+
+    def mend(self, host: str) -> None:
+        self.on_switch("ip", "link", "set", f"to-{host}", "up")
+        self.cut_off.discard(host)
+
+    def limit(self, host: str, rate: str) -> None:
+        """Slow down what the host sends, such as "100mbit"; "" takes the limit away."""
+        if host in self.slow:
+            self.as_host(host, "tc", "qdisc", "delete", "dev", "eth0", "root")
+        self.slow.discard(host)
+        if rate:
+            bucket = f"tbf rate {rate} burst 256kb latency 50ms"
+            self.as_host(host, "tc", "qdisc", "add", "dev", "eth0", "root", *bucket.split())
+            self.slow.add(host)
+
+    def recover(self) -> None:
+        """As after __enter__: every host on, plugged in, at full speed, and nothing running there but sshd."""
+        for host in self.hosts:
+            if not self.is_on(host):
+                self.power_on(host)
+                continue
+            self.as_host(host, "sh", "-c", "kill -9 -1 || true")  # all but PID 1 and the shell itself
+            if host in self.cut_off:
+                self.mend(host)
+            self.limit(host, "")
+
+    # ---- commands and processes
+
+    def exec(self, host: str, command: list[str], input: str = "", timeout_s: float = 120, **where):
+        """Run a command on a host, as a person at its keyboard would, also while its cable is cut: what subprocess.run
+        returns. where: cwd, env."""
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        with self.start(host, command, **pipes, **where) as process:
+            try:
+                out, err = process.communicate(input, timeout=timeout_s)
+            except BaseException:
+                process.kill()
+                raise
+        return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+    def start(self, host: str, command: list[str], cwd: Path | None = None, env: dict | None = None, **options):
+        """The same, and go on: a Popen, to wait for and to read from. For signals see `processes`."""
+        pid, cwd = self.pids[host], cwd or Path.cwd()
+        enter = ["nsenter", f"--target={pid}", "--net", "--uts", "--mount", "--ipc"]
+        enter += [f"--pid=/proc/{pid}/ns/pid_for_children", f"--wdns={cwd}", "--"]
+        home = {"HOME": str(self.folder / "home" / host)}  # horovodrun keeps notes there about which hosts answered
+        every = {**environment(), **home, **(env or {})}
+        every["PATH"] += ":/usr/sbin:/sbin"
+        return subprocess.Popen([*enter, *map(str, command)], env=every, text=True, **options)
+
+    def processes(self, host: str) -> dict[int, str]:
+        """Pid (as this test may signal it) -> command line of what runs on a host; its sshd's own left out."""
+        if not self.is_on(host):
+            return {}
+        ours = os.readlink(f"/proc/{self.pids[host]}/ns/pid_for_children")
+        found = {}
+        for path in Path("/proc").glob("[0-9]*"):
+            try:
+                if os.readlink(path / "ns/pid") == ours:
+                    found[int(path.name)] = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+            except OSError:  # it has ended
+                continue
+        return {pid: line for pid, line in found.items() if line and not line.startswith("sshd:")}
+
+    def as_host(self, host: str, *command: str) -> None:
+        done = self.exec(host, list(command), cwd=Path("/"))
+        if done.returncode != 0:
+            raise RuntimeError(f"{host}: {' '.join(command)}: {done.stderr}")
+
+    def on_switch(self, *command: str) -> None:
+        enter = ["nsenter", f"--target={self.pids['switch']}", "--net", "--"]
+        subprocess.run([*enter, *command], check=True, env={**os.environ, "PATH": SYSTEM_PATH})
