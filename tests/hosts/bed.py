@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.ranks.launch import environment
@@ -68,6 +69,13 @@ def what_is_missing() -> str:
     return "needs root with the right to make namespaces" if namespaces.returncode else ""
 
 
+def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 30) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
+        time.sleep(0.05)
+
+
 class Bed:
     """Hosts node1, node2, ... that reach each other by ssh without a password. A context; all is gone at its end.
 
@@ -82,6 +90,7 @@ class Bed:
         self.pids: dict[str, int] = {}  # of a process in the namespaces
         self.cut_off: set[str] = set()
         self.slow: set[str] = set()
+        self.started: list[subprocess.Popen] = []
 
     def __enter__(self) -> "Bed":
         self.write_files()
@@ -100,6 +109,7 @@ class Bed:
     def close(self) -> None:
         for name in list(self.keepers):
             self.release(name)
+        self.forget_commands()
 
     def write_files(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -151,12 +161,7 @@ class Bed:
         if Path("/proc/net/if_inet6").exists():
             self.as_host(host, "ip", "address", "add", f"{self.address6(host)}/64", "dev", "eth0", "nodad")
         self.as_host(host, "ip", "link", "set", "eth0", "up")
-        deadline = time.monotonic() + 20
-        while (answer := self.exec(host, ["ssh", host, "true"])).returncode != 0:
-            if time.monotonic() > deadline:
-                log = (self.folder / f"{host}.log").read_text()
-                raise RuntimeError(f"sshd on {host} does not answer: {answer.stderr}{log}")
-            time.sleep(0.05)
+        wait_until(lambda: self.exec(host, ["ssh", host, "true"]).returncode == 0, f"sshd of {host} answers")
 
     def power_off(self, host: str) -> None:
         """The plug is pulled: every process of the host is gone, and nobody is told."""
@@ -201,6 +206,16 @@ class Bed:
             if host in self.cut_off:
                 self.mend(host)
             self.limit(host, "")
+        self.forget_commands()
+
+    def forget_commands(self) -> None:
+        """Wait for every command: all have been ended."""
+        for process in self.started:
+            process.wait()
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                if pipe:
+                    pipe.close()
+        self.started.clear()
 
     # ---- commands and processes
 
@@ -224,7 +239,9 @@ class Bed:
         home = {"HOME": str(self.folder / "home" / host)}  # horovodrun keeps notes there about which hosts answered
         every = {**environment(), **home, **(env or {})}
         every["PATH"] += ":/usr/sbin:/sbin"
-        return subprocess.Popen([*enter, *map(str, command)], env=every, text=True, **options)
+        process = subprocess.Popen([*enter, *map(str, command)], env=every, text=True, **options)
+        self.started.append(process)
+        return process
 
     def processes(self, host: str) -> dict[int, str]:
         """Pid (as this test may signal it) -> command line of what runs on a host; its sshd's own left out."""

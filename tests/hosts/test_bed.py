@@ -1,0 +1,157 @@
+"""Three hosts and one network: ssh, horovodrun and a small training really cross it."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from horovod_ocr.launch.ssh import FAILED
+from horovod_ocr.training.checkpoint import LAST, load_checkpoint
+from tests.hosts.bed import wait_until, what_is_missing
+from tests.ranks.launch import environment, horovodrun
+
+pytestmark = [pytest.mark.hosts, pytest.mark.skipif(bool(what_is_missing()), reason=what_is_missing() or "-")]
+needs_horovod = pytest.mark.skipif(not shutil.which(horovodrun()), reason="needs Horovod: make setup builds it")
+
+ANSWERS = """
+import json, sys
+from pathlib import Path
+from horovod_ocr.launch.hosts import read_hosts
+from horovod_ocr.launch.ssh import Ssh, is_local
+hosts = read_hosts(Path(sys.argv[1]))
+ssh = Ssh(hosts, Path("ssh"), alive_interval_s=1)
+for host in hosts:
+    answer = ssh.run(host, sys.argv[2:], input="from standard input")
+    print(json.dumps([is_local(host), *answer]), flush=True)
+"""
+
+SUM = """
+import socket, torch, horovod.torch as hvd
+hvd.init()
+total = hvd.allreduce(torch.ones(1000) * (hvd.rank() + 1), op=hvd.Sum)
+print(f"rank {hvd.rank()} on {socket.gethostname()} has {total.unique().tolist()}")
+"""
+
+SESSION = """
+import sys
+from pathlib import Path
+from tests.hosts.bed import Bed
+with Bed(Path(sys.argv[1]), count=1) as bed:
+    bed.start("node1", ["sleep", "1000"])
+    print(bed.pids["switch"], bed.pids["node1"], flush=True)
+    sys.stdin.read()
+"""
+
+
+def answers_of(bed, hosts_txt: Path, *command: str, cwd: Path) -> list[list]:
+    """For each host, as node1 sees it: whether it is node1 itself, exit code, output, error output."""
+    done = bed.exec("node1", [sys.executable, "-c", ANSWERS, hosts_txt, *command], cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def holders_of(space: str) -> list[int]:
+    """Pids of the processes in a namespace, such as net:[4026532000]."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/ns/net"):
+        try:
+            if os.readlink(path) == space:
+                found.append(int(path.parts[2]))
+        except OSError:
+            continue
+    return found
+
+
+def test_each_host_has_its_name_address_processes_and_the_files_of_all(bed, tmp_path):
+    show = "hostname; ip -o -4 address show dev eth0 | grep -o '10[0-9.]*' | head -n 1; cat /proc/1/comm; pwd; cat"
+    answers = answers_of(bed, bed.hosts_txt, "sh", "-c", show, cwd=tmp_path)
+    assert [local for local, *_ in answers] == [True, False, False]
+    for number, (_, code, out, err) in enumerate(answers, start=1):
+        lines = [f"node{number}", f"10.77.0.{number}", "sshd", str(tmp_path), "from standard input"]
+        assert (code, out.splitlines(), err) == (0, lines, "")
+
+
+def test_address_port_and_ipv6_of_hosts_txt_reach_the_hosts(bed, tmp_path):
+    second = [shutil.which("sshd", path="/usr/sbin:/sbin"), "-D", "-f", bed.folder / "sshd_config", "-p", "2222"]
+    bed.start("node2", second)
+    wait_until(lambda: ":2222" in bed.exec("node2", ["ss", "-tln"]).stdout, "the second sshd listens")
+    hosts_txt = tmp_path / "hosts.txt"
+    hosts_txt.write_text(f"other address=10.77.0.2 port=2222\n[{bed.address6('node3')}]:1\n")
+    answers = answers_of(bed, hosts_txt, "sh", "-c", "hostname; echo $SSH_CONNECTION | cut -d ' ' -f 3-", cwd=tmp_path)
+    assert [out.splitlines() for _, _, out, _ in answers] == [["node2", "10.77.0.2 2222"], ["node3", "fd77::3 22"]]
+
+
+def test_ssh_to_a_host_that_is_cut_off_ends_and_a_mended_one_answers(bed, tmp_path):
+    hosts_txt = tmp_path / "hosts.txt"
+    hosts_txt.write_text("node2\n")
+    command = [sys.executable, "-c", ANSWERS, hosts_txt, "sh", "-c", "touch begun; exec sleep 1000"]
+    with bed.start("node1", command, cwd=tmp_path, stdout=subprocess.PIPE) as job:
+        wait_until((tmp_path / "begun").exists, "the command on node2 begins")
+        bed.cut("node2")
+        local, code, _, _ = json.loads(job.communicate(timeout=50)[0])  # run itself would wait for 60 s
+    assert (local, code) == (False, FAILED)
+    assert "sleep 1000" in bed.processes("node2").values()  # nobody told it
+    bed.mend("node2")
+    assert answers_of(bed, hosts_txt, "hostname", cwd=tmp_path)[0][1:3] == [0, "node2\n"]
+
+
+def test_a_host_without_power_loses_its_processes_and_says_nothing(bed, tmp_path):
+    with bed.start("node1", ["ssh", "node2", "echo begun; sleep 1000"], stdout=subprocess.PIPE) as client:
+        assert client.stdout.readline() == "begun\n"
+        bed.power_off("node2")
+        assert not bed.is_on("node2") and bed.processes("node2") == {}
+        time.sleep(0.5)
+        assert client.poll() is None  # a closed connection would have ended it
+        bed.power_on("node2")
+        assert bed.processes("node2") == {}
+        bed.recover()
+    assert bed.processes("node1") == {}
+
+
+def test_nothing_is_left_of_a_session_that_is_killed(bed, tmp_path):
+    """`bed` runs beside it: two do not get into each other's way."""
+    command = [sys.executable, "-c", SESSION, tmp_path]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, text=True, env=environment()) as session:
+        spaces = [os.readlink(f"/proc/{pid}/ns/net") for pid in session.stdout.readline().split()]
+        assert all(holders_of(space) for space in spaces)
+        session.send_signal(signal.SIGKILL)
+    wait_until(lambda: not any(holders_of(space) for space in spaces), "the session's hosts are gone")
+    assert bed.exec("node1", ["ssh", "node3", "hostname"]).stdout == "node3\n"
+
+
+@needs_horovod
+@pytest.mark.parametrize("spelling", ["hosts.txt", "host:slots"])
+def test_horovodrun_sums_over_three_hosts(bed, tmp_path, spelling):
+    """hosts.txt under plain ssh; host:slots through our configuration, where node3 has another name."""
+    if spelling == "hosts.txt":
+        hosts, path = str(bed.hosts_txt), environment()["PATH"]
+    else:
+        hosts_txt = tmp_path / "hosts.txt"
+        hosts_txt.write_text(f"node1\nnode2:1\nthird address={bed.address('node3')}\n")
+        answers_of(bed, hosts_txt, "true", cwd=tmp_path)  # leaves the folder ssh behind
+        hosts, path = "node1:1,node2:1,third:1", f"{tmp_path / 'ssh'}:{environment()['PATH']}"
+    command = [horovodrun(), "--gloo", "--disable-cache", "-np", "3", "-H", hosts, sys.executable, "-c", SUM]
+    job = bed.exec("node1", command, cwd=tmp_path, env={"PATH": path})
+    assert job.returncode == 0, job.stderr
+    said = sorted(line.split(":", 1)[1] for line in job.stdout.splitlines() if "has" in line)
+    assert said == [f"rank {rank} on node{rank + 1} has [6.0]" for rank in range(3)], job.stdout
+
+
+@needs_horovod
+def test_training_over_three_hosts_reaches_its_last_step(bed, word_shards, tmp_path):
+    options = {"shards": word_shards, "steps": 6, "global-batch": 24, "workers": 0, "precision": "fp32", "run": "it"}
+    train = [sys.executable, "-m", "horovod_ocr", "train"]
+    train += [f"--{name}={value}" for name, value in options.items()]
+    train += ["--set", "model_options.width=0.25", "--set", "model_options.hidden=24"]
+    launch = [horovodrun(), "--gloo", "--disable-cache", "-np", "3", "-H", bed.hosts_txt]
+    job = bed.exec("node1", [*launch, *train], cwd=tmp_path, timeout_s=240)
+    assert job.returncode == 0, job.stdout[-3000:] + job.stderr[-3000:]
+    assert load_checkpoint(tmp_path / "runs/it", LAST)["step"] == 6
+    assert "3 ranks" in job.stdout + job.stderr
