@@ -4,6 +4,7 @@ import errno
 import hashlib
 import mmap
 import os
+import resource
 import time
 import zlib
 from collections import OrderedDict
@@ -21,6 +22,8 @@ from sharding.index import ShardInfo, read_idx
 PAUSES_S = (0.0, 1.0, 4.0, 15.0, 30.0)
 POPULATE_READ = 22  # MADV_POPULATE_READ of Linux 5.14; Python 3.11 does not name it
 CHUNK = 1 << 18  # bytes that are fetched at once, a multiple of the page
+MOST_OPEN = 8192  # shards: a process of Linux has 65,530 maps, and two sets may be open
+OTHER_FILES = 256  # descriptors for all but shards
 
 
 class Damage(NamedTuple):
@@ -43,7 +46,7 @@ class DamagedError(Exception):
 
 
 class MappedShard:
-    """One tar and its .idx. The descriptors are closed at once; the maps keep the files, also when they are removed.
+    """One tar and its .idx, mapped: they can be read on when they are removed.
 
     Raises OSError or ShardError where the files cannot be read now, DamagedError where they are not what the index
     says.
@@ -91,13 +94,14 @@ class MappedShard:
 
 
 class OpenShards:
-    """The shards of a split, opened when they are needed; the latest `most` of them stay open.
+    """The shards of a split, opened when they are needed; the latest `most` of them stay open, fewer where the system
+    lets this process open no more files.
 
     Not shared between processes: a copy that travels to another begins with none open.
     """
 
     def __init__(self, store: ShardStore, shards: tuple[ShardInfo, ...], most: int):
-        self.store, self.shards, self.most = store, shards, most
+        self.store, self.shards, self.most = store, shards, allow_open(most)
         self.open: OrderedDict[int, MappedShard] = OrderedDict()
         self.lost: dict[int, DamagedError] = {}
 
@@ -134,5 +138,21 @@ class OpenShards:
         self.lost[shard] = lost
         raise lost
 
-    def __getstate__(self) -> dict:
-        return {**self.__dict__, "open": OrderedDict(), "lost": {}}
+    def __reduce__(self) -> tuple:
+        return OpenShards, (self.store, self.shards, self.most)
+
+
+def allow_open(shards: int) -> int:
+    """How many of so many shards this process may have open: the limit of its files (ulimit -n, often 1,024) is raised
+    as far as it takes and the system lets it.
+
+    Python keeps a descriptor of each map, hence two a shard; and train and val may be open at the same time.
+    """
+    shards = min(shards, MOST_OPEN)
+    needed = OTHER_FILES + 4 * shards
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= soft < needed:  # below 0: without limit
+        soft = needed if hard < 0 else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        shards = min(shards, max(1, (soft - OTHER_FILES) // 4))
+    return shards

@@ -1,7 +1,10 @@
 """Samples as the index promises them, or a DamagedError that says what is wrong; a server that is away is awaited."""
 
+import os
 import pickle
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,23 @@ from horovod_ocr.data import reader
 from horovod_ocr.data.reader import Damage, DamagedError, MappedShard, OpenShards
 from horovod_ocr.data.store import open_store
 from sharding.index import read_idx
+
+ROOT = Path(__file__).parents[3]
+# Reads a sample of each shard, where a process may have few files open: first as many as it has to, then as it is let.
+FEW_FILES = """
+import os, resource, sys
+from horovod_ocr.data import reader
+from horovod_ocr.data.store import open_store
+reader.OTHER_FILES = 30
+for hard in (resource.getrlimit(resource.RLIMIT_NOFILE)[1], 60):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (60, hard))
+    store = open_store(sys.argv[1])
+    opened = reader.OpenShards(store, store.index.shards, most=len(store.index.shards))
+    for number in range(len(store.index.shards)):
+        opened.sample(number, 0)
+    print(len(store.index.shards), len(opened.open), len(os.listdir("/proc/self/fd")))
+    del opened
+"""
 
 
 @pytest.fixture
@@ -103,3 +123,16 @@ def test_the_latest_shards_stay_open_and_none_travels(store):
     assert list(opened.open) == [0, 2]
     copied = pickle.loads(pickle.dumps(opened))
     assert not copied.open and copied.sample(1, 0) == opened.sample(1, 0)
+
+
+def test_where_few_files_may_be_open_the_limit_is_raised_or_fewer_shards_stay_open(word_shards):
+    """Each open shard holds two descriptors: of what a shell allows, 1,024, a large set needs more."""
+    done = subprocess.run(
+        [sys.executable, "-c", FEW_FILES, str(word_shards)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    raised, few = (map(int, line.split()) for line in done.stdout.splitlines())
+    count, still_open, descriptors = raised
+    assert count == still_open > 30 and descriptors >= 2 * count > 60
+    count, still_open, descriptors = few
+    assert still_open == (60 - 30) // 4 < count and descriptors < 60
