@@ -133,3 +133,14 @@ def open_world() -> World:
         raise ClusterError(f"Horovod is not in this environment ({error}); build it with: make setup") from error
     hvd.init()
     return World(hvd)
+
+
+def describe_horovod() -> dict:
+    """Horovod's version, and whether gloo, mpi and nccl were built. ClusterError where it does not load."""
+    try:
+        import horovod.torch as hvd
+        from horovod import __version__ as version
+    except ImportError as error:
+        raise ClusterError(f"Horovod does not load ({error}); build it with: make setup") from error
+    built = {"gloo": hvd.gloo_built(), "mpi": hvd.mpi_built(), "nccl": hvd.nccl_built()}
+    return {"version": version, **{name: bool(there) for name, there in built.items()}}

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from horovod_ocr import __version__
+from horovod_ocr.cli.cluster import doctor
 from horovod_ocr.cli.look import audit, show
 from horovod_ocr.cli.plan import plan
 from horovod_ocr.cli.runs import evaluate, predict, train
@@ -17,7 +18,7 @@ from horovod_ocr.cli.shards import shard, stats, synth, verify
 # in the order of the data's way; --help lists them so
 COMMANDS = {
     "synth": synth, "audit": audit, "shard": shard, "verify": verify, "stats": stats, "show": show, "plan": plan,
-    "train": train, "eval": evaluate, "predict": predict,
+    "doctor": doctor, "train": train, "eval": evaluate, "predict": predict,
 }  # fmt: skip
 
 app = typer.Typer(

@@ -1,0 +1,68 @@
+"""The commands around several hosts."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from horovod_ocr.cli.sentence import one_sentence
+from horovod_ocr.errors import ClusterError, ShardError
+from horovod_ocr.log import console
+
+HOSTS_FILE = Path("hosts.txt")
+HostsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--hosts", "-H", metavar="FILE", help="One host a line.  [default: hosts.txt; without one, this machine alone]"
+    ),
+]
+output = Console(soft_wrap=True)
+
+
+def doctor(
+    hosts: HostsFile = None,
+    shards: Annotated[str | None, typer.Option(help="Where the shards are, as in train.  [default: shards]")] = None,
+    runs: Annotated[str | None, typer.Option(metavar="FOLDER", help="As in train.  [default: runs]")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Load neither torch nor Horovod, and measure no bandwidth.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
+) -> None:
+    """Say whether these hosts can train together, and how to mend what is wrong. Ends with 4 where they cannot."""
+    with one_sentence():
+        from horovod_ocr.config import default_recipe, load_config
+        from horovod_ocr.launch.doctor import examine
+        from horovod_ocr.reports.doctor import draw_doctor
+
+        given = {name: value for name, value in (("shards", shards), ("runs", runs)) if value is not None}
+        try:
+            recipe = default_recipe(shards or "")
+        except ShardError:
+            recipe = ""  # the report says that there are no shards
+        report = examine(hosts_given(hosts), load_config(recipe, given), quick, tell)
+        if as_json:
+            print(json.dumps({"can_start": report.can_start} | asdict(report), ensure_ascii=False))
+        else:
+            output.print(draw_doctor(report, output.width))
+        if not report.can_start:
+            unfit = [host for host in report.hosts if host not in report.fit_hosts]
+            raise ClusterError(
+                f"training could not start on {', '.join(unfit)}; mend what fails, or leave it out"
+            )
+
+
+def hosts_given(path: Path | None):
+    """The hosts of the file; without one, of hosts.txt in the working folder, or this machine. ConfigError as there."""
+    from horovod_ocr.launch.hosts import Host, read_hosts
+
+    if path is None and not HOSTS_FILE.exists():
+        return (Host("localhost"),)
+    return read_hosts(path or HOSTS_FILE)
+
+
+def tell(sentence: str) -> None:
+    """A remark while a command runs."""
+    console.print(sentence, markup=False, highlight=False)

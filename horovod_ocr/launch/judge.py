@@ -1,0 +1,300 @@
+"""Can these hosts train together? What they said of themselves, side by side, and for what is wrong how to mend it."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+State = Literal["ok", "warns", "fails", "unknown"]
+CLOCKS_APART_S = 2.0
+LITTLE_MEMORY_BYTES = 1 << 30  # a rank
+LITTLE_SHARED_BYTES = 256 << 20  # a rank with loader workers; containers have 64 MB in all unless told otherwise
+LITTLE_DISK_BYTES = 2 << 30
+MAKE_SETUP = "make the environment there again: make setup"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What one host answered. error: why it did not, and how to mend that. clock_off_s: how far its clock is ahead of
+    this machine's, 0 where both may show the same time. started_by: "ssh", or "" for this machine."""
+
+    host: str
+    slots: int = 1
+    facts: dict[str, dict] = field(default_factory=dict)
+    error: str = ""
+    clock_off_s: float = 0.0
+    started_by: str = "ssh"
+
+    def get(self, fact: str, key: str):
+        return self.facts.get(fact, {}).get(key)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """text: a few letters. remark: what is wrong and how to mend it, a sentence; "" where nothing is."""
+
+    text: str
+    state: State = "ok"
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One fact of all hosts, in their order."""
+
+    fact: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class DoctorReport:
+    """The table of facts x hosts. A host with a cell that fails cannot train; training with it could not start."""
+
+    hosts: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def fit_hosts(self) -> tuple[str, ...]:
+        """The hosts where nothing fails."""
+        columns = zip(self.hosts, *(row.cells for row in self.rows), strict=True)
+        return tuple(host for host, *cells in columns if all(cell.state != "fails" for cell in cells))
+
+    @property
+    def can_start(self) -> bool:
+        return self.fit_hosts == self.hosts
+
+    def remarks(self, host: str, state: State) -> list[str]:
+        """`fact: sentence` of what fails, or warns, on a host."""
+        place = self.hosts.index(host)
+        cells = [(row.fact, row.cells[place]) for row in self.rows]
+        return [f"{fact}: {cell.remark}" for fact, cell in cells if cell.state == state and cell.remark]
+
+    def with_rows(self, *rows: Row) -> "DoctorReport":
+        return replace(self, rows=(*self.rows, *rows))
+
+
+@dataclass(frozen=True)
+class Peers:
+    """The hosts that answered, and the interfaces of the machine that asks (name -> addresses)."""
+
+    probes: tuple[Probe, ...]
+    own_interfaces: dict[str, list[str]]
+
+    def usual(self, fact: str, key: str):
+        """The most frequent value; of several, the one of the first host. None where no host has one."""
+        values = [value for probe in self.probes if (value := probe.get(fact, key)) is not None]
+        return Counter(values).most_common(1)[0][0] if values else None
+
+    def with_value(self, fact: str, key: str, value) -> str:
+        return ", ".join(probe.host for probe in self.probes if probe.get(fact, key) == value)
+
+    @property
+    def train_in_one_process(self) -> bool:
+        return sum(probe.slots for probe in self.probes) == 1
+
+
+def judge(probes: Sequence[Probe], own_interfaces: dict[str, list[str]] | None = None) -> DoctorReport:
+    """A row for each fact that any host was asked for. A host that does not answer fails in the first row; the others
+    are judged among themselves."""
+    peers = Peers(tuple(probe for probe in probes if not probe.error), own_interfaces or {})
+    rows = [Row("ssh", tuple(map(judge_ssh, probes)))]
+    for name, (fact, judge_fact) in FACTS.items():
+        if any(fact in probe.facts for probe in peers.probes):
+            rows.append(Row(name, tuple(judge_cell(judge_fact, fact, probe, peers) for probe in probes)))
+    return DoctorReport(tuple(probe.host for probe in probes), tuple(rows))
+
+
+def judge_cell(judge_fact: Callable[[Probe, Peers], Cell], fact: str, probe: Probe, peers: Peers) -> Cell:
+    if probe.error or fact not in probe.facts:
+        return Cell("", "unknown")
+    return judge_fact(probe, peers)
+
+
+def judge_ssh(probe: Probe) -> Cell:
+    return Cell("no answer", "fails", probe.error) if probe.error else Cell("answers" if probe.started_by else "this machine")
+
+
+def same_on_all(probe: Probe, peers: Peers, fact: str, key: str, mend: str) -> Cell:
+    """Fails where the host has another value than most."""
+    mine, usual = probe.get(fact, key), peers.usual(fact, key)
+    if mine == usual:
+        return Cell(str(mine))
+    return Cell(str(mine), "fails", f"{mine} here, {usual} on {peers.with_value(fact, key, usual)}; {mend}")
+
+
+def judge_python(probe: Probe, peers: Peers) -> Cell:
+    return same_on_all(probe, peers, "python", "version", MAKE_SETUP)
+
+
+def judge_torch(probe: Probe, peers: Peers) -> Cell:
+    if why := probe.get("torch", "why"):
+        return Cell("none", "fails", f"{why}; {MAKE_SETUP}")
+    if why := probe.get("build", "why"):
+        return Cell("does not load", "fails", f"{why}; {MAKE_SETUP}")
+    return same_on_all(probe, peers, "torch", "version", MAKE_SETUP)
+
+
+def judge_horovod(probe: Probe, peers: Peers) -> Cell:
+    """The version names what it was built against, and with what; what it can do is asked of itself."""
+    built = probe.get("build", "horovod") or {}
+    if why := built.get("why") or probe.get("horovod", "why"):
+        if peers.train_in_one_process:
+            return Cell("none", "warns", f"{why}; one process trains without it, more need it: make setup")
+        return Cell("none", "fails", f"{why}; {MAKE_SETUP}")
+    cell = same_on_all(probe, peers, "horovod", "version", MAKE_SETUP)
+    names = [name for name in ("gloo", "mpi", "nccl") if built.get(name)]
+    cell = replace(cell, text=" ".join([str(probe.get("horovod", "version")).split("+")[0], *names]))
+    if cell.state == "ok" and built and not built["gloo"]:
+        return replace(
+            cell, state="fails", remark=f"Horovod was built without Gloo, which starts the ranks; {MAKE_SETUP}"
+        )
+    if cell.state == "ok" and probe.get("build", "gpus") and not built["nccl"]:
+        remark = (
+            "built without NCCL, gradients leave the GPU to be summed; build it with: scripts/build_horovod.sh --nccl"
+        )
+        return replace(cell, state="warns", remark=remark)
+    return cell
+
+
+def judge_package(probe: Probe, peers: Peers) -> Cell:
+    if why := probe.get("package", "why"):
+        return Cell("?", "fails", f"the project's files cannot be read: {why}")
+    cell = same_on_all(probe, peers, "package", "version", "bring the project there to the same version")
+    mine, usual = probe.get("package", "sources"), peers.usual("package", "sources")
+    cell = replace(cell, text=f"{cell.text} ({mine[:7]})")
+    if cell.state == "ok" and mine != usual:
+        same = peers.with_value("package", "sources", usual)
+        remark = f"files of {probe.get('package', 'folder')} are not those of {same}; copy the project anew"
+        return replace(cell, state="warns", remark=remark)
+    return cell
+
+
+def judge_gpus(probe: Probe, peers: Peers) -> Cell:
+    """What torch sees is what ranks train on; all of them on a GPU each, or none."""
+    if why := probe.get("gpus", "why"):
+        return Cell("?", "fails", f"{why}; mend the driver of the GPU, nvidia-smi must answer")
+    names, driver = probe.get("gpus", "names"), probe.get("gpus", "driver")
+    text = f"{len(names)} {names[0]}" if names else "none"
+    text += f", {driver}" if driver else ""
+    seen = probe.get("build", "gpus")
+    if names and probe.get("build", "torch") and not seen:
+        remark = "torch sees no GPU here; make the environment with a torch for CUDA, and mind its driver's version"
+        return Cell(text, "fails" if any(peer.get("build", "gpus") for peer in peers.probes) else "warns", remark)
+    if names and probe.slots > len(names):
+        return Cell(text, "fails", f"slots={probe.slots} in hosts.txt, but GPUs: {len(names)}; lower its slots")
+    if not names and any(peer.get("gpus", "names") for peer in peers.probes):
+        others = ", ".join(peer.host for peer in peers.probes if peer.get("gpus", "names"))
+        return Cell(text, "fails", f"no GPU here, but on {others}; gradients of both do not meet: leave one kind out")
+    if driver and driver != (usual := peers.usual("gpus", "driver")):
+        same = peers.with_value("gpus", "driver", usual)
+        return Cell(text, "warns", f"driver {driver} here, {usual} on {same}; best is the same on all")
+    return Cell(text)
+
+
+def gigabytes(size: float) -> str:
+    return f"{size / 1e9:.3g} GB"
+
+
+def judge_memory(probe: Probe, peers: Peers) -> Cell:
+    if why := probe.get("memory", "why"):
+        return Cell("?", "warns", why)
+    free, shared = probe.get("memory", "free_bytes"), probe.get("memory", "shared_bytes")
+    cell = Cell(f"{gigabytes(free)} free")
+    if free < probe.slots * LITTLE_MEMORY_BYTES:
+        return replace(cell, state="warns", remark="little for its slots; end what else runs there, or lower its slots")
+    if probe.get("gpus", "names") and shared < probe.slots * LITTLE_SHARED_BYTES:
+        remark = f"/dev/shm has {gigabytes(shared)} for the loader workers; give the container more, as --shm-size=2g"
+        return replace(cell, state="warns", remark=remark)
+    return cell
+
+
+def judge_disk(probe: Probe, peers: Peers) -> Cell:
+    if why := probe.get("disk", "why"):
+        return Cell("?", "warns", why)
+    free = probe.get("disk", "free_bytes")
+    if free < LITTLE_DISK_BYTES:
+        remark = "little for checkpoints; delete old runs, or give --runs a folder on a larger disk"
+        return Cell(f"{gigabytes(free)} free", "warns", remark)
+    return Cell(f"{gigabytes(free)} free")
+
+
+def judge_cache(probe: Probe, peers: Peers) -> Cell:
+    if why := probe.get("cache", "why"):
+        return Cell("none", "warns", f"{why}; shards will be read without copies on this host's own disk")
+    return Cell(f"{gigabytes(probe.get('cache', 'free_bytes'))} free")
+
+
+def judge_clock(probe: Probe, peers: Peers) -> Cell:
+    off = probe.clock_off_s
+    if abs(off) < CLOCKS_APART_S:
+        return Cell("same" if off == 0 else f"{off:+.1f} s")
+    remark = f"{abs(off):.1f} s {'ahead of' if off > 0 else 'behind'} this machine's; set it: timedatectl set-ntp true"
+    return Cell(f"{off:+.1f} s", "warns", remark)
+
+
+def judge_shards(probe: Probe, peers: Peers) -> Cell:
+    if why := probe.get("shards", "why"):
+        return Cell("none", "fails", why)
+    mine, usual = probe.get("shards", "digest"), peers.usual("shards", "digest")
+    if mine != usual:
+        same = peers.with_value("shards", "digest", usual)
+        return Cell(mine[:7], "fails", f"another shard set than on {same}; copy it from there, or share one folder")
+    return Cell(mine[:7])
+
+
+def judge_runs(probe: Probe, peers: Peers) -> Cell:
+    if why := probe.get("runs", "why"):
+        return Cell("not writable", "fails", f"{why}; give --runs a folder that can be written")
+    if probe.get("runs", "sees_mark") is False:
+        remark = (
+            "this host has a folder of its own here, not this machine's: it could not go on from a checkpoint that "
+            "another host wrote; put runs on storage that all hosts share"
+        )
+        return Cell("own folder", "warns", remark)
+    return Cell("writable")
+
+
+def judge_network(probe: Probe, peers: Peers) -> Cell:
+    """Ranks and the machine that starts them find each other through an interface that has one name everywhere."""
+    if why := probe.get("interfaces", "why"):
+        return Cell("?", "warns", why)
+    if not any(peer.started_by for peer in peers.probes):
+        return Cell("lo")
+    starter = ""  # this machine, which may be one of the hosts
+    machines = {starter: peers.own_interfaces}
+    machines |= {peer.host: peer.get("interfaces", "addresses") or {} for peer in peers.probes if peer.started_by}
+    # docker0 has the same address on every host: it leads to none
+    seen = Counter(address for each in machines.values() for addresses in each.values() for address in addresses)
+    leading = {
+        host: {name for name, addresses in each.items() if any(seen[address] == 1 for address in addresses)}
+        for host, each in machines.items()
+    }
+    if common := set.intersection(*leading.values()):
+        return Cell(" ".join(sorted(common)))
+    mine = leading[probe.host if probe.started_by else starter]
+    shown = Cell(" ".join(sorted(mine)) or "none", "fails")
+    usual, times = Counter(name for names in leading.values() for name in sorted(names)).most_common(1)[0]
+    if times == 1:
+        return replace(shown, remark="no interface of one name on all hosts; give the one between them the same name")
+    if usual not in mine:
+        return replace(shown, remark=f"the others meet through {usual}; give this host's interface the same name")
+    if usual not in leading[starter]:
+        return replace(shown, remark=f"this machine, which starts the ranks, has no interface {usual}; rename its own")
+    return replace(shown, state="ok")
+
+
+# name of the row: the fact that it shows, and who judges it
+FACTS: dict[str, tuple[str, Callable[[Probe, Peers], Cell]]] = {
+    "python": ("python", judge_python),
+    "torch": ("torch", judge_torch),
+    "horovod": ("horovod", judge_horovod),
+    "package": ("package", judge_package),
+    "GPU, driver": ("gpus", judge_gpus),
+    "memory": ("memory", judge_memory),
+    "disk": ("disk", judge_disk),
+    "cache": ("cache", judge_cache),
+    "clock": ("machine", judge_clock),
+    "shards": ("shards", judge_shards),
+    "runs": ("runs", judge_runs),
+    "network": ("interfaces", judge_network),
+}

@@ -1,0 +1,66 @@
+"""Doctor's report as a table of facts by hosts, and below it how to mend what is wrong, by host."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from horovod_ocr.launch.judge import Cell, DoctorReport, State
+
+MARKS: dict[State, tuple[str, str]] = {
+    "fails": ("✗ ", "red"),
+    "warns": ("! ", "yellow"),
+    "ok": ("", ""),
+    "unknown": ("?", "dim"),
+}
+FACT_WIDTH, HOST_WIDTH = 12, 21  # columns of the terminal, with what stands between them
+
+
+def draw_doctor(report: DoctorReport, width: int) -> Group:
+    """width: columns of the terminal; hosts that do not fit beside each other stand below, in a table of their own."""
+    fitting = max(1, (width - FACT_WIDTH) // HOST_WIDTH)
+    places = range(len(report.hosts))
+    tables = [draw_hosts(report, places[start : start + fitting]) for start in places[::fitting]]
+    return Group(*tables, *draw_remarks(report))
+
+
+def draw_hosts(report: DoctorReport, places: Sequence[int]) -> RenderableType:
+    table = Table(show_edge=False, pad_edge=False)
+    table.add_column("")
+    for place in places:
+        # Text: rich would take [brackets] for its markup
+        table.add_column(Text(report.hosts[place]), overflow="fold", max_width=HOST_WIDTH * 2)
+    for row in report.rows:
+        table.add_row(Text(row.fact), *(draw_cell(row.cells[place]) for place in places))
+    return Group(table, Text(""))
+
+
+def draw_cell(cell: Cell) -> Text:
+    mark, style = MARKS[cell.state]
+    return Text(mark + cell.text, style=style)
+
+
+def draw_remarks(report: DoctorReport) -> Iterator[Text]:
+    """What fails, then what warns, by host; what is the same on all of several hosts stands once."""
+    said = {host: remarks_of(report, host) for host in report.hosts}
+    first, *others = said.values()
+    shared = [remark for remark in first if all(remark in other for other in others)] if others else []
+    yield from draw_block("all hosts", shared)
+    for host, remarks in said.items():
+        yield from draw_block(host, [remark for remark in remarks if remark not in shared])
+    if report.can_start:
+        on = report.hosts[0] if len(report.hosts) == 1 else f"all {len(report.hosts)} hosts"
+        yield Text(f"training can start on {on}")
+
+
+def remarks_of(report: DoctorReport, host: str) -> list[tuple[str, State]]:
+    return [(remark, state) for state in ("fails", "warns") for remark in report.remarks(host, state)]
+
+
+def draw_block(heading: str, remarks: Sequence[tuple[str, State]]) -> Iterator[Text]:
+    if remarks:
+        yield Text(heading, style="bold")
+        for remark, state in remarks:
+            mark, style = MARKS[state]
+            yield Text.assemble(("  " + mark, style), remark)
