@@ -85,13 +85,14 @@ class Stream:
                     yield window._replace(first_step=start + window.first_step, last_step=start + window.last_step)
 
     def batches(self, first_step: int = 0, last_step: int | None = None) -> Iterator[Batch]:
-        """The batches from `first_step` of the run until before `last_step`: by default one epoch.
+        """The batches from `first_step` of the run until before `last_step`: by default one epoch. None where a run
+        has more steps behind it than it is to have.
 
         Nothing before `first_step` is read. Raises ShardError where neither a sample nor any of its neighbours can be
         read.
         """
         last_step = self.steps if last_step is None else last_step
-        workers = min(self.options.workers, last_step - first_step)
+        workers = max(0, min(self.options.workers, last_step - first_step))
         pipeline = wds.DataPipeline(PlannedSteps(self, first_step, last_step), wds.map(ShareReader(self)))
         loader = wds.WebLoader(
             pipeline,

@@ -65,6 +65,13 @@ def test_workers_change_nothing(word_shards, workers):
         assert_equal(one, other)
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_that_is_past_its_last_step_has_no_batch(word_shards, workers):
+    """Resumed with fewer --steps than it has taken."""
+    assert list(open_stream(word_shards, workers=workers).batches(20, 20)) == []
+    assert list(open_stream(word_shards, workers=workers).batches(20, 5)) == []
+
+
 def test_two_ranks_augment_as_one_does(word_shards):
     """The pixels of a sample depend on seed, epoch and sample, not on the rank that reads it."""
     whole = next(open_stream(word_shards).batches())
