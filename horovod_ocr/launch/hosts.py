@@ -32,8 +32,8 @@ class Host:
 
     @property
     def alias(self) -> str:
-        """The name for horovodrun and ssh: horovodrun takes no colon in a name, so fd00::4 is fd00--4 to it."""
-        return re.sub("[:%]", "-", self.name)
+        """The name for horovodrun and ssh: horovodrun takes no colon in a name, so fd00::4 is ipv6-fd00--4 to it."""
+        return "ipv6-" + re.sub("[:%]", "-", self.name) if ":" in self.name else self.name
 
 
 def read_hosts(path: Path) -> tuple[Host, ...]:
@@ -110,8 +110,11 @@ def parse_address(text: str, where: str) -> str:
 
 def ipv6(text: str, where: str) -> str:
     """The address in its short spelling, so that two spellings of one host are found to be one."""
+    address, percent, interface = text.partition("%")
     try:
-        return str(IPv6Address(text))
+        if percent and not NAME.fullmatch(interface):
+            raise ValueError(interface)
+        return str(IPv6Address(address)) + percent + interface
     except ValueError as error:
         raise ConfigError(f"{where}: {text!r} is no IPv6 address; with slots it reads: [fd00::4]:4") from error
 
