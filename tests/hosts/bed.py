@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from tests.ranks.launch import environment
@@ -74,6 +75,16 @@ def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 30
     while not condition():
         assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
         time.sleep(0.05)
+
+
+def pids_in(space: str) -> list[int]:
+    """The processes in a namespace, such as net:[4026532000]."""
+    found = []
+    for link in Path("/proc").glob(f"[0-9]*/ns/{space.split(':')[0]}"):
+        with suppress(OSError):  # it has ended
+            if os.readlink(link) == space:
+                found.append(int(link.parts[2]))
+    return found
 
 
 class Bed:
@@ -168,7 +179,9 @@ class Bed:
         self.on_switch("ip", "link", "delete", f"to-{host}")  # first, so that no closing socket says goodbye
         self.cut_off.discard(host)
         self.slow.discard(host)
+        space = os.readlink(f"/proc/{self.pids[host]}/ns/pid_for_children")
         self.release(host)
+        wait_until(lambda: not pids_in(space), f"all processes of {host} are gone")
 
     def reboot(self, host: str) -> None:
         self.power_off(host)
@@ -247,15 +260,11 @@ class Bed:
         """Pid (as this test may signal it) -> command line of what runs on a host; its sshd's own left out."""
         if not self.is_on(host):
             return {}
-        ours = os.readlink(f"/proc/{self.pids[host]}/ns/pid_for_children")
-        found = {}
-        for path in Path("/proc").glob("[0-9]*"):
-            try:
-                if os.readlink(path / "ns/pid") == ours:
-                    found[int(path.name)] = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
-            except OSError:  # it has ended
-                continue
-        return {pid: line for pid, line in found.items() if line and not line.startswith("sshd:")}
+        lines = {}
+        for pid in pids_in(os.readlink(f"/proc/{self.pids[host]}/ns/pid_for_children")):
+            with suppress(OSError):  # it has ended
+                lines[pid] = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+        return {pid: line for pid, line in lines.items() if line and not line.startswith("sshd:")}
 
     def as_host(self, host: str, *command: str) -> None:
         done = self.exec(host, list(command), cwd=Path("/"))

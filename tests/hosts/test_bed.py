@@ -13,7 +13,7 @@ import pytest
 
 from horovod_ocr.launch.ssh import FAILED
 from horovod_ocr.training.checkpoint import LAST, load_checkpoint
-from tests.hosts.bed import wait_until, what_is_missing
+from tests.hosts.bed import pids_in, wait_until, what_is_missing
 from tests.ranks.launch import environment, horovodrun
 
 pytestmark = [pytest.mark.hosts, pytest.mark.skipif(bool(what_is_missing()), reason=what_is_missing() or "-")]
@@ -56,18 +56,6 @@ def answers_of(bed, hosts_txt: Path, *command: str, cwd: Path) -> list[list]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def holders_of(space: str) -> list[int]:
-    """Pids of the processes in a namespace, such as net:[4026532000]."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/ns/net"):
-        try:
-            if os.readlink(path) == space:
-                found.append(int(path.parts[2]))
-        except OSError:
-            continue
-    return found
-
-
 def test_each_host_has_its_name_address_processes_and_the_files_of_all(bed, tmp_path):
     show = "hostname; ip -o -4 address show dev eth0 | grep -o '10[0-9.]*' | head -n 1; cat /proc/1/comm; pwd; cat"
     answers = answers_of(bed, bed.hosts_txt, "sh", "-c", show, cwd=tmp_path)
@@ -104,8 +92,10 @@ def test_ssh_to_a_host_that_is_cut_off_ends_and_a_mended_one_answers(bed, tmp_pa
 def test_a_host_without_power_loses_its_processes_and_says_nothing(bed, tmp_path):
     with bed.start("node1", ["ssh", "node2", "echo begun; sleep 1000"], stdout=subprocess.PIPE) as client:
         assert client.stdout.readline() == "begun\n"
+        wait_until(lambda: "sleep 1000" in bed.processes("node2").values(), "the command on node2 sleeps")
+        running = bed.processes("node2")
         bed.power_off("node2")
-        assert not bed.is_on("node2") and bed.processes("node2") == {}
+        assert not bed.is_on("node2") and not any(Path(f"/proc/{pid}").exists() for pid in running)
         time.sleep(0.5)
         assert client.poll() is None  # a closed connection would have ended it
         bed.power_on("node2")
@@ -120,9 +110,9 @@ def test_nothing_is_left_of_a_session_that_is_killed(bed, tmp_path):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(command, **pipes, text=True, env=environment()) as session:
         spaces = [os.readlink(f"/proc/{pid}/ns/net") for pid in session.stdout.readline().split()]
-        assert all(holders_of(space) for space in spaces)
+        assert all(pids_in(space) for space in spaces)
         session.send_signal(signal.SIGKILL)
-    wait_until(lambda: not any(holders_of(space) for space in spaces), "the session's hosts are gone")
+    wait_until(lambda: not any(pids_in(space) for space in spaces), "the session's hosts are gone")
     assert bed.exec("node1", ["ssh", "node3", "hostname"]).stdout == "node3\n"
 
 
