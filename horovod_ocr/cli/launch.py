@@ -1,0 +1,77 @@
+"""The command that keeps a training going on several hosts."""
+
+from dataclasses import fields
+from typing import Annotated
+
+import typer
+
+from horovod_ocr.cli.runs import train
+from horovod_ocr.cli.sentence import one_sentence
+
+# what is not ours is the trainer's
+TAKES_MORE = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+def launch(
+    context: typer.Context,
+    np: Annotated[int | None, typer.Option("-np", help="Ranks.  [default: all slots]", min=1)] = None,
+    hosts: Annotated[
+        str | None,
+        typer.Option("-H", "--hosts", help="hosts.txt, or node1:1,node2:4.  [default: hosts.txt, or this machine]"),
+    ] = None,
+    min_np: Annotated[int, typer.Option(help="Go on with fewer ranks while hosts are away, down to this.")] = 1,
+    max_restarts: Annotated[int, typer.Option(min=0, help="Give up after so many.")] = 20,
+    network_interfaces: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="As in horovodrun: eth0,eth1.")
+    ] = None,
+    cycle_time_ms: Annotated[str | None, typer.Option(metavar="MS", help="As in horovodrun.")] = None,
+    fusion_threshold_mb: Annotated[str | None, typer.Option(metavar="MB", help="As in horovodrun.")] = None,
+    timeline_filename: Annotated[str | None, typer.Option(metavar="FILE", help="As in horovodrun.")] = None,
+    autotune: Annotated[bool, typer.Option("--autotune", help="As in horovodrun.")] = False,
+) -> None:
+    """Train under horovodrun, and start it again from the last checkpoint when a rank or a host is lost.
+
+    Every other option is one of `train`. The same command again takes the run up where it is.
+    """
+    with one_sentence():
+        from horovod_ocr.launch.begin import launch as launch_run
+
+        launcher = ["--autotune"] if autotune else []
+        for name, value in (
+            ("--network-interfaces", network_interfaces), ("--cycle-time-ms", cycle_time_ms),
+            ("--fusion-threshold-mb", fusion_threshold_mb), ("--timeline-filename", timeline_filename),
+        ):  # fmt: skip
+            launcher += [name, value] if value is not None else []
+        where = hosts_given(hosts, np)
+        np = np or sum(host.slots for host in where)
+        raise typer.Exit(launch_run(where, np, min_np, max_restarts, launcher, train_options(context.args)))
+
+
+def hosts_given(text: str | None, np: int | None):
+    """The hosts of a file or of `node1:1,node2:4`; by default of hosts.txt, or this machine. ConfigError as there."""
+    from pathlib import Path
+
+    from horovod_ocr.launch.hosts import Host, parse_hosts, read_hosts
+
+    if text is None and not Path("hosts.txt").exists():
+        return (Host("localhost", slots=np or 1),)
+    path = Path(text or "hosts.txt")
+    if path.exists() or text is None or not set(",:") & set(text):
+        return read_hosts(path)
+    return parse_hosts(text.replace(",", "\n"), "-H")
+
+
+def train_options(words: list[str]):
+    """What the trainer's own parser makes of its options: a wrong one is said now, and not by every rank."""
+    from horovod_ocr.config import TrainConfig, parse_settings
+    from horovod_ocr.launch.begin import TrainOptions
+
+    app = typer.Typer(add_completion=False)
+    app.command("train")(train)
+    with typer.main.get_command(app).make_context("horovod-ocr launch", list(words)) as context:
+        values = {name: value for name, value in context.params.items() if value not in (None, False)}
+    recipe, resumes = values.pop("recipe", ""), values.pop("resume", False)
+    names = {entry.name for entry in fields(TrainConfig)}
+    given = {name: str(value) if name == "runs" else value for name, value in values.items() if name in names}
+    given |= parse_settings(values.get("settings") or [])
+    return TrainOptions([word for word in words if word != "--resume"], given, recipe, resumes)

@@ -1,0 +1,233 @@
+"""horovodrun, supervised: what is left of a job that ended is ended everywhere, and the job is started again from the
+last checkpoint, on the hosts that answer.
+
+What comes next is decided by pure functions (`judge`, `pause_after`, `roster.choose_hosts`); `Supervisor` acts on it.
+"""
+
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import NamedTuple
+
+from horovod_ocr.errors import ClusterError, ConfigError, DataError, DivergedError
+from horovod_ocr.launch.hosts import Host, spell_hosts
+from horovod_ocr.launch.job import Job
+from horovod_ocr.launch.record import RECORD, LaunchLog, LaunchRecord, Restart, last_step, write_record
+from horovod_ocr.launch.roster import LOOK_S, Roster, choose_hosts, ranks_of
+from horovod_ocr.launch.watch import Watch
+from horovod_ocr.training.signals import StopSignals
+from horovod_ocr.training.state import RunState
+
+POLL_S = 0.5
+LONGEST_PAUSE_S = 60.0
+DATA_TRIES = 5  # storage comes back after its host does
+FINISHED, STOPPED, FAILED, AGAIN = "finished", "stopped", "failed", "again"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked of a launch: a run on np ranks of these hosts, on at least min_np while some hosts are away."""
+
+    run: Path
+    hosts: tuple[Host, ...]
+    np: int
+    min_np: int = 1
+    max_restarts: int = 20
+
+
+class Ending(NamedTuple):
+    """How an attempt ended. state: the job's last word. request: what we had asked of it, "" for nothing."""
+
+    code: int
+    reason: str
+    state: RunState | None
+    took_steps: bool
+    request: str
+
+
+class Tally:
+    """What the attempts of this launch came to. step: of the newest checkpoint."""
+
+    def __init__(self, step: int | None = None):
+        self.step = step
+        self.has_stepped = False  # did any attempt take a step?
+        self.idle = 0  # attempts in a row, the latest included, that took none
+        self.failures = self.failures_in_a_row = 0  # without a newer checkpoint between them
+
+    def add(self, ending: Ending, step: int | None) -> None:
+        self.has_stepped |= ending.took_steps
+        self.idle = 0 if ending.took_steps else self.idle + 1
+        if step != self.step:
+            self.step, self.failures_in_a_row = step, 0
+        if not (ending.state and ending.state.state in (FINISHED, STOPPED)):
+            self.failures, self.failures_in_a_row = self.failures + 1, self.failures_in_a_row + 1
+
+
+def judge(ending: Ending, tally: Tally) -> str:
+    """What comes after an attempt: FINISHED, STOPPED (asked to, and saved), FAILED (as it would again) or AGAIN."""
+    said = ending.state.state if ending.state else ""
+    if said in (FINISHED, STOPPED):  # root's last word, after all is saved; what a rank's exit may add changes nothing
+        return said
+    if ending.code in (ConfigError.exit_code, DivergedError.exit_code):
+        return FAILED
+    # data or a checkpoint: final when a run begins; later it may be storage that a host does not have yet
+    may_come_back = ending.took_steps or (tally.has_stepped and tally.idle < DATA_TRIES)
+    if ending.code == DataError.exit_code and not may_come_back:
+        return FAILED
+    return AGAIN
+
+
+def pause_after(failures: int) -> float:
+    """Seconds before the next start; failures: in a row, without a newer checkpoint between them, at least 1."""
+    return min(2.0 ** (failures - 1), LONGEST_PAUSE_S)
+
+
+class LaunchSignals(StopSignals):
+    """SIGTERM, SIGINT and SIGUSR1 are noted; a second SIGINT raises KeyboardInterrupt."""
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT and self.received == "SIGINT":
+            raise KeyboardInterrupt
+        self.received = signal.Signals(number).name
+
+
+class Supervisor:
+    """Keeps one run going. See `supervise`. start(job's name, hosts, resumes) starts horovodrun; clear and check: of
+    the Roster."""
+
+    def __init__(
+        self, wish: Wish, record: LaunchRecord,
+        start: Callable[[str, tuple[Host, ...], bool], Job],
+        clear: Callable[[tuple[Host, ...], str], dict[str, str]],
+        check: Callable[[tuple[Host, ...], tuple[Host, ...]], dict[str, str]],
+        clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
+    ):  # fmt: skip
+        self.wish, self.record = wish, record
+        self.start, self.clock, self.sleep = start, clock, sleep
+        self.log = LaunchLog(wish.run)
+        self.roster = Roster(wish.hosts, clear, check, self.log.line, clock)
+        self.signals, self.tally = LaunchSignals(), Tally(last_step(wish.run))
+        self.has_checkpoint = self.tally.step is not None
+
+    def supervise(self) -> int:
+        """Train until the run is finished, or asked to stop, or cannot go on; the exit code.
+
+        ClusterError where it cannot be begun, or after too many restarts. Nothing of the run is left on hosts that
+        answer.
+        """
+        with self.signals:
+            try:
+                return self.run_attempts()
+            finally:
+                self.roster.sweep(self.wish.hosts)
+
+    def run_attempts(self) -> int:
+        restart = None
+        while chosen := self.wait_for_hosts():
+            if restart:
+                step, attempt = last_step(self.wish.run) or 0, self.record.attempts + 1
+                names = [host.name for host in chosen]
+                self.log.restart(Restart(attempt, *restart, step=step, hosts=names, ranks=ranks_of(chosen)))
+            ending = self.attempt(chosen)
+            self.tally.add(ending, last_step(self.wish.run))
+            verdict = judge(ending, self.tally)
+            if verdict == FINISHED:
+                self.log.line(f"finished: {self.wish.run}, {ending.state.step} steps")
+                return 0
+            if self.signals.received or (verdict == STOPPED and not ending.request):
+                return self.leave(self.signals.received or ending.reason)
+            if verdict == FAILED:
+                self.log.line(f"not started again, it would end the same: {ending.reason}")
+                return ending.code
+            restart = (ending.reason, ending.code, 0.0 if verdict == STOPPED else self.pause_for(ending))
+        return self.leave(self.signals.received)
+
+    def pause_for(self, ending: Ending) -> float:
+        """Pause after a failure, longer after each in a row; for how many seconds. ClusterError after too many."""
+        if self.tally.failures > self.wish.max_restarts:
+            raise ClusterError(
+                f"{self.wish.run}: not started again after {self.wish.max_restarts} restarts (--max-restarts); "
+                f"the last time: {ending.reason}"
+            )
+        seconds = pause_after(self.tally.failures_in_a_row)
+        self.log.line(f"{ending.reason}; again in {seconds:g} s")
+        self.pause(seconds)
+        return seconds
+
+    def wait_for_hosts(self) -> tuple[Host, ...]:
+        """The hosts to start on, none of the run left on them; none where we are asked to stop.
+
+        A run that has a checkpoint waits for as long as it takes. One that would begin does not: ClusterError.
+        """
+        tries = 0
+        while not self.signals.received:
+            chosen = choose_hosts(self.wish.hosts, self.roster.usable(self.wish.hosts), self.wish.np)
+            wanted, ranks = self.wish.np, ranks_of(chosen)
+            enough = ranks >= self.wish.min_np
+            if enough and (self.wish.run / RECORD).exists():
+                if ranks < wanted:
+                    self.log.line(f"{ranks} of {wanted} ranks; hosts that come back are taken in")
+                return chosen
+            lack = f"{ranks} of {wanted} ranks have a host, fewer than --min-np {self.wish.min_np}"
+            if not enough and not self.has_checkpoint and self.record.attempts == 0:
+                named = "; ".join(f"{name} {problem}" for name, problem in self.roster.problems.items() if problem)
+                raise ClusterError(f"{lack}: {named}")
+            if tries == 0:
+                self.log.line(f"waits: {f'{self.wish.run} is not there' if enough else lack}")
+            tries += 1
+            self.pause(pause_after(tries))
+        return ()
+
+    def attempt(self, chosen: tuple[Host, ...]) -> Ending:
+        """One horovodrun, watched to its end."""
+        self.record = replace(self.record, attempts=self.record.attempts + 1)
+        try:
+            write_record(self.wish.run, self.record)
+        except OSError as error:
+            self.log.line(f"{RECORD} cannot be written ({error.strerror})")
+        name = f"{self.record.run_id}/{self.record.attempts}"
+        step = last_step(self.wish.run)
+        self.has_checkpoint |= step is not None
+        self.log.line(f"attempt {self.record.attempts} from step {step or 0}: {spell_hosts(chosen)}")
+        job = self.start(name, chosen, self.has_checkpoint)
+        watch = Watch(job, name, self.wish.run, step or 0, self.record.stall_timeout_s, self.clock)
+        try:
+            why = self.watch(watch, chosen)
+        finally:
+            job.end()
+        state, code = watch.last_word(self.sleep), job.poll()
+        said = f"asked to stop: {state.reason}" if state and state.state == STOPPED else job.words.reason(code)
+        reasons = [why or watch.request or said, *self.roster.after_end(chosen)]
+        return Ending(code, "; ".join(reasons), state, watch.took_steps, watch.request)
+
+    def watch(self, watch: Watch, chosen: tuple[Host, ...]) -> str:
+        """Until horovodrun has ended, "", or must be ended: why."""
+        next_look_s = self.clock() + LOOK_S
+        has_too_few = ranks_of(chosen) < self.wish.np
+        while watch.job.poll() is None:
+            if why := watch.look():
+                return why
+            if self.signals.received and watch.state is None:
+                return self.signals.received  # nothing to save yet
+            if self.signals.received:
+                watch.ask(self.signals.received)
+            elif has_too_few and watch.took_steps and not watch.request and self.clock() >= next_look_s:
+                if back := self.roster.look_for_returned(watch.name, chosen):
+                    self.log.line(f"{back} is back; the job saves, and starts again with it")
+                    watch.ask(f"{back} is back")
+                next_look_s = self.clock() + LOOK_S
+            self.sleep(POLL_S)
+        return ""
+
+    def pause(self, seconds: float) -> None:
+        until_s = self.clock() + seconds
+        while self.clock() < until_s and not self.signals.received:
+            self.sleep(min(POLL_S, max(until_s - self.clock(), 0.01)))
+
+    def leave(self, why: str) -> int:
+        step = last_step(self.wish.run) or 0
+        self.log.line(f"stopped ({why}) at step {step} of {self.wish.run}; the same command goes on from there")
+        return 0

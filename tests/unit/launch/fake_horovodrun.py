@@ -1,0 +1,51 @@
+"""Stands in for horovodrun and its ranks: does what one attempt shall do. Started with -S: it begins at once.
+
+fake_horovodrun.py RUN ACTION: finish | train | hang | die CODE [STEPS] | deaf
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+TOTAL = 100
+
+
+def main() -> None:
+    run, action, *numbers = Path(sys.argv[1]), *sys.argv[2:]
+    last = run / "LAST"
+    step = int(last.read_text().split("-")[1].split(".")[0]) if last.exists() else 0
+    if action == "die":
+        code, steps = (*map(int, numbers), 0)[:2]
+        if steps:
+            say(run, "training", step + steps)
+            last.write_text(f"step-{step + steps:08d}.pt\n")
+        print(f"[1]<stderr>:horovod-ocr: it went wrong\nProcess 1 exit with status code {code}.", flush=True)
+        sys.exit(code)
+    if action == "hang":
+        print("[0]<stderr>:stalled: rank 0 on node1, step 3: no progress", flush=True)
+    if action in ("train", "hang"):
+        say(run, "training", step + 10)
+    if action in ("deaf", "hang"):
+        time.sleep(60)
+    if action == "train":
+        while not (run / "REQUEST").exists():
+            time.sleep(0.01)
+        job, reason = (run / "REQUEST").read_text().splitlines()
+        assert job == os.environ["HOROVOD_OCR_JOB"]
+        last.write_text(f"step-{step + 10:08d}.pt\n")
+        say(run, "stopped", step + 10, reason)
+        return
+    last.write_text(f"step-{TOTAL:08d}.pt\n")
+    say(run, "finished", TOTAL)
+
+
+def say(run: Path, state: str, step: int, reason: str = "") -> None:
+    values = {"state": state, "step": step, "total_steps": TOTAL, "ranks": 1, "host": "node1", "pid": os.getpid()}
+    values |= {"job": os.environ["HOROVOD_OCR_JOB"], "time": time.time(), "reason": reason}
+    (run / ".state").write_text(json.dumps(values))
+    (run / ".state").replace(run / "state.json")
+
+
+main()
