@@ -1,127 +1,214 @@
-"""Checkpoints: one self-contained file each, whole or not there, and the pointers LAST and BEST.
-
-runs/<name>/checkpoints/step-00000400.pt           weights, optimizer, place in the plan, charset, geometry, ...
-runs/<name>/checkpoints/step-00000400.pt.sha256    as sha256sum writes it
-runs/<name>/LAST, BEST                             the name of one of them
-"""
+"""Checkpoints: one self-contained file each, whole or not there, and the pointers LAST and BEST (see folder.py)."""
 
 import hashlib
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
+from torch import Tensor
 
-from horovod_ocr.errors import CheckpointError
+from horovod_ocr.data.image import Geometry
+from horovod_ocr.errors import CheckpointError, OcrError
 from horovod_ocr.log import console
+from horovod_ocr.training.archive import check_archive
+from horovod_ocr.training.folder import (
+    BEST,
+    LAST,
+    Ownership,
+    checkpoint_path,
+    checkpoints_of,
+    digest_path,
+    newest_run,
+    pointed_to,
+    read_digest,
+    step_of,
+    write_digest,
+)
+from horovod_ocr.training.task import WordTask
 from sharding.files import whole_file, write_whole
 
 FORMAT = "horovod-ocr checkpoint"
 VERSION = 1
-LAST, BEST = "LAST", "BEST"
+FIELDS = {
+    "step": int, "best": float, "model": dict, "optimizer": dict, "rng": list, "config": dict, "task": dict,
+    "model_name": str, "model_options": dict, "geometry": dict, "plan": dict, "versions": dict,
+}  # fmt: skip
+PLAIN_FIELDS = ("config", "task", "model_options", "geometry", "plan", "versions")
+MOST_VALUES, MOST_LEVELS, MOST_PX = 1_000_000, 20, 10_000
 
 
-def save_checkpoint(run: Path, step: int, payload: dict, is_best: bool, keep: int) -> Path:
-    """Write a checkpoint, then the pointers, then remove all but the newest `keep` and the best. Root only.
+class HashedFile:
+    """A file to write that keeps the sha256 of what went through it, so that nothing is read again."""
 
-    Whatever moment the process is killed at, LAST names a whole file.
+    def __init__(self, file: BinaryIO):
+        self.file, self.sha256 = file, hashlib.sha256()
+        self.error: OSError | None = None  # torch.save may say it in its own words
+
+    def write(self, content: bytes | memoryview) -> int:
+        try:
+            written = self.file.write(content)
+        except OSError as error:
+            self.error = error
+            raise
+        self.sha256.update(content)
+        return written
+
+    def flush(self) -> None:
+        self.file.flush()
+
+
+def write_checkpoint(ownership: Ownership, step: int, payload: dict, is_best: bool) -> Path:
+    """Write a checkpoint, then the pointers. payload: has "epoch", how many were seen. Root only.
+
+    Whatever moment the process is killed at, LAST names a whole file. Raises OSError, after which all is as before;
+    CheckpointError where another job has taken the run over.
     """
-    folder = run / "checkpoints"
-    path = folder / f"step-{step:08d}.pt"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as file:
-            torch.save({"format": FORMAT, "version": VERSION, "step": step, **payload}, file)
-            file.flush()
-            with open(file.name, "rb") as written:
-                digest = hashlib.file_digest(written, "sha256").hexdigest()
-            write_whole(digest_path(path), f"{digest}  {path.name}\n".encode())
-        write_whole(run / LAST, f"{path.name}\n".encode())
-        if is_best:
-            write_whole(run / BEST, f"{path.name}\n".encode())
-    except (OSError, RuntimeError) as error:  # RuntimeError: torch's own word for a full disk
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{path}: cannot be written ({reason}); make room or choose another --runs") from error
-    remove_old(run, keep)
+    run = ownership.run
+    path = checkpoint_path(run, step)
+    ownership.check()
+    with whole_file(path, fsyncs_folder=False) as file:  # write_digest does
+        hashed = HashedFile(file)
+        try:
+            torch.save({"format": FORMAT, "version": VERSION, "step": step, **payload}, hashed)
+        except RuntimeError as error:
+            raise hashed.error or error from error
+        ownership.check()
+        digest_path(path).unlink(missing_ok=True)  # of an earlier file of this step, which has other bytes
+    write_digest(path, hashed.sha256.hexdigest(), float(payload["epoch"]))
+    ownership.check()
+    write_whole(run / LAST, f"{path.name}\n".encode())
+    if is_best:
+        write_whole(run / BEST, f"{path.name}\n".encode())
     return path
 
 
 def load_checkpoint(run: Path, pointer: str = LAST) -> dict:
     """The checkpoint that a pointer names; when it is damaged, said so, the newest whole one before it."""
     named = pointed_to(run, pointer)
-    candidates = [path for path in reversed(checkpoints_of(run)) if path.name <= named.name]
-    for path in candidates:
+    if named is None:
+        console.print(f"warning: {run / pointer}: damaged; taking the newest checkpoint", markup=False)
+    for path in reversed(checkpoints_of(run)):
+        if named is not None and step_of(path) > step_of(named):
+            continue
         try:
-            payload = read_checkpoint(path)
+            return read_checkpoint(path)
         except CheckpointError as error:
             console.print(f"warning: {error}; taking the one before", markup=False)
-            continue
-        return payload
-    raise CheckpointError(f"{run}: {pointer} names {named.name}, and no checkpoint up to it is whole; train anew")
+    what = f"names {named.name}" if named else "is damaged"
+    raise CheckpointError(f"{run}: {pointer} {what}, and no checkpoint up to it is whole; train anew")
 
 
 def read_checkpoint(path: Path) -> dict:
     """One file. Its digest is checked where it lies beside it; no code in it is ever run."""
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
-    beside = digest_path(path)
-    if beside.exists() and beside.read_text("ascii", "replace").split()[:1] != [hashlib.sha256(content).hexdigest()]:
-        raise CheckpointError(f"{path}: damaged: its bytes differ from {beside.name}")
-    del content
-    try:
+        if not path.is_file():
+            raise CheckpointError(f"{path}: no such file")
+        digest, _ = read_digest(path)
+        with path.open("rb") as file:
+            if digest and hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                raise CheckpointError(f"{path}: damaged: its bytes differ from {digest_path(path).name}")
+        check_archive(path)
         payload = torch.load(path, map_location="cpu", weights_only=True)
+    except CheckpointError:
+        raise
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
     except Exception as error:  # torch raises half a dozen kinds for a file that is none of its own
-        raise CheckpointError(f"{path}: not a checkpoint, or a damaged one ({type(error).__name__})") from error
+        reason = str(error).split("\n")[0][:200] if isinstance(error, ValueError) else type(error).__name__
+        raise CheckpointError(f"{path}: not a checkpoint, or a damaged one ({reason})") from error
     if not isinstance(payload, dict) or payload.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a checkpoint of horovod-ocr")
-    if payload["version"] != VERSION:
-        raise CheckpointError(
-            f"{path}: checkpoint version {payload['version']}, this program reads {VERSION}; train anew"
-        )
+    check_payload(path, payload)
     return {**payload, "path": str(path)}
+
+
+def check_payload(path: Path, payload: dict) -> None:
+    """CheckpointError that names the first field which is missing, of another type or not in itself sound."""
+    version = payload.get("version")
+    if type(version) is not int or abs(version) > MOST_VALUES:
+        raise CheckpointError(f"{path}: damaged: its field version is a {type(version).__name__}")
+    if version != VERSION:
+        raise CheckpointError(f"{path}: checkpoint version {version}, this program reads {VERSION}; train anew")
+    for name, kind in FIELDS.items():
+        if name not in payload:
+            raise CheckpointError(f"{path}: damaged: it has no field {name}")
+        value = payload[name]
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise CheckpointError(f"{path}: damaged: its field {name} is a {type(value).__name__}, not {kind.__name__}")
+    for name, is_sound in SOUND.items():
+        try:
+            sound = is_sound(payload[name])
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, OcrError):
+            sound = False
+        if not sound:
+            raise CheckpointError(f"{path}: damaged: its field {name} does not hold what it should")
+
+
+def is_plain(value: object) -> bool:
+    """Numbers and texts in lists and dictionaries, and not more of them than a checkpoint has?
+
+    A file of a few bytes can hold lists that hold each other many times over.
+    """
+    level, seen = [value], 0
+    for _ in range(MOST_LEVELS):
+        parts = [[*each.keys(), *each.values()] if isinstance(each, dict) else each for each in level]
+        level = []
+        for part in parts:
+            if isinstance(part, list | tuple):
+                level += part
+                if seen + len(level) > MOST_VALUES:
+                    return False
+            elif not isinstance(part, str | int | float | None):
+                return False
+        seen += len(level)
+        if not level:
+            return True
+    return False
+
+
+def is_dense(value: object) -> bool:
+    """A tensor of which each element has a place of its own? A file of a few bytes can claim a tensor of any size."""
+    return isinstance(value, Tensor) and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+
+
+def is_optimizer(state: dict) -> bool:
+    """As torch.optim.Optimizer.state_dict."""
+    groups, slots = state["param_groups"], state["state"]
+    values = [value for slot in slots.values() for value in slot.values()]
+    return (
+        is_plain(groups)
+        and all(isinstance(group["params"], list) for group in groups)
+        and all(is_dense(value) or isinstance(value, int | float | None) for value in values)
+    )
+
+
+def is_plan(plan: dict) -> bool:
+    """Numbers and a digest, as begin.identity_of."""
+    return bool(plan) and all(isinstance(name, str) and isinstance(value, str | int) for name, value in plan.items())
+
+
+def is_geometry(values: dict) -> bool:
+    geometry = Geometry.from_dict(values)
+    return (
+        type(geometry.height) is int
+        and 0 < geometry.height <= MOST_PX
+        and all(0 < edge <= MOST_PX for edge in geometry.aspect_edges)
+    )
+
+
+SOUND = {
+    **dict.fromkeys(PLAIN_FIELDS, is_plain),
+    "step": lambda step: 0 <= step < 1 << 53,
+    "model": lambda state: all(isinstance(name, str) and is_dense(value) for name, value in state.items()),
+    "optimizer": is_optimizer,
+    "rng": lambda states: all(is_dense(each) and each.dtype == torch.uint8 and each.dim() == 1 for each in states),
+    "plan": lambda plan: is_plain(plan) and is_plan(plan),
+    "geometry": lambda values: is_plain(values) and is_geometry(values),
+    "task": lambda values: is_plain(values) and bool(WordTask.from_dict(values)),
+}  # fmt: skip
 
 
 def load_best(runs: Path, name: str | None) -> tuple[Path, dict]:
     """A run, the newest when no name is given, and its best checkpoint; the last one where none was validated."""
     run = runs / name if name else newest_run(runs)
     return run, load_checkpoint(run, BEST if (run / BEST).exists() else LAST)
-
-
-def pointed_to(run: Path, pointer: str) -> Path:
-    """The file that LAST or BEST names."""
-    try:
-        return run / "checkpoints" / (run / pointer).read_text("ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(
-            f"{run} has no {pointer} checkpoint; train first: horovodrun -np 3 -H hosts.txt horovod-ocr train"
-        ) from error
-
-
-def newest_run(runs: Path) -> Path:
-    """The run whose LAST was written latest."""
-    pointers = sorted(runs.glob(f"*/{LAST}"), key=lambda path: (path.stat().st_mtime_ns, path))
-    if not pointers:
-        raise CheckpointError(
-            f"no run with a checkpoint in {runs}/; train first: horovodrun -np 3 -H hosts.txt horovod-ocr train"
-        )
-    return pointers[-1].parent
-
-
-def checkpoints_of(run: Path) -> list[Path]:
-    """Oldest first."""
-    return sorted((run / "checkpoints").glob("step-*.pt"))
-
-
-def remove_old(run: Path, keep: int) -> None:
-    kept = {pointed_to(run, pointer).name for pointer in (LAST, BEST) if (run / pointer).exists()}
-    kept |= {path.name for path in checkpoints_of(run)[-keep:]}
-    for path in checkpoints_of(run):
-        if path.name not in kept:
-            path.unlink()
-            digest_path(path).unlink(missing_ok=True)
-    for unfinished in (run / "checkpoints").glob(".step-*.tmp-*"):  # of a process that was killed
-        unfinished.unlink()
-
-
-def digest_path(path: Path) -> Path:
-    return path.with_name(path.name + ".sha256")
