@@ -95,7 +95,7 @@ def why_no_answer(host: Host, answer: Answer) -> str:
         return f"{answer.err}; is the machine overloaded, or its storage gone?"
     if answer.code == FAILED:
         mend = next((mend for words, mend in SSH_SAYS.items() if words in said), f"try it by hand: ssh {host.alias}")
-        return f"{last_line(answer.err) or 'ssh ended'}; {mend.format(name=host.alias)}"
+        return f"{last_line(answer.err).removeprefix('ssh: ') or 'ssh ended'}; {mend.format(name=host.alias)}"
     if answer.code in (126, 127):
         return f"there is no {probe_command()[0]} on it; make the same environment at the same path: make setup"
     if "no module named" in said or "module specification" in said:
