@@ -104,9 +104,22 @@ class OpenShards:
         self.store, self.shards, self.most = store, shards, allow_open(most)
         self.open: OrderedDict[int, MappedShard] = OrderedDict()
         self.lost: dict[int, DamagedError] = {}
+        self.renewed: set[int] = set()  # shards whose copies in the cache were damaged
 
     def sample(self, shard: int, row: int) -> tuple[memoryview, str, int]:
         """Encoded image, label, subset of a sample. DamagedError where it, or its shard, cannot be had."""
+        try:
+            return self.mapped(shard).sample(row)
+        except DamagedError:
+            # a cache keeps whole files only: what is damaged there was whole, and may be so where it came from
+            if shard in self.renewed or not self.store.drop_copies(self.shards[shard]):
+                raise
+        self.renewed.add(shard)
+        self.open.pop(shard, None)
+        self.lost.pop(shard, None)
+        return self.mapped(shard).sample(row)
+
+    def mapped(self, shard: int) -> MappedShard:
         mapped = self.open.get(shard)
         if mapped is None:
             if shard in self.lost:
@@ -116,7 +129,7 @@ class OpenShards:
                 self.open.popitem(last=False)
         else:
             self.open.move_to_end(shard)
-        return mapped.sample(row)
+        return mapped
 
     def open_shard(self, shard: int) -> MappedShard:
         """Open a shard, patiently: see PAUSES_S. DamagedError for one that is damaged or stays away."""

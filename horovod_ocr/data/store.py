@@ -2,7 +2,8 @@
 
     a folder                    local or NFS: read where it is; bringing near reads a tar in sequence into the page
                                 cache, which all processes of the host share
-    a folder and a cache        each file is copied to the host's own disk when it is first needed (`cache`)
+    a folder and a cache        each file is copied to the host's own disk when it is first needed (`cache`); one that
+                                differs from the index is read where it is, so that only its bad samples are lost
     http(s)://, s3://, gs://,   always through a cache; every file by webdataset's opener, which runs curl, aws, gsutil
     pipe:COMMAND                or the given command, where {} stands for the file's name
 
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from horovod_ocr.data.cache import BLOCK_BYTES, ExpectedFile, FileCache
+from horovod_ocr.data.cache import BLOCK_BYTES, AlteredError, ExpectedFile, FileCache, locked
 from horovod_ocr.errors import ConfigError, ShardError
 from horovod_ocr.log import console
 from sharding.files import write_whole
@@ -65,11 +66,25 @@ class ShardStore:
             _read_ahead(self.idx_path(shard), 0, idx_bytes(shard.samples))
             _read_ahead(self.tar_path(shard), start, stop)
 
+    def drop_copies(self, shard: ShardInfo) -> bool:
+        """Take a shard out of the cache, so that it is fetched anew. False where nothing of it is there."""
+        if self.cache is None:
+            return False
+        copies = [self.cache.folder / name for name in (shard.tar_name, shard.idx_name)]
+        is_there = any(copy.exists() for copy in copies)
+        for copy in copies:
+            copy.unlink(missing_ok=True)
+        return is_there
+
     def _path(self, file: ExpectedFile) -> Path:
         if self.cache is None:
             return self.source.path(file.name)
         try:
             return self.cache.path_of(file, self.source)
+        except AlteredError:
+            if isinstance(self.source, Remote):
+                raise
+            return self.source.path(file.name)
         except OSError as error:
             reason = f"{self.cache.root} cannot hold {file.name} ({error.strerror or error})"
             if isinstance(self.source, Remote):
@@ -216,7 +231,8 @@ def _open_remote(location: str, cache_dir: Path, cache_bytes: int) -> ShardStore
     cache = FileCache(cache_dir, hashlib.sha256(content).hexdigest(), cache_bytes)
     try:
         cache.folder.mkdir(parents=True, exist_ok=True)
-        write_whole(cache.folder / INDEX_NAME, content, fsyncs_folder=False)
+        with locked(cache.folder / INDEX_NAME):  # or else who makes room takes it for what a killed process left
+            write_whole(cache.folder / INDEX_NAME, content, fsyncs_folder=False)
     except OSError as error:
         raise ShardError(
             f"{cache_dir} cannot hold the shards of {remote.where('')} ({error.strerror}); make room there, or name "

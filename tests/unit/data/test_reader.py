@@ -116,6 +116,38 @@ def test_a_shard_that_comes_back_is_waited_for_and_one_that_stays_away_is_lost(s
     assert damage_of(lambda: opened.sample(1, 3)) == lost and len(waited) == 1 + len(reader.PAUSES_S)  # once
 
 
+@pytest.mark.parametrize("suffix", [".tar", ".idx"])
+def test_a_copy_that_was_damaged_in_the_cache_is_fetched_again(store, tmp_path, suffix):
+    cached = open_store(str(store.index.root), str(tmp_path / "cache"))
+    shard = cached.index.of("train")[0]
+    copies = {".tar": cached.tar_path(shard), ".idx": cached.idx_path(shard)}
+    flip(copies[suffix], int(read_idx(store.idx_path(shard))["image_offset"][3]) + 40 if suffix == ".tar" else 100)
+    opened = OpenShards(cached, cached.index.of("train"), most=2)
+    assert opened.sample(0, 3) == OpenShards(store, store.index.of("train"), most=2).sample(0, 3)
+    assert copies[suffix].read_bytes() == (store.index.root / copies[suffix].name).read_bytes()
+    assert not opened.lost and list(opened.open) == [0]
+
+
+def test_one_flipped_bit_costs_one_sample_with_a_cache_as_without(store, tmp_path):
+    cached = open_store(str(store.index.root), str(tmp_path / "cache"))
+    shard = cached.index.of("train")[0]
+    flip(store.tar_path(shard), int(read_idx(store.idx_path(shard))["image_offset"][3]) + 40)
+    opened = OpenShards(cached, cached.index.of("train"), most=2)
+    damage = Damage(shard.name, 3, "the image's bytes differ from the index")
+    assert [damage_of(lambda: opened.sample(0, 3)) for _ in range(2)] == [damage] * 2 and opened.sample(0, 4)
+
+
+def test_a_remote_shard_of_other_bytes_is_lost_at_once(store, tmp_path, monkeypatch):
+    remote = open_store(f"pipe:cat {store.index.root}/{{}}", str(tmp_path / "cache"))
+    shard = remote.index.of("train")[0]
+    flip(store.tar_path(shard), 600)
+    monkeypatch.setattr(reader, "time", None)  # to wait does not help
+    opened = OpenShards(remote, remote.index.of("train"), most=2)
+    lost = damage_of(lambda: opened.sample(0, 3))
+    assert lost.row is None and "its bytes are not those of the index" in lost.reason
+    assert damage_of(lambda: opened.sample(0, 4)) == lost and opened.sample(1, 0)
+
+
 def test_the_latest_shards_stay_open_and_none_travels(store):
     opened = OpenShards(store, store.index.of("train"), most=2)
     for shard in (0, 1, 0, 2):

@@ -152,16 +152,24 @@ def test_a_store_travels_to_other_processes(word_shards, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".tar", ".idx"])
-def test_a_flipped_byte_is_named_and_not_kept(shards, tmp_path, suffix):
-    store = open_store(str(shards), str(tmp_path / "cache"))
-    shard = store.index.shards[0]
-    with open(shards / (shard.name + suffix), "r+b") as file:
-        file.seek(100)
-        file.write(bytes([file.read(1)[0] ^ 1]))
-    path_of = store.tar_path if suffix == ".tar" else store.idx_path
+def test_a_flipped_byte_is_not_kept_and_is_read_in_place_or_named(shards, tmp_path, suffix, warnings):
+    """A reader then finds out which samples of a folder's shard are damaged; of a remote one it has nothing to read."""
+    stores = [open_store(place, str(tmp_path / "cache")) for place in (str(shards), f"pipe:cat {shards}/{{}}")]
+    near, remote = (store.tar_path if suffix == ".tar" else store.idx_path for store in stores)
+    shard = stores[0].index.shards[0]
+    flip(shards / (shard.name + suffix))
+    assert near(shard) == shards / (shard.name + suffix)
     with pytest.raises(ShardError, match=f"{shard.name}{suffix}: its bytes are not those of the index"):
-        path_of(shard)
-    assert not list((tmp_path / "cache").rglob(f"*{suffix}"))
+        remote(shard)
+    assert not list((tmp_path / "cache").rglob(f"*{suffix}")) and not warnings
+
+
+def flip(path: Path) -> None:
+    with open(path, "r+b") as file:
+        file.seek(100)
+        byte = file.read(1)[0]
+        file.seek(100)
+        file.write(bytes([byte ^ 1]))
 
 
 def test_a_full_disk_loses_nothing_and_is_said_once(word_shards, tmp_path, monkeypatch, warnings):
@@ -203,6 +211,14 @@ def test_what_a_server_refuses_is_said_without_the_keys(word_shards, tmp_path, w
         open_store(f"{web(word_shards)}?key=other", str(tmp_path / "cache"))
     assert f"/{INDEX_NAME} cannot" in str(error.value)
     assert not re.search("other|user|word@", str(error.value))
+
+
+def test_the_index_lasts_though_another_set_makes_room_while_it_is_written(word_shards, tmp_path, monkeypatch):
+    other, looked_over = cache_module.FileCache(tmp_path / "cache", "ab" * 32), []
+    monkeypatch.setattr(os, "fsync", lambda _: looked_over.append(other._files()))
+    store = open_store(f"pipe:cat {word_shards}/{{}}", str(tmp_path / "cache"))
+    assert looked_over and (store.index.root / INDEX_NAME).read_bytes() == (word_shards / INDEX_NAME).read_bytes()
+    assert not list((tmp_path / "cache").rglob(".*"))
 
 
 def test_the_home_is_the_default_place(tmp_path, monkeypatch):
