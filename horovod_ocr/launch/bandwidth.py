@@ -81,10 +81,13 @@ def measure_allreduce(ssh: Ssh, hosts: Sequence[Host], timeout_s: float = LIMIT_
 
 
 def told_by_horovodrun(said: str, code: int) -> str:
-    """The last line that is not of a traceback's middle."""
+    """The line that tells most: the last of the rank that ended first, else the last that speaks of an error."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    told = [line for line in lines if re.search("error|fail|unable|could not|timed out", line, re.IGNORECASE)]
-    return (told or lines or [f"horovodrun ended with code {code}"])[-1]
+    first = re.search(r"rank (\d+) ended first", said)
+    mark = f"[{first[1]}]<stderr>:" if first else ""
+    of_rank = [f"rank {first[1]}: {line.removeprefix(mark)}" for line in lines if mark and line.startswith(mark)]
+    errors = [line for line in lines if re.search("error|unable|could not|timed out", line, re.IGNORECASE)]
+    return (of_rank or errors or lines or [f"horovodrun ended with code {code}"])[-1]
 
 
 def gradient_bytes(config: TrainConfig) -> int:
