@@ -32,6 +32,13 @@ class TrainConfig:
     global gradient.
     precision: auto, bf16, fp32, or fp64 (to prove what rounding would hide). sync_batchnorm: batch statistics over all
     ranks.
+    Ranks: compression of gradients on their way, none or fp16; accumulate, parts that a rank's share of a batch is
+    computed in, one after the other, for less memory: the same update (but BatchNorm sees each part alone);
+    deterministic, sums of gradients in one order, so that runs on the same three or more ranks are bit-equal;
+    check_ranks_every_steps, that all hold the same weights; stall_timeout_s, without progress a rank ends itself.
+    most_skipped: updates in a row that may be left out because they are not finite. profile: first:last step.
+    Checkpoints: save_every_steps or save_every_minutes, whichever comes first; keep_checkpoints, the last ones, and of
+    each of the last keep_epochs epochs its last one; most_failed_saves in a row before the run stops.
     Reading: workers, loader processes a rank, -1: choose; decoder, of data.decoders; cache_dir, a folder on this
     machine's own disk for copies of the shards, "": none, or for shards at a URL the user's cache; cache_gb, what it
     may hold, 0: nine tenths of what is free; max_bad, samples that may be damaged before the run stops.
@@ -68,7 +75,17 @@ class TrainConfig:
     log_every_steps: int = 20
     validate_every_steps: int = 0
     save_every_steps: int = 0
+    save_every_minutes: float = 15.0
     keep_checkpoints: int = 3
+    keep_epochs: int = 10
+    most_failed_saves: int = 3
+    compression: str = "none"
+    accumulate: int = 1
+    deterministic: bool = False
+    most_skipped: int = 10
+    check_ranks_every_steps: int = 500
+    stall_timeout_s: float = 300.0
+    profile: str = ""
 
     def to_dict(self) -> dict:
         return asdict(self)
@@ -187,11 +204,12 @@ def several(value, kind: type, where: str) -> tuple:
 
 def check_config(config: TrainConfig) -> TrainConfig:
     """ConfigError for a value out of its range."""
-    positive = ("height", "global_batch", "lanes", "window", "lr", "clip_norm", "log_every_steps")
-    for name in (*positive, "keep_checkpoints"):
+    positive = ("height", "global_batch", "lanes", "window", "lr", "clip_norm", "log_every_steps", "accumulate")
+    for name in (*positive, "keep_checkpoints", "most_failed_saves", "most_skipped", "stall_timeout_s"):
         if not 0 < getattr(config, name) < math.inf:
             raise ConfigError(f"{name} must be a number above 0, not {getattr(config, name)}")
-    for name in ("seed", "steps", "min_steps", "validate_every_steps", "save_every_steps", "cache_gb", "max_bad"):
+    periods = ("validate_every_steps", "save_every_steps", "save_every_minutes", "check_ranks_every_steps")
+    for name in ("seed", "steps", "min_steps", *periods, "keep_epochs", "cache_gb", "max_bad"):
         if getattr(config, name) < 0:
             raise ConfigError(f"{name} must be at least 0, not {getattr(config, name)}")
     if config.steps == 0 and not 0 < config.epochs < math.inf:
@@ -200,7 +218,19 @@ def check_config(config: TrainConfig) -> TrainConfig:
         raise ConfigError(f"warmup_share is a fraction of the steps, 0 to below 1, not {config.warmup_share}")
     if config.precision not in ("auto", "bf16", "fp32", "fp64"):
         raise ConfigError(f"precision is auto, bf16, fp32 or fp64, not {config.precision!r}")
+    if config.compression not in ("none", "fp16"):
+        raise ConfigError(f"compression is none or fp16, not {config.compression!r}")
+    if config.profile:
+        profiled_steps(config.profile)
     return config
+
+
+def profiled_steps(text: str) -> tuple[int, int]:
+    """`100:110`, the first and the last step of a profile. ConfigError for anything else."""
+    first, _, last = text.partition(":")
+    if not (first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last)):
+        raise ConfigError(f"profile {text}: write the first and the last step, such as 100:110")
+    return int(first), int(last)
 
 
 def check_ranks(config: TrainConfig, world_size: int) -> None:

@@ -3,6 +3,8 @@
 import json
 import os
 import time
+import warnings
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -20,40 +22,67 @@ def rank_of_process() -> int | None:
 
 
 class RunLog:
-    """The log of one run. Only root writes; on other ranks every call does nothing.
+    """The log of one run. Root writes its lines to the console and into train.log, and the metrics; every other rank
+    has a file of its own, logs/rank-N.log, for what it alone has to say.
 
     resume_step: metrics of later steps, written by a process that did not live to save them, are taken out.
+    fresh: warnings of this rank that root has not told yet. A full disk costs lines, not the run.
     """
 
-    def __init__(self, run: Path, is_root: bool, resume_step: int = 0):
-        self.is_root = is_root
-        if not is_root:
-            return
-        from torch.utils.tensorboard import SummaryWriter  # takes a second to import
+    def __init__(self, run: Path, rank: int = 0, resume_step: int = 0):
+        self.is_root = rank == 0
+        self.fresh: list[str] = []
+        self.known: set[str] = set()  # warnings of this rank
+        self.told: set[str] = set()  # warnings of any rank that root has told
+        self.show_warning = warnings.showwarning
+        warnings.showwarning = self.note_warning
+        path = run / "train.log" if self.is_root else run / "logs" / f"rank-{rank}.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.text = open(path, "a", encoding="utf-8", buffering=1)
+        if self.is_root:
+            from torch.utils.tensorboard import SummaryWriter  # takes a second to import
 
-        run.mkdir(parents=True, exist_ok=True)
-        keep_until(run / "metrics.jsonl", resume_step)
-        self.text = open(run / "train.log", "a", encoding="utf-8", buffering=1)
-        self.metrics = open(run / "metrics.jsonl", "a", encoding="utf-8", buffering=1)
-        self.board = SummaryWriter(run / "tensorboard", purge_step=resume_step or None)
+            keep_until(run / "metrics.jsonl", resume_step)
+            self.metrics = open(run / "metrics.jsonl", "a", encoding="utf-8", buffering=1)
+            self.board = SummaryWriter(run / "tensorboard", purge_step=resume_step or None)
 
     def line(self, text: str) -> None:
+        """What the whole run says: root alone."""
         if self.is_root:
             print(text + "\n", end="", flush=True)  # one write: launchers put a rank's mark before each
+            self.note(text)
+
+    def note(self, text: str) -> None:
+        """Into this rank's own file."""
+        with suppress(OSError):
             self.text.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+
+    def warn(self, text: str) -> None:
+        """Of this rank: into its file now, and once to the console when the ranks next share what is fresh."""
+        if text not in self.known:
+            self.known.add(text)
+            self.fresh.append(text)
+            self.note(f"warning: {text}")
+
+    def note_warning(self, message, category, filename, lineno, file=None, line=None) -> None:
+        """In place of warnings.showwarning."""
+        self.warn(f"{category.__name__}: {message} ({filename}, line {lineno})")
 
     def numbers(self, kind: str, step: int, values: dict[str, float]) -> None:
         """One line of metrics.jsonl and its scalars. kind: `train` or `val`."""
-        if self.is_root:
+        if not self.is_root:
+            return
+        with suppress(OSError):
             self.metrics.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
+        with suppress(OSError):
             for name, value in values.items():
                 self.board.add_scalar(f"{kind}/{name}", value, step)
 
     def close(self) -> None:
-        if self.is_root:
-            self.text.close()
-            self.metrics.close()
-            self.board.close()
+        warnings.showwarning = self.show_warning
+        for file in (self.text, self.metrics, self.board) if self.is_root else (self.text,):
+            with suppress(OSError):
+                file.close()
 
 
 def keep_until(path: Path, step: int) -> None:

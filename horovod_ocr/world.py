@@ -45,6 +45,14 @@ class World:
         self._sums += 1
         return self._hvd.allreduce(values, name=f"sum.{self._sums}", op=self._hvd.Sum)
 
+    def begin_sum(self, values: Tensor) -> Callable[[], Tensor]:
+        """Begin a sum over the ranks, and return what waits for it. One at a time; travels with gradients sent
+        meanwhile. Collective."""
+        if self.world_size == 1:
+            return lambda: values
+        handle = self._hvd.allreduce_async(values, name="wishes", op=self._hvd.Sum)
+        return lambda: self._hvd.synchronize(handle)
+
     def sum_array(self, values):
         """Sum of a numpy array over the ranks, in float64. Collective."""
         return self.sum(torch.as_tensor(values, dtype=torch.float64)).numpy()
@@ -63,14 +71,22 @@ class World:
         if self.world_size > 1:
             self._hvd.broadcast_parameters(tensors, root_rank=0)
 
-    def reduce_gradients(self, optimizer, named_parameters):
-        """Wrap an optimizer so that gradients are summed over the ranks while backward still runs.
+    def reduce_gradients(self, optimizer, named_parameters, fp16: bool = False, passes: int = 1, ordered: bool = False):
+        """Wrap an optimizer so that gradients are summed over the ranks while the last of `passes` backwards runs.
 
-        The wrapped one has `synchronize()` and `skip_synchronize()`; a world of one returns it as it is.
+        fp16: they travel as such. ordered: all as one group, so that sums are made in one order. The wrapped one has
+        `synchronize()` and `skip_synchronize()`; a world of one returns it as it is.
         """
         if self.world_size == 1:
             return optimizer
-        return self._hvd.DistributedOptimizer(optimizer, named_parameters=named_parameters, op=self._hvd.Sum)
+        return self._hvd.DistributedOptimizer(
+            optimizer,
+            named_parameters=named_parameters,
+            compression=self._hvd.Compression.fp16 if fp16 else self._hvd.Compression.none,
+            backward_passes_per_step=passes,
+            op=self._hvd.Sum,
+            groups=1 if ordered else None,
+        )
 
     @contextmanager
     def guard(self, what: str) -> Iterator[None]:
@@ -127,6 +143,7 @@ def open_world() -> World:
         return World()
     if not torch.cuda.is_available():
         os.environ.setdefault("HOROVOD_CYCLE_TIME", CPU_CYCLE_TIME_MS)
+    os.environ.setdefault("HOROVOD_DISABLE_GROUP_FUSION", "1")  # or else groups do not keep sums in one order
     try:
         import horovod.torch as hvd
     except ImportError as error:

@@ -43,6 +43,15 @@ def train(
     max_bad: Annotated[
         int | None, typer.Option(metavar="SAMPLES", help="Stop when more than so many are damaged.  [default: 1000]")
     ] = None,
+    compression: Annotated[
+        str | None, typer.Option(metavar="none|fp16", help="Of gradients on their way.  [default: none]")
+    ] = None,
+    accumulate: Annotated[
+        int | None, typer.Option(metavar="PARTS", help="Compute a rank's share in parts, for less memory.")
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(metavar="FIRST:LAST", help="Trace these steps, for chrome://tracing.")
+    ] = None,
     sync_batchnorm: Annotated[bool, typer.Option("--sync-batchnorm", help="Batch statistics over all ranks.")] = False,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Any setting: --set model_options.width=1.0")
@@ -58,6 +67,7 @@ def train(
         given = {
             "run": run, "steps": steps, "epochs": epochs, "global_batch": global_batch, "lr": lr, "seed": seed,
             "precision": precision, "workers": workers, "cache_dir": cache_dir, "max_bad": max_bad, "shards": shards,
+            "compression": compression, "accumulate": accumulate, "profile": profile,
             "resume": resume or None, "sync_batchnorm": sync_batchnorm or None, "runs": str(runs) if runs else None,
         }  # fmt: skip
         given = {name: value for name, value in given.items() if value is not None}

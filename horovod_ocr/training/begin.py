@@ -13,7 +13,9 @@ from horovod_ocr.config import (
     read_recipe,
     table_of_settings,
 )
+from horovod_ocr.data.image import Geometry
 from horovod_ocr.data.store import ShardStore, open_store
+from horovod_ocr.data.stream import StreamOptions
 from horovod_ocr.errors import CheckpointError, ConfigError, ShardError
 from horovod_ocr.training.checkpoint import LAST, load_checkpoint, newest_run
 from horovod_ocr.world import World
@@ -57,8 +59,39 @@ def open_shards(config: TrainConfig, world: World) -> ShardStore:
     return open_store(config.shards, config.cache_dir, int(config.cache_gb * 1e9))
 
 
+def stream_options(config: TrainConfig, split: str, world: World, workers: int) -> StreamOptions:
+    """How this rank reads a split: shuffled, changed at random and without a gap for training alone."""
+    training = split == "train"
+    return StreamOptions(
+        split=split,
+        seed=config.seed,
+        lanes=config.lanes,
+        global_batch=config.global_batch if training else 2 * config.global_batch,
+        window=config.window,
+        shuffle=training,
+        augmentation=config.augmentation if training and config.augment else None,
+        decoder=config.decoder,
+        replaces_damaged=training,
+        rank=world.rank,
+        world_size=world.world_size,
+        workers=workers,
+    )
+
+
+def identity_of(config: TrainConfig, task: dict, geometry: Geometry, index_digest: str) -> dict:
+    """What a run must keep to go on exactly where it was: the model, and the samples that the next steps hold."""
+    names = ("seed", "lanes", "global_batch", "window")
+    return {
+        "task": task,
+        "model_name": config.model,
+        "model_options": config.model_options,
+        "geometry": geometry.to_dict(),
+        "plan": {"index_digest": index_digest, **{name: getattr(config, name) for name in names}},
+    }
+
+
 def check_resumable(payload: dict, mine: dict, run: str, shards: str) -> None:
-    """CheckpointError unless a run can go on exactly where it was. mine: of this session, as Session.identity."""
+    """CheckpointError unless a run can go on exactly where it was. mine: identity_of this session."""
     if payload["task"] != mine["task"]:
         raise CheckpointError(
             f"{run} was trained with another charset or script profile than {shards} has; give its own shards with "

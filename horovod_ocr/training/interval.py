@@ -2,6 +2,7 @@
 
 import time
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,7 +21,8 @@ class Interval:
         self.steps = 0
         self.samples = 0
         self.too_long = 0  # samples whose labels do not fit their frames
-        self.wait_s = 0.0
+        self.wait_s = 0.0  # for data
+        self.waited_s = 0.0  # for the other ranks
         self.decode_s = 0.0
         self.read_bytes = 0
         self.started_s = time.monotonic()
@@ -32,8 +34,9 @@ class Interval:
         self.decode_s += batch.decode_s
         self.read_bytes += batch.read_bytes
 
-    def add(self, loss_sum: Tensor, logits_TNC: Tensor, too_long: int) -> None:
-        self.loss_sum += loss_sum
+    def add(self, losses_N: Tensor, logits_TNC: Tensor, too_long: int) -> None:
+        """A loss that is not finite counts as none: such updates are left out, and counted elsewhere."""
+        self.loss_sum += losses_N.nan_to_num(0, 0, 0).sum()
         self.too_long += too_long
         self.blank_frames += (logits_TNC.argmax(-1) == BLANK_ID).sum()
         self.frames += logits_TNC.shape[0] * logits_TNC.shape[1]
@@ -43,12 +46,15 @@ class Interval:
 
         loss a sample, share of blank frames, images a second of all ranks together, share of the time spent waiting
         for data, time to decode and augment a sample, bytes of images read, samples whose labels are too
-        long for their frames, seconds passed.
+        long for their frames, seconds passed; the slowest rank, and its own time over that of the others (`slowest`).
         """
         passed_s = time.monotonic() - self.started_s
+        own_s = np.zeros(world.world_size)
+        own_s[world.rank] = passed_s - self.waited_s
         mine = [float(self.loss_sum), float(self.blank_frames), self.frames, self.samples, self.wait_s, passed_s]
-        sums = world.sum_array([*mine, self.decode_s, self.read_bytes, self.too_long]).tolist()
-        loss_sum, blank_frames, frames, samples, wait_s, all_s, decode_s, read_bytes, too_long = sums
+        sums = world.sum_array(np.array([*mine, self.decode_s, self.read_bytes, self.too_long, *own_s])).tolist()
+        loss_sum, blank_frames, frames, samples, wait_s, all_s, decode_s, read_bytes, too_long, *own_s = sums
+        slowest_rank, slowest_ratio = slowest(own_s)
         return {
             "loss": loss_sum / max(1, samples),
             "blank_share": blank_frames / max(1, frames),
@@ -57,5 +63,18 @@ class Interval:
             "decode_us": 1e6 * decode_s / max(1, samples),
             "read_bytes": int(read_bytes),
             "too_long": int(too_long),
+            "slowest_rank": slowest_rank,
+            "slowest_ratio": slowest_ratio,
             "passed_s": all_s / world.world_size,
         }
+
+
+def slowest(own_s: list[float]) -> tuple[int, float]:
+    """The rank that the others wait for, and its own time over the median of theirs; (0, 1.0) for one rank alone.
+
+    own_s: of each rank, the time that it did not spend waiting for others.
+    """
+    if len(own_s) == 1:
+        return 0, 1.0
+    rank = int(np.argmax(own_s))
+    return rank, float(own_s[rank] / max(1e-9, np.median(np.delete(own_s, rank))))

@@ -2,6 +2,9 @@
 
 from horovod_ocr.log import span
 
+STRAGGLES = 1.4  # x the others' time
+FEWEST_STEPS = 5  # of an interval that says something of a rank's speed
+
 
 def step_line(step: int, total_steps: int, values: dict[str, float], passed_s: float) -> str:
     """values: of an interval of `passed_s` (Interval.summarise), epoch, lr, eta_s, damaged."""
@@ -12,7 +15,16 @@ def step_line(step: int, total_steps: int, values: dict[str, float], passed_s: f
         f"read {values['read_bytes'] / passed_s / 1e6:.1f} MB/s  ETA {span(values['eta_s'])}"
         + (f"  {values['too_long']} labels too long for their frames" if values["too_long"] else "")
         + (f"  {values['damaged']} samples damaged" if values["damaged"] else "")
+        + (f"  {values['skipped']} updates left out" if values["skipped"] else "")
     )
+
+
+def straggler_line(values: dict[str, float], hosts: list[str], steps: int) -> str:
+    """Which rank the others wait for, "" where none stands out. hosts: of the ranks. steps: of the interval."""
+    rank, ratio = values["slowest_rank"], values["slowest_ratio"]
+    if ratio < STRAGGLES or steps < FEWEST_STEPS:
+        return ""
+    return f"straggler: rank {rank} on {hosts[rank]} takes {ratio:.1f} x as long for a step as the other ranks"
 
 
 def val_line(step: int, total_steps: int, values: dict[str, float], took_s: float, is_best: bool) -> str:

@@ -3,27 +3,29 @@
 Shapes: N images, H height, W width, T frames, C classes.
 """
 
-import hashlib
 import math
+import socket
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from horovod_ocr.config import TrainConfig
 from horovod_ocr.data.batch import Batch, normalise_images, prefetch
 from horovod_ocr.data.forecast import steps_of_run
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.data.store import ShardStore
-from horovod_ocr.data.stream import Stream, StreamOptions
-from horovod_ocr.errors import ClusterError, DivergedError, ShardError
+from horovod_ocr.data.stream import Stream
+from horovod_ocr.errors import CheckpointError, ShardError
 from horovod_ocr.log import RunLog
 from horovod_ocr.models import build_model
 from horovod_ocr.models.batchnorm import average_statistics, synchronise_batchnorm
 from horovod_ocr.text.metrics import scores_of
-from horovod_ocr.training.begin import check_resumable, check_same, choose_run, open_shards
-from horovod_ocr.training.checkpoint import load_checkpoint, save_checkpoint
+from horovod_ocr.training.agreement import SkippedUpdates, Wishes, address_of, check_same_weights, share_warnings
+from horovod_ocr.training.begin import check_resumable, check_same, choose_run, identity_of, open_shards, stream_options
+from horovod_ocr.training.checkpoint import load_checkpoint
 from horovod_ocr.training.damage import DamageTally
 from horovod_ocr.training.device import (
     autocast,
@@ -34,18 +36,25 @@ from horovod_ocr.training.device import (
     seed_of_rank,
 )
 from horovod_ocr.training.evaluate import evaluate, frames_of
+from horovod_ocr.training.exchange import Exchange, split_batch
 from horovod_ocr.training.interval import Interval
-from horovod_ocr.training.lines import step_line, val_line
-from horovod_ocr.training.optim import build_optimizer, learning_rate
+from horovod_ocr.training.lines import step_line, straggler_line, val_line
+from horovod_ocr.training.optim import learning_rate
+from horovod_ocr.training.profile import Profile
+from horovod_ocr.training.saver import Saver
+from horovod_ocr.training.signals import StopSignals
+from horovod_ocr.training.state import Heartbeat
 from horovod_ocr.training.task import WordTask
+from horovod_ocr.training.watchdog import Watchdog
 from horovod_ocr.world import World, agreed
 
 
 def train(config: TrainConfig, world: World) -> Path:
     """Train as the config says and return the run's folder. Every rank must call this.
 
-    Raises the same OcrError on every rank for what can be known before the first step; DivergedError when the loss or
-    a gradient is not finite.
+    Asked to stop (a signal, or a request in the run's folder), it saves and returns as well. Raises the same OcrError
+    on every rank for what can be known before the first step; DivergedError when the loss or a gradient is not finite
+    again and again, or when ranks hold different weights.
     """
     with world.guard("training"):
         run = world.broadcast(world.together(lambda: choose_run(config) if world.is_root else None))
@@ -55,10 +64,7 @@ def train(config: TrainConfig, world: World) -> Path:
         payload = world.broadcast(world.together(lambda: load_checkpoint(run) if resumes else None))
         session = world.together(lambda: Session(config, world, run, store, payload))
         session.start(payload)
-        try:
-            session.run_steps()
-        finally:
-            session.log.close()
+    session.work()
     return run
 
 
@@ -81,56 +87,53 @@ class Session:
         self.validate_every = config.validate_every_steps or period
         self.save_every = config.save_every_steps or period
         self.step, self.best = 0, math.inf
+        self.stop_reason, self.gradient_norm = "", 0.0
+        self.signals = StopSignals()
+        self.watchdog = Watchdog(config.stall_timeout_s, world.rank)
+        self.heartbeat = Heartbeat(run, world.is_root, self.total_steps, world.world_size)
+        self.identity = identity_of(config, self.task.to_dict(), self.geometry, index.digest)
         torch.manual_seed(config.seed)
         model = build_model(config.model, self.task.outputs, config.height, **config.model_options)
         self.model: nn.Module = model.to(self.device, self.dtype)
         if config.sync_batchnorm:
             synchronise_batchnorm(self.model, world.sum)
         if payload:
-            check_resumable(payload, self.identity(), str(run), config.shards)
+            check_resumable(payload, self.identity, str(run), config.shards)
 
     def open_stream(self, split: str) -> Stream:
-        c, world = self.config, self.world
-        training = split == "train"
-        options = StreamOptions(
-            split=split,
-            seed=c.seed,
-            lanes=c.lanes,
-            global_batch=c.global_batch if training else 2 * c.global_batch,
-            window=c.window,
-            shuffle=training,
-            augmentation=c.augmentation if training and c.augment else None,
-            decoder=c.decoder,
-            replaces_damaged=training,
-            rank=world.rank,
-            world_size=world.world_size,
-            workers=choose_workers(c.workers, self.device) if training else 0,
-        )
-        return Stream(self.store, self.geometry, options)
+        workers = choose_workers(self.config.workers, self.device) if split == "train" else 0
+        return Stream(self.store, self.geometry, stream_options(self.config, split, self.world, workers))
 
     def start(self, payload: dict | None) -> None:
         """Wrap, then load, then broadcast: a wrapper drops what was loaded before it. Collective."""
-        world = self.world
-        self.optimizer = world.reduce_gradients(
-            build_optimizer(self.model, self.config.weight_decay), self.model.named_parameters()
-        )
-        torch.manual_seed(seed_of_rank(self.config.seed, world.rank))
+        world, c = self.world, self.config
+        in_fp16 = c.compression == "fp16"
+        self.exchange = Exchange(world, self.model, c.weight_decay, in_fp16, c.accumulate, c.deterministic)
+        torch.manual_seed(seed_of_rank(c.seed, world.rank))
         if payload:
             self.model.load_state_dict(payload["model"])
             # as an object: hvd.broadcast_optimizer_state takes a real step on ranks whose state is empty
-            self.optimizer.load_state_dict(payload["optimizer"])
+            self.exchange.optimizer.load_state_dict(payload["optimizer"])
             self.step, self.best = payload["step"], payload["best"]
             if len(payload["rng"]) == world.world_size:
                 generator_of(self.device).set_state(payload["rng"][world.rank])
         world.broadcast_tensors(self.model.state_dict())
-        self.check_agreement()
-        self.log = RunLog(self.run, world.is_root, self.step)
+        check_same_weights(world, self.model.state_dict(), "after the broadcast")
+        self.hosts = world.gather(socket.gethostname())
+        self.log = world.together(lambda: RunLog(self.run, world.rank, self.step))
+        is_root = world.is_root
+        self.saver = world.together(lambda: Saver(self.run, c.keep_checkpoints, c.keep_epochs) if is_root else None)
+        self.saved_s = time.monotonic()
+        self.profile = Profile(c.profile, self.run, world.rank, self.device)
+        self.interval = Interval(self.device)
+        self.skipped = SkippedUpdates(
+            world, c.most_skipped, lambda *sample: address_of(self.store, self.train_stream, *sample)
+        )
+        self.damage = DamageTally(world, self.train_stream.shards, c.max_bad)
+        self.val_damage = DamageTally(world, self.index.of("val"), c.max_bad)
+        self.log.note(f"rank {world.rank} of {world.world_size} on {socket.gethostname()}, from step {self.step}")
         for line in self.opening_lines():
             self.log.line(line)
-        self.is_finite = torch.ones((), dtype=torch.bool, device=self.device)
-        self.interval = Interval(self.device)
-        self.damage = DamageTally(world, self.train_stream.shards, self.config.max_bad)
-        self.val_damage = DamageTally(world, self.index.of("val"), self.config.max_bad)
 
     def opening_lines(self) -> list[str]:
         """What runs on what: all settings, the shards, the model."""
@@ -149,58 +152,99 @@ class Session:
             "blank is the share of frames without a letter: near 1 for the first few hundred steps, then it falls",
         ]
 
+    def work(self) -> None:
+        """Train to the end, or until asked to stop. However it ends, the run's folder says so. Collective."""
+        with ExitStack() as stack:
+            stack.callback(self.log.close)
+            for context in (self.signals, self.watchdog, self.heartbeat):
+                stack.enter_context(context)
+            try:
+                with self.world.guard("training"):
+                    self.run_steps()
+                    self.world.together(lambda: self.saver.close() if self.saver else None)
+            except Exception as error:
+                self.heartbeat.leave("failed", f"{error or type(error).__name__}".splitlines()[0])
+                raise
+            if self.step < self.total_steps:
+                self.heartbeat.leave("stopped", self.stop_reason)
+                self.log.line(f"stopped at step {self.step}: {self.stop_reason}; saved; go on with --resume")
+            else:
+                self.heartbeat.leave("finished")
+                self.log.line(f"done: {self.total_steps} steps; {self.run}; read the test split with: horovod-ocr eval")
+
     def run_steps(self) -> None:
+        """All that are left, or until some rank wants to stop."""
         self.model.train()
         waiting_s = time.monotonic()
+        self.reached("its data")
         for batch in prefetch(self.train_stream.batches(self.step, self.total_steps), self.device):
             self.interval.wait_s += time.monotonic() - waiting_s
             self.damage.add(batch.damage)
+            self.profile.before(self.step + 1)
+            wishes = Wishes(self.world, self.signals.received or self.heartbeat.request, self.is_save_due())
             self.take_step(batch)
-            self.after_step()
+            self.stop_reason, saves = wishes.agree()
+            self.after_step(saves or bool(self.stop_reason))
+            if path := self.profile.after(self.step):
+                self.log.line(f"profile written: {path}")
+            if self.stop_reason:
+                break
             waiting_s = time.monotonic()
-        self.log.line(f"done: {self.total_steps} steps; {self.run}; read the test split with: horovod-ocr eval")
+            self.reached("its data")
+
+    def reached(self, waits_for: str) -> None:
+        """Progress, for those who watch: at this step, and the next thing to wait for."""
+        self.heartbeat.step = self.step
+        self.watchdog.reached(self.step, waits_for)
+
+    def is_save_due(self) -> bool:
+        """By the clock of root."""
+        minutes = self.config.save_every_minutes
+        return self.world.is_root and minutes > 0 and time.monotonic() - self.saved_s > 60 * minutes
 
     def take_step(self, batch: Batch) -> None:
         """One optimizer step; the same on every rank, whatever part of the batch it holds."""
-        lr = learning_rate(self.step, self.total_steps, self.config.lr, self.config.warmup_share)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        self.optimizer.zero_grad()
-        # a rank without samples sends zeros; but synchronised BatchNorm asks every rank for its sums
-        if len(batch) or self.config.sync_batchnorm:
-            images_N1HW = normalise_images(batch.images_NHW, self.device, self.dtype)
-            with autocast(self.device, self.precision):
-                logits_TNC = self.model(images_N1HW)
-            frames_N = frames_of(batch.reach_N, self.model.frame_stride_px)
-            loss_sum, too_long = self.task.loss_sum(logits_TNC, frames_N, batch.labels)
-            # divided by the global count, summed over ranks: exact for unequal shares
-            (loss_sum / batch.global_samples).backward()
-            self.interval.add(loss_sum.detach(), logits_TNC.detach(), too_long)
+        self.reached("its own computation")
+        finite_N = self.compute_gradients(batch)
         self.interval.count(batch)
-        self.update_weights()
+        self.reached("the gradients of the other ranks")
+        lr = learning_rate(self.step, self.total_steps, self.config.lr, self.config.warmup_share)
+        norm = self.exchange.update(lr, self.config.clip_norm)
+        self.skipped.note(self.step + 1, norm is None, batch, finite_N)
+        if norm is not None:
+            self.gradient_norm = norm
         self.step += 1
 
-    def update_weights(self) -> None:
-        """Wait for the summed gradients, clip them by their global norm, step."""
-        parameters = list(self.model.parameters())
-        if self.world.world_size == 1:
-            self.gradient_norm = nn.utils.clip_grad_norm_(parameters, self.config.clip_norm)
-            self.optimizer.step()
-        else:
-            self.optimizer.synchronize()
-            self.gradient_norm = nn.utils.clip_grad_norm_(parameters, self.config.clip_norm)
-            with self.optimizer.skip_synchronize():
-                self.optimizer.step()
-        # summed gradients are equal on all ranks, so all ranks see the same flag without asking each other
-        self.is_finite &= self.gradient_norm.isfinite()
+    def compute_gradients(self, batch: Batch) -> Tensor:
+        """Forward and backward over this rank's share, part after part. Returns which samples' figures are finite."""
+        self.exchange.optimizer.zero_grad()
+        finite = []
+        for part in split_batch(len(batch), self.config.accumulate):
+            # a rank without samples sends zeros; but synchronised BatchNorm asks every rank for its sums
+            if part.start == part.stop and not self.config.sync_batchnorm:
+                self.exchange.pass_empty()
+                continue
+            images_N1HW = normalise_images(batch.images_NHW[part], self.device, self.dtype)
+            with autocast(self.device, self.precision):
+                logits_TNC = self.model(images_N1HW)
+            frames_N = frames_of(batch.reach_N[part], self.model.frame_stride_px)
+            losses_N, too_long = self.task.losses(logits_TNC, frames_N, batch.labels[part])
+            # divided by the global count, summed over ranks: exact for unequal shares
+            (losses_N.sum() / batch.global_samples).backward()
+            # of the logits, too: for them CTC finds no path, which counts as a loss of zero
+            finite.append(losses_N.isfinite() & logits_TNC.isfinite().all(2).all(0))
+            self.interval.add(losses_N.detach(), logits_TNC.detach(), too_long)
+        return torch.cat(finite) if finite else torch.ones(0, dtype=torch.bool)
 
-    def after_step(self) -> None:
-        is_last = self.step == self.total_steps
-        logs = self.step % self.config.log_every_steps == 0 or is_last
+    def after_step(self, saves: bool) -> None:
+        """Say, check, validate and save what is due; `saves`: some rank wants to. Collective."""
+        c, is_last = self.config, self.step == self.total_steps
+        logs = self.step % c.log_every_steps == 0 or is_last
         validates = self.val_stream is not None and (self.step % self.validate_every == 0 or is_last)
-        saves = self.step % self.save_every == 0 or validates or is_last
+        saves |= self.step % self.save_every == 0 or validates or is_last
+        if c.check_ranks_every_steps and self.step % c.check_ranks_every_steps == 0:
+            check_same_weights(self.world, dict(self.model.named_parameters()), f"step {self.step}")
         if logs or saves:
-            self.check_finite()
             self.check_damage()
         if logs:
             self.log_interval()
@@ -211,14 +255,6 @@ class Session:
             self.save(is_best)
             self.interval.started_s += time.monotonic() - paused_s
 
-    def check_finite(self) -> None:
-        if not bool(self.is_finite):
-            sentence = (
-                f"step {self.step}: a gradient is not finite (loss or learning rate ran away); "
-                f"lower lr ({self.config.lr}) or give --precision fp32, and go on with --resume"
-            )
-            raise agreed(DivergedError(sentence))
-
     def check_damage(self) -> None:
         """Stop where too many samples cannot be read, but save: once the set is mended, the run goes on. Collective."""
         try:
@@ -226,29 +262,35 @@ class Session:
         except ShardError:
             average_statistics(self.model, self.world.sum, self.world.world_size)
             self.save(is_best=False)
+            self.world.together(lambda: self.saver.close() if self.saver else None)
             raise
 
     def log_interval(self) -> None:
-        steps = self.interval.steps
+        self.interval.waited_s, self.exchange.waited_s = self.exchange.waited_s, 0.0
         values = {
             "epoch": self.step / self.steps_per_epoch,
-            "lr": self.optimizer.param_groups[0]["lr"],
+            "lr": self.exchange.optimizer.param_groups[0]["lr"],
             "gradient_norm": float(self.gradient_norm),
             **self.interval.summarise(self.world),
             "damaged": self.damaged,
+            "skipped": self.skipped.count,
         }
         passed_s = values.pop("passed_s")
-        values["eta_s"] = (self.total_steps - self.step) * passed_s / steps
+        values["eta_s"] = (self.total_steps - self.step) * passed_s / self.interval.steps
         self.log.numbers("train", self.step, values)
         self.log.line(step_line(self.step, self.total_steps, values, passed_s))
+        if straggles := straggler_line(values, self.hosts, self.interval.steps):
+            self.log.line(straggles)
+        share_warnings(self.world, self.log, self.hosts)
         self.interval = Interval(self.device)
 
     def validate(self) -> bool:
         """Score the val split over all ranks; is it the best so far? Collective."""
         started_s = time.monotonic()
         scores = evaluate(
-            self.model, self.task, self.val_stream, self.world, self.device, self.precision, self.val_damage
-        )
+            self.model, self.task, self.val_stream, self.world, self.device, self.precision, self.val_damage,
+            lambda done, steps: self.reached(f"batch {done} of {steps} of the val split"),
+        )  # fmt: skip
         values = scores_of(scores.counts)
         is_best = values["cer"] < self.best
         self.best = min(self.best, values["cer"])
@@ -258,38 +300,21 @@ class Session:
         return is_best
 
     def save(self, is_best: bool) -> None:
-        """Root writes the checkpoint; where it cannot, every rank stops with the same sentence. Collective."""
+        """Root writes a checkpoint beside the training. Too many failures in a row stop every rank. Collective."""
+        self.reached("the checkpoint")
+        epoch = self.step / self.steps_per_epoch
         payload = {
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self.exchange.optimizer.state_dict(),
             "best": self.best,
+            "epoch": epoch,
             "rng": self.world.gather(generator_of(self.device).get_state()),
             "config": self.config.to_dict(),
-            **self.identity(),
+            **self.identity,
             "versions": {"torch": str(torch.__version__)},
         }
-        keep, is_root = self.config.keep_checkpoints, self.world.is_root
-        self.world.together(lambda: save_checkpoint(self.run, self.step, payload, is_best, keep) if is_root else None)
-
-    def identity(self) -> dict:
-        """What a run must keep to go on exactly where it was: the model, and the samples that the next steps hold."""
-        c = self.config
-        names = ("seed", "lanes", "global_batch", "window")
-        return {
-            "task": self.task.to_dict(),
-            "model_name": c.model,
-            "model_options": c.model_options,
-            "geometry": self.geometry.to_dict(),
-            "plan": {"index_digest": self.index.digest, **{name: getattr(c, name) for name in names}},
-        }
-
-    def check_agreement(self) -> None:
-        """ClusterError unless all ranks hold the same weights. Collective."""
-        digest = hashlib.sha256()
-        for tensor in self.model.state_dict().values():
-            digest.update(tensor.cpu().contiguous().numpy().tobytes())
-        digests = self.world.gather(digest.hexdigest())
-        odd = [rank for rank, other in enumerate(digests) if other != digests[0]]
-        if odd:
-            sentence = f"ranks {odd} hold other weights than rank 0 after the broadcast; check their torch builds"
-            raise agreed(ClusterError(sentence))
+        self.saved_s = time.monotonic()
+        self.world.together(lambda: self.saver.save(self.step, epoch, payload, is_best) if self.saver else None)
+        failed = int(self.world.sum_array([self.saver.failures if self.saver else 0])[0])
+        if failed >= self.config.most_failed_saves:
+            raise agreed(CheckpointError(f"{self.run}: {failed} checkpoints in a row could not be written; make room"))

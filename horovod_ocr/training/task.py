@@ -57,20 +57,20 @@ class WordTask:
         lengths = torch.tensor([len(ids) for ids in encoded], dtype=torch.int64)
         return torch.tensor([number for ids in encoded for number in ids], dtype=torch.int64), lengths
 
-    def loss_sum(self, logits_TNC: Tensor, frames_N: Tensor, labels: list[str]) -> tuple[Tensor, int]:
-        """CTC loss summed over this rank's samples, and how many labels are too long for T frames: they add zero."""
+    def losses(self, logits_TNC: Tensor, frames_N: Tensor, labels: list[str]) -> tuple[Tensor, int]:
+        """CTC loss of each sample, and how many labels are too long for T frames: their loss is zero."""
         if not labels:
-            return logits_TNC.sum() * 0, 0  # still a graph: synchronised BatchNorm needs this rank's backward
+            return logits_TNC.sum((0, 2)) * 0, 0  # still a graph: synchronised BatchNorm needs this rank's backward
         targets_S, lengths_N = self.targets(labels)
         # scaled down at random, a sample may need a few frames of its padding
         repeats_N = torch.tensor([_repeats(ids) for ids in targets_S.split(lengths_N.tolist())])
         needed_N, frames = lengths_N + repeats_N, logits_TNC.shape[0]
         frames_N = torch.maximum(frames_N, needed_N).clamp(max=frames)
         log_probs_TNC = logits_TNC.log_softmax(-1)
-        loss_sum = functional.ctc_loss(
-            log_probs_TNC, targets_S, frames_N, lengths_N, BLANK_ID, reduction="sum", zero_infinity=True
+        losses_N = functional.ctc_loss(
+            log_probs_TNC, targets_S, frames_N, lengths_N, BLANK_ID, reduction="none", zero_infinity=True
         )
-        return loss_sum, int((needed_N > frames).sum())
+        return losses_N, int((needed_N > frames).sum())
 
     def decode(self, logits_TNC: Tensor, frames_N: Tensor) -> list[Reading]:
         """Readings, normalised as labels are."""

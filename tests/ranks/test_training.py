@@ -50,7 +50,7 @@ def test_20_steps_at_once_and_10_killed_and_10_give_bit_equal_parameters(word_sh
     }  # fmt: skip
     at_once, killed = tmp_path / "at_once", tmp_path / "killed"
     assert_ran(train_on_ranks(2, at_once, **settings))
-    died = train_on_ranks(2, killed, **settings, dies_after=13)
+    died = train_on_ranks(2, killed, **settings, faults={"dies_after": 13})
     assert died.returncode != 0 and not (killed / "rank0.pt").exists()
     assert load_checkpoint(killed / "runs/it", LAST)["step"] == 10
     assert_ran(train_on_ranks(2, killed, **settings, resume=True))

@@ -1,6 +1,7 @@
 """A resumed run's metrics hold each step once."""
 
 import json
+import warnings
 
 from horovod_ocr.log import RunLog, keep_until, span
 
@@ -12,17 +13,35 @@ def test_metrics_after_the_resumed_step_are_taken_out(tmp_path):
     assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [10, 20]
 
 
-def test_root_writes_and_others_do_not(tmp_path, capsys):
-    for name, is_root in (("root", True), ("other", False)):
-        log = RunLog(tmp_path / name, is_root)
-        log.line("hello")
-        log.numbers("train", 5, {"loss": 1.5})
+def test_root_writes_for_the_run_and_each_rank_for_itself(tmp_path, capsys):
+    for rank in (0, 1):
+        log = RunLog(tmp_path, rank)
+        log.line(f"hello of rank {rank}")
+        log.note(f"a note of rank {rank}")
+        log.numbers("train", 5, {"loss": 1.5 + rank})
         log.close()
-    assert capsys.readouterr().out == "hello\n"
-    assert not (tmp_path / "other").exists()
-    assert json.loads((tmp_path / "root/metrics.jsonl").read_text()) == {"kind": "train", "step": 5, "loss": 1.5}
-    assert (tmp_path / "root/train.log").read_text().endswith("hello\n")
-    assert list((tmp_path / "root/tensorboard").glob("events*"))
+    assert capsys.readouterr().out == "hello of rank 0\n"
+    assert json.loads((tmp_path / "metrics.jsonl").read_text()) == {"kind": "train", "step": 5, "loss": 1.5}
+    assert [line[20:] for line in (tmp_path / "train.log").read_text().splitlines()] == [
+        "hello of rank 0", "a note of rank 0",
+    ]  # fmt: skip
+    assert (tmp_path / "logs/rank-1.log").read_text()[20:] == "a note of rank 1\n"
+    assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+def test_a_warning_is_told_once_and_pythons_own_are_warnings_too(tmp_path):
+    shows = warnings.showwarning
+    log = RunLog(tmp_path, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        log.warn("the disk is slow")
+        log.warn("the disk is slow")
+        warnings.showwarning = log.note_warning  # catch_warnings put its own there
+        warnings.warn("old", DeprecationWarning, stacklevel=1)
+    log.close()
+    assert warnings.showwarning is shows
+    assert log.fresh[0] == "the disk is slow" and log.fresh[1].startswith("DeprecationWarning: old") and len(log.fresh) == 2
+    assert (tmp_path / "logs/rank-3.log").read_text().count("warning: the disk is slow") == 1
 
 
 def test_spans():

@@ -12,36 +12,36 @@ from sharding.script import build_profile
 TASK = WordTask(Charset.build("abc", build_profile("latin")))
 
 
-def test_the_loss_of_a_batch_is_the_sum_of_its_samples():
+def test_each_sample_has_the_loss_that_it_has_alone():
     torch.manual_seed(0)
     logits_TNC, frames_N, labels = torch.randn(12, 3, 4), torch.tensor([12, 9, 5]), ["abc", "aab", "c"]
-    together = TASK.loss_sum(logits_TNC, frames_N, labels)[0]
-    alone = [TASK.loss_sum(logits_TNC[:, n : n + 1], frames_N[n : n + 1], labels[n : n + 1])[0] for n in range(3)]
-    torch.testing.assert_close(together, sum(alone))
+    together = TASK.losses(logits_TNC, frames_N, labels)[0]
+    alone = [TASK.losses(logits_TNC[:, n : n + 1], frames_N[n : n + 1], labels[n : n + 1])[0] for n in range(3)]
+    torch.testing.assert_close(together, torch.cat(alone))
     expected = functional.ctc_loss(
         logits_TNC[:, :1].log_softmax(-1), torch.tensor([[1, 2, 3]]), [12], [3], reduction="sum"
     )
-    torch.testing.assert_close(alone[0], expected)
+    torch.testing.assert_close(alone[0].sum(), expected)
 
 
 def test_frames_of_the_padding_are_lent_to_a_squeezed_sample():
     """`aab` needs four frames; two of its own and two of the padding give a finite loss."""
     logits_TNC = torch.zeros(6, 1, 4, requires_grad=True)
-    loss, too_long = TASK.loss_sum(logits_TNC, torch.tensor([2]), ["aab"])
+    loss, too_long = TASK.losses(logits_TNC, torch.tensor([2]), ["aab"])
     assert 0 < loss.item() < 100 and too_long == 0
 
 
 def test_labels_longer_than_all_frames_are_counted_and_add_nothing():
-    loss, too_long = TASK.loss_sum(torch.zeros(3, 2, 4), torch.tensor([3, 3]), ["aab", "abc"])
-    alone, _ = TASK.loss_sum(torch.zeros(3, 1, 4), torch.tensor([3]), ["abc"])
-    assert too_long == 1 and loss.item() == pytest.approx(alone.item())
+    loss, too_long = TASK.losses(torch.zeros(3, 2, 4), torch.tensor([3, 3]), ["aab", "abc"])
+    alone, _ = TASK.losses(torch.zeros(3, 1, 4), torch.tensor([3]), ["abc"])
+    assert too_long == 1 and loss.tolist() == [0, pytest.approx(alone.item())]
 
 
 def test_a_share_of_none_has_a_loss_of_zero_and_a_graph():
     logits_TNC = torch.zeros(6, 0, 4, requires_grad=True)
-    loss, _ = TASK.loss_sum(logits_TNC, torch.zeros(0, dtype=torch.int64), [])
-    loss.backward()
-    assert loss.item() == 0
+    loss, _ = TASK.losses(logits_TNC, torch.zeros(0, dtype=torch.int64), [])
+    loss.sum().backward()
+    assert len(loss) == 0 and logits_TNC.grad is not None
 
 
 def test_classes_are_refused_in_one_sentence():

@@ -1,0 +1,39 @@
+"""Signals that ask a run to stop: noted here, agreed on by all ranks (agreement), acted on when a step is finished."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+# of a person, of a batch system, and Slurm's warning before its time is up
+ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+
+
+class StopSignals:
+    """A context in which ASKING signals are only noted, in `received`. A second SIGINT ends the process at once.
+
+    For the main thread; elsewhere Python allows no handlers.
+    """
+
+    def __init__(self) -> None:
+        self.received = ""
+        self.interrupted = False
+        self.before: dict[signal.Signals, Callable | int | None] = {}
+
+    def __enter__(self) -> "StopSignals":
+        for number in ASKING:
+            self.before[number] = signal.signal(number, self.note)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT:
+            if self.interrupted:
+                os.write(sys.stderr.fileno(), b"horovod-ocr: interrupted twice; nothing more is saved\n")
+                os._exit(128 + number)
+            self.interrupted = True
+        self.received = self.received or signal.Signals(number).name

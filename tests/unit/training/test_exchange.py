@@ -1,0 +1,57 @@
+"""Updates of one rank; what several do is proved in tests/ranks."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from horovod_ocr.training.exchange import Exchange, split_batch
+from horovod_ocr.world import World
+
+
+def exchange() -> tuple[nn.Linear, Exchange]:
+    torch.manual_seed(0)
+    model = nn.Linear(3, 2)
+    return model, Exchange(World(), model, weight_decay=0.0)
+
+
+@given(st.integers(0, 300), st.integers(1, 20))
+def test_parts_hold_each_sample_once_and_are_even(count, parts):
+    slices = split_batch(count, parts)
+    assert [n for part in slices for n in range(count)[part]] == list(range(count))
+    sizes = [part.stop - part.start for part in slices]
+    assert len(sizes) == parts and max(sizes) - min(sizes) <= 1
+
+
+def test_the_norm_before_clipping_is_told_and_the_step_taken():
+    model, gradients = exchange()
+    before = model.weight.detach().clone()
+    (model(torch.ones(4, 3)).sum() * 10).backward()
+    norm = gradients.update(lr=0.1, clip_norm=1.0)
+    assert norm.item() == pytest.approx(math.sqrt(6 * 40**2 + 2 * 40**2))
+    clipped = math.sqrt(sum(float(p.grad.square().sum()) for p in model.parameters()))
+    assert clipped == pytest.approx(1, rel=1e-4)
+    assert (model.weight - before).abs().min() > 0.09  # AdamW's first step is lr
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_an_update_that_is_not_finite_changes_nothing(bad):
+    model, gradients = exchange()
+    model(torch.ones(4, 3)).sum().backward()
+    gradients.update(lr=0.1, clip_norm=1.0)
+    before = [p.detach().clone() for p in model.parameters()]
+    state = {k: v.clone() for k, v in gradients.optimizer.state[model.weight].items()}
+    gradients.optimizer.zero_grad()
+    (model(torch.ones(4, 3)).sum() * bad).backward()
+    assert gradients.update(lr=0.1, clip_norm=1.0) is None
+    assert all(torch.equal(p, q) for p, q in zip(model.parameters(), before, strict=True))
+    assert all(torch.equal(gradients.optimizer.state[model.weight][k], v) for k, v in state.items())
+
+
+def test_a_pass_without_samples_gives_gradients_of_zero():
+    model, gradients = exchange()
+    gradients.pass_empty()
+    assert all(p.grad is not None and not p.grad.any() for p in model.parameters())

@@ -1,0 +1,28 @@
+"""The rank that the others wait for."""
+
+import pytest
+import torch
+
+from horovod_ocr.training.interval import Interval, slowest
+from horovod_ocr.training.lines import straggler_line
+
+
+@pytest.mark.parametrize(
+    "own_s, rank, ratio", [([3.0], 0, 1.0), ([1.0, 2.0], 1, 2.0), ([5.0, 1.0, 2.0, 3.0], 0, 2.5), ([1.0, 1.0], 0, 1.0)]
+)
+def test_the_slowest_is_compared_with_the_median_of_the_others(own_s, rank, ratio):
+    assert slowest(own_s) == (rank, ratio)
+
+
+def test_it_is_named_only_where_it_stands_out():
+    hosts = ["node0", "node1"]
+    line = straggler_line({"slowest_rank": 1, "slowest_ratio": 2.0}, hosts, 20)
+    assert line == "straggler: rank 1 on node1 takes 2.0 x as long for a step as the other ranks"
+    assert straggler_line({"slowest_rank": 1, "slowest_ratio": 1.2}, hosts, 20) == ""
+    assert straggler_line({"slowest_rank": 1, "slowest_ratio": 2.0}, hosts, 1) == ""
+
+
+def test_a_loss_that_is_not_finite_counts_as_none():
+    interval = Interval(torch.device("cpu"))
+    interval.add(torch.tensor([1.0, float("nan"), 2.0, float("inf")]), torch.zeros(4, 4, 3), 0)
+    assert float(interval.loss_sum) == 3.0
