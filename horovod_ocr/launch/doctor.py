@@ -140,7 +140,7 @@ def judge_bandwidth(
         return Row(fact, tuple(cell if name in taken else Cell("", "unknown") for name in names))
 
     if isinstance(outcome, str):
-        remark = f"an allreduce over these hosts failed: {outcome}; open all ports between them"
+        remark = f"an allreduce over these hosts failed: {outcome}; are all ports open between them?"
         return (row("bandwidth", Cell("none", "fails", remark)),)
     speed = Cell(f"{outcome / 1e6:,.0f} MB/s")
     if not gradients:

@@ -256,11 +256,13 @@ def test_bandwidth_beside_what_gradients_need():
     (alone,) = judge_bandwidth(("node1", "node2"), hosts, 100e6, 0)
     assert alone.fact == "bandwidth"
     (none,) = judge_bandwidth(("node1", "node2"), hosts, "no allreduce ended within 160 s", 5)
-    assert none.cells[0].state == "fails" and "all ports" in none.cells[0].remark
+    assert none.cells[0].state == "fails" and "all ports open" in none.cells[0].remark
 
 
 def test_what_tells_most_of_what_horovodrun_said():
-    ended = "[1]<stderr>:libmpi.so: not found\n[0]<stderr>:Terminated\nhorovodrun: rank 1 ended first, with exit code 1\n"
+    ended = (
+        "[1]<stderr>:libmpi.so: not found\n[0]<stderr>:Terminated\nhorovodrun: rank 1 ended first, with exit code 1\n"
+    )
     assert told_by_horovodrun(ended, 1) == "rank 1: libmpi.so: not found"
     unreached = "starting\nNoValidAddressesFound: Horovod was unable to connect to task service #0\nTo fix it, rename\n"
     assert "unable to connect" in told_by_horovodrun(unreached, 1)
