@@ -32,7 +32,7 @@ from horovod_ocr.errors import ConfigError, ShardError
 from horovod_ocr.log import console
 from horovod_ocr.progress import progress_bar, shard_progress
 
-ShardsFolder = Annotated[Path | None, typer.Option(help="Folder of the shards.  [default: shards]")]
+ShardsFolder = Annotated[str | None, typer.Option(help="Folder of the shards.  [default: shards]")]
 output = Console(soft_wrap=True)
 
 
@@ -102,6 +102,7 @@ def shard(
         from sharding.build import build_shards
         from sharding.resume import BuildFolder
 
+        check_folder(out or "")
         options = load_shard_options(given | {"fractions": parse_fractions(fractions) if fractions else None})
         goes_on = BuildFolder(options.out).state.exists()
         started = time.monotonic()
@@ -119,7 +120,7 @@ def shard(
 
 
 def verify(
-    folder: Annotated[Path | None, typer.Argument(help="Folder of the shards, as --shards.")] = None,
+    folder: Annotated[str | None, typer.Argument(help="Folder of the shards, as --shards.")] = None,
     shards: ShardsFolder = None,
     repair: Annotated[
         bool, typer.Option("--repair", help="Make damaged shards and a lost index.json again from the source.")
@@ -186,7 +187,17 @@ def stats(
         print(f"\nwritten: {out}")
 
 
-def folder_of_shards(given: Path | None) -> Path:
+def folder_of_shards(given: str | None) -> Path:
     from horovod_ocr.config import ShardSettings, table_of_settings
 
-    return given or Path(table_of_settings("shard").get("out", ShardSettings.out))
+    folder = given or table_of_settings("shard").get("out", ShardSettings.out)
+    check_folder(folder)
+    return Path(folder)
+
+
+def check_folder(location: str) -> None:
+    """ConfigError for a URL or a command, which only those who read a set understand."""
+    from horovod_ocr.data.store import Remote, is_remote
+
+    if is_remote(location):
+        raise ConfigError(f"{Remote(location).where('')} is no folder; run this where the shards lie, and name theirs")

@@ -145,6 +145,16 @@ def test_verify_refuses_what_makes_no_sense(words):
     assert said.exit_code == 2 and said.stderr.startswith("horovod-ocr: ") and said.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("words", [("verify",), ("verify", "--shards"), ("stats", "--shards"), ("shard", "--out")])
+def test_what_needs_a_folder_says_so_of_a_url(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = say(*words, "https://me:word@host/set?key=secret")
+    assert said.exit_code == 2 and not list(tmp_path.iterdir())
+    assert said.stderr == (
+        "horovod-ocr: https://host/set/ is no folder; run this where the shards lie, and name theirs\n"
+    )
+
+
 def test_show_draws_samples_plain_and_augmented(work: Path):
     assert say("shard", "--workers", "1", "--no-sheet").exit_code == 0
     for words, name in ((("show",), "sheet.png"), (("show", "--augment"), "augment.png")):
