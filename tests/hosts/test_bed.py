@@ -56,6 +56,12 @@ def answers_of(bed, hosts_txt: Path, *command: str, cwd: Path) -> list[list]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+def launch_on(hosts: str | Path) -> list:
+    """No note of hosts that answered an hour ago; time to start on a machine that all of them share."""
+    options = ["--gloo", "--disable-cache", "--start-timeout", "120"]
+    return [horovodrun(), *options, "-np", "3", "-H", hosts]
+
+
 def test_each_host_has_its_name_address_processes_and_the_files_of_all(bed, tmp_path):
     show = "hostname; ip -o -4 address show dev eth0 | grep -o '10[0-9.]*' | head -n 1; cat /proc/1/comm; pwd; cat"
     answers = answers_of(bed, bed.hosts_txt, "sh", "-c", show, cwd=tmp_path)
@@ -127,8 +133,7 @@ def test_horovodrun_sums_over_three_hosts(bed, tmp_path, spelling):
         hosts_txt.write_text(f"node1\nnode2:1\nthird address={bed.address('node3')}\n")
         answers_of(bed, hosts_txt, "true", cwd=tmp_path)  # leaves the folder ssh behind
         hosts, path = "node1:1,node2:1,third:1", f"{tmp_path / 'ssh'}:{environment()['PATH']}"
-    command = [horovodrun(), "--gloo", "--disable-cache", "-np", "3", "-H", hosts, sys.executable, "-c", SUM]
-    job = bed.exec("node1", command, cwd=tmp_path, env={"PATH": path})
+    job = bed.exec("node1", [*launch_on(hosts), sys.executable, "-c", SUM], cwd=tmp_path, env={"PATH": path})
     assert job.returncode == 0, job.stderr
     said = sorted(line.split(":", 1)[1] for line in job.stdout.splitlines() if "has" in line)
     assert said == [f"rank {rank} on node{rank + 1} has [6.0]" for rank in range(3)], job.stdout
@@ -140,8 +145,7 @@ def test_training_over_three_hosts_reaches_its_last_step(bed, word_shards, tmp_p
     train = [sys.executable, "-m", "horovod_ocr", "train"]
     train += [f"--{name}={value}" for name, value in options.items()]
     train += ["--set", "model_options.width=0.25", "--set", "model_options.hidden=24"]
-    launch = [horovodrun(), "--gloo", "--disable-cache", "-np", "3", "-H", bed.hosts_txt]
-    job = bed.exec("node1", [*launch, *train], cwd=tmp_path, timeout_s=240)
+    job = bed.exec("node1", [*launch_on(bed.hosts_txt), *train], cwd=tmp_path, timeout_s=240)
     assert job.returncode == 0, job.stdout[-3000:] + job.stderr[-3000:]
     assert load_checkpoint(tmp_path / "runs/it", LAST)["step"] == 6
     assert "3 ranks" in job.stdout + job.stderr
