@@ -12,11 +12,12 @@ from horovod_ocr.errors import ClusterError, ConfigError
 from horovod_ocr.launch.doctor import examine
 from horovod_ocr.launch.hosts import Host, spell_hosts
 from horovod_ocr.launch.job import Job
-from horovod_ocr.launch.record import find_run, lock_run, newest_run, take_up
+from horovod_ocr.launch.record import find_run, lock_run, take_up
 from horovod_ocr.launch.roster import ranks_of
 from horovod_ocr.launch.ssh import Ssh
 from horovod_ocr.launch.supervise import Supervisor, Wish
 from horovod_ocr.launch.sweep import clear_hosts
+from horovod_ocr.training.folder import newest_run
 from horovod_ocr.training.state import JOB_VARIABLE, read_state
 
 

@@ -7,7 +7,6 @@ runs/<name>/launch.lock       held by the supervisor that is at work
 
 import fcntl
 import json
-import re
 import sys
 import time
 import uuid
@@ -17,11 +16,11 @@ from typing import TextIO
 
 from horovod_ocr.errors import CheckpointError, ClusterError
 from horovod_ocr.launch.job import write_line
+from horovod_ocr.training.folder import LAST, pointed_to, step_of
 from horovod_ocr.training.state import read_state
 from sharding.files import write_whole
 
 RECORD, RESTARTS, LOCK, LOG = "launch.json", "restarts.jsonl", "launch.lock", "train.log"
-LAST = "LAST"  # as training.checkpoint writes it: the name of the newest checkpoint, which holds its step
 
 
 @dataclass(frozen=True)
@@ -61,12 +60,12 @@ def read_record(run: Path) -> LaunchRecord | None:
 
 
 def last_step(run: Path) -> int | None:
-    """The step of the newest checkpoint, None where there is none."""
+    """The step of the newest checkpoint, 0 where its name cannot be read; None where there is none."""
     try:
-        found = re.search(r"\d+", (run / LAST).read_text("ascii"))
-    except (OSError, UnicodeDecodeError):
+        newest = pointed_to(run, LAST)
+    except CheckpointError:
         return None
-    return int(found[0]) if found else None
+    return step_of(newest) if newest else 0
 
 
 def find_run(runs: Path, options: list[str]) -> Path | None:
@@ -74,14 +73,6 @@ def find_run(runs: Path, options: list[str]) -> Path | None:
     records = sorted(runs.glob(f"*/{RECORD}"), key=lambda path: (path.stat().st_mtime_ns, path))
     alike = [path.parent for path in records if (found := read_record(path.parent)) and found.options == options]
     return alike[-1] if alike else None
-
-
-def newest_run(runs: Path) -> Path:
-    """The run whose newest checkpoint is the newest."""
-    pointers = sorted(runs.glob(f"*/{LAST}"), key=lambda path: (path.stat().st_mtime_ns, path))
-    if not pointers:
-        raise CheckpointError(f"no run with a checkpoint in {runs}/; leave out --resume to begin one")
-    return pointers[-1].parent
 
 
 def take_up(run: Path, options: list[str], stall_timeout_s: float | None) -> LaunchRecord:

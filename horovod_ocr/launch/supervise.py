@@ -39,13 +39,23 @@ class Wish:
 
 
 class Ending(NamedTuple):
-    """How an attempt ended. state: the job's last word. request: what we had asked of it, "" for nothing."""
+    """How an attempt ended. state: the job's last word. request: what we had asked of it, "" for nothing.
+
+    forced: we ended it, or a host of it is gone; both send ranks a SIGTERM that is nobody's wish to stop the run.
+    """
 
     code: int
     reason: str
     state: RunState | None
     took_steps: bool
-    request: str
+    request: str = ""
+    forced: bool = False
+
+    @property
+    def outcome(self) -> str:
+        """FINISHED or STOPPED by the last word, which goes before exit codes: all is saved by then. Else AGAIN."""
+        said = self.state.state if self.state else ""
+        return said if said == FINISHED or (said == STOPPED and not self.forced) else AGAIN
 
 
 class Tally:
@@ -62,15 +72,14 @@ class Tally:
         self.idle = 0 if ending.took_steps else self.idle + 1
         if step != self.step:
             self.step, self.failures_in_a_row = step, 0
-        if not (ending.state and ending.state.state in (FINISHED, STOPPED)):
+        if ending.outcome == AGAIN:
             self.failures, self.failures_in_a_row = self.failures + 1, self.failures_in_a_row + 1
 
 
 def judge(ending: Ending, tally: Tally) -> str:
     """What comes after an attempt: FINISHED, STOPPED (asked to, and saved), FAILED (as it would again) or AGAIN."""
-    said = ending.state.state if ending.state else ""
-    if said in (FINISHED, STOPPED):  # root's last word, after all is saved; what a rank's exit may add changes nothing
-        return said
+    if ending.outcome != AGAIN:
+        return ending.outcome
     if ending.code in (ConfigError.exit_code, DivergedError.exit_code):
         return FAILED
     # data or a checkpoint: final when a run begins; later it may be storage that a host does not have yet
@@ -200,8 +209,9 @@ class Supervisor:
             job.end()
         state, code = watch.last_word(self.sleep), job.poll()
         said = f"asked to stop: {state.reason}" if state and state.state == STOPPED else job.words.reason(code)
-        reasons = [why or watch.request or said, *self.roster.after_end(chosen)]
-        return Ending(code, "; ".join(reasons), state, watch.took_steps, watch.request)
+        lost = self.roster.after_end(chosen)
+        reason = "; ".join([why or watch.request or said, *lost])
+        return Ending(code, reason, state, watch.took_steps, watch.request, bool(why or lost))
 
     def watch(self, watch: Watch, chosen: tuple[Host, ...]) -> str:
         """Until horovodrun has ended, "", or must be ended: why."""

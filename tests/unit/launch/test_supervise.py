@@ -199,6 +199,22 @@ def test_a_run_that_others_asked_to_stop_is_not_started_again(run):
     assert "stopped (asked to stop: the cluster is needed)" in (run / "train.log").read_text()
 
 
+def test_a_job_that_a_host_stopped_when_it_went_down_goes_on_without_it(run):
+    cluster = FakeCluster(run, "train", "finish")
+
+    def shut_down() -> None:
+        if state := read_state(run):
+            cluster.away["node2"] = (0, 1e9)
+            request_stop(run, state.job, "SIGTERM (rank 1 on node2)")
+
+    cluster.on_sleep = shut_down
+    assert cluster.supervisor().supervise() == 0
+    assert [hosts for _, hosts, _ in cluster.started] == [["node1", "node2", "node3"], ["node1", "node3"]]
+    assert restarts_of(run)[0]["reason"] == (
+        "asked to stop: SIGTERM (rank 1 on node2); node2 does not answer (no route)"
+    )
+
+
 def test_a_horovodrun_that_hangs_after_a_stalled_rank_is_killed(run):
     cluster = FakeCluster(run, "hang", "finish")
     assert cluster.supervisor().supervise() == 0
@@ -214,13 +230,14 @@ def test_a_job_that_says_nothing_is_killed(run, monkeypatch):
     assert restarts_of(run)[0]["reason"] == "no sign of life of rank 0 for 15 s"
 
 
-def ending(code: int, state: str = "training", took_steps: bool = False, request: str = "") -> Ending:
-    return Ending(code, "why", RunState(state, 10, 100), took_steps, request)
+def ending(code: int, state: str = "training", took_steps: bool = False, forced: bool = False) -> Ending:
+    return Ending(code, "why", RunState(state, 10, 100), took_steps, forced=forced)
 
 
 def test_the_last_word_of_the_run_goes_before_exit_codes():
     assert judge(ending(0, "finished"), Tally()) == judge(ending(139, "finished"), Tally()) == "finished"
     assert judge(ending(0, "stopped"), Tally()) == "stopped"
+    assert judge(ending(-9, "stopped", forced=True), Tally()) == "again"  # it was we who ended it
     assert judge(ending(0), Tally()) == "again"  # left with 0, and has not said that it is finished
 
 
