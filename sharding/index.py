@@ -7,7 +7,9 @@ and never list the folder. Beside each `train-000042.tar` lies `train-000042.idx
 
 import hashlib
 import json
+import math
 import os
+import re
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -157,23 +159,27 @@ def read_index(folder: str | Path) -> ShardIndex:
         raise ShardError(
             f"{root} holds no {INDEX_NAME}: its shards were never finished; run the same horovod-ocr shard again"
         ) from error
+    except OSError as error:
+        raise ShardError(f"{path}: cannot be read ({error.strerror or error})") from error
     try:
         values = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ShardError(f"{path} is damaged ({error}); make the shards again: horovod-ocr shard --src ...") from error
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise ShardError(f"{path} is not an index of {FORMAT}; name a folder that horovod-ocr shard has made")
     if values.get("version") != VERSION:
         raise ShardError(
-            f"{path}: index version {values.get('version')}, this program reads {VERSION}: "
+            f"{path}: index version {str(values.get('version'))[:20]}, this program reads {VERSION}: "
             "shard again with: horovod-ocr shard --src ... --out NEW_FOLDER"
         )
     try:
-        return _index_of(root, values, hashlib.sha256(content).hexdigest())
-    except (KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
+        index = _index_of(root, values, hashlib.sha256(content).hexdigest())
+        _check_fields(index)
+    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError, ConfigError) as error:
         raise ShardError(
-            f"{path} is damaged ({error!r}); make the shards again: horovod-ocr shard --src ..."
+            f"{path} is damaged ({repr(error)[:200]}); copy it again, or make the shards again: horovod-ocr shard ..."
         ) from error
+    return index
 
 
 def _index_of(root: Path, values: dict, digest: str) -> ShardIndex:
@@ -195,6 +201,37 @@ def _index_of(root: Path, values: dict, digest: str) -> ShardIndex:
         options=dict(values["options"]),
         digest=digest,
     )
+
+
+def _check_fields(index: ShardIndex) -> None:
+    """ValueError that names the first field whose values are not of its kind."""
+    for shard in index.shards:
+        texts, numbers = (shard.split, shard.sha256, shard.idx_sha256), (shard.aspect_class, shard.samples, shard.bytes)
+        if not isinstance(shard.name, str) or not re.fullmatch(r"[\w-]+", shard.name):  # it becomes a path
+            raise ValueError(f"{str(shard.name)[:80]!r} is no name of a shard")
+        if not all(isinstance(text, str) for text in texts) or not all(map(_is_count, numbers)):
+            raise ValueError(f"shards: {shard.name}")
+    counts = {
+        "totals": index.totals,
+        "alphabet": index.alphabet,
+        "rejects": index.rejects,
+        "duplicates": index.duplicates,
+        "aspect_histogram": dict(enumerate(index.aspect_histogram)),
+        "label_lengths": index.label_lengths,
+    }
+    sound = {
+        "kind": isinstance(index.kind, str),
+        "classes": all(isinstance(name, str) for name in index.classes),
+        "subsets": all(isinstance(name, str) for name in index.subsets),
+        "aspect_edges": all(0 < edge < math.inf for edge in index.aspect_edges),
+        **{name: all(map(_is_count, values.values())) for name, values in counts.items()},
+    }
+    if damaged := [name for name, is_sound in sound.items() if not is_sound]:
+        raise ValueError(damaged[0])
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < 1 << 63
 
 
 def missing_shards(index: ShardIndex) -> dict[str, str]:
@@ -252,6 +289,8 @@ def read_idx_header(path: str | Path) -> IdxHeader:
             size = os.fstat(file.fileno()).st_size
     except FileNotFoundError as error:
         raise ShardError(f"{path} is missing; run the same horovod-ocr shard again") from error
+    except OSError as error:
+        raise ShardError(f"{path}: cannot be read ({error.strerror or error})") from error
     if len(head) < _IDX_HEADER.size or not head.startswith(IDX_MAGIC):
         raise ShardError(f"{path} is not an index of a shard; copy it again, or run the same horovod-ocr shard again")
     _, version, samples, tar_bytes, tar_sha256, inputs = _IDX_HEADER.unpack(head)
@@ -265,8 +304,13 @@ def read_idx_header(path: str | Path) -> IdxHeader:
 
 def read_idx(path: str | Path) -> np.ndarray:
     """The records of an .idx file: memory-mapped, read-only, [samples] of `IDX_RECORD`. ShardError as
-    `read_idx_header`."""
+    `read_idx_header`, and where one points out of the tar."""
     header = read_idx_header(path)
     if header.samples == 0:
         return np.empty(0, IDX_RECORD)
-    return np.memmap(path, IDX_RECORD, mode="r", offset=_IDX_HEADER.size, shape=(header.samples,))
+    records = np.memmap(path, IDX_RECORD, mode="r", offset=_IDX_HEADER.size, shape=(header.samples,))
+    for offset, size in (("image_offset", "image_size"), ("label_offset", "label_size")):
+        sizes = records[size].astype(np.uint64)
+        if (sizes > header.tar_bytes).any() or (records[offset] > header.tar_bytes - sizes).any():
+            raise ShardError(f"{path} is damaged: a sample lies outside of its tar; copy it again")
+    return records

@@ -32,10 +32,10 @@ def check_archive(path: Path) -> None:
                 raise ValueError("not one data.pkl")
             with archive.open(pickles[0]) as file:
                 DryRun(file).load()
-    except OSError:
+    except (OSError, ValueError):
         raise
     except Exception as error:  # a crafted archive or pickle makes either reader stumble in a dozen ways
-        raise ValueError(str(error) or type(error).__name__) from error
+        raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
 class Nothing:

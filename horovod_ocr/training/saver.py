@@ -81,15 +81,17 @@ class Saver:
                 f"{self.run}: the checkpoint of step {step} could not be written ({reason}){times}; the ones before "
                 "stay, and training goes on; make room"
             )
-            return
         except Exception as error:  # raised where the training asks next
             self.error = error
             return
-        self.failures = 0
+        else:
+            self.failures = 0
         try:
-            remove_old(self.run, self.keep, self.keep_epochs)
+            self.ownership.check()
+            remove_old(self.run, self.keep, self.keep_epochs)  # also what a failure has left half way
         except (OSError, CheckpointError) as error:
-            self.warn(f"{self.run}: old checkpoints could not be removed ({error})")
+            if not self.failures:
+                self.warn(f"{self.run}: old checkpoints could not be removed ({error})")
 
     def warn(self, sentence: str) -> None:
         console.print(f"warning: {sentence}", markup=False)
