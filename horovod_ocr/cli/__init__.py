@@ -31,7 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for name, command in COMMANDS.items():
-    app.command(name, context_settings=TAKES_MORE if command is launch else None)(command)
+    app.command(name, **(TAKES_MORE if command is launch else {}))(command)
 
 
 def main() -> None:

@@ -9,7 +9,10 @@ from horovod_ocr.cli.runs import train
 from horovod_ocr.cli.sentence import one_sentence
 
 # what is not ours is the trainer's
-TAKES_MORE = {"allow_extra_args": True, "ignore_unknown_options": True}
+TAKES_MORE = {
+    "context_settings": {"allow_extra_args": True, "ignore_unknown_options": True},
+    "options_metavar": "[OPTIONS] [OPTIONS OF TRAIN]",
+}
 
 
 def launch(
