@@ -10,6 +10,7 @@ import typer
 from horovod_ocr import __version__
 from horovod_ocr.cli.cluster import doctor
 from horovod_ocr.cli.launch import TAKES_MORE, launch
+from horovod_ocr.cli.listing import runs
 from horovod_ocr.cli.look import audit, show
 from horovod_ocr.cli.plan import plan
 from horovod_ocr.cli.runs import evaluate, predict, train
@@ -19,7 +20,7 @@ from horovod_ocr.cli.shards import shard, stats, synth, verify
 # in the order of the data's way; --help lists them so
 COMMANDS = {
     "synth": synth, "audit": audit, "shard": shard, "verify": verify, "stats": stats, "show": show, "plan": plan,
-    "doctor": doctor, "launch": launch, "train": train, "eval": evaluate, "predict": predict,
+    "doctor": doctor, "launch": launch, "train": train, "runs": runs, "eval": evaluate, "predict": predict,
 }  # fmt: skip
 
 app = typer.Typer(

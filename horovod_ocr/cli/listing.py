@@ -1,0 +1,25 @@
+"""The look at all runs."""
+
+import json
+from dataclasses import asdict
+
+from rich.console import Console
+
+from horovod_ocr.cli.options import JsonLines
+from horovod_ocr.cli.runs import RunsFolder, folder_of_runs
+from horovod_ocr.cli.sentence import one_sentence
+
+output = Console()
+
+
+def runs(runs: RunsFolder = None, json_lines: JsonLines = False) -> None:
+    """List the runs, newest first: state, step, score, age, size."""
+    with one_sentence():
+        from horovod_ocr.reports.runs import draw_runs, list_runs
+
+        rows = list_runs(folder_of_runs(runs))
+        if json_lines:
+            for row in rows:
+                print(json.dumps(asdict(row), ensure_ascii=False))
+        else:
+            output.print(draw_runs(rows))

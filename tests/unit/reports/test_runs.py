@@ -1,0 +1,127 @@
+"""The list of runs: every run shows, whatever state its files are in."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from horovod_ocr.cli import app
+from horovod_ocr.errors import CheckpointError
+from horovod_ocr.reports.runs import draw_runs, list_runs, spell_age
+from horovod_ocr.training.state import SILENT_S, STATE, RunState, write_state
+
+NOW = time.time()
+
+
+def make(runs: Path, name: str, state: RunState | None = None, ago_s: float = 0.0, metrics: str = "") -> Path:
+    """A run whose last sign of life is `ago_s` old, with two checkpoints of 100 bytes."""
+    run = runs / name
+    (run / "checkpoints").mkdir(parents=True)
+    for step in (20, 40):
+        (run / "checkpoints" / f"step-{step:08d}.pt").write_bytes(bytes(100))
+    (run / "LAST").write_text("step-00000040.pt\n")
+    if metrics:
+        (run / "metrics.jsonl").write_text(metrics)
+    for path in (run / "LAST", run / "metrics.jsonl"):
+        if path.exists():
+            os.utime(path, (NOW - ago_s, NOW - ago_s))
+    if state:
+        write_state(run, state)
+        values = asdict(replace(state, time=NOW - ago_s))
+        (run / STATE).write_text(json.dumps(values))
+    return run
+
+
+def lines(*values: dict) -> str:
+    return "".join(json.dumps(value) + "\n" for value in values)
+
+
+def val(step: int, cer: float) -> dict:
+    return {"kind": "val", "step": step, "cer": cer, "word_accuracy": 1 - 2 * cer}
+
+
+@pytest.fixture
+def runs(tmp_path) -> Path:
+    train = {"kind": "train", "step": 45, "epoch": 2.25, "loss": 0.1}
+    make(tmp_path, "busy", RunState("training", 47, 100), 1, lines(val(20, 0.1), val(40, 0.2), train))
+    make(tmp_path, "quiet", RunState("training", 47, 100), SILENT_S + 40)
+    make(tmp_path, "asked", RunState("stopped", 50, 100, reason="SIGTERM"), 300)
+    make(tmp_path, "broken", RunState("failed", 9, 100, reason="[a] gradient"), 3 * 3600)
+    make(tmp_path, "old", None, 3 * 86400, lines(val(20, 0.3), train))
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "file").write_text("")
+    return tmp_path
+
+
+def test_each_run_newest_first(runs):
+    rows = list_runs(runs)
+    assert [row.name for row in rows] == ["busy", "quiet", "asked", "broken", "old"]
+    assert [row.state for row in rows] == ["training", "silent", "stopped", "failed", "unknown"]
+    assert [row.step for row in rows] == [47, 47, 50, 9, 45]
+    busy = rows[0]
+    assert (busy.epoch, busy.best_cer, busy.word_accuracy, busy.total_steps) == (2.25, 0.1, 0.8, 100)
+    assert busy.checkpoints == 2
+    assert busy.bytes == sum(path.stat().st_size for path in (runs / "busy").rglob("*") if path.is_file())
+    assert (rows[4].best_cer, rows[4].total_steps, rows[1].epoch) == (0.3, None, None)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\xff\x00" * 50, b"[" * 100, b'{"cer": "x", "step": []}\n[1]\n7\nnull\n{"cer": NaN}\n', b'{"step": 1e999}'],
+)
+def test_damaged_files_hide_no_run(tmp_path, content):
+    run = make(tmp_path, "it")
+    for name in ("metrics.jsonl", "state.json"):
+        (run / name).write_bytes(content)
+    (row,) = list_runs(tmp_path)
+    assert (row.state, row.step, row.best_cer) == ("unknown", 40, None)
+    (run / "LAST").write_bytes(content)
+    (row,) = list_runs(tmp_path)
+    assert row.step is None and row.checkpoints == 2
+
+
+def test_the_table_says_it_in_words(runs):
+    console = Console(width=150, record=True, file=open(os.devnull, "w"))
+    with console.file:
+        console.print(draw_runs(list_runs(runs)))
+    rows = {line.split()[0]: line for line in console.export_text().splitlines() if line.strip()}
+    assert "47 / 100" in rows["busy"] and "80.00%" in rows["busy"] and "now" in rows["busy"]
+    assert "silent since 20" in rows["quiet"]
+    assert "stopped: SIGTERM" in rows["asked"] and "5 min ago" in rows["asked"]
+    assert "failed: [a] gradient" in rows["broken"] and "3 h ago" in rows["broken"]
+    assert "unknown" in rows["old"] and "3 d ago" in rows["old"]
+
+
+def test_a_clock_that_is_ahead():
+    assert spell_age(-500) == "now"
+
+
+def test_the_command(runs, monkeypatch):
+    ran = CliRunner().invoke(app, ["runs", "--runs", str(runs), "--json"])
+    assert [json.loads(line)["name"] for line in ran.stdout.splitlines()][0] == "busy"
+    monkeypatch.chdir(runs)
+    ran = CliRunner().invoke(app, ["runs"])
+    assert ran.exit_code == 3 and "no run in runs/; train first" in " ".join(ran.stderr.split())
+    with pytest.raises(CheckpointError, match="no run in"):
+        list_runs(runs / "notes")
+
+
+def test_it_does_not_wait_for_torch(runs):
+    program = f"""
+import sys
+from pathlib import Path
+from horovod_ocr.reports.runs import list_runs
+list_runs(Path({str(runs)!r}))
+from horovod_ocr.cli.runs import folder_of_runs
+folder_of_runs(None)
+print("torch" in sys.modules)
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout == "False\n"
