@@ -111,7 +111,9 @@ def judge_cell(judge_fact: Callable[[Probe, Peers], Cell], fact: str, probe: Pro
 
 
 def judge_ssh(probe: Probe) -> Cell:
-    return Cell("no answer", "fails", probe.error) if probe.error else Cell("answers" if probe.started_by else "this machine")
+    if probe.error:
+        return Cell("no answer", "fails", probe.error)
+    return Cell("answers" if probe.started_by else "this machine")
 
 
 def same_on_all(probe: Probe, peers: Peers, fact: str, key: str, mend: str) -> Cell:

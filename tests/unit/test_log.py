@@ -40,7 +40,8 @@ def test_a_warning_is_told_once_and_pythons_own_are_warnings_too(tmp_path):
         warnings.warn("old", DeprecationWarning, stacklevel=1)
     log.close()
     assert warnings.showwarning is shows
-    assert log.fresh[0] == "the disk is slow" and log.fresh[1].startswith("DeprecationWarning: old") and len(log.fresh) == 2
+    assert log.fresh[0] == "the disk is slow" and log.fresh[1].startswith("DeprecationWarning: old")
+    assert len(log.fresh) == 2
     assert (tmp_path / "logs/rank-3.log").read_text().count("warning: the disk is slow") == 1
 
 
