@@ -9,7 +9,8 @@ from horovod_ocr.cli.options import JsonLines
 from horovod_ocr.cli.runs import RunsFolder, folder_of_runs
 from horovod_ocr.cli.sentence import one_sentence
 
-output = Console()
+# wider than a table: cut to a narrow terminal, or a pipe, it would lose its numbers
+output = Console(soft_wrap=True, width=500)
 
 
 def runs(runs: RunsFolder = None, json_lines: JsonLines = False) -> None:

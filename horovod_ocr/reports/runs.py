@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -116,17 +117,17 @@ def bytes_of(folder: Path) -> int:
     return total
 
 
-def draw_runs(rows: list[RunRow]) -> Table:
-    """The table for a terminal."""
-    table = Table(show_edge=False, pad_edge=False)
-    table.add_column("run", overflow="fold")
-    table.add_column("state", overflow="fold")
+def draw_runs(rows: list[RunRow]) -> Group:
+    """The table for a terminal, and below it why runs ended."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("run", "state"):
+        table.add_column(name, no_wrap=True)
     for name in ("step", "epoch", "words right", "CER", "seen", "disk", "checkpoints"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         cells = (
             row.name,
-            spell_state(row),
+            row.state,
             " / ".join(f"{number:,}" for number in (row.step, row.total_steps) if number is not None),
             "" if row.epoch is None else f"{row.epoch:.2f}",
             "" if row.word_accuracy is None else f"{row.word_accuracy:.2%}",
@@ -137,13 +138,15 @@ def draw_runs(rows: list[RunRow]) -> Table:
         )
         # Text: rich would take [brackets] in a name for its markup
         table.add_row(*(Text(cell) for cell in cells), style=STYLES.get(row.state, ""))
-    return table
+    return Group(table, *(Text(sentence) for row in rows if (sentence := ending_of(row))))
 
 
-def spell_state(row: RunRow) -> str:
+def ending_of(row: RunRow) -> str:
+    """Why it stopped or failed, or since when it is silent; "" where there is nothing to say."""
     if row.state == "silent":
-        return time.strftime("silent since %Y-%m-%d %H:%M", time.localtime(row.time))
-    return f"{row.state}: {row.reason}" if row.reason else row.state
+        since = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.time))
+        return f"{row.name}: silent since {since}; if no process of it is left, go on with --resume"
+    return f"{row.name}: {row.state}: {row.reason}" if row.reason else ""
 
 
 def spell_age(age_s: float) -> str:
