@@ -1,4 +1,4 @@
-"""A source that takes a while, its set as a quiet build makes it, and builds in processes of their own."""
+"""A source that takes a while, its set as a quiet build makes it, builds in processes of their own; three hosts."""
 
 import io
 import os
@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from sharding.build import ShardOptions, build_shards
+from tests.hosts.conftest import bed, running_bed  # noqa: F401
 
 ROOT = Path(__file__).parents[2]
 IMAGES, SAMPLES_PER_SHARD = 1500, 25
@@ -22,6 +23,7 @@ import sys, time
 from pathlib import Path
 from sharding import intake
 from sharding.build import ShardOptions, build_shards
+from tests.hosts.conftest import bed, running_bed  # noqa: F401
 intake._FEWEST_ENTRIES = 1
 options = ShardOptions(Path(sys.argv[1]), Path(sys.argv[2]), workers=2, samples_per_shard={SAMPLES_PER_SHARD})
 def tell(progress):
