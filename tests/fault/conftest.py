@@ -23,7 +23,6 @@ import sys, time
 from pathlib import Path
 from sharding import intake
 from sharding.build import ShardOptions, build_shards
-from tests.hosts.conftest import bed, running_bed  # noqa: F401
 intake._FEWEST_ENTRIES = 1
 options = ShardOptions(Path(sys.argv[1]), Path(sys.argv[2]), workers=2, samples_per_shard={SAMPLES_PER_SHARD})
 def tell(progress):
