@@ -5,14 +5,16 @@ import hashlib
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
-from horovod_ocr.data.cache import ExpectedFile, FileCache, locked
+from horovod_ocr.data.cache import AlteredError, ExpectedFile, FileCache, locked
 from horovod_ocr.data.store import Folder
 from horovod_ocr.errors import ShardError
 
@@ -148,14 +150,16 @@ def test_a_file_that_is_renamed_while_the_folder_is_looked_over_counts(tmp_path,
     assert being_fetched + sum(size for _, size, _ in kept) == 70
 
 
-@pytest.mark.parametrize(("free", "fits"), [(1000, 900), (999, 899)])
-def test_without_a_limit_a_tenth_of_the_disk_stays_free(tmp_path, source, monkeypatch, free, fits):
+@pytest.mark.parametrize(("limit", "free", "fits"), [(0, 1000, 900), (0, 999, 899), (9000, 990, 990)])
+def test_without_a_limit_a_tenth_of_the_disk_stays_free(tmp_path, source, monkeypatch, limit, free, fits):
+    """With one, more than the disk has is never counted on."""
+
     def disk(path):
         used = sum(file.stat().st_size for file in Path(path).rglob("*.tar"))
         return SimpleNamespace(f_bavail=free - used, f_frsize=1)
 
     monkeypatch.setattr(os, "statvfs", disk)
-    cache = FileCache(tmp_path / "cache", DIGEST)
+    cache = FileCache(tmp_path / "cache", DIGEST, limit)
     cache.path_of(put(source, "a.tar", 500), source)
     cache.path_of(put(source, "b.tar", fits), source)
     assert held(cache) == {"b.tar"}
@@ -188,18 +192,32 @@ def test_bytes_that_differ_from_the_index_are_refused_and_not_kept(tmp_path, sou
     assert cache.path_of(file, source).read_bytes() == whole
 
 
+def test_a_source_without_an_end_does_not_fill_the_disk(tmp_path, source):
+    class Endless(Folder):
+        def blocks(self, name):
+            yield bytes(60)
+            yield bytes(60)
+            pytest.fail("100 bytes were wanted")
+
+    with pytest.raises(AlteredError, match="longer, where 100 were written"):
+        FileCache(tmp_path / "cache", DIGEST).path_of(ExpectedFile("a.tar", 100, "00"), Endless(source.root))
+
+
+def test_another_users_file_serves_though_its_mark_cannot_be_set(tmp_path, source, monkeypatch):
+    cache, file = FileCache(tmp_path / "cache", DIGEST), put(source, "a.tar", 100)
+    monkeypatch.setattr(os, "utime", Mock(side_effect=PermissionError))
+    assert cache.path_of(file, source) == cache.path_of(file, source) and source.opened == ["a.tar"]
+
+
 def test_a_source_that_cannot_be_read_is_an_error_of_the_shard(tmp_path, source):
     with pytest.raises(ShardError, match=r"source/a\.tar cannot be read \(No such file"):
         FileCache(tmp_path / "cache", DIGEST).path_of(ExpectedFile("a.tar", 100, "00"), source)
 
 
 def test_a_disk_that_fills_is_an_error_of_the_disk(tmp_path, source, monkeypatch):
-    def full(handle, start, length):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    cache = FileCache(tmp_path / "cache", DIGEST)
-    file = put(source, "a.tar", 100)
-    monkeypatch.setattr(os, "posix_fallocate", full)
+    cache, file = FileCache(tmp_path / "cache", DIGEST), put(source, "a.tar", 100)
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(os, "posix_fallocate", Mock(side_effect=full))
     with pytest.raises(OSError, match="No space left"):
         cache.path_of(file, source)
     assert source.opened == [] and held(cache) == set()
@@ -226,6 +244,22 @@ def test_a_lock_is_for_one_and_leaves_nothing(tmp_path):
     with locked(tmp_path / "a", waits=False) as ours:
         assert ours
     assert not list(tmp_path.iterdir())
+
+
+def test_a_lock_that_is_removed_while_others_wait_for_it_is_still_for_one(tmp_path):
+    inside, most = [], []
+
+    def take_it(number: int) -> None:
+        for _ in range(100):
+            with locked(tmp_path / "a"):
+                inside.append(number)
+                most.append(len(inside))
+                time.sleep(0)  # let another thread try
+                inside.remove(number)
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(take_it, range(6)))
+    assert set(most) == {1} and len(most) == 600
 
 
 @pytest.fixture

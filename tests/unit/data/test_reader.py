@@ -1,5 +1,6 @@
 """Samples as the index promises them, or a DamagedError that says what is wrong; a server that is away is awaited."""
 
+import errno
 import os
 import pickle
 import shutil
@@ -95,6 +96,28 @@ def test_a_tar_that_is_cut_while_it_is_open_is_damage_and_no_crash(store):
     assert "cannot be read" in damage_of(lambda: mapped.sample(0)).reason
 
 
+def test_all_of_a_sample_is_asked_for_once_also_where_the_kernel_is_older(store, monkeypatch):
+    """One that does not know the advice reads when the map is touched."""
+    monkeypatch.setattr(reader, "CHUNK", 4096)
+    shard = store.index.of("train")[0]
+    mapped, asked = MappedShard(store, shard), []
+
+    class OldMap:
+        def __len__(self) -> int:
+            return shard.bytes
+
+        def madvise(self, advice: int, start: int, size: int) -> None:
+            asked.append(start)
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    mapped.map = OldMap()
+    for row, record in enumerate(read_idx(store.idx_path(shard))):
+        assert mapped.sample(row)
+        end = int(record["label_offset"]) + int(record["label_size"])
+        assert set(range(int(record["image_offset"]) // 4096 * 4096, end, 4096)) <= set(asked)
+    assert len(set(asked)) == len(asked)
+
+
 def test_a_shard_that_comes_back_is_waited_for_and_one_that_stays_away_is_lost(store, monkeypatch):
     first, second = store.index.of("train")[:2]
     away = [shard_path.with_suffix(".away") for shard_path in map(store.tar_path, (first, second))]
@@ -134,7 +157,10 @@ def test_one_flipped_bit_costs_one_sample_with_a_cache_as_without(store, tmp_pat
     flip(store.tar_path(shard), int(read_idx(store.idx_path(shard))["image_offset"][3]) + 40)
     opened = OpenShards(cached, cached.index.of("train"), most=2)
     damage = Damage(shard.name, 3, "the image's bytes differ from the index")
+    dropped, drop_copies = [], cached.drop_copies
+    cached.drop_copies = lambda shard: dropped.append(shard) or drop_copies(shard)
     assert [damage_of(lambda: opened.sample(0, 3)) for _ in range(2)] == [damage] * 2 and opened.sample(0, 4)
+    assert len(dropped) == 1, "it is fetched again once, and not for each of its samples"
 
 
 def test_a_remote_shard_of_other_bytes_is_lost_at_once(store, tmp_path, monkeypatch):

@@ -1,6 +1,8 @@
 """Batches from real shards: what the plan says, the same for any number of workers, and damage is named."""
 
+import re
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,9 @@ import torch
 from horovod_ocr.data.augment import Augmentation
 from horovod_ocr.data.decoders import DamagedImageError
 from horovod_ocr.data.image import Geometry
-from horovod_ocr.data.store import open_store
-from horovod_ocr.data.stream import ShareReader, Stream, StreamOptions
-from horovod_ocr.errors import ShardError
+from horovod_ocr.data.store import ShardStore, open_store
+from horovod_ocr.data.stream import ShareReader, Stream, StreamOptions, items_of
+from horovod_ocr.errors import ClusterError, ShardError
 from sharding.index import read_idx, read_index
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*unclosed.*:ResourceWarning")
@@ -137,9 +139,10 @@ def test_damaged_samples_are_named_and_their_neighbours_stand_in(damaged):
     }
     assert set(stands_in) == {(0, 2), (0, 7)} | {(1, row) for row in range(stream.shards[1].samples)}
     assert stands_in[0, 2] == (0, 3) and stands_in[0, 7] == (0, 8)
-    for (_, row), (number, other_row) in stands_in.items():
-        assert stream.shards[number].aspect_class == stream.shards[1].aspect_class or number == 0
-        assert number in (0, 2) or other_row == row
+    alike = [n for n, shard in enumerate(stream.shards) if shard.aspect_class == stream.shards[1].aspect_class]
+    following = alike[(alike.index(1) + 1) % len(alike)]
+    for (number, row), now in stands_in.items():
+        assert number == 0 or now == (following, row % stream.shards[following].samples)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -167,8 +170,35 @@ def test_where_no_neighbour_can_be_read_the_stream_ends_with_their_names(word_sh
     for shard in stream.shards:
         tar = shards / shard.tar_name
         tar.write_bytes(tar.read_bytes()[:-512])
-    with pytest.raises(ShardError, match=r"^nothing to read near a damaged sample: train-\d+: train-\d+\.tar has"):
+    with pytest.raises(
+        ShardError, match=r"^nothing to read near a damaged sample: train-\d+: train-\d+\.tar has"
+    ) as raised:
         list(stream.batches())
+    named = re.findall(r"train-\d+\.tar", str(raised.value))
+    assert len(named) == len(set(named)), "a lost shard is asked once, not for each of its samples"
+
+
+def test_a_killed_loader_worker_is_said_in_a_sentence_and_nothing_else_is_taken_for_it():
+    def loader(said: str):
+        yield "batch"
+        raise RuntimeError(said)
+
+    with pytest.raises(ClusterError, match="out of memory"):
+        list(items_of(loader("DataLoader worker (pid 7) is killed by signal: Killed.")))
+    with pytest.raises(RuntimeError, match="^shape"):
+        list(items_of(loader("shape of a tensor")))
+
+
+def test_shards_come_near_while_batches_are_read(word_shards, monkeypatch):
+    near = []
+    monkeypatch.setattr(ShardStore, "bring_near", lambda store, shard, *rows: near.append(shard))
+    stream = open_stream(word_shards)
+    for _ in stream.batches(stream.steps - 2, stream.steps + 2):
+        for _ in range(500):
+            if near:
+                break
+            time.sleep(0.01)
+    assert near and set(near) <= set(stream.shards)
 
 
 def test_an_image_that_matches_its_digest_but_does_not_decode_is_damage(word_shards, monkeypatch):

@@ -33,7 +33,7 @@ def test_each_is_named_once_with_rank_and_host(capsys, monkeypatch):
     damage = tally(60)
     for _ in range(2):
         damage.add([Damage("train-000001", 7, "torn"), Damage("train-000002", None, "gone")])
-        assert damage.agree() == 51
+        assert damage.agree() == 51 and not damage.fresh
     said = capsys.readouterr().err.splitlines()
     assert said == [
         "warning: rank 1 on node-b: train-000001, sample 7: torn",
@@ -43,7 +43,7 @@ def test_each_is_named_once_with_rank_and_host(capsys, monkeypatch):
 
 def test_a_lost_shard_counts_as_its_samples_and_the_ranks_are_added():
     others = {("train-000000", 3): "rank 0 on node-a: train-000000, sample 3: torn"}
-    damage = tally(1000, others=others)
+    damage = tally(52, others=others)
     damage.add([Damage("train-000000", 4, "torn"), Damage("train-000001", 7, "torn")])
     assert damage.agree() == 3
     damage.add([Damage("train-000001", None, "gone")])
