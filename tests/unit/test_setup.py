@@ -102,7 +102,7 @@ def test_hosts_txt_names_this_machine_with_three_slots():
     from horovod.runner.common.util.hosts import parse_host_files
 
     assert parse_host_files(ROOT / "hosts.txt") == "localhost:3"
-    nodes = re.findall(r"^# (node.*)$", (ROOT / "hosts.txt").read_text(), re.MULTILINE)
+    nodes = re.findall(r"^# (node\d slots=1)$", (ROOT / "hosts.txt").read_text(), re.MULTILINE)
     assert len(nodes) == 3
 
 
