@@ -86,7 +86,7 @@ def spell_config(hosts: tuple[Host, ...], alive_interval_s: int) -> str:
         "Host *",
         f"  ServerAliveInterval {alive_interval_s}",
         "  ServerAliveCountMax 3",
-        "  ConnectTimeout 10",
+        f"  ConnectTimeout {2 * alive_interval_s}",
         "  BatchMode yes",
         "  ControlPath none",
         "  Include ~/.ssh/config",
