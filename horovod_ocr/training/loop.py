@@ -41,6 +41,7 @@ from horovod_ocr.training.interval import Interval
 from horovod_ocr.training.lines import step_line, straggler_line, val_line
 from horovod_ocr.training.optim import learning_rate
 from horovod_ocr.training.profile import Profile
+from horovod_ocr.training.restore import load_state
 from horovod_ocr.training.saver import Saver
 from horovod_ocr.training.signals import StopSignals
 from horovod_ocr.training.state import Heartbeat
@@ -111,9 +112,7 @@ class Session:
         self.exchange = Exchange(world, self.model, c.weight_decay, in_fp16, c.accumulate, c.deterministic)
         torch.manual_seed(seed_of_rank(c.seed, world.rank))
         if payload:
-            self.model.load_state_dict(payload["model"])
-            # as an object: hvd.broadcast_optimizer_state takes a real step on ranks whose state is empty
-            self.exchange.optimizer.load_state_dict(payload["optimizer"])
+            world.together(lambda: load_state(payload, self.model, self.exchange.optimizer))
             self.step, self.best = payload["step"], payload["best"]
             if len(payload["rng"]) == world.world_size:
                 generator_of(self.device).set_state(payload["rng"][world.rank])

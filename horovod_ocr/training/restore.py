@@ -25,10 +25,19 @@ def restore(payload: dict, device: torch.device) -> Restored:
     task = WordTask.from_dict(payload["task"])
     geometry = Geometry.from_dict(payload["geometry"])
     model = build_model(payload["model_name"], task.outputs, geometry.height, **payload["model_options"])
+    load_state(payload, model)
+    return Restored(model.to(device).eval(), task, geometry)
+
+
+def load_state(payload: dict, model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> None:
+    """The weights, and the optimizer's state, of a checkpoint. CheckpointError where they do not fit.
+
+    Every rank loads them: hvd.broadcast_optimizer_state takes a real step on ranks whose state is empty.
+    """
     try:
         model.load_state_dict(payload["model"])
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"{payload.get('path', 'a checkpoint')}: weights that do not fit model {payload['model_name']}; train anew"
-        ) from error
-    return Restored(model.to(device).eval(), task, geometry)
+        if optimizer:
+            optimizer.load_state_dict(payload["optimizer"])
+    except (RuntimeError, ValueError, KeyError) as error:
+        where, name = payload.get("path", "a checkpoint"), payload["model_name"]
+        raise CheckpointError(f"{where}: weights that do not fit model {name}; train anew") from error

@@ -55,7 +55,7 @@ def read_state(run: Path) -> RunState | None:
     try:
         values = json.loads((run / STATE).read_text("utf-8"))
         state = RunState(**values)
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
     kinds = {entry.name: entry.type for entry in fields(RunState)}
     return state if all(type(getattr(state, name)) is kinds[name] for name in kinds) else None

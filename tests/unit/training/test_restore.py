@@ -1,0 +1,39 @@
+"""A checkpoint's weights and optimizer state come back whole, or a sentence says that they do not fit."""
+
+import pytest
+import torch
+from torch import nn
+
+from horovod_ocr.errors import CheckpointError
+from horovod_ocr.training.optim import build_optimizer
+from horovod_ocr.training.restore import load_state
+
+
+def trained(outputs: int = 2) -> tuple[nn.Module, torch.optim.Optimizer]:
+    model = nn.Linear(3, outputs)
+    optimizer = build_optimizer(model, 0.0)
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    return model, optimizer
+
+
+def payload_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict:
+    return {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "model_name": "crnn", "path": "step.pt"}
+
+
+def test_weights_and_moments_come_back():
+    model, optimizer = trained()
+    other, its_optimizer = trained()
+    load_state(payload_of(model, optimizer), other, its_optimizer)
+    assert torch.equal(other.weight, model.weight)
+    moments = its_optimizer.state[other.weight]["exp_avg"], optimizer.state[model.weight]["exp_avg"]
+    assert torch.equal(*moments)
+
+
+def test_what_does_not_fit_is_said_with_the_file():
+    payload = payload_of(*trained())
+    with pytest.raises(CheckpointError, match="step.pt: weights that do not fit model crnn"):
+        load_state(payload, *trained(outputs=3))
+    model, optimizer = trained()
+    with pytest.raises(CheckpointError, match="do not fit"):
+        load_state({**payload, "optimizer": {**payload["optimizer"], "param_groups": []}}, model, optimizer)
