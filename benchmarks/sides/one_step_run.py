@@ -7,6 +7,7 @@ Leaves its figures in out/rank<r>.json.
 
 import hashlib
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -83,14 +84,17 @@ def open_job(side: str) -> Iterator[Job]:
         job = Job(dist.get_rank(), wait=dist.barrier)
         if side == "ddp":
             # a mean over the ranks, not a sum; BatchNorm's running statistics stay each rank's own, as ours do
-            job = job._replace(wrap=lambda model: DistributedDataParallel(model, broadcast_buffers=False), scale=RANKS)
+            job = job._replace(
+                wrap=lambda model: DistributedDataParallel(model, forward_sync_buffers=False), scale=RANKS
+            )
         yield job
         dist.barrier()
         dist.destroy_process_group()
 
 
 def measure(task: dict, job: Job) -> dict:
-    """step_s and cpu_s: means over the steps; precision; width_px; weights: a digest of them after the last step."""
+    """Means over the steps: step_s; cpu_s, of this process; busy_s, of all processes of this machine. precision;
+    width_px; weights: a digest of them after the last step."""
     config = load_config("demo", {"precision": task["precision"]})
     torch.manual_seed(config.seed)
     words, batches = read_batches(Path(task["set"]), config, job.rank)
@@ -101,12 +105,13 @@ def measure(task: dict, job: Job) -> dict:
     for batch in islice(sequence, task["warm_up"]):
         take_step(trained, job, batch)
     job.wait()
-    started_s, cpu_s = time.perf_counter(), time.process_time()
+    started_s, cpu_s, busy_s = time.perf_counter(), time.process_time(), busy_seconds()
     for batch in islice(sequence, task["steps"]):
         take_step(trained, job, batch)
     return {
         "step_s": (time.perf_counter() - started_s) / task["steps"],
         "cpu_s": (time.process_time() - cpu_s) / task["steps"],
+        "busy_s": (busy_seconds() - busy_s) / task["steps"],
         "precision": trained.precision,
         "width_px": batches[0].images_NHW.shape[2],
         "weights": digest_of(model),
@@ -136,6 +141,14 @@ def take_step(trained: Trained, job: Job, batch: Batch) -> None:
     (job.scale * losses_N.sum() / batch.global_samples).backward()
     exchange.update(config.lr, config.clip_norm)
     wishes.agree()
+
+
+def busy_seconds() -> float:
+    """What all CPUs together have worked since the machine started."""
+    user, nice, system, _, _, interrupts, soft_interrupts, steal, *_ = map(
+        int, Path("/proc/stat").read_text().split(maxsplit=11)[1:11]
+    )
+    return (user + nice + system + interrupts + soft_interrupts + steal) / os.sysconf("SC_CLK_TCK")
 
 
 def digest_of(model: nn.Module) -> str:
