@@ -1,0 +1,116 @@
+"""A training on hosts of the bed under `launch`, and the history that its last model descends from."""
+
+import json
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+
+from horovod_ocr.launch.record import RESTARTS
+from horovod_ocr.training.state import read_state
+from sharding.index import read_idx, read_index
+from tests.hosts.bed import Bed, wait_until
+
+PROGRAM = Path(__file__).with_name("watched.py")
+PATIENCE_S = 300  # for what must come; a machine that others use is slow
+SMALL = {
+    "workers": 0, "height": 32, "model_options": {"width": 0.25, "hidden": 24}, "log_every_steps": 5,
+    "save_every_steps": 5, "validate_every_steps": 1000,
+}  # fmt: skip
+
+
+class Launched:
+    """`launch` of a run named it, with a rank on each host, from node1. folder: what it is started in."""
+
+    def __init__(self, bed: Bed, folder: Path, **settings):
+        self.bed, self.run, self.output = bed, folder / "runs/it", folder / "output.txt"
+        self.slow = self.run / "SLOW"
+        command = [sys.executable, PROGRAM, "launch", "-np", str(len(bed.hosts)), "-H", bed.hosts_txt, "--run", "it"]
+        command += spell({**SMALL, **settings})
+        with self.output.open("w") as output:
+            self.job = bed.start("node1", command, folder, stdout=output, stderr=output)
+
+    @property
+    def said(self) -> str:
+        return self.output.read_text()
+
+    def wait_until(self, condition, what: str) -> None:
+        def holds() -> bool:
+            assert self.job.poll() is None, f"ended before: {what}\n{self.said[-5000:]}"
+            return condition()
+
+        wait_until(holds, what, PATIENCE_S)
+
+    def wait_for(self, pattern: str, count: int = 1) -> None:
+        """Until it has said something so many times."""
+        self.wait_until(lambda: len(re.findall(pattern, self.said)) >= count, f"says {pattern}, {count} times")
+
+    def wait_for_steps(self, attempt: int, count: int) -> None:
+        """Until root has taken so many steps in an attempt."""
+        notes = self.run / f"reads/{attempt}-0.jsonl"
+        self.wait_until(
+            lambda: notes.exists() and notes.read_bytes().count(b"\n") >= count, f"{count} steps of attempt {attempt}"
+        )
+
+    def wait_for_end(self, steps: int) -> None:
+        assert self.job.wait(PATIENCE_S) == 0, self.said[-5000:]
+        state = read_state(self.run)
+        assert (state.state, state.step) == ("finished", steps), self.said[-5000:]
+
+    @property
+    def restarts(self) -> list[dict]:
+        return [json.loads(line) for line in (self.run / RESTARTS).read_text().splitlines()]
+
+    def reads(self, attempt: int) -> dict[int, Counter]:
+        """Step -> digests of what all ranks of an attempt read for it."""
+        read: dict[int, Counter] = {}
+        for notes in (self.run / "reads").glob(f"{attempt}-*.jsonl"):
+            for line in notes.read_text().splitlines():
+                step, digests = json.loads(line)
+                read.setdefault(step, Counter()).update(digests)
+        return read
+
+    def history(self) -> dict[int, Counter]:
+        """Step -> digests, of the attempts that count: up to the checkpoint that the next one went on from."""
+        history = self.reads(1)
+        for restart in self.restarts:
+            history = {step: read for step, read in history.items() if step <= restart["step"]}
+            history |= self.reads(restart["attempt"])
+        return history
+
+
+def spell(settings: dict) -> list[str]:
+    """Settings as options of `train`."""
+    words = []
+    for name, value in settings.items():
+        for key, each in value.items() if isinstance(value, dict) else [("", value)]:
+            text = str(each).lower() if isinstance(each, bool) else each
+            words += ["--set", f"{name}.{key}={text}" if key else f"{name}={text}"]
+    return words
+
+
+def train_losses(run: Path) -> dict[int, float]:
+    """Step -> mean loss of the samples since the line before."""
+    lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    return {line["step"]: line["loss"] for line in lines if line["kind"] == "train"}
+
+
+def steps_of_epoch(shards: Path, global_batch: int) -> int:
+    by_class = Counter()
+    for shard in read_index(shards).of("train"):
+        by_class[shard.aspect_class] += shard.samples
+    return sum(-(-samples // global_batch) for samples in by_class.values())
+
+
+def digests_of(shards: Path) -> Counter:
+    """Of the train split."""
+    index = read_index(shards)
+    return Counter(int(digest) for shard in index.of("train") for digest in read_idx(index.idx_path(shard))["digest"])
+
+
+def assert_each_sample_once_an_epoch(history: dict[int, Counter], shards: Path, steps: int, global_batch: int) -> None:
+    """In the whole epochs of a run."""
+    assert sorted(history) == list(range(1, steps + 1))
+    epoch = steps_of_epoch(shards, global_batch)
+    for first in range(1, steps - epoch + 2, epoch):
+        assert sum((history[step] for step in range(first, first + epoch)), Counter()) == digests_of(shards)

@@ -1,0 +1,71 @@
+"""Cables that are cut and mended under a training of three hosts, and a rank that is slow."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from horovod_ocr.synth.generate import SynthOptions, synthesize
+from horovod_ocr.training.checkpoint import LAST, load_checkpoint
+from sharding.build import ShardOptions, build_shards
+from tests.fault.launched import SMALL, Launched, assert_each_sample_once_an_epoch, steps_of_epoch, train_losses
+from tests.hosts.bed import what_is_missing
+from tests.ranks.launch import horovodrun, largest_difference, train_on_ranks
+
+pytestmark = [
+    pytest.mark.fault,
+    pytest.mark.hosts,
+    pytest.mark.skipif(bool(what_is_missing()), reason=what_is_missing() or "-"),
+    pytest.mark.skipif(not shutil.which(horovodrun()), reason="needs Horovod: make setup builds it"),
+]
+
+
+@pytest.fixture(scope="session")
+def few_words(tmp_path_factory) -> Path:
+    """A shard set of 150 rendered words."""
+    folder = tmp_path_factory.mktemp("few")
+    synthesize(SynthOptions(words=150, out=folder / "raw", seed=5, workers=1))
+    build_shards(ShardOptions(src=folder / "raw", out=folder / "shards", samples_per_shard=20, workers=1))
+    return folder / "shards"
+
+
+def test_a_training_goes_on_without_a_host_that_is_cut_off_and_takes_it_in_again(bed, few_words, tmp_path):
+    """First node3 is cut off and mended, then node2 for good: three ranks, two, three, two.
+
+    In float64 and with batch statistics over all ranks: what differs from an undisturbed run is then no rounding.
+    """
+    steps = 3 * steps_of_epoch(few_words, global_batch=6)
+    settings = {
+        "shards": str(few_words), "steps": steps, "global_batch": 6, "lanes": 6, "precision": "fp64",
+        "sync_batchnorm": True, "stall_timeout_s": 60,
+    }  # fmt: skip
+    training = Launched(bed, tmp_path, **settings)
+    training.wait_for_steps(1, 6)
+    bed.cut("node3")
+    training.wait_for(r"launch: attempt 2 from step \d+: node1:1,node2:1\n")
+    training.slow.touch()  # or else it would be finished before the host is back
+    bed.mend("node3")
+    training.wait_for_steps(3, 1)
+    training.slow.unlink()
+    training.wait_for_steps(3, 6)
+    bed.cut("node2")
+    training.wait_for_end(steps)
+
+    restarts = training.restarts
+    assert [restart["hosts"] for restart in restarts] == [
+        ["node1", "node2"], ["node1", "node2", "node3"], ["node1", "node3"],
+    ]  # fmt: skip
+    assert "rank 2 on node3" in restarts[0]["reason"] and "node3 does not answer" in restarts[0]["reason"]
+    assert restarts[1]["reason"] == "node3 is back"
+    assert "rank 1 on node2" in restarts[2]["reason"] and "node2 does not answer" in restarts[2]["reason"]
+    begins = [0, *(restart["step"] for restart in restarts)]
+    assert begins[1] >= 5 and begins == sorted(set(begins))  # each attempt added to the history
+    assert_each_sample_once_an_epoch(training.history(), few_words, steps, global_batch=6)
+
+    quiet = train_on_ranks(3, tmp_path / "quiet", **{**SMALL, **settings})
+    assert quiet.returncode == 0, quiet.stdout[-3000:] + quiet.stderr[-3000:]
+    loss, undisturbed = train_losses(training.run), train_losses(tmp_path / "quiet/runs/it")
+    assert loss.keys() >= undisturbed.keys()
+    assert loss[steps] == pytest.approx(undisturbed[steps], rel=0.01)
+    weights, same = (load_checkpoint(run, LAST)["model"] for run in (training.run, tmp_path / "quiet/runs/it"))
+    assert largest_difference(weights, same) < 1e-9
