@@ -1,0 +1,94 @@
+"""doctor, launch and runs as a person types them, on one machine; several hosts are in tests/hosts and tests/fault."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from horovod_ocr.training.state import read_state
+
+BIN = Path(sys.executable).parent
+SETTINGS = """
+[train]
+steps = 30
+global_batch = 24
+log_every_steps = 5
+save_every_steps = 10
+model_options = {width = 0.25, hidden = 24}
+"""
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(not (BIN / "horovodrun").exists(), reason="needs Horovod: make setup builds it"),
+]
+
+
+def start(command: str, folder: Path) -> subprocess.Popen:
+    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "COLUMNS": "120"}
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command.split(), cwd=folder, env=environment, text=True, **pipes)
+
+
+def say(command: str, folder: Path) -> subprocess.CompletedProcess:
+    process = start(command, folder)
+    out, err = process.communicate(timeout=300)
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+@pytest.fixture(scope="module")
+def folder(word_shards, tmp_path_factory) -> Path:
+    """A working folder; the tests below go through it in their order."""
+    folder = tmp_path_factory.mktemp("launch")
+    (folder / "shards").symlink_to(word_shards)
+    (folder / "hosts.txt").write_text("localhost slots=2  # this machine\n")
+    (folder / "horovod-ocr.toml").write_text(SETTINGS)
+    return folder
+
+
+def test_doctor_says_what_is_there_and_what_is_missing(folder):
+    well = say("horovod-ocr doctor --quick", folder)
+    assert well.returncode == 0 and "localhost" in well.stdout, well.stdout + well.stderr
+    ill = say("horovod-ocr doctor --quick --shards nowhere --json", folder)
+    assert ill.returncode == 4 and json.loads(ill.stdout)["can_start"] is False
+    assert "training could not start on localhost" in ill.stderr
+
+
+def test_launch_trains_asked_to_stop_it_saves_and_the_same_command_goes_on(folder):
+    command = "horovod-ocr launch -np 2 --run it --workers 0"
+    first = start(command, folder)
+    for _ in range(2400):
+        state = read_state(folder / "runs/it")
+        if first.poll() is not None or (state and state.step >= 3):
+            break
+        time.sleep(0.05)
+    first.send_signal(signal.SIGTERM)
+    out, err = first.communicate(timeout=120)
+    assert first.returncode == 0, out + err
+    stopped = read_state(folder / "runs/it")
+    assert stopped.state == "stopped" and 3 <= stopped.step < 30 and "SIGTERM" in stopped.reason
+    assert f"stopped (SIGTERM) at step {stopped.step}" in out and "goes on from there" in out
+    again = say(command, folder)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert f"attempt 2 from step {stopped.step}: localhost:2" in again.stdout
+    assert read_state(folder / "runs/it").state == "finished"
+    assert "is finished, with 30 steps" in say(command, folder).stdout
+
+
+def test_runs_lists_it(folder):
+    listed = say("horovod-ocr runs --json", folder)
+    assert listed.returncode == 0, listed.stderr
+    (run,) = map(json.loads, listed.stdout.splitlines())
+    assert (run["name"], run["state"], run["step"]) == ("it", "finished", 30)
+    assert "finished" in say("horovod-ocr runs", folder).stdout
+
+
+def test_a_wrong_option_of_train_is_said_before_anything_starts(folder):
+    wrong = say("horovod-ocr launch -np 2 --run other --lr fast", folder)
+    assert wrong.returncode == 2 and "--lr" in wrong.stderr
+    many = say("horovod-ocr launch -np 5 --run other", folder)
+    assert many.returncode == 4 and "-np 5, but the hosts have 2 slots in all" in many.stderr
+    assert not (folder / "runs/other").exists()
