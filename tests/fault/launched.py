@@ -20,15 +20,21 @@ SMALL = {
 
 
 class Launched:
-    """`launch` of a run named it, with a rank on each host, from node1. folder: what it is started in."""
+    """`launch` of a run named it, with a rank on each host. folder: what it is started in. host: where. options: more
+    of `launch`."""
 
-    def __init__(self, bed: Bed, folder: Path, **settings):
-        self.bed, self.run, self.output = bed, folder / "runs/it", folder / "output.txt"
+    def __init__(self, bed: Bed, folder: Path, *options: str, host: str = "node1", **settings):
+        self.bed, self.folder, self.host = bed, folder, host
+        self.run, self.output = folder / "runs/it", folder / "output.txt"
         self.slow = self.run / "SLOW"
         command = [sys.executable, PROGRAM, "launch", "-np", str(len(bed.hosts)), "-H", bed.hosts_txt, "--run", "it"]
-        command += spell({**SMALL, **settings})
-        with self.output.open("w") as output:
-            self.job = bed.start("node1", command, folder, stdout=output, stderr=output)
+        self.command = [*command, *options, *spell({**SMALL, **settings})]
+        self.start()
+
+    def start(self) -> None:
+        """Again the same command."""
+        with self.output.open("a") as output:
+            self.job = self.bed.start(self.host, self.command, self.folder, stdout=output, stderr=output)
 
     @property
     def said(self) -> str:
@@ -56,6 +62,11 @@ class Launched:
         assert self.job.wait(PATIENCE_S) == 0, self.said[-5000:]
         state = read_state(self.run)
         assert (state.state, state.step) == ("finished", steps), self.said[-5000:]
+
+    def pids(self, host: str, command: str) -> list[int]:
+        """Of `train` or `launch` on a host, without the shells and ssh clients around them."""
+        begin = f"{sys.executable} {PROGRAM} {command} "
+        return [pid for pid, line in self.bed.processes(host).items() if line.startswith(begin)]
 
     @property
     def restarts(self) -> list[dict]:
