@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import time
 import warnings
 from contextlib import suppress
@@ -40,11 +41,9 @@ class RunLog:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.text = open(path, "a", encoding="utf-8", buffering=1)
         if self.is_root:
-            from torch.utils.tensorboard import SummaryWriter  # takes a second to import
-
             keep_until(run / "metrics.jsonl", resume_step)
             self.metrics = open(run / "metrics.jsonl", "a", encoding="utf-8", buffering=1)
-            self.board = SummaryWriter(run / "tensorboard", purge_step=resume_step or None)
+            self.board = Board(run / "tensorboard", resume_step)
 
     def line(self, text: str) -> None:
         """What the whole run says: root alone."""
@@ -75,14 +74,47 @@ class RunLog:
         with suppress(OSError):
             self.metrics.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
         with suppress(OSError):
-            for name, value in values.items():
-                self.board.add_scalar(f"{kind}/{name}", value, step)
+            self.board.add(step, {f"{kind}/{name}": value for name, value in values.items()})
 
     def close(self) -> None:
         warnings.showwarning = self.show_warning
         for file in (self.text, self.metrics, self.board) if self.is_root else (self.text,):
             with suppress(OSError):
                 file.close()
+
+
+class Board:
+    """An events file for TensorBoard. Its own writer works in a thread that an error of the disk ends for good, with a
+    traceback; here the file is written like any other, and what finds no room for a while waits in its buffer.
+
+    resume_step: TensorBoard forgets what earlier files of the folder hold of later steps.
+    """
+
+    def __init__(self, folder: Path, resume_step: int = 0):
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # takes a while to import
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        self.event, self.summary = Event, Summary
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}.{os.getpid()}"
+        self.file = open(folder / name, "xb")
+        self.records = RecordWriter(self.file)
+        self.write(file_version="brain.Event:2")
+        if resume_step:
+            self.write(step=resume_step + 1, session_log=SessionLog(status=SessionLog.START))
+
+    def add(self, step: int, scalars: dict[str, float]) -> None:
+        """Raises OSError."""
+        values = [self.summary.Value(tag=name, simple_value=value) for name, value in scalars.items()]
+        self.write(step=step, summary=self.summary(value=values))
+
+    def write(self, **fields: object) -> None:
+        self.records.write(self.event(wall_time=time.time(), **fields).SerializeToString())
+        self.records.flush()
+
+    def close(self) -> None:
+        self.file.close()
 
 
 def keep_until(path: Path, step: int) -> None:

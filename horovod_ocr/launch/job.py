@@ -8,12 +8,15 @@ import sys
 import threading
 from typing import IO
 
+from horovod_ocr.errors import ConfigError, DivergedError
 from horovod_ocr.launch.hosts import Host
 
 # what horovodrun puts before a rank's line, and its own words about the rank that ended first
 RANK_LINE = re.compile(r"\[(\d+)\]<(stdout|stderr)>:(.*)", re.DOTALL)
 RANK_ENDED = re.compile(r"Process (\d+) exit with status code (\d+)\.")
 CONNECTION_LOST = re.compile(r"Timeout, server \S+ not responding|Connection (to|closed|reset)|[Bb]roken pipe|ssh: ")
+SENTENCE = "horovod-ocr: "  # before what a person can mend
+OUR_CODES = range(ConfigError.exit_code, DivergedError.exit_code + 1)
 SSH_FAILED = 255  # also when the command that ssh ran was killed by a signal
 READ_S = 2.0  # for the last lines of a job that has ended
 
@@ -28,6 +31,7 @@ class Words:
         self.of_launcher = ""
         self.connection = ""
         self.last_of_rank: dict[int, str] = {}
+        self.sentences: dict[int, str] = {}  # what a rank ended for; where all do, root alone says it
 
     @property
     def tell_of_an_end(self) -> bool:
@@ -42,7 +46,9 @@ class Words:
             if stream == "stderr" and CONNECTION_LOST.match(text):  # of the ssh client of that rank
                 self.connection = self.connection or text
             elif stream == "stderr" and text:
-                self.last_of_rank[rank] = text.removeprefix("horovod-ocr: ")
+                self.last_of_rank[rank] = text.removeprefix(SENTENCE)
+                if text.startswith(SENTENCE):
+                    self.sentences[rank] = self.last_of_rank[rank]
         elif found := RANK_ENDED.match(line):
             self.first_ended = self.first_ended or (int(found[1]), int(found[2]))
         elif line.startswith("horovodrun: "):
@@ -63,6 +69,8 @@ class Words:
         if 128 < code < 128 + signal.NSIG:
             return f"rank {rank} on {host} was killed ({name_of_signal(code - 128)})"
         words = self.last_of_rank.get(rank, "it said nothing")
+        if code in OUR_CODES:
+            words = self.sentences.get(rank) or next(iter(self.sentences.values()), words)
         return f"rank {rank} on {host} ended with exit code {code}: {words}"
 
 

@@ -1,9 +1,12 @@
 """A resumed run's metrics hold each step once."""
 
 import json
+import resource
 import warnings
 
-from horovod_ocr.log import RunLog, keep_until, span
+import pytest
+
+from horovod_ocr.log import Board, RunLog, keep_until, span
 
 
 def test_metrics_after_the_resumed_step_are_taken_out(tmp_path):
@@ -26,7 +29,27 @@ def test_root_writes_for_the_run_and_each_rank_for_itself(tmp_path, capsys):
         "hello of rank 0", "a note of rank 0",
     ]  # fmt: skip
     assert (tmp_path / "logs/rank-1.log").read_text()[20:] == "a note of rank 1\n"
-    assert list((tmp_path / "tensorboard").glob("events*"))
+    assert len(list((tmp_path / "tensorboard").glob("events*"))) == 1
+
+
+def test_tensorboard_shows_a_resumed_run_as_one_and_a_full_disk_costs_it_nothing(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    killed, resumed = Board(tmp_path), Board(tmp_path, resume_step=2)
+    for step in (1, 2, 3):
+        killed.add(step, {"train/loss": step / 10})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resumed.file.tell() + 10, limits[1]))  # as full in the midst of a record
+    try:
+        with pytest.raises(OSError):
+            resumed.add(3, {"train/loss": 3.0})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    resumed.add(4, {"train/loss": 4.0})
+    for board in (killed, resumed):
+        board.close()
+    shown = EventAccumulator(str(tmp_path)).Reload().Scalars("train/loss")
+    assert [(event.step, round(event.value, 3)) for event in shown] == [(1, 0.1), (2, 0.2), (3, 3.0), (4, 4.0)]
 
 
 def test_a_warning_is_told_once_and_pythons_own_are_warnings_too(tmp_path):
