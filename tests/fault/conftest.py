@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from horovod_ocr.synth.generate import SynthOptions, synthesize
 from sharding.build import ShardOptions, build_shards
 from tests.hosts.conftest import bed, running_bed  # noqa: F401
 
@@ -50,6 +51,15 @@ def raw(tmp_path_factory) -> Path:
 
 def bytes_of(out: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(out.iterdir()) if path.is_file()}
+
+
+@pytest.fixture(scope="session")
+def few_words(tmp_path_factory) -> Path:
+    """A shard set of 150 rendered words."""
+    folder = tmp_path_factory.mktemp("few")
+    synthesize(SynthOptions(words=150, out=folder / "raw", seed=5, workers=1))
+    build_shards(ShardOptions(src=folder / "raw", out=folder / "shards", samples_per_shard=20, workers=1))
+    return folder / "shards"
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ PROGRAM = Path(__file__).with_name("watched.py")
 PATIENCE_S = 300  # for what must come; a machine that others use is slow
 SMALL = {
     "workers": 0, "height": 32, "model_options": {"width": 0.25, "hidden": 24}, "log_every_steps": 5,
-    "save_every_steps": 5, "validate_every_steps": 1000,
+    "save_every_steps": 5, "validate_every_steps": 1000, "precision": "fp32",
 }  # fmt: skip
 
 
@@ -26,7 +26,7 @@ class Launched:
     def __init__(self, bed: Bed, folder: Path, *options: str, host: str = "node1", **settings):
         self.bed, self.folder, self.host = bed, folder, host
         self.run, self.output = folder / "runs/it", folder / "output.txt"
-        self.slow = self.run / "SLOW"
+        self.slow = folder / "SLOW"
         command = [sys.executable, PROGRAM, "launch", "-np", str(len(bed.hosts)), "-H", bed.hosts_txt, "--run", "it"]
         self.command = [*command, *options, *spell({**SMALL, **settings})]
         self.start()

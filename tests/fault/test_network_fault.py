@@ -1,13 +1,10 @@
 """Cables that are cut and mended under a training of three hosts, and a rank that is slow."""
 
 import shutil
-from pathlib import Path
 
 import pytest
 
-from horovod_ocr.synth.generate import SynthOptions, synthesize
 from horovod_ocr.training.checkpoint import LAST, load_checkpoint
-from sharding.build import ShardOptions, build_shards
 from tests.fault.launched import SMALL, Launched, assert_each_sample_once_an_epoch, steps_of_epoch, train_losses
 from tests.hosts.bed import what_is_missing
 from tests.ranks.launch import horovodrun, largest_difference, train_on_ranks
@@ -18,15 +15,6 @@ pytestmark = [
     pytest.mark.skipif(bool(what_is_missing()), reason=what_is_missing() or "-"),
     pytest.mark.skipif(not shutil.which(horovodrun()), reason="needs Horovod: make setup builds it"),
 ]
-
-
-@pytest.fixture(scope="session")
-def few_words(tmp_path_factory) -> Path:
-    """A shard set of 150 rendered words."""
-    folder = tmp_path_factory.mktemp("few")
-    synthesize(SynthOptions(words=150, out=folder / "raw", seed=5, workers=1))
-    build_shards(ShardOptions(src=folder / "raw", out=folder / "shards", samples_per_shard=20, workers=1))
-    return folder / "shards"
 
 
 def test_a_training_goes_on_without_a_host_that_is_cut_off_and_takes_it_in_again(bed, few_words, tmp_path):

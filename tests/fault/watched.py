@@ -1,5 +1,5 @@
 """`horovod-ocr launch` and `train`, but every rank notes which samples each step read, in the run's folder:
-reads/<attempt>-<rank>.jsonl. While a file SLOW lies there, each step takes a second longer.
+reads/<attempt>-<rank>.jsonl. While a file SLOW lies in the working folder, each step takes half a second longer.
 
 A host that is cut off is noticed within 6 s instead of 15.
 """
@@ -34,22 +34,23 @@ def note_what_is_read() -> None:
     from horovod_ocr.training import loop
 
     class Watched(loop.Session):
-        def __init__(self, *arguments):
-            super().__init__(*arguments)
+        def start(self, payload):
+            super().start(payload)
             torch.set_num_threads(1)  # hosts of the bed share the cores of this machine
-
-        def take_step(self, batch):
-            if (self.run / "SLOW").exists():
-                time.sleep(1)
-            super().take_step(batch)
-            shards = self.train_stream.shards
-            read = zip(batch.shards_N.tolist(), batch.rows_N.tolist(), strict=True)
-            digests = [int(read_idx(self.index.idx_path(shards[shard]))["digest"][row]) for shard, row in read]
             attempt = os.environ.get("HOROVOD_OCR_JOB", "/1").split("/")[1]
             notes = self.run / "reads" / f"{attempt}-{self.world.rank}.jsonl"
             notes.parent.mkdir(exist_ok=True)
-            with open(notes, "a") as file:
-                file.write(json.dumps([self.step, digests]) + "\n")
+            self.notes = open(notes, "a", buffering=1)  # now: later its folder may be away
+            idx_paths = [self.index.idx_path(shard) for shard in self.train_stream.shards]
+            self.digests = [read_idx(path)["digest"].tolist() for path in idx_paths]
+
+        def take_step(self, batch):
+            if os.path.exists("SLOW"):
+                time.sleep(0.5)
+            super().take_step(batch)
+            read = zip(batch.shards_N.tolist(), batch.rows_N.tolist(), strict=True)
+            digests = [self.digests[shard][row] for shard, row in read]
+            self.notes.write(json.dumps([self.step, digests]) + "\n")
 
     loop.Session = Watched
 
