@@ -140,6 +140,10 @@ class Bed:
     def address6(self, host: str) -> str:
         return f"{NETWORK6}{self.hosts.index(host) + 1}"
 
+    def card(self, host: str) -> str:
+        """The address of its network card. A host that was off has the same again, or others would not find it."""
+        return f"02:00:00:00:00:{self.hosts.index(host) + 1:02x}"
+
     def hold(self, name: str, arguments: list) -> None:
         """Start a set of namespaces, and wait until what runs in it says that it is ready."""
         log = (self.folder / f"{name}.log").open("ab")
@@ -166,7 +170,8 @@ class Bed:
         """Start a host that is off, its cable plugged in; it answers to ssh at the end."""
         spaces = ["--net", "--uts", "--mount", "--ipc", "--pid", "--mount-proc"]
         self.hold(host, [*spaces, "sh", "-c", HOST, "sh", host, self.folder])
-        self.on_switch("ip", "link", "add", f"to-{host}", "type", "veth", "peer", "eth0", "netns", str(self.pids[host]))
+        peer = ["eth0", "address", self.card(host), "netns", str(self.pids[host])]
+        self.on_switch("ip", "link", "add", f"to-{host}", "type", "veth", "peer", *peer)
         self.on_switch("ip", "link", "set", f"to-{host}", "master", "switch", "up")
         self.as_host(host, "ip", "address", "add", f"{self.address(host)}/24", "dev", "eth0")
         if Path("/proc/net/if_inet6").exists():
