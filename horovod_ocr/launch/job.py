@@ -15,6 +15,7 @@ from horovod_ocr.launch.hosts import Host
 RANK_LINE = re.compile(r"\[(\d+)\]<(stdout|stderr)>:(.*)", re.DOTALL)
 RANK_ENDED = re.compile(r"Process (\d+) exit with status code (\d+)\.")
 CONNECTION_LOST = re.compile(r"Timeout, server \S+ not responding|Connection (to|closed|reset)|[Bb]roken pipe|ssh: ")
+OF_ANOTHER = "stopped because another rank ended"  # of World.guard
 SENTENCE = "horovod-ocr: "  # before what a person can mend
 OUR_CODES = range(ConfigError.exit_code, DivergedError.exit_code + 1)
 SSH_FAILED = 255  # also when the command that ssh ran was killed by a signal
@@ -27,7 +28,7 @@ class Words:
     def __init__(self, hosts: tuple[Host, ...]):
         self.host_of_rank = [host.name for host in hosts for _ in range(host.slots)]
         self.stalled = ""  # the first watchdog's sentence
-        self.first_ended: tuple[int, int] | None = None  # rank and exit code
+        self.ended: list[tuple[int, int]] = []  # ranks and exit codes, as they came
         self.of_launcher = ""
         self.connection = ""
         self.last_of_rank: dict[int, str] = {}
@@ -35,7 +36,14 @@ class Words:
 
     @property
     def tell_of_an_end(self) -> bool:
-        return bool(self.stalled or self.first_ended)
+        return bool(self.stalled or self.ended)
+
+    @property
+    def cause(self) -> tuple[int, int]:
+        """The rank that ended first of itself, and its exit code: where one is killed far away, others that miss it may
+        be gone before its own end is known here."""
+        of_themselves = [(rank, code) for rank, code in self.ended if OF_ANOTHER not in self.sentences.get(rank, "")]
+        return (of_themselves or self.ended)[0]
 
     def note(self, line: str) -> None:
         line = line.strip()
@@ -50,7 +58,7 @@ class Words:
                 if text.startswith(SENTENCE):
                     self.sentences[rank] = self.last_of_rank[rank]
         elif found := RANK_ENDED.match(line):
-            self.first_ended = self.first_ended or (int(found[1]), int(found[2]))
+            self.ended.append((int(found[1]), int(found[2])))
         elif line.startswith("horovodrun: "):
             self.of_launcher = line
 
@@ -58,10 +66,10 @@ class Words:
         """Why a job ended with that exit code of horovodrun."""
         if self.stalled:
             return self.stalled
-        if not self.first_ended:
+        if not self.ended:
             silent = "no rank said why" if code else "but the run has not said that it is finished"
             return self.of_launcher or f"horovodrun ended with exit code {code}, {silent}"
-        rank, code = self.first_ended
+        rank, code = self.cause
         host = self.host_of_rank[rank] if rank < len(self.host_of_rank) else "?"
         if code == SSH_FAILED:
             lost = f"the connection to it is lost ({self.connection})"

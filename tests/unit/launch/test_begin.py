@@ -14,6 +14,7 @@ from horovod_ocr.launch.hosts import Host
 from horovod_ocr.launch.job import Words
 from horovod_ocr.launch.record import lock_run, take_up
 from horovod_ocr.training.state import RunState, write_state
+from horovod_ocr.world import World
 
 NODES = (Host("node1", 2), Host("node2"))
 
@@ -112,6 +113,22 @@ def test_what_a_job_says_tells_why_it_ended(lines, reason):
     for line in lines:
         words.note(line + "\n")
     assert words.reason(4) == reason
+
+
+def test_a_rank_that_ended_because_it_missed_another_is_not_the_cause():
+    """Where it is gone before the end of a rank on another host is known."""
+
+    class HorovodInternalError(Exception):
+        pass
+
+    with pytest.raises(ClusterError) as raised, World().guard("training"):
+        raise HorovodInternalError
+    words = Words(NODES)
+    words.note(f"[0]<stderr>:horovod-ocr: {raised.value}\n")
+    words.note("Process 0 exit with status code 4.\n")
+    assert words.reason(4) == f"rank 0 on node1 ended with exit code 4: {raised.value}"
+    words.note("Process 2 exit with status code 255.\n")
+    assert words.reason(4) == "rank 2 on node2: killed, or the connection to it is lost"
 
 
 def test_options_that_give_nothing():
