@@ -54,7 +54,7 @@ from sharding.resume import (
     write_state,
 )
 from sharding.split import SPLITS
-from sharding.workers import Workers, open_workers, prepare_workers, usable_cores
+from sharding.workers import Workers, open_workers, prepare_workers, resting_collector, usable_cores
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,8 @@ class _Build:
             return catalogue, state.options
         shutil.rmtree(self.folder.spool, ignore_errors=True)
         keep = keeps_given_splits(self.options)
-        catalogue = write_catalogue(self.folder.own, self.sources, self.options.seed, self.report, lists, keep)
+        with resting_collector():
+            catalogue = write_catalogue(self.folder.own, self.sources, self.options.seed, self.report, lists, keep)
         profile = profile_of(self.options, self.sources, catalogue)
         decided = options_of_bytes(self.options, self.sources, profile, lists)
         listing = [source.listing() for source in self.sources]

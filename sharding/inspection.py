@@ -104,7 +104,7 @@ class Inspector:
         try:
             known: _Label | Rejected = self._check(label)
         except Rejected as why:
-            known = why
+            known = Rejected(why.reason, why.detail)  # kept without its traceback, whose frames would keep it alive
         self._labels[label] = known
         return known
 

@@ -30,29 +30,33 @@ def prepare_workers(modules: list[str]) -> None:
 
 
 @contextmanager
-def open_workers(workers: int) -> Iterator["Workers"]:
-    """`workers` processes; for one, the calling process does the work itself. What was not begun at the end is
-    dropped.
-
-    Meanwhile the collector of cyclic garbage rests, here and in the workers: tasks make no cycles, and it would look
-    through thousands of samples again and again, a tenth of the time of a build.
-    """
+def resting_collector() -> Iterator[None]:
+    """Let the collector of cyclic garbage rest: a build makes no cycles, and it would look through thousands of entries
+    and samples again and again, a tenth of the time."""
     collects = gc.isenabled()
     gc.disable()
     try:
-        if workers == 1:
-            yield Workers(None, 1)
-        else:
-            # forkserver, not fork: the caller may have threads (a progress bar) and open files
-            context = multiprocessing.get_context("forkserver")
-            pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
-            try:
-                yield Workers(pool, workers)
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
+        yield
     finally:
         if collects:
             gc.enable()
+
+
+@contextmanager
+def open_workers(workers: int) -> Iterator["Workers"]:
+    """`workers` processes; for one, the calling process does the work itself. What was not begun at the end is
+    dropped. Meanwhile the collector rests, here and in the workers."""
+    with resting_collector():
+        if workers == 1:
+            yield Workers(None, 1)
+            return
+        # forkserver, not fork: the caller may have threads (a progress bar) and open files
+        context = multiprocessing.get_context("forkserver")
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+        try:
+            yield Workers(pool, workers)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 class Workers:
