@@ -219,8 +219,9 @@ class _OpenSpools:
 
 def letters_of(labels: bytes) -> dict[str, int]:
     """How often each letter stands in labels, end to end."""
-    codes, counts = np.unique(np.frombuffer(labels.decode().encode("utf-32-le"), "<u4"), return_counts=True)
-    return dict(zip(map(chr, codes.tolist()), counts.tolist(), strict=True))
+    counts = np.bincount(np.frombuffer(labels.decode().encode("utf-32-le"), "<u4"))  # by code point
+    codes = np.flatnonzero(counts)
+    return dict(zip(map(chr, codes.tolist()), counts[codes].tolist(), strict=True))
 
 
 def _finished(task: PackTask, inputs: str) -> Packed | None:
