@@ -1,11 +1,24 @@
 """Cables that are cut and mended under a training of three hosts, and a rank that is slow."""
 
+import os
+import re
 import shutil
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from horovod_ocr.training.checkpoint import LAST, load_checkpoint
-from tests.fault.launched import SMALL, Launched, assert_each_sample_once_an_epoch, steps_of_epoch, train_losses
+from tests.fault.launched import (
+    SMALL,
+    Launched,
+    assert_each_sample_once_an_epoch,
+    steps_of_epoch,
+    train_losses,
+)
 from tests.hosts.bed import what_is_missing
 from tests.ranks.launch import horovodrun, largest_difference, train_on_ranks
 
@@ -57,3 +70,39 @@ def test_a_training_goes_on_without_a_host_that_is_cut_off_and_takes_it_in_again
     assert loss[steps] == pytest.approx(undisturbed[steps], rel=0.01)
     weights, same = (load_checkpoint(run, LAST)["model"] for run in (training.run, tmp_path / "quiet/runs/it"))
     assert largest_difference(weights, same) < 1e-9
+
+
+@contextmanager
+def slowed_to_half(pid: int) -> Iterator[None]:
+    """A process that runs for 50 ms, then stands for 50 ms, and so on."""
+    ended = threading.Event()
+
+    def stop_and_go() -> None:
+        while not ended.wait(0.05):
+            os.kill(pid, signal.SIGSTOP)
+            time.sleep(0.05)
+            os.kill(pid, signal.SIGCONT)
+
+    thread = threading.Thread(target=stop_and_go)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def test_a_rank_slowed_to_half_is_named_with_its_host_within_two_intervals(bed, few_words, tmp_path):
+    settings = {"steps": 10_000, "global_batch": 48, "height": 64, "log_every_steps": 10, "save_every_steps": 10_000}
+    training = Launched(bed, tmp_path, shards=few_words, **settings)
+    training.wait_for(r"step 10/")
+    (pid,) = training.pids("node2", "train")
+    before = len(training.said)
+
+    def intervals() -> list[str]:
+        """What is said after each interval."""
+        return re.split(r"step \d+/.*\n", training.said[before:])[1:]
+
+    with slowed_to_half(pid):
+        training.wait_until(lambda: len(intervals()) > 2, "two intervals, and what is said of them")
+    assert any("straggler: rank 1 on node2 takes " in said for said in intervals()[:2]), training.said
