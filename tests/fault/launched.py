@@ -33,8 +33,9 @@ class Launched:
 
     def start(self) -> None:
         """Again the same command."""
+        patience = {"HOROVOD_START_TIMEOUT": "120"}  # all hosts share this machine
         with self.output.open("a") as output:
-            self.job = self.bed.start(self.host, self.command, self.folder, stdout=output, stderr=output)
+            self.job = self.bed.start(self.host, self.command, self.folder, patience, stdout=output, stderr=output)
 
     @property
     def said(self) -> str:
