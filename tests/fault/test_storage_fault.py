@@ -37,10 +37,10 @@ AWAY_S = 20
 @pytest.mark.hosts
 @pytest.mark.skipif(bool(what_is_missing()), reason=what_is_missing() or "-")
 @pytest.mark.skipif(not shutil.which(horovodrun()), reason="needs Horovod: make setup builds it")
-def test_a_folder_of_all_hosts_that_is_away_for_a_while_costs_no_checkpoint(bed, few_words, tmp_path):
-    """Shards and run lie in a folder that every host mounts. While it is away, nothing is where it was mounted."""
+def test_a_run_s_folder_that_is_away_on_all_hosts_costs_no_checkpoint(bed, few_words, tmp_path):
+    """It lies where every host mounts it. When too many checkpoints have found no place, launch waits for it."""
     server, mounted = tmp_path / "server", tmp_path / "mounted"
-    shutil.copytree(few_words, server / "shards")
+    server.mkdir()
     mounted.mkdir()
 
     def on_all_hosts(*command: str) -> None:
@@ -49,14 +49,16 @@ def test_a_folder_of_all_hosts_that_is_away_for_a_while_costs_no_checkpoint(bed,
 
     on_all_hosts("mount", "--bind", str(server), str(mounted))
     steps = 2 * steps_of_epoch(few_words, global_batch=6)
-    settings = {"steps": steps, "global_batch": 6, "stall_timeout_s": 60}
-    training = Launched(bed, tmp_path, runs=mounted / "runs", shards=mounted / "shards", **settings)
-    training.run = run = server / "runs/it"  # as it is seen here
+    settings = {"shards": few_words, "steps": steps, "global_batch": 6, "save_every_steps": 3, "stall_timeout_s": 60}
+    training = Launched(bed, tmp_path, runs=mounted, **settings)
+    training.slow.touch()
+    training.run = run = server / "it"  # as it is seen here
     training.wait_until(lambda: (run / LAST).exists() and read_state(run).step > 0, "a checkpoint")
     time.sleep(1)  # for launch to see that it trains
     on_all_hosts("umount", "--lazy", str(mounted))
     away_s, saved = time.monotonic(), load_checkpoint(run)["step"]
-    training.wait_for(r"launch: waits: \S+/mounted/runs/it is not there")
+    training.slow.unlink()
+    training.wait_for(r"launch: waits: \S+/mounted/it is not there")
     time.sleep(max(0, away_s + AWAY_S - time.monotonic()))
     on_all_hosts("mount", "--bind", str(server), str(mounted))
     training.wait_for_end(steps)
@@ -64,8 +66,8 @@ def test_a_folder_of_all_hosts_that_is_away_for_a_while_costs_no_checkpoint(bed,
     assert list(mounted.iterdir()) == []  # nobody took the empty place for the folder
     said, (restart,) = training.said, training.restarts
     assert said.count("could not be written (its folder is away)") == 3 and "Traceback" not in said
-    assert restart["step"] == saved and restart["ranks"] == 3
-    assert re.search(r"exit code 3: \S+/runs/it: 3 checkpoints in a row could not be written; make room", said)
+    assert (restart["step"], restart["ranks"]) == (saved, 3)
+    assert re.search(r"exit code 3: \S+/it: 3 checkpoints in a row could not be written; make room; again", said)
     assert_each_sample_once_an_epoch(training.history(), few_words, steps, global_batch=6)
 
 
