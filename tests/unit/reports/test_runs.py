@@ -16,12 +16,10 @@ from horovod_ocr.errors import CheckpointError
 from horovod_ocr.reports.runs import list_runs, spell_age
 from horovod_ocr.training.state import SILENT_S, STATE, RunState, write_state
 
-NOW = time.time()
-
 
 def make(runs: Path, name: str, state: RunState | None = None, ago_s: float = 0.0, metrics: str = "") -> Path:
     """A run whose last sign of life is `ago_s` old, with two checkpoints of 100 bytes."""
-    run = runs / name
+    run, then = runs / name, time.time() - ago_s
     (run / "checkpoints").mkdir(parents=True)
     for step in (20, 40):
         (run / "checkpoints" / f"step-{step:08d}.pt").write_bytes(bytes(100))
@@ -30,10 +28,10 @@ def make(runs: Path, name: str, state: RunState | None = None, ago_s: float = 0.
         (run / "metrics.jsonl").write_text(metrics)
     for path in (run / "LAST", run / "metrics.jsonl"):
         if path.exists():
-            os.utime(path, (NOW - ago_s, NOW - ago_s))
+            os.utime(path, (then, then))
     if state:
         write_state(run, state)
-        values = asdict(replace(state, time=NOW - ago_s))
+        values = asdict(replace(state, time=then))
         (run / STATE).write_text(json.dumps(values))
     return run
 
