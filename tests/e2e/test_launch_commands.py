@@ -15,10 +15,11 @@ from horovod_ocr.training.state import read_state
 BIN = Path(sys.executable).parent
 SETTINGS = """
 [train]
-steps = 30
+steps = 240
 global_batch = 24
-log_every_steps = 5
-save_every_steps = 10
+log_every_steps = 20
+validate_every_steps = 240
+save_every_steps = 50
 model_options = {width = 0.25, hidden = 24}
 """
 pytestmark = [
@@ -69,20 +70,20 @@ def test_launch_trains_asked_to_stop_it_saves_and_the_same_command_goes_on(folde
     out, err = first.communicate(timeout=120)
     assert first.returncode == 0, out + err
     stopped = read_state(folder / "runs/it")
-    assert stopped.state == "stopped" and 3 <= stopped.step < 30 and "SIGTERM" in stopped.reason
+    assert stopped.state == "stopped" and 3 <= stopped.step < 240 and "SIGTERM" in stopped.reason
     assert f"stopped (SIGTERM) at step {stopped.step}" in out and "goes on from there" in out
     again = say(command, folder)
     assert again.returncode == 0, again.stdout + again.stderr
     assert f"attempt 2 from step {stopped.step}: localhost:2" in again.stdout
     assert read_state(folder / "runs/it").state == "finished"
-    assert "is finished, with 30 steps" in say(command, folder).stdout
+    assert "is finished, with 240 steps" in say(command, folder).stdout
 
 
 def test_runs_lists_it(folder):
     listed = say("horovod-ocr runs --json", folder)
     assert listed.returncode == 0, listed.stderr
     (run,) = map(json.loads, listed.stdout.splitlines())
-    assert (run["name"], run["state"], run["step"]) == ("it", "finished", 30)
+    assert (run["name"], run["state"], run["step"]) == ("it", "finished", 240)
     assert "finished" in say("horovod-ocr runs", folder).stdout
 
 
