@@ -34,7 +34,6 @@ class TrainConfig:
     ranks.
     Ranks: compression of gradients on their way, none or fp16; accumulate, parts that a rank's share of a batch is
     computed in, one after the other, for less memory: the same update (but BatchNorm sees each part alone);
-    deterministic, sums of gradients in one order, so that runs on the same three or more ranks are bit-equal;
     check_ranks_every_steps, that all hold the same weights; stall_timeout_s, without progress a rank ends itself.
     most_skipped: updates in a row that may be left out because they are not finite. profile: first:last step.
     Checkpoints: save_every_steps or save_every_minutes, whichever comes first; keep_checkpoints, the last ones, and of
@@ -81,7 +80,6 @@ class TrainConfig:
     most_failed_saves: int = 3
     compression: str = "none"
     accumulate: int = 1
-    deterministic: bool = False
     most_skipped: int = 10
     check_ranks_every_steps: int = 500
     stall_timeout_s: float = 300.0

@@ -14,8 +14,9 @@ from torch import Tensor
 from horovod_ocr.errors import ClusterError, DataError, OcrError
 from horovod_ocr.log import rank_of_process
 
-# Horovod's background loop takes time from the computation on CPU ranks; a longer cycle takes less (ms)
-CPU_CYCLE_TIME_MS = "10"
+# Each cycle of Horovod's background loop takes time from the computation on CPU ranks; one that waits does not wait
+# for the next cycle (ms)
+CPU_CYCLE_TIME_MS = "25"
 
 
 class World:
@@ -26,7 +27,6 @@ class World:
 
     def __init__(self, horovod=None):
         self._hvd = horovod
-        self._sums = 0
         self.rank = horovod.rank() if horovod else 0
         self.world_size = horovod.size() if horovod else 1
         self.local_rank = horovod.local_rank() if horovod else 0
@@ -41,9 +41,10 @@ class World:
         return values if self.world_size == 1 else SumOverRanks.apply(values, self)
 
     def sum_once(self, values: Tensor) -> Tensor:
-        # named by our own count: Horovod's default name counts gradients too, which a rank without samples sends later
-        self._sums += 1
-        return self._hvd.allreduce(values, name=f"sum.{self._sums}", op=self._hvd.Sum)
+        # Horovod's default name counts gradients too, which a rank without samples sends later. Names that come again
+        # find what was agreed on them before; one name stands for one type and shape.
+        name = f"sum.{values.dtype}.{'x'.join(map(str, values.shape))}"
+        return self._hvd.allreduce(values, name=name, op=self._hvd.Sum)
 
     def begin_sum(self, values: Tensor) -> Callable[[], Tensor]:
         """Begin a sum over the ranks, and return what waits for it. One at a time; travels with gradients sent
@@ -71,11 +72,11 @@ class World:
         if self.world_size > 1:
             self._hvd.broadcast_parameters(tensors, root_rank=0)
 
-    def reduce_gradients(self, optimizer, named_parameters, fp16: bool = False, passes: int = 1, ordered: bool = False):
+    def reduce_gradients(self, optimizer, named_parameters, groups: list[list[Tensor]], fp16=False, passes=1):
         """Wrap an optimizer so that gradients are summed over the ranks while the last of `passes` backwards runs.
 
-        fp16: they travel as such. ordered: all as one group, so that sums are made in one order. The wrapped one has
-        `synchronize()` and `skip_synchronize()`; a world of one returns it as it is.
+        groups: parameters whose gradients travel together, once all of them are there. fp16: they travel as such. The
+        wrapped one has `synchronize()` and `skip_synchronize()`; a world of one returns it as it is.
         """
         if self.world_size == 1:
             return optimizer
@@ -85,7 +86,7 @@ class World:
             compression=self._hvd.Compression.fp16 if fp16 else self._hvd.Compression.none,
             backward_passes_per_step=passes,
             op=self._hvd.Sum,
-            groups=1 if ordered else None,
+            groups=groups,
         )
 
     @contextmanager
@@ -143,7 +144,9 @@ def open_world() -> World:
         return World()
     if not torch.cuda.is_available():
         os.environ.setdefault("HOROVOD_CYCLE_TIME", CPU_CYCLE_TIME_MS)
-    os.environ.setdefault("HOROVOD_DISABLE_GROUP_FUSION", "1")  # or else groups do not keep sums in one order
+    # A group of tensors travels alone and in its own order; or else what else is ready decides where in the ring's
+    # blocks a number lies, and so in which order three or more ranks' are added.
+    os.environ.setdefault("HOROVOD_DISABLE_GROUP_FUSION", "1")
     try:
         import horovod.torch as hvd
     except ImportError as error:

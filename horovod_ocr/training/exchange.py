@@ -7,37 +7,43 @@ import time
 
 from torch import Tensor, nn
 
+from horovod_ocr.errors import ConfigError
 from horovod_ocr.training.optim import build_optimizer
 from horovod_ocr.world import World
+
+# Small enough that the first sums travel while backward still runs, large enough that few messages do. Li et al.,
+# "PyTorch Distributed", 2020, found buckets of 5 MB (Gloo) to 25 MB (NCCL) best.
+GROUP_BYTES = 8 << 20
 
 
 class Exchange:
     """The optimizer of all ranks as one.
 
-    fp16: gradients travel as fp16. passes: backward passes before each update (`Exchange.pass_empty` for one without
-    samples). ordered: sums in one order, so that three or more ranks get the same bits in every run; slower.
+    fp16: gradients travel as such. passes: backward passes before each update; without samples, of `zero_loss`.
+    Gradients travel in fixed groups, so sums are made in one order: runs on the same ranks are bit-equal.
     """
 
-    def __init__(
-        self, world: World, model: nn.Module, weight_decay: float, fp16: bool = False, passes: int = 1,
-        ordered: bool = False,
-    ):  # fmt: skip
+    def __init__(self, world: World, model: nn.Module, weight_decay: float, fp16: bool = False, passes: int = 1):
         self.world = world
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        groups = group_parameters(self.parameters, GROUP_BYTES)
         self.optimizer = world.reduce_gradients(
-            build_optimizer(model, weight_decay), model.named_parameters(), fp16, passes, ordered
+            build_optimizer(model, weight_decay), model.named_parameters(), groups, fp16, passes
         )
         self.waited_s = 0.0  # for the other ranks' gradients, since it was last set to 0
 
-    def pass_empty(self) -> None:
-        """The backward pass of a rank without samples: gradients of zero, sent under the names the others send."""
-        sum(parameter.sum() * 0 for parameter in self.parameters).backward()
+    def zero_loss(self) -> Tensor:
+        """The loss of a rank without samples: gradients of zero, sent under the names the others send."""
+        return sum(parameter.sum() * 0 for parameter in self.parameters)
 
     def update(self, lr: float, clip_norm: float) -> Tensor | None:
         """Wait for the sums, clip them by their global norm, step with this learning rate. Collective.
 
         Returns the norm before clipping; None, on every rank alike, where it is not finite: then no weight has changed.
+        Raises ConfigError where a parameter has no gradient.
         """
+        if missing := sum(parameter.grad is None for parameter in self.parameters):  # a group would never be whole
+            raise ConfigError(f"{missing} of the model's parameters get no gradient; freeze them (requires_grad)")
         started_s = time.monotonic()
         if self.world.world_size > 1:
             self.optimizer.synchronize()
@@ -53,6 +59,18 @@ class Exchange:
             with self.optimizer.skip_synchronize():
                 self.optimizer.step()
         return norm
+
+
+def group_parameters(parameters: list[nn.Parameter], most_bytes: int) -> list[list[nn.Parameter]]:
+    """Groups of at most so many bytes (or of one parameter), in the order backward reaches them: the last one first."""
+    groups, size = [], 0
+    for parameter in reversed(parameters):
+        if not groups or size + parameter.nbytes > most_bytes:
+            groups.append([])
+            size = 0
+        groups[-1].append(parameter)
+        size += parameter.nbytes
+    return groups
 
 
 def split_batch(count: int, parts: int) -> list[slice]:

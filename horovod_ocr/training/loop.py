@@ -108,8 +108,7 @@ class Session:
     def start(self, payload: dict | None) -> None:
         """Wrap, then load, then broadcast: a wrapper drops what was loaded before it. Collective."""
         world, c = self.world, self.config
-        in_fp16 = c.compression == "fp16"
-        self.exchange = Exchange(world, self.model, c.weight_decay, in_fp16, c.accumulate, c.deterministic)
+        self.exchange = Exchange(world, self.model, c.weight_decay, c.compression == "fp16", c.accumulate)
         torch.manual_seed(seed_of_rank(c.seed, world.rank))
         if payload:
             world.together(lambda: load_state(payload, self.model, self.exchange.optimizer))
@@ -221,7 +220,7 @@ class Session:
         for part in split_batch(len(batch), self.config.accumulate):
             # a rank without samples sends zeros; but synchronised BatchNorm asks every rank for its sums
             if part.start == part.stop and not self.config.sync_batchnorm:
-                self.exchange.pass_empty()
+                self.exchange.zero_loss().backward()
                 continue
             images_N1HW = normalise_images(batch.images_NHW[part], self.device, self.dtype)
             with autocast(self.device, self.precision):
@@ -229,7 +228,8 @@ class Session:
             frames_N = frames_of(batch.reach_N[part], self.model.frame_stride_px)
             losses_N, too_long = self.task.losses(logits_TNC, frames_N, batch.labels[part])
             # divided by the global count, summed over ranks: exact for unequal shares
-            (losses_N.sum() / batch.global_samples).backward()
+            loss = losses_N.sum() / batch.global_samples
+            (loss if len(losses_N) else loss + self.exchange.zero_loss()).backward()
             # of the logits, too: for them CTC finds no path, which counts as a loss of zero
             finite.append(losses_N.isfinite() & logits_TNC.isfinite().all(2).all(0))
             self.interval.add(losses_N.detach(), logits_TNC.detach(), too_long)

@@ -27,7 +27,6 @@ pytestmark = [
 GLOBAL_BATCH, SAVE_EVERY, STALL_S = 5, 3, 10
 SETTINGS = {
     "global_batch": GLOBAL_BATCH, "save_every_steps": SAVE_EVERY, "stall_timeout_s": STALL_S, "precision": "fp32",
-    "deterministic": True,
 }  # fmt: skip
 
 

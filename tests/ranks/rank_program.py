@@ -16,7 +16,7 @@ from torch import nn
 from horovod_ocr.config import TrainConfig
 from horovod_ocr.data.batch import normalise_images
 from horovod_ocr.errors import OcrError
-from horovod_ocr.training import loop
+from horovod_ocr.training import exchange, loop
 from horovod_ocr.world import open_world
 from sharding.index import read_idx
 
@@ -47,6 +47,7 @@ def main() -> None:
 
     loop.Session = Watched
     faulty = Faulty(**faults)
+    exchange.GROUP_BYTES = faulty.group_bytes
     torch.use_deterministic_algorithms(True, warn_only=True)
     world = open_world()
     try:
@@ -65,7 +66,8 @@ class Faulty:
     """What goes wrong, on the last rank alone where it is not said otherwise. Steps count from 1.
 
     dies_after: SIGKILL, on every rank. asked_after: SIGTERM to itself. drifts_after: one weight changes. nan_at: steps
-    whose images are not finite. slow_s: longer for every step. frozen_batchnorm: statistics stay, on all ranks.
+    whose images are not finite. slow_s: longer for every step. On all ranks: frozen_batchnorm, statistics stay;
+    group_bytes, of gradients that travel together.
     """
 
     dies_after: int = 0
@@ -74,6 +76,7 @@ class Faulty:
     nan_at: tuple[int, ...] = ()
     slow_s: float = 0.0
     frozen_batchnorm: bool = False
+    group_bytes: int = exchange.GROUP_BYTES
 
     def before(self, session) -> None:
         if self.frozen_batchnorm:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from horovod_ocr.training.exchange import Exchange, split_batch
+from horovod_ocr.errors import ConfigError
+from horovod_ocr.training.exchange import Exchange, group_parameters, split_batch
 from horovod_ocr.world import World
 
 
@@ -24,6 +25,17 @@ def test_parts_hold_each_sample_once_and_are_even(count, parts):
     assert [n for part in slices for n in range(count)[part]] == list(range(count))
     sizes = [part.stop - part.start for part in slices]
     assert len(sizes) == parts and max(sizes) - min(sizes) <= 1
+
+
+@given(st.lists(st.integers(1, 9), min_size=1), st.integers(1, 80))
+def test_groups_hold_each_parameter_once_from_the_last_and_none_is_too_large(sizes, most_bytes):
+    parameters = [nn.Parameter(torch.zeros(size)) for size in sizes]
+    groups = group_parameters(parameters, most_bytes)
+    assert [id(p) for group in groups for p in group] == [id(p) for p in reversed(parameters)]
+    for group, following in zip(groups, [*groups[1:], None], strict=True):
+        size = sum(4 * p.numel() for p in group)
+        assert size <= most_bytes or len(group) == 1
+        assert following is None or size + 4 * following[0].numel() > most_bytes  # no group could be larger
 
 
 def test_the_norm_before_clipping_is_told_and_the_step_taken():
@@ -51,7 +63,14 @@ def test_an_update_that_is_not_finite_changes_nothing(bad):
     assert all(torch.equal(gradients.optimizer.state[model.weight][k], v) for k, v in state.items())
 
 
-def test_a_pass_without_samples_gives_gradients_of_zero():
+def test_the_loss_without_samples_gives_gradients_of_zero():
     model, gradients = exchange()
-    gradients.pass_empty()
+    gradients.zero_loss().backward()
     assert all(p.grad is not None and not p.grad.any() for p in model.parameters())
+
+
+def test_a_parameter_that_no_loss_reaches_is_one_sentence():
+    model, gradients = exchange()
+    model.weight.sum().backward()
+    with pytest.raises(ConfigError, match="1 of the model's parameters get no gradient"):
+        gradients.update(lr=0.1, clip_norm=1.0)

@@ -42,12 +42,19 @@ def test_what_changes_after_save_is_not_saved(tmp_path, gate):
 
 def test_a_second_save_waits_for_the_first_and_says_how_long(tmp_path, gate, monkeypatch, capsys):
     monkeypatch.setattr(saver_module, "LONG_WAIT_S", 0.05)
+    gated, found = saver_module.write_checkpoint, []
+
+    def write(*args):
+        found.append((tmp_path / LAST).read_text() if (tmp_path / LAST).exists() else None)
+        return gated(*args)
+
+    monkeypatch.setattr(saver_module, "write_checkpoint", write)
     saver = Saver(tmp_path, 3, 0)
     saver.save(1, 0.0, tiny_payload(), is_best=False)
     threading.Timer(0.1, gate.set).start()
     saver.save(2, 0.0, tiny_payload(), is_best=False)
-    assert (tmp_path / LAST).read_text() == "step-00000001.pt\n"
     saver.close()
+    assert found == [None, "step-00000001.pt\n"]
     assert (tmp_path / LAST).read_text() == "step-00000002.pt\n"
     assert capsys.readouterr().err.count("training waited 0.") == 1
 
