@@ -29,7 +29,9 @@ def launch(
     ] = None,
     cycle_time_ms: Annotated[str | None, typer.Option(metavar="MS", help="As in horovodrun.")] = None,
     fusion_threshold_mb: Annotated[str | None, typer.Option(metavar="MB", help="As in horovodrun.")] = None,
-    timeline_filename: Annotated[str | None, typer.Option(metavar="FILE", help="As in horovodrun.")] = None,
+    timeline_filename: Annotated[
+        str | None, typer.Option(metavar="FILE", help="As in horovodrun; each start writes it anew.")
+    ] = None,
     autotune: Annotated[bool, typer.Option("--autotune", help="As in horovodrun.")] = False,
 ) -> None:
     """Train under horovodrun, and start it again from the last checkpoint when a rank or a host is lost.

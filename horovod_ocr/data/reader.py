@@ -8,6 +8,7 @@ import resource
 import time
 import zlib
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -15,10 +16,12 @@ import numpy as np
 from horovod_ocr.data.cache import AlteredError
 from horovod_ocr.data.store import ShardStore
 from horovod_ocr.errors import ShardError
+from horovod_ocr.log import console
 from sharding.images import digest_of
 from sharding.index import ShardInfo, read_idx
 
-# a file server that is away for a moment is waited for; a shard that cannot be read after that is lost
+# a file server that is away for a moment is waited for; a shard that cannot be read after that is lost, but not while
+# the whole set is away
 PAUSES_S = (0.0, 1.0, 4.0, 15.0, 30.0)
 POPULATE_READ = 22  # MADV_POPULATE_READ of Linux 5.14; Python 3.11 does not name it
 CHUNK = 1 << 18  # bytes that are fetched at once, a multiple of the page
@@ -134,7 +137,7 @@ class OpenShards:
     def open_shard(self, shard: int) -> MappedShard:
         """Open a shard, patiently: see PAUSES_S. DamagedError for one that is damaged or stays away."""
         info = self.shards[shard]
-        for pause_s in PAUSES_S:
+        for pause_s in self.pauses():
             if pause_s:
                 time.sleep(pause_s)
             try:
@@ -150,6 +153,15 @@ class OpenShards:
                 lost = DamagedError(info.name, None, f"cannot be opened ({reason})")
         self.lost[shard] = lost
         raise lost
+
+    def pauses(self) -> Iterator[float]:
+        """Before each attempt to open a shard."""
+        yield from PAUSES_S
+        if self.store.is_away():
+            console.print(f"warning: {self.store.index.root} is away; reading waits until it is back", markup=False)
+        while self.store.is_away():
+            yield PAUSES_S[-1]
+        yield 0.0  # it may have come back since the last attempt
 
     def __reduce__(self) -> tuple:
         return OpenShards, (self.store, self.shards, self.most)

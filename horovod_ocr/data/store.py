@@ -76,6 +76,15 @@ class ShardStore:
             copy.unlink(missing_ok=True)
         return is_there
 
+    def is_away(self) -> bool:
+        """Can nothing be read where the set lies, not even its index?"""
+        try:
+            for _ in self.source.blocks(INDEX_NAME):
+                pass
+        except ShardError:
+            return True
+        return False
+
     def _path(self, file: ExpectedFile) -> Path:
         if self.cache is None:
             return self.source.path(file.name)

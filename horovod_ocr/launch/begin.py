@@ -20,6 +20,8 @@ from horovod_ocr.launch.sweep import clear_hosts
 from horovod_ocr.training.folder import newest_run
 from horovod_ocr.training.state import JOB_VARIABLE, read_state
 
+START_TIMEOUT_S = 120
+
 
 @dataclass(frozen=True)
 class TrainOptions:
@@ -85,14 +87,16 @@ def choose_run(options: TrainOptions) -> tuple[Path, TrainConfig]:
 
 
 def spell_command(hosts: tuple[Host, ...], launcher: list[str], train: list[str]) -> list[str]:
-    """horovodrun with this interpreter and this program. No cached checks: what was true an hour ago may be no more."""
+    """horovodrun with this interpreter and this program. No cached checks: what was true an hour ago may be no more.
+    More patience than its 30 s: over NFS, a first import of torch may take as long."""
     beside = Path(sys.executable).with_name("horovodrun")
     program = str(beside) if beside.exists() else shutil.which("horovodrun")
     if program is None:
         raise ClusterError("no horovodrun in this environment; build it with: make setup")
     where = ["-np", str(ranks_of(hosts)), "-H", spell_hosts(hosts)]
     us = [sys.executable, "-m", "horovod_ocr", "train"]
-    return [program, "--gloo", "--disable-cache", *where, *launcher, *us, *train]
+    patience = ["--disable-cache", "--start-timeout", str(START_TIMEOUT_S)]
+    return [program, "--gloo", *patience, *where, *launcher, *us, *train]
 
 
 def check_hosts(new: tuple[Host, ...], used: tuple[Host, ...], config: TrainConfig) -> dict[str, str]:

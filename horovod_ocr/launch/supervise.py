@@ -4,7 +4,9 @@ last checkpoint, on the hosts that answer.
 What comes next is decided by pure functions (`judge`, `pause_after`, `roster.choose_hosts`); `Supervisor` acts on it.
 """
 
+import os
 import signal
+import stat
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,7 +20,7 @@ from horovod_ocr.launch.job import Job
 from horovod_ocr.launch.record import RECORD, LaunchLog, LaunchRecord, Restart, last_step, write_record
 from horovod_ocr.launch.roster import LOOK_S, Roster, choose_hosts, ranks_of
 from horovod_ocr.launch.watch import Watch
-from horovod_ocr.training.signals import StopSignals
+from horovod_ocr.training.signals import ASKING, StopSignals
 from horovod_ocr.training.state import RunState
 
 POLL_S = 0.5
@@ -95,12 +97,28 @@ def pause_after(failures: int) -> float:
 
 
 class LaunchSignals(StopSignals):
-    """SIGTERM, SIGINT and SIGUSR1 are noted; a second SIGINT raises KeyboardInterrupt."""
+    """SIGTERM, SIGINT, SIGUSR1 and, but under nohup, SIGHUP are noted; a second SIGINT raises KeyboardInterrupt."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            self.asking = (*ASKING, signal.SIGHUP)
 
     def note(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and self.received == "SIGINT":
             raise KeyboardInterrupt
+        if number == signal.SIGHUP:
+            leave_terminal()
         self.received = signal.Signals(number).name
+
+
+def leave_terminal() -> None:
+    """Of a terminal that is gone, to which a line more would be an error."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        if stat.S_ISCHR(os.fstat(stream).st_mode):
+            os.dup2(nowhere, stream)
+    os.close(nowhere)
 
 
 class Supervisor:

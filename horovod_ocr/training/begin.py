@@ -90,8 +90,8 @@ def identity_of(config: TrainConfig, task: dict, geometry: Geometry, index_diges
     }
 
 
-def check_resumable(payload: dict, mine: dict, run: str, shards: str) -> None:
-    """CheckpointError unless a run can go on exactly where it was. mine: identity_of this session."""
+def check_resumable(payload: dict, mine: dict, run: str, shards: str, steps: int) -> None:
+    """CheckpointError unless a run can go on exactly where it was, to so many steps. mine: identity_of this session."""
     if payload["task"] != mine["task"]:
         raise CheckpointError(
             f"{run} was trained with another charset or script profile than {shards} has; give its own shards with "
@@ -105,3 +105,5 @@ def check_resumable(payload: dict, mine: dict, run: str, shards: str) -> None:
             )
     if any(payload[name] != mine[name] for name in ("model_name", "model_options", "geometry")):
         raise CheckpointError(f"{run} has another model or height; leave its own, or train anew")
+    if payload["step"] > steps:
+        raise CheckpointError(f"{run} has taken {payload['step']} steps already; give --steps above that")

@@ -6,6 +6,7 @@ runs/<name>/LAST, BEST                             the name of one of them
 runs/<name>/OWNER                                  the job that may write here
 """
 
+import errno
 import math
 import re
 import secrets
@@ -20,6 +21,19 @@ LAST, BEST, OWNER = "LAST", "BEST", "OWNER"
 MOST_POINTER_BYTES = 4096  # read no more of a small file: it may be something else
 CHECKPOINT_NAME = re.compile(r"step-([0-9]{8,15})\.pt")
 TRAIN_FIRST = "train first: horovodrun -np 3 -H hosts.txt horovod-ocr train"
+
+
+_REMEDIES = {
+    errno.ENOSPC: "make room", errno.EDQUOT: "make room",
+    errno.EROFS: "make it writable", errno.EACCES: "make it writable", errno.EPERM: "make it writable",
+}  # fmt: skip
+
+
+def remedy_for(error: OSError) -> str:
+    """What whoever looks after the storage can do about an error of writing."""
+    if isinstance(error, FileNotFoundError):
+        return "bring its folder back"
+    return _REMEDIES.get(error.errno, "see to its storage")
 
 
 def checkpoint_path(run: Path, step: int) -> Path:
@@ -120,8 +134,8 @@ class Ownership:
             (run / "checkpoints").mkdir(parents=True, exist_ok=True)
             write_whole(run / OWNER, f"{self.token}\n".encode())
         except OSError as error:
-            reason = error.strerror or error
-            raise CheckpointError(f"{run}: cannot be written ({reason}); make room, or name another --runs") from error
+            advice = f"{remedy_for(error)}, or name another --runs"
+            raise CheckpointError(f"{run}: cannot be written ({error.strerror or error}); {advice}") from error
 
     def check(self) -> None:
         """CheckpointError where another job has taken the run over, OSError where the folder is not to be read."""

@@ -99,7 +99,7 @@ class Session:
         if config.sync_batchnorm:
             synchronise_batchnorm(self.model, world.sum)
         if payload:
-            check_resumable(payload, self.identity, str(run), config.shards)
+            check_resumable(payload, self.identity, str(run), config.shards, self.total_steps)
 
     def open_stream(self, split: str) -> Stream:
         workers = choose_workers(self.config.workers, self.device) if split == "train" else 0
@@ -314,6 +314,6 @@ class Session:
         }
         self.saved_s = time.monotonic()
         self.world.together(lambda: self.saver.save(self.step, epoch, payload, is_best) if self.saver else None)
-        failed = int(self.world.sum_array([self.saver.failures if self.saver else 0])[0])
-        if failed >= self.config.most_failed_saves:
-            raise agreed(CheckpointError(f"{self.run}: {failed} checkpoints in a row could not be written; make room"))
+        complaint = self.world.broadcast(self.saver.complaint(self.config.most_failed_saves) if self.saver else "")
+        if complaint:
+            raise agreed(CheckpointError(complaint))

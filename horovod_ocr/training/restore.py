@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.errors import CheckpointError
@@ -24,7 +24,12 @@ def restore(payload: dict, device: torch.device) -> Restored:
     """From a checkpoint's payload. CheckpointError where the weights do not fit the model that it names."""
     task = WordTask.from_dict(payload["task"])
     geometry = Geometry.from_dict(payload["geometry"])
-    model = build_model(payload["model_name"], task.outputs, geometry.height, **payload["model_options"])
+    described = payload["model_name"], task.outputs, geometry.height
+    with torch.device("meta"):  # no memory for what a damaged or crafted file asks for, before it is seen to be needed
+        shapes = shapes_of(build_model(*described, **payload["model_options"]).state_dict())
+    if shapes != shapes_of(payload["model"]):
+        raise does_not_fit(payload)
+    model = build_model(*described, **payload["model_options"])
     load_state(payload, model)
     return Restored(model.to(device).eval(), task, geometry)
 
@@ -39,5 +44,13 @@ def load_state(payload: dict, model: nn.Module, optimizer: torch.optim.Optimizer
         if optimizer:
             optimizer.load_state_dict(payload["optimizer"])
     except (RuntimeError, ValueError, KeyError) as error:
-        where, name = payload.get("path", "a checkpoint"), payload["model_name"]
-        raise CheckpointError(f"{where}: weights that do not fit model {name}; train anew") from error
+        raise does_not_fit(payload) from error
+
+
+def shapes_of(state: dict[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: values.shape for name, values in state.items()}
+
+
+def does_not_fit(payload: dict) -> CheckpointError:
+    where = payload.get("path", "a checkpoint")
+    return CheckpointError(f"{where}: weights that do not fit model {payload['model_name']}; train anew")

@@ -10,7 +10,7 @@ from torch import Tensor
 from horovod_ocr.errors import CheckpointError
 from horovod_ocr.log import console
 from horovod_ocr.training.checkpoint import write_checkpoint
-from horovod_ocr.training.folder import Ownership, remove_old
+from horovod_ocr.training.folder import Ownership, remedy_for, remove_old
 
 LONG_WAIT_S = 1.0
 
@@ -19,7 +19,7 @@ class Saver:
     """Writes one checkpoint at a time in a thread of its own. Root only.
 
     A checkpoint that cannot be written is said, and the ones before stay; the next one is tried as if nothing had
-    been. failures: how many in a row.
+    been. failures: how many in a row; remedy: what to do about the latest.
     """
 
     def __init__(self, run: Path, keep: int, keep_epochs: int):
@@ -29,7 +29,7 @@ class Saver:
         """
         self.run, self.keep, self.keep_epochs = run, keep, keep_epochs
         self.ownership = Ownership(run)
-        self.failures = 0
+        self.failures, self.remedy = 0, ""
         self.error: Exception | None = None  # that ends the run: it is no longer ours, or a fault of the program
         self.thread: threading.Thread | None = None
 
@@ -61,11 +61,15 @@ class Saver:
     def close(self) -> None:
         """Wait for the last checkpoint. CheckpointError where it did not make it."""
         self.wait()
-        if self.failures:
-            count = "checkpoint" if self.failures == 1 else f"{self.failures} checkpoints"
-            raise CheckpointError(
-                f"{self.run}: the last {count} could not be written; make room, then go on with --resume"
-            )
+        if complaint := self.complaint(1):
+            raise CheckpointError(complaint)
+
+    def complaint(self, most: int) -> str:
+        """One sentence where the last `most` checkpoints failed, or more; else ""."""
+        if self.failures < most:
+            return ""
+        count = "checkpoint" if self.failures == 1 else f"{self.failures} checkpoints"
+        return f"{self.run}: the last {count} could not be written; {self.remedy}, then go on with --resume"
 
     def write(self, step: int, payload: dict, is_best: bool, on_device: "torch.cuda.Event | None") -> None:
         """The thread: wait for the copies from the device, write, remove what is old."""
@@ -74,12 +78,12 @@ class Saver:
                 on_device.synchronize()
             write_checkpoint(self.ownership, step, payload, is_best)
         except OSError as error:
-            self.failures += 1
+            self.failures, self.remedy = self.failures + 1, remedy_for(error)
             reason = "its folder is away" if isinstance(error, FileNotFoundError) else error.strerror or error
             times = f", {self.failures} times in a row" if self.failures > 1 else ""
             self.warn(
                 f"{self.run}: the checkpoint of step {step} could not be written ({reason}){times}; the ones before "
-                "stay, and training goes on; make room"
+                f"stay, and training goes on; {self.remedy}"
             )
         except Exception as error:  # raised where the training asks next
             self.error = error

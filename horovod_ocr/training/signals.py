@@ -11,18 +11,19 @@ ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
 class StopSignals:
-    """A context in which ASKING signals are only noted, in `received`. A second SIGINT ends the process at once.
+    """A context in which signals of `asking` are only noted, in `received`. A second SIGINT ends the process at once.
 
     For the main thread; elsewhere Python allows no handlers.
     """
 
     def __init__(self) -> None:
+        self.asking = ASKING
         self.received = ""
         self.interrupted = False
         self.before: dict[signal.Signals, Callable | int | None] = {}
 
     def __enter__(self) -> "StopSignals":
-        for number in ASKING:
+        for number in self.asking:
             self.before[number] = signal.signal(number, self.note)
         return self
 

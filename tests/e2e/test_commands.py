@@ -140,10 +140,12 @@ def test_a_run_goes_on_and_is_not_written_over(folder):
     (folder / "horovod-ocr.toml").rename(folder / "away.toml")  # the checkpoint knows its own settings
     on = say("horovod-ocr train --resume --steps 33", folder)
     other = say("horovod-ocr train --resume --steps 40 --global-batch 12", folder)
+    fewer = say("horovod-ocr train --resume --steps 32", folder)
     (folder / "away.toml").rename(folder / "horovod-ocr.toml")
     assert on.returncode == 0, on.stderr
     assert "steps 30 to 33" in on.stdout and "global_batch=24" in on.stdout and "recipe=urdu" in on.stdout
     assert other.returncode == 3 and "was trained with global_batch 24, not 12" in other.stderr
+    assert_one_sentence(fewer, 3, "has taken 33 steps already; give --steps above that")
 
 
 @needs_horovod

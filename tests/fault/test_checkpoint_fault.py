@@ -184,7 +184,7 @@ def test_a_folder_that_may_only_be_read(tmp_path, capsys):
         remount(disk, "ro")
         assert save(saver, 2) == 1 and last_step(disk / "run") == 1
         assert "checkpoint of step 2 could not be written (Read-only file system)" in capsys.readouterr().err
-        with pytest.raises(CheckpointError, match=r"run: cannot be written \(Read-only file system\); make room, or"):
+        with pytest.raises(CheckpointError, match=r"cannot be written \(Read-only file system\); make it writable, or"):
             Saver(disk / "run", 3, 0)
         remount(disk, "rw")
         assert save(saver, 3) == 0 and last_step(disk / "run") == 3

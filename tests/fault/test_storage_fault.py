@@ -67,7 +67,8 @@ def test_a_run_s_folder_that_is_away_on_all_hosts_costs_no_checkpoint(bed, few_w
     said, (restart,) = training.said, training.restarts
     assert said.count("could not be written (its folder is away)") == 3 and "Traceback" not in said
     assert (restart["step"], restart["ranks"]) == (saved, 3)
-    assert re.search(r"exit code 3: \S+/it: 3 checkpoints in a row could not be written; make room; again", said)
+    reason = r"exit code 3: \S+/it: the last 3 checkpoints could not be written; bring its folder back, .*; again"
+    assert re.search(reason, said)
     assert_each_sample_once_an_epoch(training.history(), few_words, steps, global_batch=6)
 
 
@@ -180,6 +181,7 @@ def test_a_training_goes_on_while_its_folder_is_full_read_only_or_away(disk, few
     said = training.said
     assert "Traceback" not in said and "horovod-ocr:" not in said
     assert "3 times in a row; the ones before stay, and training goes on; make room" in said
+    assert "training goes on; make it writable" in said and "training goes on; bring its folder back" in said
     assert (read_state(run).state, load_checkpoint(run)["step"]) == ("finished", 60)
     assert [step_of(path) for path in checkpoints_of(run)][-3:] == [58, 59, 60]
     assert not list((run / "checkpoints").glob(".*"))
@@ -196,7 +198,7 @@ def test_a_disk_that_stays_full_ends_a_training_that_goes_on_from_its_last_check
             disk.fill()
             time.sleep(0.05)
     assert training.process.returncode == 3, training.said
-    assert "runs/it: 3 checkpoints in a row could not be written; make room" in training.said
+    assert "runs/it: the last 3 checkpoints could not be written; make room, then go on with --resume" in training.said
     assert "Traceback" not in training.said
     saved = load_checkpoint(training.run)["step"]
     assert 2 <= saved < 12

@@ -55,6 +55,7 @@ def test_a_nested_setting_of_the_command_line(tmp_path):
         ({"lr": -1.0}, "lr must be a number above 0"),
         ({"lr": float("nan")}, "lr must be a number above 0"),
         ({"seed": -1}, "seed must be at least 0"),
+        ({"seed": 1 << 63}, "seed must be below 2 \\*\\* 63"),
         ({"precision": "fp8"}, "precision is auto"),
         ({"warmup_share": 1.5}, "warmup_share is a fraction"),
         ({"epochs": 0.0}, "one of them must be more than 0"),

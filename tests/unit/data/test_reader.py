@@ -139,6 +139,23 @@ def test_a_shard_that_comes_back_is_waited_for_and_one_that_stays_away_is_lost(s
     assert damage_of(lambda: opened.sample(1, 3)) == lost and len(waited) == 1 + len(reader.PAUSES_S)  # once
 
 
+def test_no_shard_is_lost_while_the_whole_set_is_away(store, monkeypatch, capsys):
+    root, away = store.index.root, store.index.root.with_suffix(".away")
+    root.rename(away)
+    waited = []
+
+    def come_back(pause_s: float) -> None:
+        waited.append(pause_s)
+        if len(waited) == 3 * len(reader.PAUSES_S):
+            away.rename(root)
+
+    monkeypatch.setattr(reader.time, "sleep", come_back)
+    opened = OpenShards(store, store.index.of("train"), most=2)
+    assert opened.sample(0, 0)[1] and not opened.lost
+    assert len(waited) == 3 * len(reader.PAUSES_S) and waited[-1] == reader.PAUSES_S[-1]
+    assert capsys.readouterr().err.count("is away; reading waits until it is back") == 1
+
+
 @pytest.mark.parametrize("suffix", [".tar", ".idx"])
 def test_a_copy_that_was_damaged_in_the_cache_is_fetched_again(store, tmp_path, suffix):
     cached = open_store(str(store.index.root), str(tmp_path / "cache"))

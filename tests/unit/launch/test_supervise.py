@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -173,6 +174,30 @@ def test_a_signal_lets_the_job_save_and_leave(run):
     assert cluster.supervisor().supervise() == 0
     assert len(cluster.started) == 1 and last_step(run) == 10
     assert "stopped (SIGTERM) at step 10" in (run / "train.log").read_text()
+
+
+@pytest.mark.parametrize("ignores", [False, True])
+def test_a_terminal_that_is_gone_asks_to_stop_and_takes_no_line_more(ignores, tmp_path):
+    """But not one that is left behind on purpose, with nohup."""
+    program = f"""if True:
+        import os, signal
+        if {ignores}:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        from horovod_ocr.launch.supervise import LaunchSignals
+        with LaunchSignals() as signals:
+            input()
+            os.kill(os.getpid(), signal.SIGHUP)
+            if signals.received:
+                print("a line more", flush=True)
+            open({str(tmp_path / "received")!r}, "w").write(signals.received)
+    """
+    terminal, its_end = os.openpty()
+    started = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=its_end)
+    os.close(its_end)
+    os.close(terminal)
+    started.communicate(b"\n", timeout=60)
+    assert started.returncode == 0
+    assert (tmp_path / "received").read_text() == ("" if ignores else "SIGHUP")
 
 
 def test_a_second_interrupt_ends_all_at_once(run):

@@ -162,7 +162,7 @@ def test_the_newest_run_is_the_one_saved_last(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "run").write_bytes(b"in the way")  # for root too
-    with pytest.raises(CheckpointError, match="run: cannot be written .*; make room, or name another --runs"):
+    with pytest.raises(CheckpointError, match="run: cannot be written .*; see to its storage, or name another --runs"):
         Ownership(tmp_path / "run")
 
 

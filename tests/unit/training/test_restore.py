@@ -6,7 +6,8 @@ from torch import nn
 
 from horovod_ocr.errors import CheckpointError
 from horovod_ocr.training.optim import build_optimizer
-from horovod_ocr.training.restore import load_state
+from horovod_ocr.training.restore import load_state, restore
+from tests.unit.training.payload import tiny_payload
 
 
 def trained(outputs: int = 2) -> tuple[nn.Module, torch.optim.Optimizer]:
@@ -37,3 +38,9 @@ def test_what_does_not_fit_is_said_with_the_file():
     model, optimizer = trained()
     with pytest.raises(CheckpointError, match="do not fit"):
         load_state({**payload, "optimizer": {**payload["optimizer"], "param_groups": []}}, model, optimizer)
+
+
+def test_no_memory_is_taken_for_what_a_crafted_file_asks_for():
+    payload = {**tiny_payload(), "model_options": {"hidden": 1 << 20}}  # weights of 70 TB
+    with pytest.raises(CheckpointError, match="weights that do not fit model crnn"):
+        restore(payload, torch.device("cpu"))
