@@ -41,7 +41,7 @@ test: system  ## lint and every test; as root also installs what tests need from
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -rs
 
 test-fast: setup  ## the unit tests alone, under a minute
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -rs -n auto tests/unit
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -rs -n auto --dist worksteal tests/unit
 
 lint: $(VENV)/.installed  ## ruff
 	$(BIN)/ruff check .

@@ -73,22 +73,23 @@ class Launched:
     def restarts(self) -> list[dict]:
         return [json.loads(line) for line in (self.run / RESTARTS).read_text().splitlines()]
 
-    def reads(self, attempt: int) -> dict[int, Counter]:
-        """Step -> digests of what all ranks of an attempt read for it."""
-        read: dict[int, Counter] = {}
-        for notes in (self.run / "reads").glob(f"{attempt}-*.jsonl"):
-            for line in notes.read_text().splitlines():
-                step, digests = json.loads(line)
-                read.setdefault(step, Counter()).update(digests)
-        return read
-
     def history(self) -> dict[int, Counter]:
         """Step -> digests, of the attempts that count: up to the checkpoint that the next one went on from."""
-        history = self.reads(1)
+        history = reads_of(self.run, 1)
         for restart in self.restarts:
             history = {step: read for step, read in history.items() if step <= restart["step"]}
-            history |= self.reads(restart["attempt"])
+            history |= reads_of(self.run, restart["attempt"])
         return history
+
+
+def reads_of(run: Path, attempt: int) -> dict[int, Counter]:
+    """Step -> digests of what all ranks of an attempt read for it."""
+    read: dict[int, Counter] = {}
+    for notes in (run / "reads").glob(f"{attempt}-*.jsonl"):
+        for line in notes.read_text().splitlines():
+            step, digests = json.loads(line)
+            read.setdefault(step, Counter()).update(digests)
+    return read
 
 
 def spell(settings: dict) -> list[str]:

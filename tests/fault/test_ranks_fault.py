@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from horovod_ocr.training.checkpoint import LAST, load_checkpoint
-from tests.fault.launched import Launched, assert_each_sample_once_an_epoch, steps_of_epoch
+from tests.fault.launched import Launched, assert_each_sample_once_an_epoch, reads_of, steps_of_epoch
 from tests.hosts.bed import Bed, wait_until, what_is_missing
 from tests.ranks.launch import horovodrun
 
@@ -89,7 +89,7 @@ def test_ranks_killed_at_ten_random_moments_do_not_change_the_model(bed, word_sh
     assert [re.match(r"rank \d on node\d", restart["reason"])[0] for restart in restarts] == killed
     assert all("killed" in restart["reason"] and restart["ranks"] == 3 for restart in restarts)
     steps = [restart["step"] for restart in restarts]
-    assert steps == [min(training.reads(attempt)) - 1 for attempt in range(2, 12)] == sorted(steps)
+    assert steps == [min(reads_of(training.run, attempt)) - 1 for attempt in range(2, 12)] == sorted(steps)
     assert_each_sample_once_an_epoch(training.history(), word_shards, steps_of(word_shards), GLOBAL_BATCH)
 
 

@@ -24,6 +24,7 @@ from tests.fault.launched import (
     SMALL,
     Launched,
     assert_each_sample_once_an_epoch,
+    reads_of,
     spell,
     steps_of_epoch,
 )
@@ -187,6 +188,25 @@ def test_a_training_goes_on_while_its_folder_is_full_read_only_or_away(disk, few
     assert not list((run / "checkpoints").glob(".*"))
     lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
     assert [line["step"] for line in lines if line["kind"] == "train"] == list(range(5, 61, 5))
+
+
+def test_shards_that_are_away_for_a_while_are_waited_for(disk, few_words, tmp_path):
+    """And not taken for lost: each sample is still read once."""
+    shards = tmp_path / "shards"
+    shutil.copytree(few_words, shards)
+    steps = 2 * steps_of_epoch(shards, global_batch=6)
+    (tmp_path / "SLOW").touch()
+    with Alone(tmp_path, disk.root / "runs", shards=shards, steps=steps, lanes=2) as training:
+        training.wait_for_saves(1)
+        disk.take_away(shards)
+        away_s = time.monotonic()
+        training.slow.unlink()
+        training.wait_until(lambda: time.monotonic() > away_s + AWAY_S, "away")
+        assert last_step(training.run) < steps
+        unmount(shards)
+        assert training.process.wait(PATIENCE_S) == 0, training.said
+    assert "damaged" not in training.said and "Traceback" not in training.said
+    assert_each_sample_once_an_epoch(reads_of(training.run, 1), few_words, steps, global_batch=6)
 
 
 def test_a_disk_that_stays_full_ends_a_training_that_goes_on_from_its_last_checkpoint(disk, few_words, tmp_path):

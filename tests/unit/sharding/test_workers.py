@@ -39,7 +39,7 @@ def cyclic_garbage_of(src: Path, out: Path, check: str) -> int:
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_a_build_leaves_no_cycle_for_an_entry_whatever_becomes_of_it(tmp_path, check):
-    few, many = (write_troublesome(tmp_path / f"raw-{count}", count) for count in (60, 240))
+    few, many = (write_troublesome(tmp_path / f"raw-{count}", count) for count in (30, 90))
     cyclic_garbage_of(few, tmp_path / "warm", check)
     left = [cyclic_garbage_of(src, tmp_path / src.name.replace("raw", "out"), check) for src in (few, many)]
     assert left[1] <= left[0] + 10, "it does not grow with the set"
