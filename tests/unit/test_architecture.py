@@ -1,6 +1,7 @@
 """The walls of the house, read from the imports: one way through the rooms, and no circle."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ ROOMS = [
 FILES = sorted([*(ROOT / "sharding").rglob("*.py"), *(ROOT / "horovod_ocr").rglob("*.py")])
 
 
+@cache
 def imported_by(path: Path) -> set[str]:
     """Absolute names of the modules a file imports, wherever in the file."""
     names = set()

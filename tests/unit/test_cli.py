@@ -166,6 +166,7 @@ def test_show_draws_samples_plain_and_augmented(work: Path):
     assert (work / "blurred.png").read_bytes() != (work / "augment.png").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [(), ("--augment",)])
 def test_show_fetches_a_few_shards_of_a_remote_set(word_shards, tmp_path: Path, monkeypatch, words):
     monkeypatch.chdir(tmp_path)

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import NamedTuple
 from unittest import mock
 
 import numpy as np
@@ -25,19 +24,16 @@ def everything(shards) -> set[tuple[int, int]]:
     return {(number, row) for number, shard in enumerate(shards) for row in range(shard.samples)}
 
 
-class PlannedEpochs(NamedTuple):
+class PlannedEpochs:
     """What a pipeline's source needs to know of a stream."""
 
-    shards: list[ShardSlice]
-    options: StreamOptions
+    def __init__(self, shards: list[ShardSlice], options: StreamOptions):
+        self.shards, self.options = shards, options
+        self.steps = self.plan(0).steps
 
     def plan(self, epoch: int) -> EpochPlan:
         o = self.options
         return EpochPlan(self.shards, o.seed, epoch, o.lanes, o.global_batch, o.shuffle, o.window)
-
-    @property
-    def steps(self) -> int:
-        return self.plan(0).steps
 
 
 def shares_of(shards, options, rank, world_size, workers=0, first_step=0, epochs=1) -> list:

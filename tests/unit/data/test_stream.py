@@ -57,6 +57,7 @@ def test_images_have_their_classs_width_and_the_rest_is_padding(word_shards):
             assert reach == width or np.ptp(image_HW[:, reach:]) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_change_nothing(word_shards, workers):
     """From the middle of an epoch to the middle of the next."""
@@ -145,6 +146,7 @@ def test_damaged_samples_are_named_and_their_neighbours_stand_in(damaged):
         assert number == 0 or now == (following, row % stream.shards[following].samples)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_neighbours_are_the_same_for_any_ranks_and_workers(damaged, workers):
     whole = keys_of(open_stream(damaged).batches())
@@ -162,6 +164,7 @@ def test_for_scores_damaged_samples_are_left_out(damaged):
     assert all(len(b.labels) == len(b.images_NHW) == len(b.reach_N) == len(b.subsets_N) == len(b) for b in batches)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_where_no_neighbour_can_be_read_the_stream_ends_with_their_names(word_shards, tmp_path, workers):
     shards = tmp_path / "shards"

@@ -6,6 +6,8 @@ import sys
 import threading
 import time
 
+import pytest
+
 from horovod_ocr import __version__
 from horovod_ocr.launch import probe
 from horovod_ocr.launch.probe import Request, addresses_by_interface, answer_all, describe_runs, nearest_folder
@@ -61,6 +63,7 @@ def test_the_mark_tells_whether_the_folder_is_shared(tmp_path):
     assert nearest_folder(str(tmp_path / "x/y")) == tmp_path
 
 
+@pytest.mark.slow
 def test_a_fact_that_hangs_does_not_keep_the_others(tmp_path, monkeypatch):
     released = threading.Event()
     monkeypatch.setattr(probe, "describe_gpus", lambda: released.wait(60))

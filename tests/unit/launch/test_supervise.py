@@ -153,6 +153,7 @@ def test_does_not_begin_with_fewer_than_the_fewest_ranks(run):
     assert not cluster.started
 
 
+@pytest.mark.slow
 def test_a_run_that_began_waits_for_hosts(run):
     cluster = FakeCluster(run, "die 255 30", "finish")
     cluster.away = dict.fromkeys(("node1", "node2", "node3"), (0.4, 40))

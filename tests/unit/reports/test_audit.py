@@ -155,6 +155,7 @@ def test_a_sample_says_that_it_is_one(make_source):
     assert any("this is a sample" in line for line in texts_of(audit, "Worth a look"))
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_page_and_names_the_next_one(make_source, tmp_path: Path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_source([*WORDS, "abc"])
@@ -166,6 +167,7 @@ def test_the_command_writes_the_page_and_names_the_next_one(make_source, tmp_pat
     assert sorted(path.name for path in tmp_path.iterdir()) == ["audit.html", "raw"]
 
 
+@pytest.mark.slow
 def test_json_is_one_object_with_the_numbers(make_source, tmp_path: Path):
     src, page = make_source([*WORDS, "abc"]), tmp_path / "page.html"
     done = CliRunner().invoke(app, ["audit", "--src", str(src), "--workers", "1", "--json", "--out", str(page)])
@@ -184,6 +186,7 @@ def test_nothing_that_can_be_used_ends_with_3_and_a_page(make_source, tmp_path: 
     assert f"of 2 images, none can be used; {page} says why" in done.stderr
 
 
+@pytest.mark.slow
 def test_an_image_that_no_reader_shows_is_drawn_as_its_reason(make_source):
     src = make_source(WORDS)
     (src / "3.png").write_bytes(b"no picture")

@@ -55,6 +55,7 @@ def test_every_change_alone_can_be_seen():
         assert cell.shape == plain.shape and np.abs(cell - plain).mean() > 0.5, column.head
 
 
+@pytest.mark.slow
 def test_the_sheet_is_the_train_splits_and_follows_from_its_seed(make_set, tmp_path):
     index = make_set({"train": [f"t{n}" for n in range(9)], "test": ["x"]})
     assert {shard.split for shard in near_index(str(index.root), split="train").shards} == {"train"}

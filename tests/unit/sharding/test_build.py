@@ -23,6 +23,7 @@ from sharding.progress import Progress
 LEAVES_FILES_OPEN = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
+@pytest.mark.slow
 def test_the_same_bytes_with_one_and_four_workers(build, make_words, tmp_path: Path, read_set):
     src = make_words(700)
     for workers in (1, 4):

@@ -36,6 +36,7 @@ def words(tmp_path_factory, make_image, build) -> Path:
     return src
 
 
+@pytest.mark.slow
 @given(
     most_entries=st.sampled_from([1, 7, 50, 1000]),
     run_bytes=st.sampled_from([1, 1000, 32 << 20]),

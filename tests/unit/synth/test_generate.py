@@ -31,6 +31,7 @@ def rows_of(folder: Path) -> list[list[str]]:
     return [row.split("\t") for row in rows]
 
 
+@pytest.mark.slow
 def test_same_bytes_for_one_and_two_workers(tmp_path):
     one = digests(rendered(tmp_path / "one", 300))
     assert len(one) == 301

@@ -108,6 +108,7 @@ def test_what_is_converted_is_decoded_to_its_end_by_every_check(make_image, suff
         assert reason_of(content[: int(len(content) * share)], check) in ("damaged image", "not an image")
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(st.data())
 def test_damaged_bytes_are_read_or_rejected_but_never_crash(data: st.DataObject):

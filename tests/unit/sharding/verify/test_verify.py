@@ -75,6 +75,7 @@ def test_two_workers_find_what_one_finds(copy: Path, monkeypatch):
     assert reports[0].damaged.keys() == {"train-000001"}
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_any_flipped_byte_is_blamed_on_its_shard_alone(whole: Path, data):
