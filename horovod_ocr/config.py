@@ -210,6 +210,8 @@ def check_config(config: TrainConfig) -> TrainConfig:
     for name in ("seed", "steps", "min_steps", *periods, "keep_epochs", "cache_gb", "max_bad"):
         if getattr(config, name) < 0:
             raise ConfigError(f"{name} must be at least 0, not {getattr(config, name)}")
+    if Path(config.run).name != config.run:
+        raise ConfigError(f"run is a name without folders, not {config.run!r}; give --runs for where runs lie")
     if config.seed >= 1 << 63:
         raise ConfigError(f"seed must be below 2 ** 63, not {config.seed}")
     if config.steps == 0 and not 0 < config.epochs < math.inf:

@@ -3,10 +3,12 @@
 import json
 import os
 import socket
+import sys
 import time
 import warnings
 from contextlib import suppress
 from pathlib import Path
+from typing import TextIO
 
 from rich.console import Console
 
@@ -20,6 +22,13 @@ console = Console(stderr=True, soft_wrap=True)  # progress and remarks; results 
 def rank_of_process() -> int | None:
     """This process's rank as its launcher set it; None where none did."""
     return next((int(os.environ[name]) for name in RANK_VARIABLES if name in os.environ), None)
+
+
+def silence(stream: TextIO) -> None:
+    """Of a terminal, a pipe or a disk that takes no more: what is written there from now on goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 class RunLog:
@@ -48,8 +57,11 @@ class RunLog:
     def line(self, text: str) -> None:
         """What the whole run says: root alone."""
         if self.is_root:
-            print(text + "\n", end="", flush=True)  # one write: launchers put a rank's mark before each
             self.note(text)
+            try:
+                print(text + "\n", end="", flush=True)  # one write: launchers put a rank's mark before each
+            except OSError:
+                silence(sys.stdout)
 
     def note(self, text: str) -> None:
         """Into this rank's own file."""

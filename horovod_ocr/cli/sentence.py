@@ -1,6 +1,5 @@
 """An error that a person can mend is one sentence and an exit code, in every command."""
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +7,7 @@ from contextlib import contextmanager
 import typer
 
 from horovod_ocr.errors import OcrError
-from horovod_ocr.log import rank_of_process
+from horovod_ocr.log import rank_of_process, silence
 
 _shows_tracebacks = False
 
@@ -31,7 +30,7 @@ def one_sentence() -> Iterator[None]:
             print(f"horovod-ocr: {error}", file=sys.stderr, flush=True)
         raise typer.Exit(error.exit_code) from error
     except BrokenPipeError as error:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(sys.stdout)
         raise typer.Exit(0) from error
     except OSError as error:
         if _shows_tracebacks:

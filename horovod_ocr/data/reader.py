@@ -71,11 +71,12 @@ class MappedShard:
         self.fetched = bytearray(-(-size // CHUNK))
 
     def sample(self, row: int) -> tuple[memoryview, str, int]:
-        """Encoded image, label, subset. DamagedError where they differ from what was packed."""
+        """Encoded image, label, subset. DamagedError where they differ from what was packed, OSError where they cannot
+        be read."""
         image_start, label_start, image_size, label_size, *_, subset, _, digest, label_crc = self.records[row].item()
         for chunk in range(image_start // CHUNK, (label_start + label_size - 1) // CHUNK + 1):
             if not self.fetched[chunk]:
-                self.fetch(chunk, row)
+                self.fetch(chunk)
         image = self.view[image_start : image_start + image_size]
         label = self.view[label_start : label_start + label_size]
         if digest_of(image) != digest:
@@ -84,15 +85,15 @@ class MappedShard:
             raise DamagedError(self.name, row, "the label's bytes differ from the index")
         return image, str(label, "utf-8"), subset
 
-    def fetch(self, chunk: int, row: int) -> None:
-        """Have a chunk read for a sample. A read that fails is then an error that names the sample; met by touching the
-        map, it would be a SIGBUS that ends the process."""
+    def fetch(self, chunk: int) -> None:
+        """Have a chunk read. A read that fails is then an OSError; met by touching the map, it would be a SIGBUS that
+        ends the process."""
         start = chunk * CHUNK
         try:
             self.map.madvise(POPULATE_READ, start, min(CHUNK, len(self.map) - start))
         except OSError as error:
             if error.errno != errno.EINVAL:  # an older kernel, which has no such advice
-                raise DamagedError(self.name, row, f"cannot be read ({error.strerror})") from error
+                raise
         self.fetched[chunk] = True
 
 
@@ -112,7 +113,7 @@ class OpenShards:
     def sample(self, shard: int, row: int) -> tuple[memoryview, str, int]:
         """Encoded image, label, subset of a sample. DamagedError where it, or its shard, cannot be had."""
         try:
-            return self.mapped(shard).sample(row)
+            return self.read(shard, row)
         except DamagedError:
             # a cache keeps whole files only: what is damaged there was whole, and may be so where it came from
             if shard in self.renewed or not self.store.drop_copies(self.shards[shard]):
@@ -120,7 +121,18 @@ class OpenShards:
         self.renewed.add(shard)
         self.open.pop(shard, None)
         self.lost.pop(shard, None)
-        return self.mapped(shard).sample(row)
+        return self.read(shard, row)
+
+    def read(self, shard: int, row: int) -> tuple[memoryview, str, int]:
+        """A sample; where its shard was open and cannot be read any more, of the shard opened again."""
+        try:
+            return self.mapped(shard).sample(row)
+        except OSError:  # a file server that came back may not know the open file any more
+            self.open.pop(shard, None)
+        try:
+            return self.mapped(shard).sample(row)
+        except OSError as error:
+            raise DamagedError(self.shards[shard].name, row, f"cannot be read ({error.strerror})") from error
 
     def mapped(self, shard: int) -> MappedShard:
         mapped = self.open.get(shard)

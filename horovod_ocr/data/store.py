@@ -67,13 +67,17 @@ class ShardStore:
             _read_ahead(self.tar_path(shard), start, stop)
 
     def drop_copies(self, shard: ShardInfo) -> bool:
-        """Take a shard out of the cache, so that it is fetched anew. False where nothing of it is there."""
+        """Take a shard out of the cache, so that it is fetched anew. False where nothing of it is there,
+        or it cannot be removed."""
         if self.cache is None:
             return False
         copies = [self.cache.folder / name for name in (shard.tar_name, shard.idx_name)]
-        is_there = any(copy.exists() for copy in copies)
-        for copy in copies:
-            copy.unlink(missing_ok=True)
+        try:
+            is_there = any(copy.exists() for copy in copies)
+            for copy in copies:
+                copy.unlink(missing_ok=True)
+        except OSError:  # another user's, or on a disk that may only be read
+            return False
         return is_there
 
     def is_away(self) -> bool:

@@ -9,6 +9,7 @@ Shapes: N images, H height, W width.
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -116,7 +117,10 @@ class Stream:
 def end_with_rank(worker: int) -> None:
     """Let a worker end when its rank does, also when that is killed. Torch's own watchdog looks at the worker's parent,
     which is the fork server, and that one lives as long as a worker does; so horovodrun would wait for their output for
-    ever."""
+    ever. Ctrl-C and Slurm's warning, which reach workers too, are for the rank: it finishes its step, and needs them.
+    """
+    for number in (signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
 
     def watch() -> None:
         multiprocessing.parent_process().join()

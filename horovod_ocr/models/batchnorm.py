@@ -24,13 +24,15 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
         count = x.new_full((1,), x.shape[0] * x.shape[2] * x.shape[3])
         # two sums, not one of squares: the variance about the true mean loses no digits
         total, count = self.sum_over_ranks(torch.cat([x.sum((0, 2, 3)), count])).split([self.num_features, 1])
-        mean = total / count
+        counted = count.clamp(min=1)  # all ranks' shares may be empty, and then nothing is learnt
+        mean = total / counted
         centred = x - mean[:, None, None]
-        variance = self.sum_over_ranks(centred.square().sum((0, 2, 3))) / count
+        variance = self.sum_over_ranks(centred.square().sum((0, 2, 3))) / counted
         with torch.no_grad():
             self.num_batches_tracked.add_(1)
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
+            momentum = self.momentum * count.clamp(max=1)
+            self.running_mean.lerp_(mean, momentum)
+            self.running_var.lerp_(variance * (counted / (counted - 1).clamp(min=1)), momentum)
         scale = self.weight * torch.rsqrt(variance + self.eps)
         return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x_NCHW.dtype)
 

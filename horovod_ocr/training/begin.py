@@ -17,6 +17,7 @@ from horovod_ocr.data.image import Geometry
 from horovod_ocr.data.store import ShardStore, open_store
 from horovod_ocr.data.stream import StreamOptions
 from horovod_ocr.errors import CheckpointError, ConfigError, ShardError
+from horovod_ocr.log import console
 from horovod_ocr.training.checkpoint import LAST, load_checkpoint, newest_run
 from horovod_ocr.world import World
 
@@ -31,7 +32,11 @@ def choose_config(recipe: str, given: dict) -> TrainConfig:
         return load_config(recipe or default_recipe(given.get("shards", "")), given)
     runs = Path(given.get("runs") or table_of_settings("train").get("runs") or TrainConfig.runs)
     run = runs / given["run"] if "run" in given else newest_run(runs)
-    config = overlay(TrainConfig(), load_checkpoint(run)["config"], f"{run}: its checkpoint")
+    saved = load_checkpoint(run)["config"]
+    if unknown := sorted(set(saved) - set(TrainConfig().to_dict())):
+        console.print(f"warning: {run} was begun by another version; not known: {', '.join(unknown)}", markup=False)
+    saved = {name: value for name, value in saved.items() if name not in unknown}
+    config = overlay(TrainConfig(), saved, f"{run}: its checkpoint")
     config = overlay(config, {**read_recipe(recipe), **given, "run": run.name, "runs": str(runs)}, "the command line")
     return check_config(config)
 

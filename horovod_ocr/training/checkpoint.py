@@ -37,6 +37,10 @@ PLAIN_FIELDS = ("config", "task", "model_options", "geometry", "plan", "versions
 MOST_VALUES, MOST_LEVELS, MOST_PX = 1_000_000, 20, 10_000
 
 
+class UnreadableError(CheckpointError):
+    """A checkpoint that may be whole, but cannot be read now."""
+
+
 class HashedFile:
     """A file to write that keeps the sha256 of what went through it, so that nothing is read again."""
 
@@ -83,7 +87,10 @@ def write_checkpoint(ownership: Ownership, step: int, payload: dict, is_best: bo
 
 
 def load_checkpoint(run: Path, pointer: str = LAST) -> dict:
-    """The checkpoint that a pointer names; when it is damaged, said so, the newest whole one before it."""
+    """The checkpoint that a pointer names; when it is damaged, said so, the newest whole one before it.
+
+    Not so where it cannot be read at the moment: training on from the one before would remove it.
+    """
     named = pointed_to(run, pointer)
     if named is None:
         console.print(f"warning: {run / pointer}: damaged; taking the newest checkpoint", markup=False)
@@ -92,6 +99,8 @@ def load_checkpoint(run: Path, pointer: str = LAST) -> dict:
             continue
         try:
             return read_checkpoint(path)
+        except UnreadableError:
+            raise
         except CheckpointError as error:
             console.print(f"warning: {error}; taking the one before", markup=False)
     what = f"names {named.name}" if named else "is damaged"
@@ -111,8 +120,9 @@ def read_checkpoint(path: Path) -> dict:
         payload = torch.load(path, map_location="cpu", weights_only=True)
     except CheckpointError:
         raise
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (OSError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise UnreadableError(f"{path}: cannot be read ({reason}); try again, or move it away") from error
     except Exception as error:  # torch raises half a dozen kinds for a file that is none of its own
         reason = str(error).split("\n")[0][:200] if isinstance(error, ValueError) else type(error).__name__
         raise CheckpointError(f"{path}: not a checkpoint, or a damaged one ({reason})") from error

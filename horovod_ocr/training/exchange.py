@@ -5,6 +5,7 @@ Patarasuk and Yuan, "Bandwidth Optimal All-reduce Algorithms for Clusters of Wor
 
 import time
 
+import torch
 from torch import Tensor, nn
 
 from horovod_ocr.errors import ConfigError
@@ -30,7 +31,15 @@ class Exchange:
         self.optimizer = world.reduce_gradients(
             build_optimizer(model, weight_decay), model.named_parameters(), groups, fp16, passes
         )
+        self.statistics = [buffer for buffer in model.buffers() if buffer.is_floating_point()]
+        self.statistics_before = [buffer.clone() for buffer in self.statistics]
         self.waited_s = 0.0  # for the other ranks' gradients, since it was last set to 0
+
+    def begin(self) -> None:
+        """Before the passes of an update: no gradients, and the model's statistics kept for the case that it fails."""
+        self.optimizer.zero_grad()
+        if self.statistics:
+            torch._foreach_copy_(self.statistics_before, self.statistics)
 
     def zero_loss(self) -> Tensor:
         """The loss of a rank without samples: gradients of zero, sent under the names the others send."""
@@ -39,7 +48,8 @@ class Exchange:
     def update(self, lr: float, clip_norm: float) -> Tensor | None:
         """Wait for the sums, clip them by their global norm, step with this learning rate. Collective.
 
-        Returns the norm before clipping; None, on every rank alike, where it is not finite: then no weight has changed.
+        Returns the norm before clipping; None, on every rank alike, where it is not finite: then nothing of the model
+        has changed since `begin`.
         Raises ConfigError where a parameter has no gradient.
         """
         if missing := sum(parameter.grad is None for parameter in self.parameters):  # a group would never be whole
@@ -50,6 +60,8 @@ class Exchange:
         self.waited_s += time.monotonic() - started_s
         norm = nn.utils.clip_grad_norm_(self.parameters, clip_norm)
         if not bool(norm.isfinite()):
+            if self.statistics:
+                torch._foreach_copy_(self.statistics, self.statistics_before)
             return None
         for group in self.optimizer.param_groups:
             group["lr"] = lr

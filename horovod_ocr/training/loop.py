@@ -6,7 +6,8 @@ Shapes: N images, H height, W width, T frames, C classes.
 import math
 import socket
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
@@ -41,7 +42,7 @@ from horovod_ocr.training.interval import Interval
 from horovod_ocr.training.lines import step_line, straggler_line, val_line
 from horovod_ocr.training.optim import learning_rate
 from horovod_ocr.training.profile import Profile
-from horovod_ocr.training.restore import load_state
+from horovod_ocr.training.restore import load_generator, load_state
 from horovod_ocr.training.saver import Saver
 from horovod_ocr.training.signals import StopSignals
 from horovod_ocr.training.state import Heartbeat
@@ -87,8 +88,7 @@ class Session:
         period = min(5000, max(1, self.total_steps // 10))
         self.validate_every = config.validate_every_steps or period
         self.save_every = config.save_every_steps or period
-        self.step, self.best = 0, math.inf
-        self.stop_reason, self.gradient_norm = "", 0.0
+        self.step, self.best, self.stop_reason, self.gradient_norm = 0, math.inf, "", 0.0
         self.signals = StopSignals()
         self.watchdog = Watchdog(config.stall_timeout_s, world.rank)
         self.heartbeat = Heartbeat(run, world.is_root, self.total_steps, world.world_size)
@@ -107,19 +107,17 @@ class Session:
 
     def start(self, payload: dict | None) -> None:
         """Wrap, then load, then broadcast: a wrapper drops what was loaded before it. Collective."""
-        world, c = self.world, self.config
+        world, c, is_root = self.world, self.config, self.world.is_root
         self.exchange = Exchange(world, self.model, c.weight_decay, c.compression == "fp16", c.accumulate)
         torch.manual_seed(seed_of_rank(c.seed, world.rank))
         if payload:
             world.together(lambda: load_state(payload, self.model, self.exchange.optimizer))
+            load_generator(payload["rng"], generator_of(self.device), world)
             self.step, self.best = payload["step"], payload["best"]
-            if len(payload["rng"]) == world.world_size:
-                generator_of(self.device).set_state(payload["rng"][world.rank])
         world.broadcast_tensors(self.model.state_dict())
         check_same_weights(world, self.model.state_dict(), "after the broadcast")
         self.hosts = world.gather(socket.gethostname())
         self.log = world.together(lambda: RunLog(self.run, world.rank, self.step))
-        is_root = world.is_root
         self.saver = world.together(lambda: Saver(self.run, c.keep_checkpoints, c.keep_epochs) if is_root else None)
         self.saved_s = time.monotonic()
         self.profile = Profile(c.profile, self.run, world.rank, self.device)
@@ -161,7 +159,7 @@ class Session:
                     self.run_steps()
                     self.world.together(lambda: self.saver.close() if self.saver else None)
             except Exception as error:
-                self.heartbeat.leave("failed", f"{error or type(error).__name__}".splitlines()[0])
+                self.heartbeat.leave("failed", (str(error) or type(error).__name__).splitlines()[0])
                 raise
             if self.step < self.total_steps:
                 self.heartbeat.leave("stopped", self.stop_reason)
@@ -215,7 +213,7 @@ class Session:
 
     def compute_gradients(self, batch: Batch) -> Tensor:
         """Forward and backward over this rank's share, part after part. Returns which samples' figures are finite."""
-        self.exchange.optimizer.zero_grad()
+        self.exchange.begin()
         finite = []
         for part in split_batch(len(batch), self.config.accumulate):
             # a rank without samples sends zeros; but synchronised BatchNorm asks every rank for its sums
@@ -244,20 +242,23 @@ class Session:
         if c.check_ranks_every_steps and self.step % c.check_ranks_every_steps == 0:
             check_same_weights(self.world, dict(self.model.named_parameters()), f"step {self.step}")
         if logs or saves:
-            self.check_damage()
+            with self.saving_before_it_stops():
+                self.damaged = self.damage.agree()
         if logs:
             self.log_interval()
         if validates or saves:
             paused_s = time.monotonic()
             average_statistics(self.model, self.world.sum, self.world.world_size)
-            is_best = self.validate() if validates else False
+            with self.saving_before_it_stops():
+                is_best = self.validate() if validates else False
             self.save(is_best)
             self.interval.started_s += time.monotonic() - paused_s
 
-    def check_damage(self) -> None:
-        """Stop where too many samples cannot be read, but save: once the set is mended, the run goes on. Collective."""
+    @contextmanager
+    def saving_before_it_stops(self) -> Iterator[None]:
+        """Where too many samples cannot be read: once the set is mended, the run goes on. Collective."""
         try:
-            self.damaged = self.damage.agree()
+            yield
         except ShardError:
             average_statistics(self.model, self.world.sum, self.world.world_size)
             self.save(is_best=False)

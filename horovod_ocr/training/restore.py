@@ -9,6 +9,7 @@ from horovod_ocr.data.image import Geometry
 from horovod_ocr.errors import CheckpointError
 from horovod_ocr.models import build_model
 from horovod_ocr.training.task import WordTask
+from horovod_ocr.world import World
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,12 @@ def load_state(payload: dict, model: nn.Module, optimizer: torch.optim.Optimizer
             optimizer.load_state_dict(payload["optimizer"])
     except (RuntimeError, ValueError, KeyError) as error:
         raise does_not_fit(payload) from error
+
+
+def load_generator(states: list[Tensor], generator: torch.Generator, world: World) -> None:
+    """A rank's random numbers go on as they were, where as many ranks go on, on devices of the same kind."""
+    if len(states) == world.world_size and states[world.rank].numel() == generator.get_state().numel():
+        generator.set_state(states[world.rank])
 
 
 def shapes_of(state: dict[str, Tensor]) -> dict[str, torch.Size]:

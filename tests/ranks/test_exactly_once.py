@@ -62,12 +62,17 @@ def damaged(word_shards, tmp_path) -> Path:
     """A set in which three images of the train split have a flipped bit."""
     shards = tmp_path / "shards"
     shutil.copytree(word_shards, shards)
+    flip_bits(shards, "train", 3)
+    return shards
+
+
+def flip_bits(shards: Path, split: str, count: int) -> None:
+    """In an image of each of so many shards."""
     index = read_index(shards)
-    for shard in index.of("train")[:3]:
+    for shard in index.of(split)[:count]:
         content = bytearray(index.tar_path(shard).read_bytes())
         content[int(read_idx(index.idx_path(shard))["image_offset"][1]) + 50] ^= 1
         index.tar_path(shard).write_bytes(content)
-    return shards
 
 
 def train(shards: Path, folder: Path, *options: str) -> subprocess.CompletedProcess:
@@ -100,3 +105,13 @@ def test_above_max_bad_all_ranks_save_and_stop_together_with_the_list(damaged, t
     assert "Traceback" not in result.stderr
     stopped_at = load_checkpoint(tmp_path / "runs/it", LAST)["step"]
     assert stopped_at < 100 and stopped_at % 5 == 0
+
+
+def test_above_max_bad_in_the_val_split_all_ranks_save_too(word_shards, tmp_path):
+    shards = tmp_path / "shards"
+    shutil.copytree(word_shards, shards)
+    flip_bits(shards, "val", 1)
+    result = train(shards, tmp_path, "--steps", "20", "--max-bad", "0", "--set", "validate_every_steps=7")
+    assert result.returncode == 3, result.stdout[-3000:] + result.stderr[-3000:]
+    assert "1 samples cannot be read, at most 0 may be (--max-bad)" in result.stderr
+    assert load_checkpoint(tmp_path / "runs/it", LAST)["step"] == 7

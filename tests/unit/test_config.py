@@ -54,6 +54,7 @@ def test_a_nested_setting_of_the_command_line(tmp_path):
         ({"augmentation": {"nois": 1}}, "no setting 'nois'; did you mean 'noise'"),
         ({"lr": -1.0}, "lr must be a number above 0"),
         ({"lr": float("nan")}, "lr must be a number above 0"),
+        ({"run": "runs/it"}, "run is a name without folders, not 'runs/it'"),
         ({"seed": -1}, "seed must be at least 0"),
         ({"seed": 1 << 63}, "seed must be below 2 \\*\\* 63"),
         ({"precision": "fp8"}, "precision is auto"),

@@ -2,6 +2,7 @@
 
 import json
 import resource
+import sys
 import warnings
 
 import pytest
@@ -30,6 +31,16 @@ def test_root_writes_for_the_run_and_each_rank_for_itself(tmp_path, capsys):
     ]  # fmt: skip
     assert (tmp_path / "logs/rank-1.log").read_text()[20:] == "a note of rank 1\n"
     assert len(list((tmp_path / "tensorboard").glob("events*"))) == 1
+
+
+def test_a_console_on_a_full_disk_costs_lines_and_not_the_run(tmp_path, monkeypatch):
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        log = RunLog(tmp_path)
+        for number in (1, 2):
+            log.line(f"line {number}")
+        log.close()
+    assert [line[20:] for line in (tmp_path / "train.log").read_text().splitlines()] == ["line 1", "line 2"]
 
 
 def test_tensorboard_shows_a_resumed_run_as_one_and_a_full_disk_costs_it_nothing(tmp_path):

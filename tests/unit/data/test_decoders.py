@@ -26,7 +26,7 @@ def words(tmp_path_factory) -> list[Image.Image]:
     """Rendered words, grey, of many sizes."""
     folder = tmp_path_factory.mktemp("words")
     synthesize(SynthOptions(words=60, out=folder, seed=3, workers=1))
-    return [Image.open(path) for path in sorted(folder.rglob("*.png"))]
+    return [Image.fromarray(np.asarray(Image.open(path))) for path in sorted(folder.rglob("*.png"))]  # read and closed
 
 
 def encoded(image: Image.Image, form: str, **options) -> bytes:

@@ -89,11 +89,31 @@ def test_a_cut_tar_and_a_changed_idx_are_damage_of_the_whole_shard(store):
 
 def test_a_tar_that_is_cut_while_it_is_open_is_damage_and_no_crash(store):
     """Touching such a page of a memory map ends a process with SIGBUS."""
-    shard = store.index.of("train")[0]
-    mapped = MappedShard(store, shard)
-    with open(store.tar_path(shard), "r+b") as file:
+    opened = OpenShards(store, store.index.of("train"), most=2)
+    opened.mapped(0)
+    with open(store.tar_path(opened.shards[0]), "r+b") as file:
         file.truncate(0)
-    assert "cannot be read" in damage_of(lambda: mapped.sample(0)).reason
+    assert "has 0 bytes, the index says" in damage_of(lambda: opened.sample(0, 0)).reason
+
+
+def test_an_open_shard_that_cannot_be_read_any_more_is_opened_again(store, monkeypatch):
+    """As on a file server that came back and does not know the file by its old handle."""
+    opened = OpenShards(store, store.index.of("train"), most=2)
+    stale, again = opened.mapped(0), OpenShards(store, store.index.of("train"), most=2)
+
+    def no_handle(mapped: MappedShard, chunk: int) -> None:
+        if mapped is stale or chunk in disk_errors:
+            raise OSError(errno.ESTALE, "Stale file handle")
+        fetch(mapped, chunk)
+
+    disk_errors: set[int] = set()
+    fetch = MappedShard.fetch
+    monkeypatch.setattr(MappedShard, "fetch", no_handle)
+    assert opened.sample(0, 3) == again.sample(0, 3) and opened.mapped(0) is not stale
+    disk_errors.update(range(len(opened.mapped(0).fetched)))
+    opened.mapped(0).fetched[:] = bytes(len(opened.mapped(0).fetched))
+    lost = damage_of(lambda: opened.sample(0, 4))
+    assert lost == Damage(opened.shards[0].name, 4, "cannot be read (Stale file handle)")
 
 
 def test_all_of_a_sample_is_asked_for_once_also_where_the_kernel_is_older(store, monkeypatch):

@@ -1,7 +1,10 @@
 """Batches from real shards: what the plan says, the same for any number of workers, and damage is named."""
 
+import multiprocessing
+import os
 import re
 import shutil
+import signal
 import time
 from pathlib import Path
 
@@ -66,6 +69,17 @@ def test_workers_change_nothing(word_shards, workers):
     helped = open_stream(word_shards, workers=workers).batches(first_step, last_step)
     for one, other in zip(alone.batches(first_step, last_step), helped, strict=True):
         assert_equal(one, other)
+
+
+def test_workers_leave_signals_of_a_terminal_and_of_slurm_to_the_rank(word_shards):
+    stream = open_stream(word_shards, workers=1)
+    batches = stream.batches()
+    read = [next(batches)]
+    (worker,) = multiprocessing.active_children()
+    for number in (signal.SIGINT, signal.SIGUSR1):
+        os.kill(worker.pid, number)
+    read.extend(batches)
+    assert [batch.step for batch in read] == list(range(stream.steps))
 
 
 @pytest.mark.parametrize("workers", [0, 2])

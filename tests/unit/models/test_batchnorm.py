@@ -29,6 +29,15 @@ def test_one_rank_equals_torch():
     torch.testing.assert_close(synchronised.eval()(x), plain.eval()(x))
 
 
+def test_where_all_shares_are_empty_nothing_is_learnt():
+    model = synchronise_batchnorm(layer(), lambda values: values)
+    before = {name: values.clone() for name, values in model.state_dict().items() if values.is_floating_point()}
+    model(torch.ones(0, 3, 4, 6, dtype=torch.float64)).sum().backward()
+    assert not model[0].weight.grad.any() and not model[0].bias.grad.any()
+    for name, values in before.items():
+        assert torch.equal(model.state_dict()[name], values)
+
+
 def test_two_unequal_shares_equal_the_whole_batch():
     x = torch.randn(6, 3, 4, 6, dtype=torch.float64)
     whole = layer()

@@ -1,5 +1,6 @@
 """Checkpoints are whole or not there; a damaged one falls back; no code in a file is run."""
 
+import errno
 import os
 import pickle
 import subprocess
@@ -44,6 +45,20 @@ def test_last_and_best_name_what_was_saved(tmp_path):
     save(tmp_path, 20)
     assert load_checkpoint(tmp_path, LAST)["step"] == 20 and load_checkpoint(tmp_path, BEST)["step"] == 10
     assert load_checkpoint(tmp_path)["model"]["weight"].tolist() == [[20.0] * 3]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), MemoryError()])
+def test_one_that_cannot_be_read_now_is_not_given_up(tmp_path, monkeypatch, error):
+    """Whoever trained on from the one before it would remove it."""
+    for step in (10, 20):
+        save(tmp_path, step)
+
+    def load(*args, **options):
+        raise error
+
+    monkeypatch.setattr(torch, "load", load)
+    with pytest.raises(CheckpointError, match=r"00000020.pt: cannot be read \(.*Error|error\); try again, or move"):
+        load_checkpoint(tmp_path)
 
 
 def test_the_digest_is_as_sha256sum_wants_it_and_knows_the_epoch(tmp_path):

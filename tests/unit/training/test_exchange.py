@@ -63,6 +63,19 @@ def test_an_update_that_is_not_finite_changes_nothing(bad):
     assert all(torch.equal(gradients.optimizer.state[model.weight][k], v) for k, v in state.items())
 
 
+def test_an_update_that_is_not_finite_leaves_no_trace_in_the_statistics():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    gradients = Exchange(World(), model, weight_decay=0.0)
+    for images, is_taken in ((torch.rand(4, 3), True), (torch.full((4, 3), math.nan), False)):
+        before = {name: values.clone() for name, values in model.state_dict().items() if values.is_floating_point()}
+        gradients.begin()
+        model(images).square().sum().backward()
+        assert (gradients.update(lr=0.1, clip_norm=1.0) is not None) == is_taken
+        for name, values in before.items():
+            assert torch.equal(model.state_dict()[name], values) != is_taken
+
+
 def test_the_loss_without_samples_gives_gradients_of_zero():
     model, gradients = exchange()
     gradients.zero_loss().backward()

@@ -1,12 +1,14 @@
 """A checkpoint's weights and optimizer state come back whole, or a sentence says that they do not fit."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
 
 from horovod_ocr.errors import CheckpointError
 from horovod_ocr.training.optim import build_optimizer
-from horovod_ocr.training.restore import load_state, restore
+from horovod_ocr.training.restore import load_generator, load_state, restore
 from tests.unit.training.payload import tiny_payload
 
 
@@ -38,6 +40,17 @@ def test_what_does_not_fit_is_said_with_the_file():
     model, optimizer = trained()
     with pytest.raises(CheckpointError, match="do not fit"):
         load_state({**payload, "optimizer": {**payload["optimizer"], "param_groups": []}}, model, optimizer)
+
+
+def test_random_numbers_go_on_but_not_those_of_another_device():
+    generator = torch.Generator().manual_seed(5)
+    states = [generator.get_state(), torch.zeros(16, dtype=torch.uint8)]  # as a GPU's
+    drawn = torch.rand(3, generator=generator)
+    for rank, goes_on in ((0, True), (1, False)):
+        world = SimpleNamespace(rank=rank, world_size=2)
+        resumed = torch.Generator().manual_seed(6)
+        load_generator(states, resumed, world)
+        assert torch.equal(torch.rand(3, generator=resumed), drawn) == goes_on
 
 
 def test_no_memory_is_taken_for_what_a_crafted_file_asks_for():
