@@ -8,8 +8,8 @@ from pathlib import Path
 
 from horovod_ocr.launch.record import RESTARTS
 from horovod_ocr.training.state import read_state
-from sharding.index import read_idx, read_index
 from tests.hosts.bed import Bed, wait_until
+from tests.ranks.launch import digests_of, steps_of_epoch
 
 PROGRAM = Path(__file__).with_name("watched.py")
 PATIENCE_S = 300  # for what must come; a machine that others use is slow
@@ -106,19 +106,6 @@ def train_losses(run: Path) -> dict[int, float]:
     """Step -> mean loss of the samples since the line before."""
     lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
     return {line["step"]: line["loss"] for line in lines if line["kind"] == "train"}
-
-
-def steps_of_epoch(shards: Path, global_batch: int) -> int:
-    by_class = Counter()
-    for shard in read_index(shards).of("train"):
-        by_class[shard.aspect_class] += shard.samples
-    return sum(-(-samples // global_batch) for samples in by_class.values())
-
-
-def digests_of(shards: Path) -> Counter:
-    """Of the train split."""
-    index = read_index(shards)
-    return Counter(int(digest) for shard in index.of("train") for digest in read_idx(index.idx_path(shard))["digest"])
 
 
 def assert_each_sample_once_an_epoch(history: dict[int, Counter], shards: Path, steps: int, global_batch: int) -> None:

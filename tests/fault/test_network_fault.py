@@ -16,11 +16,10 @@ from tests.fault.launched import (
     SMALL,
     Launched,
     assert_each_sample_once_an_epoch,
-    steps_of_epoch,
     train_losses,
 )
 from tests.hosts.bed import what_is_missing
-from tests.ranks.launch import horovodrun, largest_difference, train_on_ranks
+from tests.ranks.launch import horovodrun, largest_difference, steps_of_epoch, train_on_ranks
 
 pytestmark = [
     pytest.mark.fault,

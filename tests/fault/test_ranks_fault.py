@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from horovod_ocr.training.checkpoint import LAST, load_checkpoint
-from tests.fault.launched import Launched, assert_each_sample_once_an_epoch, reads_of, steps_of_epoch
+from tests.fault.launched import Launched, assert_each_sample_once_an_epoch, reads_of
 from tests.hosts.bed import Bed, wait_until, what_is_missing
-from tests.ranks.launch import horovodrun
+from tests.ranks.launch import horovodrun, steps_of_epoch
 
 pytestmark = [
     pytest.mark.fault,

@@ -26,10 +26,9 @@ from tests.fault.launched import (
     assert_each_sample_once_an_epoch,
     reads_of,
     spell,
-    steps_of_epoch,
 )
 from tests.hosts.bed import wait_until, what_is_missing
-from tests.ranks.launch import environment, horovodrun
+from tests.ranks.launch import environment, horovodrun, steps_of_epoch
 
 pytestmark = pytest.mark.fault
 AWAY_S = 20

@@ -3,9 +3,12 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import torch
+
+from sharding.index import read_idx, read_index
 
 PROGRAM = Path(__file__).with_name("rank_program.py")
 ROOT = Path(__file__).parents[2]
@@ -51,3 +54,16 @@ def digests_read(out: Path, world_size: int) -> dict[int, list[int]]:
 def largest_difference(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
     assert one.keys() == other.keys() and one
     return max(float((one[name] - other[name]).abs().max()) for name in one)
+
+
+def steps_of_epoch(shards: Path, global_batch: int) -> int:
+    by_class = Counter()
+    for shard in read_index(shards).of("train"):
+        by_class[shard.aspect_class] += shard.samples
+    return sum(-(-samples // global_batch) for samples in by_class.values())
+
+
+def digests_of(shards: Path) -> Counter:
+    """Of the train split."""
+    index = read_index(shards)
+    return Counter(int(digest) for shard in index.of("train") for digest in read_idx(index.idx_path(shard))["digest"])

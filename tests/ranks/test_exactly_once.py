@@ -12,24 +12,20 @@ import pytest
 
 from horovod_ocr.training.checkpoint import LAST, load_checkpoint
 from sharding.index import read_idx, read_index
-from tests.ranks.launch import ROOT, digests_read, environment, horovodrun, train_on_ranks
+from tests.ranks.launch import (
+    ROOT,
+    digests_of,
+    digests_read,
+    environment,
+    horovodrun,
+    steps_of_epoch,
+    train_on_ranks,
+)
 
 pytestmark = [
     pytest.mark.ranks,
     pytest.mark.skipif(not shutil.which(horovodrun()), reason="needs Horovod: make setup builds it"),
 ]
-
-
-def steps_of_epoch(shards: Path, global_batch: int) -> int:
-    by_class = Counter()
-    for shard in read_index(shards).of("train"):
-        by_class[shard.aspect_class] += shard.samples
-    return sum(-(-samples // global_batch) for samples in by_class.values())
-
-
-def digests_of(shards: Path) -> Counter:
-    index = read_index(shards)
-    return Counter(int(digest) for shard in index.of("train") for digest in read_idx(index.idx_path(shard))["digest"])
 
 
 @pytest.mark.parametrize("before, after, workers", [(2, 3, 0), (3, 2, 2)])
