@@ -1,6 +1,7 @@
 """The commands around several hosts."""
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -13,17 +14,15 @@ from horovod_ocr.errors import ClusterError, ShardError
 from horovod_ocr.log import console
 
 HOSTS_FILE = Path("hosts.txt")
-HostsFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--hosts", "-H", metavar="FILE", help="One host a line.  [default: hosts.txt; without one, this machine alone]"
-    ),
+Hosts = Annotated[
+    str | None,
+    typer.Option("-H", "--hosts", help="hosts.txt, or node1:1,node2:4.  [default: hosts.txt, or this machine]"),
 ]
 output = Console(soft_wrap=True)
 
 
 def doctor(
-    hosts: HostsFile = None,
+    hosts: Hosts = None,
     shards: Annotated[str | None, typer.Option(help="Where the shards are, as in train.  [default: shards]")] = None,
     runs: Annotated[str | None, typer.Option(metavar="FOLDER", help="As in train.  [default: runs]")] = None,
     quick: Annotated[
@@ -54,13 +53,17 @@ def doctor(
             )
 
 
-def hosts_given(path: Path | None):
-    """The hosts of the file; without one, of hosts.txt in the working folder, or this machine. ConfigError as there."""
-    from horovod_ocr.launch.hosts import Host, read_hosts
+def hosts_given(text: str | None, slots: int = 1):
+    """The hosts of a file or of `node1:1,node2:4`; by default of hosts.txt in the working folder, or this machine, with
+    so many slots. ConfigError as there."""
+    from horovod_ocr.launch.hosts import Host, parse_hosts, read_hosts
 
-    if path is None and not HOSTS_FILE.exists():
-        return (Host("localhost"),)
-    return read_hosts(path or HOSTS_FILE)
+    if text is None and not HOSTS_FILE.exists():
+        return (Host("localhost", slots=slots),)
+    # a list may be longer than a file's name: os.path says no to that, where Path raises
+    if text is None or os.path.isfile(text) or not set(",:") & set(text):
+        return read_hosts(Path(text or HOSTS_FILE))
+    return parse_hosts(text.replace(",", "\n"), "-H")
 
 
 def tell(sentence: str) -> None:

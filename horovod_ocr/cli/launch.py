@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from horovod_ocr.cli.cluster import Hosts, hosts_given
 from horovod_ocr.cli.runs import train
 from horovod_ocr.cli.sentence import one_sentence
 
@@ -18,10 +19,7 @@ TAKES_MORE = {
 def launch(
     context: typer.Context,
     np: Annotated[int | None, typer.Option("-np", help="Ranks.  [default: all slots]", min=1)] = None,
-    hosts: Annotated[
-        str | None,
-        typer.Option("-H", "--hosts", help="hosts.txt, or node1:1,node2:4.  [default: hosts.txt, or this machine]"),
-    ] = None,
+    hosts: Hosts = None,
     min_np: Annotated[int, typer.Option(help="Go on with fewer ranks while hosts are away, down to this.")] = 1,
     max_restarts: Annotated[int, typer.Option(min=0, help="Give up after so many.")] = 20,
     network_interfaces: Annotated[
@@ -47,23 +45,9 @@ def launch(
             ("--fusion-threshold-mb", fusion_threshold_mb), ("--timeline-filename", timeline_filename),
         ):  # fmt: skip
             launcher += [name, value] if value is not None else []
-        where = hosts_given(hosts, np)
+        where = hosts_given(hosts, np or 1)
         np = np or sum(host.slots for host in where)
         raise typer.Exit(launch_run(where, np, min_np, max_restarts, launcher, train_options(context.args)))
-
-
-def hosts_given(text: str | None, np: int | None):
-    """The hosts of a file or of `node1:1,node2:4`; by default of hosts.txt, or this machine. ConfigError as there."""
-    from pathlib import Path
-
-    from horovod_ocr.launch.hosts import Host, parse_hosts, read_hosts
-
-    if text is None and not Path("hosts.txt").exists():
-        return (Host("localhost", slots=np or 1),)
-    path = Path(text or "hosts.txt")
-    if path.exists() or text is None or not set(",:") & set(text):
-        return read_hosts(path)
-    return parse_hosts(text.replace(",", "\n"), "-H")
 
 
 def train_options(words: list[str]):

@@ -4,7 +4,6 @@ Started by horovodrun as `python -m horovod_ocr.launch.bandwidth`; root prints o
 """
 
 import json
-import os
 import re
 import signal
 import statistics
@@ -12,12 +11,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from horovod_ocr.config import TrainConfig
 from horovod_ocr.data.store import read_index_at
-from horovod_ocr.launch.hosts import Host, spell_hosts
-from horovod_ocr.launch.ssh import Ssh
+from horovod_ocr.errors import ClusterError
+from horovod_ocr.launch.hosts import Host
+from horovod_ocr.launch.job import START_TIMEOUT_S, spell_horovodrun
+from horovod_ocr.launch.ssh import Ssh, kill_session
 
 ALLREDUCE_BYTES = 64 << 20
 MOST_TIMES, MOST_S = 5, 5.0
@@ -51,13 +51,10 @@ def time_allreduce(world, device) -> float:
     return statistics.median(once() for _ in range(times))
 
 
-def measure_allreduce(ssh: Ssh, hosts: Sequence[Host], timeout_s: float = LIMIT_S + 60) -> float | str:
+def measure_allreduce(ssh: Ssh, hosts: Sequence[Host], timeout_s: float = START_TIMEOUT_S + LIMIT_S) -> float | str:
     """Bytes/s of an allreduce over the hosts; or, in a few words, why there is none."""
-    horovodrun = Path(sys.executable).with_name("horovodrun")
-    spelled = spell_hosts(tuple(hosts))
-    program = [sys.executable, "-m", "horovod_ocr.launch.bandwidth"]
-    command = [str(horovodrun), "--gloo", "--disable-cache", "-np", str(len(hosts)), "-H", spelled, *program]
     try:
+        command = spell_horovodrun(tuple(hosts), [sys.executable, "-m", "horovod_ocr.launch.bandwidth"])
         started = subprocess.Popen(
             command,
             env=ssh.environment(),
@@ -68,14 +65,18 @@ def measure_allreduce(ssh: Ssh, hosts: Sequence[Host], timeout_s: float = LIMIT_
             errors="replace",
             start_new_session=True,
         )
+    except ClusterError as error:
+        return str(error)
     except OSError as error:
-        return f"{horovodrun}: {error.strerror}"
+        return f"{command[0]}: {error.strerror}"
     try:
         said, _ = started.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired:
-        os.killpg(started.pid, signal.SIGKILL)
-        said, _ = started.communicate()
         return f"no allreduce ended within {timeout_s:g} s"
+    finally:
+        if started.poll() is None:  # also where a person interrupts
+            kill_session(started)
+            started.communicate()
     found = re.search(r'"seconds": ([\d.e+-]+)', said)
     return ALLREDUCE_BYTES / float(found[1]) if found else told_by_horovodrun(said, started.returncode)
 

@@ -31,11 +31,11 @@ from horovod_ocr.launch.ssh import FAILED, TIMED_OUT, Answer, Ssh, is_local
 
 SLOW_STEP_S = 1.0
 MOST_AT_ONCE = 64
-# what ssh says, and how to mend it; {name}: of the host
+# what ssh says, and how to mend it; {login}: what ssh takes to get there; {key}: the host's name in known_hosts
 SSH_SAYS = {
-    "permission denied": "it asks for a password; let this machine in with: ssh-copy-id {name}",
-    "host key verification failed": "its key is not known here; log in once by hand: ssh {name}",
-    "remote host identification has changed": "its key has changed; if it was set up anew: ssh-keygen -R {name}",
+    "permission denied": "it asks for a password; let this machine in with: ssh-copy-id {login}",
+    "host key verification failed": "its key is not known here; log in once by hand: ssh {login}",
+    "remote host identification has changed": "its key has changed; if it was set up anew: ssh-keygen -R {key}",
     "could not resolve hostname": "no machine has this name; correct hosts.txt, or write address= beside it there",
     "connection refused": "it runs no ssh server at this port; start sshd there, or write port= in hosts.txt",
     "timed out": "it does not answer; is it on, and its cable in?",
@@ -44,12 +44,13 @@ SSH_SAYS = {
 
 
 def examine(
-    hosts: Sequence[Host], config: TrainConfig, quick: bool = False, tell: Callable[[str], None] = lambda sentence: None
-) -> DoctorReport:
+    hosts: Sequence[Host], config: TrainConfig, quick: bool = False,
+    tell: Callable[[str], None] = lambda sentence: None, interfaces_given: bool = False,
+) -> DoctorReport:  # fmt: skip
     """The report on hosts that shall train by this config. Hosts that do not answer never keep it from the others.
 
     config: its shards, runs and cache_dir are looked for; full measures its model's gradients. tell: called with a
-    sentence before what takes long.
+    sentence before what takes long. interfaces_given: the network interfaces to use are, and need no common name.
     """
     with tempfile.TemporaryDirectory(prefix="horovod-ocr-") as folder:
         ssh = Ssh(tuple(hosts), Path(folder))
@@ -57,7 +58,7 @@ def examine(
         with marked(config.runs) as mark:
             request = Request(config.shards, config.runs, config.cache_dir, mark, loads=not quick)
             probes = probe_hosts(ssh, hosts, request)
-        report = judge(probes, addresses_by_interface())
+        report = judge(probes, addresses_by_interface(), interfaces_given)
         fit = [replace(host, slots=1) for host in hosts if host.name in report.fit_hosts]
         if quick or len(fit) < 2:
             return report
@@ -68,7 +69,11 @@ def examine(
 def probe_hosts(ssh: Ssh, hosts: Sequence[Host], request: Request) -> list[Probe]:
     """What each host says, in their order; asked at once."""
     with ThreadPoolExecutor(min(len(hosts), MOST_AT_ONCE)) as threads:
-        return list(threads.map(lambda host: probe_host(ssh, host, request), hosts))
+        try:
+            return list(threads.map(lambda host: probe_host(ssh, host, request), hosts))
+        except BaseException:
+            ssh.end()  # interrupted: the pool waits for its threads
+            raise
 
 
 def probe_host(ssh: Ssh, host: Host, request: Request) -> Probe:
@@ -91,11 +96,13 @@ def probe_host(ssh: Ssh, host: Host, request: Request) -> Probe:
 def why_no_answer(host: Host, answer: Answer) -> str:
     """What ssh or the host's shell said, as a sentence that says how to mend it."""
     said = answer.err.lower()
+    address = host.address or host.name  # a person's own ssh does not read hosts.txt
+    login, key = (f"-p {host.port} {address}", f"'[{address}]:{host.port}'") if host.port else (address, address)
     if answer.code == TIMED_OUT:
         return f"{answer.err}; is the machine overloaded, or its storage gone?"
     if answer.code == FAILED:
-        mend = next((mend for words, mend in SSH_SAYS.items() if words in said), f"try it by hand: ssh {host.alias}")
-        return f"{last_line(answer.err).removeprefix('ssh: ') or 'ssh ended'}; {mend.format(name=host.alias)}"
+        mend = next((mend for words, mend in SSH_SAYS.items() if words in said), "try it by hand: ssh {login}")
+        return f"{last_line(answer.err).removeprefix('ssh: ') or 'ssh ended'}; {mend.format(login=login, key=key)}"
     if answer.code in (126, 127):
         return f"there is no {probe_command()[0]} on it; make the same environment at the same path: make setup"
     if "no module named" in said or "module specification" in said:

@@ -1,15 +1,19 @@
 """One attempt of a supervised run: one horovodrun, what it says relayed and understood."""
 
-import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
+from pathlib import Path
 from typing import IO
 
-from horovod_ocr.errors import ConfigError, DivergedError
-from horovod_ocr.launch.hosts import Host
+from horovod_ocr.errors import ClusterError, ConfigError, DivergedError
+from horovod_ocr.launch.hosts import Host, spell_hosts
+from horovod_ocr.launch.roster import ranks_of
+from horovod_ocr.launch.ssh import kill_session
 
 # what horovodrun puts before a rank's line, and its own words about the rank that ended first
 RANK_LINE = re.compile(r"\[(\d+)\]<(stdout|stderr)>:(.*)", re.DOTALL)
@@ -19,7 +23,20 @@ OF_ANOTHER = "stopped because another rank ended"  # of World.guard
 SENTENCE = "horovod-ocr: "  # before what a person can mend
 OUR_CODES = range(ConfigError.exit_code, DivergedError.exit_code + 1)
 SSH_FAILED = 255  # also when the command that ssh ran was killed by a signal
+START_TIMEOUT_S = 120  # over NFS, a first import of torch may take longer than horovodrun's own 30 s
 READ_S = 2.0  # for the last lines of a job that has ended
+
+
+def spell_horovodrun(hosts: tuple[Host, ...], program: Sequence[str], options: Sequence[str] = ()) -> list[str]:
+    """The command that starts a program on every slot: with the horovodrun beside this interpreter, else that of PATH.
+    ClusterError where there is none. No cached checks: what was true an hour ago may be no more."""
+    beside = Path(sys.executable).with_name("horovodrun")
+    horovodrun = str(beside) if beside.exists() else shutil.which("horovodrun")
+    if horovodrun is None:
+        raise ClusterError("no horovodrun in this environment; build it with: make setup")
+    patience = ["--disable-cache", "--start-timeout", str(START_TIMEOUT_S)]
+    where = ["-np", str(ranks_of(hosts)), "-H", spell_hosts(hosts)]
+    return [horovodrun, "--gloo", *patience, *where, *options, *program]
 
 
 class Words:
@@ -42,8 +59,20 @@ class Words:
     def cause(self) -> tuple[int, int]:
         """The rank that ended first of itself, and its exit code: where one is killed far away, others that miss it may
         be gone before its own end is known here."""
-        of_themselves = [(rank, code) for rank, code in self.ended if OF_ANOTHER not in self.sentences.get(rank, "")]
-        return (of_themselves or self.ended)[0]
+        return (self.of_themselves or self.ended)[0]
+
+    @property
+    def of_themselves(self) -> list[tuple[int, int]]:
+        """Of `ended` those that did not end because another did."""
+        return [(rank, code) for rank, code in self.ended if OF_ANOTHER not in self.sentences.get(rank, "")]
+
+    @property
+    def suspect(self) -> str:
+        """The host of the rank that ended first of itself; "" where none did. Who stalls only waited for another."""
+        return self.host_of(self.of_themselves[0][0]) if self.of_themselves and not self.stalled else ""
+
+    def host_of(self, rank: int) -> str:
+        return self.host_of_rank[rank] if rank < len(self.host_of_rank) else "?"
 
     def note(self, line: str) -> None:
         line = line.strip()
@@ -70,7 +99,7 @@ class Words:
             silent = "no rank said why" if code else "but the run has not said that it is finished"
             return self.of_launcher or f"horovodrun ended with exit code {code}, {silent}"
         rank, code = self.cause
-        host = self.host_of_rank[rank] if rank < len(self.host_of_rank) else "?"
+        host = self.host_of(rank)
         if code == SSH_FAILED:
             lost = f"the connection to it is lost ({self.connection})"
             return f"rank {rank} on {host}: {lost if self.connection else 'killed, or the connection to it is lost'}"
@@ -109,10 +138,7 @@ class Job:
     def end(self) -> None:
         """Kill what runs of it in its session, if anything does. Ranks are ended by a sweep."""
         if self.process.poll() is None:
-            try:
-                os.killpg(self.process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+            kill_session(self.process)
         self.process.wait()
         for relay in self.relays:
             relay.join(READ_S)  # an orphan may hold the other end open until the sweep

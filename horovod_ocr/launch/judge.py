@@ -75,10 +75,12 @@ class DoctorReport:
 
 @dataclass(frozen=True)
 class Peers:
-    """The hosts that answered, and the interfaces of the machine that asks (name -> addresses)."""
+    """The hosts that answered, and the interfaces of the machine that asks (name -> addresses). interfaces_given:
+    ranks are told which to use."""
 
     probes: tuple[Probe, ...]
     own_interfaces: dict[str, list[str]]
+    interfaces_given: bool = False
 
     def usual(self, fact: str, key: str):
         """The most frequent value; of several, the one of the first host. None where no host has one."""
@@ -93,10 +95,12 @@ class Peers:
         return sum(probe.slots for probe in self.probes) == 1
 
 
-def judge(probes: Sequence[Probe], own_interfaces: dict[str, list[str]] | None = None) -> DoctorReport:
+def judge(
+    probes: Sequence[Probe], own_interfaces: dict[str, list[str]] | None = None, interfaces_given: bool = False
+) -> DoctorReport:
     """A row for each fact that any host was asked for. A host that does not answer fails in the first row; the others
     are judged among themselves."""
-    peers = Peers(tuple(probe for probe in probes if not probe.error), own_interfaces or {})
+    peers = Peers(tuple(probe for probe in probes if not probe.error), own_interfaces or {}, interfaces_given)
     rows = [Row("ssh", tuple(map(judge_ssh, probes)))]
     for name, (fact, judge_fact) in FACTS.items():
         if any(fact in probe.facts for probe in peers.probes):
@@ -260,11 +264,12 @@ def judge_network(probe: Probe, peers: Peers) -> Cell:
     """Ranks and the machine that starts them find each other through an interface that has one name everywhere."""
     if why := probe.get("interfaces", "why"):
         return Cell("?", "warns", why)
-    if not any(peer.started_by for peer in peers.probes):
+    starter = ""  # this machine, which may be one of the hosts, also by ssh
+    others = {peer.host: peer.get("interfaces", "addresses") or {} for peer in peers.probes if peer.started_by}
+    others = {host: found for host, found in others.items() if not found or found != peers.own_interfaces}
+    if not others:
         return Cell("lo")
-    starter = ""  # this machine, which may be one of the hosts
-    machines = {starter: peers.own_interfaces}
-    machines |= {peer.host: peer.get("interfaces", "addresses") or {} for peer in peers.probes if peer.started_by}
+    machines = {starter: peers.own_interfaces} | others
     # docker0 has the same address on every host: it leads to none
     seen = Counter(address for each in machines.values() for addresses in each.values() for address in addresses)
     leading = {
@@ -273,9 +278,12 @@ def judge_network(probe: Probe, peers: Peers) -> Cell:
     }
     if common := set.intersection(*leading.values()):
         return Cell(" ".join(sorted(common)))
-    mine = leading[probe.host if probe.started_by else starter]
-    shown = Cell(" ".join(sorted(mine)) or "none", "fails")
-    usual, times = Counter(name for names in leading.values() for name in sorted(names)).most_common(1)[0]
+    mine = leading.get(probe.host, leading[starter])
+    shown = Cell(" ".join(sorted(mine)) or "none", "warns" if peers.interfaces_given else "fails")
+    names = Counter(name for names in leading.values() for name in sorted(names))
+    if not names:
+        return replace(shown, remark="no host has a network address of its own; connect them to one network")
+    usual, times = names.most_common(1)[0]
     if times == 1:
         return replace(shown, remark="no interface of one name on all hosts; give the one between them the same name")
     if usual not in mine:

@@ -10,7 +10,7 @@ import json
 import sys
 import time
 import uuid
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -75,17 +75,14 @@ def find_run(runs: Path, options: list[str]) -> Path | None:
     return alike[-1] if alike else None
 
 
-def take_up(run: Path, options: list[str], stall_timeout_s: float | None) -> LaunchRecord:
+def take_up(run: Path, options: list[str], stall_timeout_s: float) -> LaunchRecord:
     """The record of a run to supervise: its own, or a new one, written. Makes the folder.
 
-    stall_timeout_s: None leaves the run's own. ClusterError where something else is training it.
+    ClusterError where something else is training it.
     """
     run.mkdir(parents=True, exist_ok=True)
     before = read_record(run)
-    timeout_s = stall_timeout_s or (before.stall_timeout_s if before else LaunchRecord.stall_timeout_s)
-    record = LaunchRecord(options=options, stall_timeout_s=timeout_s)
-    if before:
-        record = LaunchRecord(before.run_id, before.options, before.attempts, timeout_s)
+    record = replace(before or LaunchRecord(options=options), stall_timeout_s=stall_timeout_s)
     state = read_state(run)
     if state and state.state == "training" and not state.is_silent and not state.job.startswith(f"{record.run_id}/"):
         raise ClusterError(

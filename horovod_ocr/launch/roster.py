@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from horovod_ocr.errors import OcrError
 from horovod_ocr.launch.hosts import Host
 
 LOOK_S = 5.0  # between looks for hosts that are missing
@@ -42,13 +43,26 @@ class Roster:
         self.losses: dict[str, int] = {}  # how often a host was lost
         self.answers: dict[str, int] = {}  # looks in a row that a missing host has answered
         self.ask_again_s: dict[str, float] = {}  # when a host that did not answer may be asked again
+        self.proven: set[str] = set()  # hosts of the last attempt that took steps
+        self.left_out: set[str] = set()  # hosts that broke a start
+
+    def choose(self, np: int, min_np: int) -> tuple[Host, ...]:
+        """The hosts to start on: without those that broke a start, while the others give min_np ranks."""
+        trusted = tuple(host for host in self.hosts if host.name not in self.left_out)
+        chosen = choose_hosts(trusted, self.usable(trusted), np)
+        if ranks_of(chosen) < min_np and self.left_out:
+            chosen = choose_hosts(self.hosts, self.usable(self.hosts), np)
+        return chosen
 
     def usable(self, hosts: tuple[Host, ...], spared: str = "", used: tuple[Host, ...] = ()) -> set[str]:
         """Names of those hosts that can be used; `used`: the others of the job."""
         problems = self.sweep(hosts, spared)
         answering = tuple(host for host in hosts if not problems[host.name])
         if new := tuple(host for host in answering if host.name not in self.passed):
-            found = self.check(new, (*used, *answering))
+            try:
+                found = self.check(new, (*used, *answering))
+            except (OSError, OcrError) as error:
+                found = dict.fromkeys((host.name for host in new), f"cannot be checked: {error}")
             self.note(found)
             self.passed |= {name for name, problem in found.items() if not problem}
         return {host.name for host in answering} & self.passed
@@ -62,6 +76,11 @@ class Roster:
         self.passed -= silent.keys()
         self.note(silent)
         return {host.name: found.get(host.name, self.problems.get(host.name, "")) for host in hosts}
+
+    def end_all(self) -> None:
+        """End what is left of the run, also on hosts that did not answer a moment ago."""
+        self.ask_again_s = {}
+        self.sweep(self.hosts)
 
     def note(self, problems: dict[str, str]) -> None:
         """Say what is new; what stands in brackets may differ from time to time."""
@@ -79,6 +98,25 @@ class Roster:
             self.losses[name] = self.losses.get(name, 0) + 1
         return [f"{name} {problems[name]}" for name in lost]
 
+    def note_steps(self, used: tuple[Host, ...]) -> None:
+        """An attempt on these hosts took steps."""
+        self.proven = {host.name for host in used}
+        self.left_out -= self.proven
+
+    def blame(self, used: tuple[Host, ...], suspect: str) -> list[str]:
+        """After a start without a step: leave out the hosts that broke it, whose names are returned. Those that the run
+        went without before; else the suspect, "" for none. Never all of them; and none where a host is gone."""
+        names = {host.name for host in used}
+        if not names <= self.passed:
+            return []
+        broke = (names - self.proven if self.proven else set()) or names & {suspect}
+        broke -= names if broke == names else self.left_out  # those are here because the others are too few
+        for name in broke:
+            self.losses[name] = self.losses.get(name, 0) + 1
+        self.left_out |= broke
+        self.passed -= broke  # checked again when they are taken in
+        return sorted(broke)
+
     def look_for_returned(self, job: str, used: tuple[Host, ...]) -> str:
         """A host that the running job lacks, which has answered for long enough and can train; "" for none."""
         names = {host.name for host in used}
@@ -89,5 +127,6 @@ class Roster:
             if self.answers[host.name] >= 2 ** max(1, min(self.losses.get(host.name, 0), MOST_LOSSES)):
                 self.answers[host.name] = 0  # one that cannot train is checked again after as many answers
                 if self.usable((host,), job, used):
+                    self.left_out.discard(host.name)
                     return host.name
         return ""

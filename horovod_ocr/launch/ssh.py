@@ -3,6 +3,7 @@
 import os
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -34,6 +35,7 @@ class Ssh:
 
     def __init__(self, hosts: tuple[Host, ...], folder: Path, alive_interval_s: int = 5) -> None:
         self.folder = folder.absolute()
+        self.running: set[subprocess.Popen] = set()  # of all threads
         search = os.pathsep.join(part for part in os.get_exec_path() if Path(part).absolute() != self.folder)
         real = shutil.which("ssh", path=search)
         if real is None and not all(is_local(host) for host in hosts):
@@ -54,20 +56,41 @@ class Ssh:
         """Run a command on a host, in the current working folder's path there; `input` goes to its standard input.
 
         A command over ssh that takes longer than timeout_s loses its connection, but is not ended on the other host.
+        In a session of its own: what a terminal sends to us would make a host that is well look as if it were not.
         """
         if not is_local(host):
             carried = [f"{name}={os.environ[name]}" for name in CARRIED if name in os.environ]
             script = f"cd {shlex.quote(os.getcwd())} && exec {shlex.join(['env', *carried, *command])}"
             command = [str(self.program), host.alias, script]
         try:
-            done = subprocess.run(
-                command, input=input, capture_output=True, timeout=timeout_s, encoding="utf-8", errors="replace"
-            )
-        except subprocess.TimeoutExpired:
-            return Answer(TIMED_OUT, "", f"no answer within {timeout_s:g} s")
+            with subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                start_new_session=True, encoding="utf-8", errors="replace",
+            ) as started:  # fmt: skip
+                self.running.add(started)
+                try:
+                    out, err = started.communicate(input, timeout=timeout_s)
+                except subprocess.TimeoutExpired:
+                    kill_session(started)
+                    return Answer(TIMED_OUT, "", f"no answer within {timeout_s:g} s")
+                finally:
+                    self.running.discard(started)
         except OSError as error:
             return Answer(NOT_FOUND, "", f"{command[0]}: {error.strerror}")
-        return Answer(done.returncode, done.stdout, done.stderr)
+        return Answer(started.returncode, out, err)
+
+    def end(self) -> None:
+        """End the commands that run, where their answers are not waited for any more."""
+        for started in self.running.copy():
+            kill_session(started)
+
+
+def kill_session(leader: subprocess.Popen) -> None:
+    """What a process started with start_new_session has started, and itself."""
+    try:
+        os.killpg(leader.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
 
 
 def spell_config(hosts: tuple[Host, ...], alive_interval_s: int) -> str:

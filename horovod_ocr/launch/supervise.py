@@ -7,6 +7,7 @@ What comes next is decided by pure functions (`judge`, `pause_after`, `roster.ch
 import os
 import signal
 import stat
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,8 +19,9 @@ from horovod_ocr.errors import ClusterError, ConfigError, DataError, DivergedErr
 from horovod_ocr.launch.hosts import Host, spell_hosts
 from horovod_ocr.launch.job import Job
 from horovod_ocr.launch.record import RECORD, LaunchLog, LaunchRecord, Restart, last_step, write_record
-from horovod_ocr.launch.roster import LOOK_S, Roster, choose_hosts, ranks_of
+from horovod_ocr.launch.roster import LOOK_S, Roster, ranks_of
 from horovod_ocr.launch.watch import Watch
+from horovod_ocr.log import silence
 from horovod_ocr.training.signals import ASKING, StopSignals
 from horovod_ocr.training.state import RunState
 
@@ -44,6 +46,7 @@ class Ending(NamedTuple):
     """How an attempt ended. state: the job's last word. request: what we had asked of it, "" for nothing.
 
     forced: we ended it, or a host of it is gone; both send ranks a SIGTERM that is nobody's wish to stop the run.
+    suspect: the host that seems to have ended it, "" for none.
     """
 
     code: int
@@ -52,12 +55,18 @@ class Ending(NamedTuple):
     took_steps: bool
     request: str = ""
     forced: bool = False
+    suspect: str = ""
 
     @property
     def outcome(self) -> str:
         """FINISHED or STOPPED by the last word, which goes before exit codes: all is saved by then. Else AGAIN."""
         said = self.state.state if self.state else ""
         return said if said == FINISHED or (said == STOPPED and not self.forced) else AGAIN
+
+    @property
+    def is_unsaved(self) -> bool:
+        """Did it begin, and end without having saved?"""
+        return self.state is not None and self.state.state not in (FINISHED, STOPPED)
 
 
 class Tally:
@@ -68,10 +77,13 @@ class Tally:
         self.has_stepped = False  # did any attempt take a step?
         self.idle = 0  # attempts in a row, the latest included, that took none
         self.failures = self.failures_in_a_row = 0  # without a newer checkpoint between them
+        self.broken_by_hosts = 0  # of the failures: latest starts without a step, for which hosts are left out
 
     def add(self, ending: Ending, step: int | None) -> None:
         self.has_stepped |= ending.took_steps
         self.idle = 0 if ending.took_steps else self.idle + 1
+        if ending.took_steps:  # it does go on without those hosts: however often they come back, they end no run
+            self.failures, self.broken_by_hosts = self.failures - self.broken_by_hosts, 0
         if step != self.step:
             self.step, self.failures_in_a_row = step, 0
         if ending.outcome == AGAIN:
@@ -108,17 +120,10 @@ class LaunchSignals(StopSignals):
         if number == signal.SIGINT and self.received == "SIGINT":
             raise KeyboardInterrupt
         if number == signal.SIGHUP:
-            leave_terminal()
+            for stream in (sys.stdout, sys.stderr):  # to a terminal that is gone, a line more would be an error
+                if stat.S_ISCHR(os.fstat(stream.fileno()).st_mode):
+                    silence(stream)
         self.received = signal.Signals(number).name
-
-
-def leave_terminal() -> None:
-    """Of a terminal that is gone, to which a line more would be an error."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (1, 2):
-        if stat.S_ISCHR(os.fstat(stream).st_mode):
-            os.dup2(nowhere, stream)
-    os.close(nowhere)
 
 
 class Supervisor:
@@ -149,7 +154,7 @@ class Supervisor:
             try:
                 return self.run_attempts()
             finally:
-                self.roster.sweep(self.wish.hosts)
+                self.roster.end_all()
 
     def run_attempts(self) -> int:
         restart = None
@@ -164,13 +169,25 @@ class Supervisor:
             if verdict == FINISHED:
                 self.log.line(f"finished: {self.wish.run}, {ending.state.step} steps")
                 return 0
+            if self.signals.received and ending.is_unsaved:
+                return self.leave_unsaved(ending)
             if self.signals.received or (verdict == STOPPED and not ending.request):
                 return self.leave(self.signals.received or ending.reason)
             if verdict == FAILED:
                 self.log.line(f"not started again, it would end the same: {ending.reason}")
                 return ending.code
+            self.judge_hosts(chosen, ending)
             restart = (ending.reason, ending.code, 0.0 if verdict == STOPPED else self.pause_for(ending))
         return self.leave(self.signals.received)
+
+    def judge_hosts(self, chosen: tuple[Host, ...], ending: Ending) -> None:
+        """The run goes on without a host that answers, but breaks every start; once may be chance."""
+        suspect = ending.suspect if self.tally.idle > 1 else ""
+        if ending.took_steps:
+            self.roster.note_steps(chosen)
+        elif ending.outcome == AGAIN and (broke := self.roster.blame(chosen, suspect)):
+            self.tally.broken_by_hosts += 1
+            self.log.line(f"no step with {', '.join(broke)}; the next start goes without, if others are enough")
 
     def pause_for(self, ending: Ending) -> float:
         """Pause after a failure, longer after each in a row; for how many seconds. ClusterError after too many."""
@@ -191,7 +208,9 @@ class Supervisor:
         """
         tries = 0
         while not self.signals.received:
-            chosen = choose_hosts(self.wish.hosts, self.roster.usable(self.wish.hosts), self.wish.np)
+            chosen = self.roster.choose(self.wish.np, self.wish.min_np)
+            if self.signals.received:
+                break
             wanted, ranks = self.wish.np, ranks_of(chosen)
             enough = ranks >= self.wish.min_np
             if enough and (self.wish.run / RECORD).exists():
@@ -226,10 +245,11 @@ class Supervisor:
         finally:
             job.end()
         state, code = watch.last_word(self.sleep), job.poll()
-        said = f"asked to stop: {state.reason}" if state and state.state == STOPPED else job.words.reason(code)
+        stopped = state is not None and state.state == STOPPED
+        said = (watch.request or f"asked to stop: {state.reason}") if stopped else job.words.reason(code)
         lost = self.roster.after_end(chosen)
-        reason = "; ".join([why or watch.request or said, *lost])
-        return Ending(code, reason, state, watch.took_steps, watch.request, bool(why or lost))
+        reason = "; ".join([why or said, *lost])
+        return Ending(code, reason, state, watch.took_steps, watch.request, bool(why or lost), job.words.suspect)
 
     def watch(self, watch: Watch, chosen: tuple[Host, ...]) -> str:
         """Until horovodrun has ended, "", or must be ended: why."""
@@ -241,11 +261,11 @@ class Supervisor:
             if self.signals.received and watch.state is None:
                 return self.signals.received  # nothing to save yet
             if self.signals.received:
-                watch.ask(self.signals.received)
+                watch.ask(self.signals.received, must_leave=True)
             elif has_too_few and watch.took_steps and not watch.request and self.clock() >= next_look_s:
                 if back := self.roster.look_for_returned(watch.name, chosen):
                     self.log.line(f"{back} is back; the job saves, and starts again with it")
-                    watch.ask(f"{back} is back")
+                    watch.ask(f"{back} is back", must_leave=False)
                 next_look_s = self.clock() + LOOK_S
             self.sleep(POLL_S)
         return ""
@@ -259,3 +279,11 @@ class Supervisor:
         step = last_step(self.wish.run) or 0
         self.log.line(f"stopped ({why}) at step {step} of {self.wish.run}; the same command goes on from there")
         return 0
+
+    def leave_unsaved(self, ending: Ending) -> int:
+        """Asked to stop, but the job could not save."""
+        step = last_step(self.wish.run)
+        newest = "no checkpoint is there" if step is None else f"nothing newer than the checkpoint of step {step}"
+        self.log.line(ending.reason)
+        self.log.line(f"stopped ({self.signals.received}) without a save: {newest} of {self.wish.run}")
+        return ending.code if ending.code > 0 else 1

@@ -29,7 +29,11 @@ def clear_hosts(
     command = [sys.executable, "-m", "horovod_ocr.launch.sweep", run_id, *([spared] if spared else [])]
     with ThreadPoolExecutor(max_workers=len(hosts) + 1) as pool:
         own = pool.submit(end_processes, run_id, spared)  # horovodrun, and the ssh clients that it started
-        answers = pool.map(lambda host: ssh.run(host, command, timeout_s=timeout_s), hosts)
+        try:
+            answers = list(pool.map(lambda host: ssh.run(host, command, timeout_s=timeout_s), hosts))
+        except BaseException:
+            ssh.end()  # interrupted: the pool waits for its threads
+            raise
         problems = {host.name: problem_of(*answer) for host, answer in zip(hosts, answers, strict=True)}
         own.exception()  # waited for; where this machine trains, it says so as one of the hosts
     return problems

@@ -44,8 +44,9 @@ class RunRow:
 
 
 def list_runs(runs: Path) -> list[RunRow]:
-    """Newest first, the damaged ones too. CheckpointError where there is none."""
-    folders = [path for path in runs.glob("*") if any((path / name).is_file() for name in SIGNS)]
+    """Newest first, the damaged ones too; but not those that may not be looked into. CheckpointError where there is
+    none."""
+    folders = [path for path in runs.glob("*") if any(os.path.isfile(path / name) for name in SIGNS)]
     if not folders:
         raise CheckpointError(f"no run in {runs}/; {TRAIN_FIRST}")
     return sorted(map(look_at, folders), key=lambda row: (-row.time, row.name))
@@ -53,7 +54,7 @@ def list_runs(runs: Path) -> list[RunRow]:
 
 def look_at(run: Path) -> RunRow:
     state, (epoch, logged_step, best) = read_state(run), read_metrics(run / METRICS)
-    signs = [path.stat().st_mtime for name in SIGNS if (path := run / name).is_file()]
+    signs = [path.stat().st_mtime for name in SIGNS if os.path.isfile(path := run / name)]
     return RunRow(
         name=run.name,
         state=("silent" if state.is_silent else state.state) if state else "unknown",

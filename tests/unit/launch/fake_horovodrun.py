@@ -1,6 +1,6 @@
 """Stands in for horovodrun and its ranks: does what one attempt shall do. Started with -S: it begins at once.
 
-fake_horovodrun.py RUN ACTION: finish | train | hang | die CODE [STEPS] | deaf
+fake_horovodrun.py RUN ACTION: finish | train | hang | die CODE [STEPS] | deaf | validate | fill
 """
 
 import json
@@ -29,16 +29,31 @@ def main() -> None:
         say(run, "training", step + 10)
     if action in ("deaf", "hang"):
         time.sleep(60)
-    if action == "train":
-        while not (run / "REQUEST").exists():
+    if action == "validate":  # hears nothing meanwhile
+        while not (run / "VALIDATED").exists():
+            say(run, "training", step + 10)
+            time.sleep(0.005)
+    if action == "fill":  # the disk, so that it cannot save
+        while not asked(run):
+            say(run, "training", step + 10)
             time.sleep(0.01)
-        job, reason = (run / "REQUEST").read_text().splitlines()
-        assert job == os.environ["HOROVOD_OCR_JOB"]
+        say(run, "failed", step + 10, "no room")
+        print("[0]<stderr>:horovod-ocr: no room\nProcess 0 exit with status code 3.", flush=True)
+        sys.exit(3)
+    if action in ("train", "validate"):
+        while not (reason := asked(run)):
+            time.sleep(0.01)
         last.write_text(f"step-{step + 10:08d}.pt\n")
         say(run, "stopped", step + 10, reason)
         return
     last.write_text(f"step-{TOTAL:08d}.pt\n")
     say(run, "finished", TOTAL)
+
+
+def asked(run: Path) -> str:
+    """Why this job is to stop, "" where it is not."""
+    job, _, reason = (run / "REQUEST").read_text().partition("\n") if (run / "REQUEST").exists() else ("", "", "")
+    return reason.strip() if job == os.environ["HOROVOD_OCR_JOB"] else ""
 
 
 def say(run: Path, state: str, step: int, reason: str = "") -> None:

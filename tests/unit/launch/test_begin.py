@@ -7,12 +7,17 @@ import typer
 from typer.testing import CliRunner
 
 from horovod_ocr.cli import app
+from horovod_ocr.cli.cluster import hosts_given
 from horovod_ocr.cli.launch import train_options
+from horovod_ocr.config import TrainConfig
 from horovod_ocr.errors import CheckpointError, ClusterError, ConfigError
-from horovod_ocr.launch.begin import TrainOptions, check_ranks, choose_run, launch, spell_command
-from horovod_ocr.launch.hosts import Host
+from horovod_ocr.launch import begin
+from horovod_ocr.launch.begin import TrainOptions, check_ranks, choose_run, launch, settings_of, spell_command
+from horovod_ocr.launch.hosts import Host, spell_hosts
 from horovod_ocr.launch.job import Words
+from horovod_ocr.launch.judge import Cell, DoctorReport, Row
 from horovod_ocr.launch.record import lock_run, take_up
+from horovod_ocr.training import begin as training_begin
 from horovod_ocr.training.state import RunState, write_state
 from horovod_ocr.world import World
 
@@ -27,17 +32,79 @@ def folder(tmp_path, monkeypatch):
 
 def test_a_run_is_found_by_its_name_or_by_the_options_that_began_it(folder, word_shards):
     words = ["--shards", str(word_shards), "--seed", "3"]
-    fresh, config = choose_run(train_options(words))
-    assert fresh.name.startswith("urdu-20") and fresh.parent.name == "runs" and config.seed == 3
-    take_up(folder / "runs" / "mine", words, None)
-    assert choose_run(train_options(words))[0].name == "mine"
-    assert choose_run(train_options([*words, "--steps", "9"]))[0].name.startswith("urdu-20")
-    assert choose_run(train_options(["--run", "other"]))[0].name == "other"
-    assert choose_run(train_options(["--set", "run=other"]))[0].name == "other"
+    fresh = choose_run(train_options(words))
+    assert fresh.name.startswith("urdu-20") and fresh.parent.name == "runs"
+    assert settings_of(fresh, train_options(words)).seed == 3
+    take_up(folder / "runs" / "mine", words, 300.0)
+    assert choose_run(train_options(words)).name == "mine"
+    assert choose_run(train_options([*words, "--steps", "9"])).name.startswith("urdu-20")
+    assert choose_run(train_options(["--run", "other"])).name == "other"
+    assert choose_run(train_options(["--set", "run=other"])).name == "other"
     with pytest.raises(CheckpointError, match="no run with a checkpoint"):
         choose_run(train_options(["--resume"]))
     (folder / "runs" / "mine" / "LAST").write_text("step-00000005.pt\n")
-    assert choose_run(train_options(["--resume"]))[0].name == "mine"
+    assert choose_run(train_options(["--resume"])).name == "mine"
+
+
+def test_a_run_with_a_checkpoint_is_checked_with_its_own_settings(folder, monkeypatch):
+    """As its ranks will read them: not from the default folders."""
+    saved = TrainConfig(shards="of/mine", cache_dir="/fast", stall_timeout_s=40.0)
+    monkeypatch.setattr(training_begin, "load_checkpoint", lambda run: {"config": saved.to_dict()})
+    (folder / "runs/mine").mkdir(parents=True)
+    (folder / "runs/mine/LAST").write_text("step-00000005.pt\n")
+    for words in (["--resume"], ["--run", "mine"], ["--run", "mine", "--resume"]):
+        options = train_options([*words, "--set", "cache_dir=/faster"])
+        found = settings_of(choose_run(options), options)
+        assert (found.shards, found.cache_dir, found.stall_timeout_s) == ("of/mine", "/faster", 40)
+
+
+def test_a_new_run_has_its_settings_from_the_file_too(folder):
+    (folder / "horovod-ocr.toml").write_text("[train]\nstall_timeout_s = 7\n")
+    assert settings_of(folder / "runs/new", train_options(["--run", "new"])).stall_timeout_s == 7
+
+
+def test_a_misspelt_run_to_resume_is_not_begun(folder):
+    with pytest.raises(CheckpointError, match="runs/urdo has no LAST checkpoint"):
+        launch((Host("localhost"),), 1, 1, 20, [], train_options(["--run", "urdo", "--resume"]))
+    assert not (folder / "runs").exists()
+
+
+def test_a_run_is_named_without_its_folder(folder):
+    with pytest.raises(ConfigError, match="'runs/urdu'"):
+        launch((Host("localhost"),), 1, 1, 20, [], train_options(["--run", "runs/urdu"]))
+    assert not (folder / "runs").exists()
+
+
+def test_what_is_remarked_of_hosts_goes_where_all_is_said(monkeypatch):
+    """Into the log, which a terminal that is gone does not end."""
+    disk = Row("disk", (Cell("1 GB", "warns", "little"), Cell("")))
+    torch = Row("torch", (Cell(""), Cell("2.0", "fails", "old")))
+    asked, said = [], []
+
+    def examine(hosts, config, **options):
+        asked.append(options)
+        return DoctorReport(("node1", "node2"), (disk, torch))
+
+    monkeypatch.setattr(begin, "examine", examine)
+    found = begin.check_hosts(NODES, NODES, TrainConfig(), True, said.append)
+    assert found == {"node1": "", "node2": "cannot train: torch: old"}
+    assert said == ["node1: disk: little"] and asked == [{"quick": True, "interfaces_given": True}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["node1:1,node2:4", ",".join(f"node{n}:4" for n in range(99))],  # the second is too long for a file's name
+)
+def test_hosts_may_be_a_list(text):
+    assert spell_hosts(hosts_given(text, 3)) == text
+
+
+def test_hosts_are_those_of_the_file_where_one_is_there(folder):
+    assert hosts_given(None, 3) == (Host("localhost", 3),)
+    (folder / "hosts.txt").write_text("node7 slots=2\n")
+    assert hosts_given(None, 3) == hosts_given("hosts.txt") == (Host("node7", 2),)
+    with pytest.raises(ConfigError, match="none.txt: cannot be read"):
+        hosts_given("none.txt")
 
 
 def test_options_of_the_trainer_are_understood_and_passed_on_as_they_are():
@@ -59,7 +126,7 @@ def test_a_wrong_option_is_said_before_anything_starts():
 
 def test_a_finished_run_is_said_to_be(folder, capsys):
     run = folder / "runs" / "it"
-    take_up(run, [], None)
+    take_up(run, [], 300.0)
     write_state(run, RunState("finished", 40, 40))
     assert launch((Host("localhost"),), 1, 1, 20, [], train_options(["--run", "it"])) == 0
     assert "runs/it is finished, with 40 steps" in capsys.readouterr().out
@@ -67,18 +134,18 @@ def test_a_finished_run_is_said_to_be(folder, capsys):
 
 def test_a_run_is_taken_up_as_it_was(folder):
     first = take_up(folder / "it", ["--seed", "1"], 12.0)
-    assert take_up(folder / "it", ["--run", "it"], None) == first
+    assert take_up(folder / "it", ["--run", "it"], 12.0) == first
     assert take_up(folder / "it", [], 60.0) == dataclasses.replace(first, stall_timeout_s=60.0)
 
 
 def test_a_run_that_others_are_training_is_left_alone(folder):
     run = folder / "it"
-    record = take_up(run, [], None)
+    record = take_up(run, [], 300.0)
     write_state(run, RunState("training", 5, 40, host="node7", pid=11, job=f"{record.run_id}/1"))
-    take_up(run, [], None)  # of our own: what is left of it is ended
+    take_up(run, [], 300.0)  # of our own: what is left of it is ended
     write_state(run, RunState("training", 5, 40, host="node7", pid=11))
     with pytest.raises(ClusterError, match="process 11 on node7"):
-        take_up(run, [], None)
+        take_up(run, [], 300.0)
     with lock_run(run), pytest.raises(ClusterError, match="supervised by another launch"):
         lock_run(run)
     lock_run(run).close()

@@ -2,13 +2,16 @@
 
 import copy
 import json
+import os
+import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from horovod_ocr.config import TrainConfig
-from horovod_ocr.launch import doctor
+from horovod_ocr.launch import bandwidth, doctor
 from horovod_ocr.launch.bandwidth import gradient_bytes, told_by_horovodrun
 from horovod_ocr.launch.doctor import judge_bandwidth, marked, probe_host, probe_hosts, wanted_bytes, why_no_answer
 from horovod_ocr.launch.hosts import Host
@@ -164,6 +167,24 @@ def test_the_machine_that_starts_the_ranks_must_reach_them():
     assert "this machine, which starts the ranks" in cells_of(report, "network")[0].remark
 
 
+def test_interfaces_that_are_given_need_no_common_name():
+    report = judge([Probe(f"node{n}", 1, facts_of(n)) for n in (1, 2)], {"wlan0": ["10.0.0.9"]}, interfaces_given=True)
+    assert {cell.state for cell in cells_of(report, "network")} == {"warns"} and report.can_start
+
+
+def test_this_machine_reached_by_ssh_is_one_machine():
+    """As `node1 port=22` is: its addresses stand there twice, and are still its own."""
+    probes = [Probe("node1", 1, facts_of(1)), Probe("node2", 1, facts_of(2))]
+    assert [cell.text for cell in cells_of(report_on(probes), "network")] == ["eth0"] * 2
+    assert [cell.text for cell in cells_of(report_on(probes[:1]), "network")] == ["lo"]
+
+
+def test_no_machine_has_an_address_of_its_own():
+    probes = [Probe(f"node{n}", 1, facts_of(n) | {"interfaces": {"addresses": {}}}) for n in (1, 2)]
+    for cell in cells_of(judge(probes, {}), "network"):
+        assert (cell.text, cell.state) == ("none", "fails") and "connect them" in cell.remark
+
+
 def test_a_row_only_for_what_was_asked():
     probes = [Probe("node1", 1, {"cache": {"why": "/fast: Permission denied"}, "python": {"version": "3.11.7"}})]
     report = judge(probes)
@@ -190,6 +211,20 @@ SSH_ENDS = [
 @pytest.mark.parametrize(("code", "said", "words"), SSH_ENDS)
 def test_why_a_host_does_not_answer(code, said, words):
     assert words in why_no_answer(Host("node3"), Answer(code, "", said))
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("permission denied", "ssh-copy-id -p 2222 10.0.0.3"),
+        ("Host key verification failed.", "by hand: ssh -p 2222 10.0.0.3"),
+        ("REMOTE HOST IDENTIFICATION HAS CHANGED!", "ssh-keygen -R '[10.0.0.3]:2222'"),
+        ("", "by hand: ssh -p 2222 10.0.0.3"),
+    ],
+)
+def test_what_a_person_is_told_to_type_finds_the_host_without_hosts_txt(said, words):
+    host = Host("node3", address="10.0.0.3", port=2222)
+    assert why_no_answer(host, Answer(FAILED, "", said)).endswith(words)
 
 
 class FakeSsh:
@@ -267,6 +302,29 @@ def test_what_tells_most_of_what_horovodrun_said():
     unreached = "starting\nNoValidAddressesFound: Horovod was unable to connect to task service #0\nTo fix it, rename\n"
     assert "unable to connect" in told_by_horovodrun(unreached, 1)
     assert told_by_horovodrun("", 7) == "horovodrun ended with code 7"
+
+
+def test_an_interrupt_ends_what_measures(tmp_path, monkeypatch):
+    """Which runs in a session of its own, where a terminal's does not reach it."""
+    pid = tmp_path / "pid"
+    command = ["sh", "-c", f"echo $$ > {pid}.new; mv {pid}.new {pid}; exec sleep 60"]
+    monkeypatch.setattr(bandwidth, "spell_horovodrun", lambda hosts, program: command)
+
+    def interrupt(number, frame):
+        if pid.exists():
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            bandwidth.measure_allreduce(SimpleNamespace(environment=lambda: dict(os.environ)), [Host("a")], 20)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
 
 
 def test_bytes_of_the_gradients(word_shards):

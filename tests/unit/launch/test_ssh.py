@@ -5,6 +5,8 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -79,6 +81,22 @@ def test_what_does_not_end_or_does_not_exist_is_an_answer_too(tmp_path):
     assert ssh.run(LOCAL, [str(tmp_path / "none")]).code == NOT_FOUND
     assert ssh.run(LOCAL, ["printf", r"\377"]).out == "\ufffd"
     assert ssh.run(LOCAL, ["sh", "-c", "kill -9 $$"]).code == -9
+
+
+def test_what_a_terminal_sends_does_not_reach_a_command(tmp_path):
+    program = "import os; print(os.getsid(0) == os.getpid())"
+    assert Ssh((LOCAL,), tmp_path / "ssh").run(LOCAL, [sys.executable, "-S", "-c", program]).out == "True\n"
+
+
+def test_commands_that_nobody_waits_for_any_more_are_ended(tmp_path):
+    ssh = Ssh((LOCAL,), tmp_path / "ssh")
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(ssh.run, LOCAL, ["sh", "-c", "sleep 60; true"])
+        while not ssh.running:
+            time.sleep(0.01)
+        ssh.end()
+        assert answer.result().code == -9
+    assert not ssh.running
 
 
 def test_arguments_reach_the_other_host_s_shell_as_they_are(tmp_path, monkeypatch):

@@ -1,73 +1,21 @@
 """A run is kept going: each way an attempt can end has its answer, with a horovodrun that does as it is told."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from horovod_ocr.errors import ClusterError
 from horovod_ocr.launch import watch
 from horovod_ocr.launch.hosts import Host
-from horovod_ocr.launch.job import Job
+from horovod_ocr.launch.job import Words
 from horovod_ocr.launch.record import last_step, read_record, take_up
-from horovod_ocr.launch.supervise import Ending, Supervisor, Tally, Wish, judge, pause_after
-from horovod_ocr.training.state import JOB_VARIABLE, RunState, read_state, request_stop
-
-FAKE = str(Path(__file__).with_name("fake_horovodrun.py"))
-NODES = (Host("node1"), Host("node2"), Host("node3"))
-
-
-class FakeCluster:
-    """Hosts that come and go, a clock that runs fast, and a plan: what each attempt does, the last again and again.
-
-    away: host -> from when to when (s on the clock) it does not answer.
-    """
-
-    def __init__(self, run: Path, *plan: str):
-        self.run, self.plan, self.now_s = run, list(plan), 0.0
-        self.away: dict[str, tuple[float, float]] = {}
-        self.unfit: set[str] = set()
-        self.started: list[tuple[str, list[str], bool]] = []
-        self.cleared: list[tuple[list[str], str]] = []
-        self.on_sleep = lambda: None
-
-    def start(self, job: str, hosts: tuple[Host, ...], resumes: bool) -> Job:
-        self.started.append((job, [host.name for host in hosts], resumes))
-        action = self.plan.pop(0) if len(self.plan) > 1 else self.plan[0]
-        command = [sys.executable, "-S", FAKE, str(self.run), *action.split()]
-        return Job(command, {**os.environ, JOB_VARIABLE: job}, hosts)
-
-    def clear(self, hosts: tuple[Host, ...], spared: str) -> dict[str, str]:
-        self.cleared.append(([host.name for host in hosts], spared))
-        absent = {name for name, (begin_s, end_s) in self.away.items() if begin_s <= self.now_s < end_s}
-        return {host.name: "does not answer (no route)" if host.name in absent else "" for host in hosts}
-
-    def check(self, new: tuple[Host, ...], used: tuple[Host, ...]) -> dict[str, str]:
-        return {host.name: "cannot train: torch: another" if host.name in self.unfit else "" for host in new}
-
-    def sleep(self, seconds: float) -> None:
-        self.now_s += seconds
-        time.sleep(0.01)
-        self.on_sleep()
-
-    def supervisor(self, **wishes) -> Supervisor:
-        wish = Wish(self.run, NODES, **{"np": 3, **wishes})
-        record = take_up(self.run, ["--seed", "1"], 10.0)
-        return Supervisor(wish, record, self.start, self.clear, self.check, lambda: self.now_s, self.sleep)
-
-
-@pytest.fixture
-def run(tmp_path):
-    return tmp_path / "runs" / "it"
-
-
-def restarts_of(run: Path) -> list[dict]:
-    return [json.loads(line) for line in (run / "restarts.jsonl").read_text().splitlines()]
+from horovod_ocr.launch.supervise import Ending, Tally, judge, pause_after
+from horovod_ocr.training.state import RunState, read_state, request_stop, write_state
+from tests.unit.launch.fake_cluster import NODES, FakeCluster, restarts_of
 
 
 def test_a_run_that_goes_well_is_started_once(run, capfd):
@@ -116,52 +64,6 @@ def test_pauses_start_over_after_progress(run):
     assert pause_after(7) == pause_after(40) == 60
 
 
-def test_goes_on_without_a_host_that_is_gone(run):
-    cluster = FakeCluster(run, "die 255 30", "finish")
-    cluster.away = {"node2": (0.4, 1e9)}
-    assert cluster.supervisor().supervise() == 0
-    assert [hosts for _, hosts, _ in cluster.started] == [["node1", "node2", "node3"], ["node1", "node3"]]
-    (restart,) = restarts_of(run)
-    assert (restart["ranks"], restart["hosts"]) == (2, ["node1", "node3"])
-    assert "node2 does not answer (no route)" in restart["reason"]
-
-
-def test_takes_a_host_in_again_when_it_is_back(run):
-    cluster = FakeCluster(run, "train", "finish")
-    cluster.away = {"node3": (0, 12)}
-    assert cluster.supervisor().supervise() == 0
-    assert [hosts for _, hosts, _ in cluster.started] == [["node1", "node2"], ["node1", "node2", "node3"]]
-    (restart,) = restarts_of(run)
-    assert (restart["reason"], restart["exit_code"], restart["pause_s"], restart["step"]) == ("node3 is back", 0, 0, 10)
-    looks = [(hosts, spared) for hosts, spared in cluster.cleared if spared]
-    assert looks and all(look == (["node3"], cluster.started[0][0]) for look in looks)  # nothing of the job that runs
-
-
-def test_a_host_that_cannot_train_is_left_out_and_named(run):
-    cluster = FakeCluster(run, "finish")
-    cluster.unfit = {"node1"}
-    assert cluster.supervisor().supervise() == 0
-    assert cluster.started[0][1] == ["node2", "node3"]
-    assert "launch: node1 cannot train: torch: another" in (run / "train.log").read_text()
-
-
-def test_does_not_begin_with_fewer_than_the_fewest_ranks(run):
-    cluster = FakeCluster(run, "finish")
-    cluster.away, cluster.unfit = {"node2": (0, 1e9)}, {"node3"}
-    with pytest.raises(ClusterError, match="1 of 3 ranks.*--min-np 2: node2 does not answer.*node3 cannot train"):
-        cluster.supervisor(min_np=2).supervise()
-    assert not cluster.started
-
-
-@pytest.mark.slow
-def test_a_run_that_began_waits_for_hosts(run):
-    cluster = FakeCluster(run, "die 255 30", "finish")
-    cluster.away = dict.fromkeys(("node1", "node2", "node3"), (0.4, 40))
-    assert cluster.supervisor().supervise() == 0
-    assert len(cluster.started) == 2 and cluster.now_s >= 40
-    assert (run / "train.log").read_text().count("waits: 0 of 3 ranks") == 1
-
-
 def test_the_same_command_takes_up_a_run_under_a_new_attempt(run):
     assert FakeCluster(run, "die 2 30").supervisor().supervise() == 2
     again = FakeCluster(run, "finish")
@@ -175,6 +77,68 @@ def test_a_signal_lets_the_job_save_and_leave(run):
     assert cluster.supervisor().supervise() == 0
     assert len(cluster.started) == 1 and last_step(run) == 10
     assert "stopped (SIGTERM) at step 10" in (run / "train.log").read_text()
+
+
+def test_a_signal_during_the_first_look_at_hosts_stops_at_once(run):
+    cluster = FakeCluster(run, "finish")
+    supervisor = cluster.supervisor()
+    clear = supervisor.roster.clear
+
+    def interrupted(hosts: tuple[Host, ...], spared: str) -> dict[str, str]:
+        supervisor.signals.received = "SIGINT"
+        return {**clear(hosts, spared), "node1": "cannot be used: KeyboardInterrupt"}
+
+    supervisor.roster.clear = interrupted
+    assert supervisor.supervise() == 0
+    assert not cluster.started and "launch: stopped (SIGINT) at step 0" in (run / "train.log").read_text()
+    assert cluster.cleared[-1] == (["node1", "node2", "node3"], "")  # also the one that did not answer a moment ago
+
+
+def test_a_stop_that_could_not_save_is_no_clean_one(run):
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "LAST").write_text("step-00000020.pt\n")
+    cluster = FakeCluster(run, "fill")
+    cluster.on_sleep = lambda: (run / "state.json").exists() and os.kill(os.getpid(), signal.SIGTERM)
+    assert cluster.supervisor().supervise() == 3
+    said = (run / "train.log").read_text()
+    assert "launch: rank 0 on node1 ended with exit code 3: no room" in said
+    assert "stopped (SIGTERM) without a save: nothing newer than the checkpoint of step 20" in said
+
+
+@pytest.mark.parametrize("asked_by", ["SIGTERM", "node3"])
+def test_a_job_that_validates_for_long_is_waited_for(run, asked_by):
+    """It hears what is asked of it between steps alone, and its heart beats."""
+    cluster = FakeCluster(run, "validate", "finish")
+    cluster.away = {"node3": (0, 12)} if asked_by == "node3" else {}
+    beats = []
+
+    def pass_time() -> None:
+        beats.append(read_state(run))
+        if (run / "REQUEST").exists() and beats[-1] not in beats[:-1]:
+            cluster.now_s += 20
+        elif asked_by == "SIGTERM" and (run / "state.json").exists():
+            os.kill(os.getpid(), signal.SIGTERM)
+        if cluster.now_s > 300:  # far beyond stall_timeout_s
+            (run / "VALIDATED").touch()
+
+    cluster.on_sleep = pass_time
+    assert cluster.supervisor().supervise() == 0
+    assert last_step(run) == (10 if asked_by == "SIGTERM" else 100)
+    assert "did not" not in (run / "train.log").read_text()
+
+
+@pytest.mark.parametrize(("must_leave", "why"), [(True, "asked to stop (SIGTERM), it did not"), (False, "")])
+def test_a_job_that_takes_steps_but_does_not_hear_is_ended_where_it_must_leave(run, must_leave, why):
+    clock_s = [0.0]
+    record = take_up(run, [], 10.0)
+    job = SimpleNamespace(words=Words(NODES))
+    watched = watch.Watch(job, f"{record.run_id}/1", run, 0, 10.0, lambda: clock_s[0])
+    watched.ask("SIGTERM", must_leave)
+    for step in range(1, 40):
+        clock_s[0] += 2
+        write_state(run, RunState("training", step, 100, job=watched.name))
+        said = watched.look()
+    assert said == why
 
 
 @pytest.mark.parametrize("ignores", [False, True])

@@ -84,6 +84,19 @@ def test_damaged_files_hide_no_run(tmp_path, content):
     assert row.step is None and row.checkpoints == 2
 
 
+def test_a_run_that_may_not_be_looked_into_hides_no_other(tmp_path, monkeypatch):
+    make(tmp_path, "mine")
+    theirs, stat = str(make(tmp_path, "theirs")), os.stat
+
+    def refuse(path, *arguments, **options):
+        if str(path).startswith(theirs + os.sep):
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    assert [row.name for row in list_runs(tmp_path)] == ["mine"]
+
+
 def test_the_table_says_it_in_words_however_narrow_the_terminal(runs):
     ran = CliRunner().invoke(app, ["runs", "--runs", str(runs)], env={"COLUMNS": "40"})
     said = ran.stdout.splitlines()
