@@ -14,8 +14,8 @@ from torch import Tensor
 from horovod_ocr.errors import ClusterError, DataError, OcrError
 from horovod_ocr.log import rank_of_process
 
-# Each cycle of Horovod's background loop takes time from the computation on CPU ranks; one that waits does not wait
-# for the next cycle (ms)
+# Each cycle of Horovod's background loop takes time from the computation on CPU ranks, and our build of it goes on at
+# once where a rank waits: cycles may be long (ms)
 CPU_CYCLE_TIME_MS = "25"
 
 
@@ -47,8 +47,7 @@ class World:
         return self._hvd.allreduce(values, name=name, op=self._hvd.Sum)
 
     def begin_sum(self, values: Tensor) -> Callable[[], Tensor]:
-        """Begin a sum over the ranks, and return what waits for it. One at a time; travels with gradients sent
-        meanwhile. Collective."""
+        """Begin a sum over the ranks, and return what waits for it. One at a time. Collective."""
         if self.world_size == 1:
             return lambda: values
         handle = self._hvd.allreduce_async(values, name="wishes", op=self._hvd.Sum)
