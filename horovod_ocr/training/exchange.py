@@ -12,8 +12,8 @@ from horovod_ocr.errors import ConfigError
 from horovod_ocr.training.optim import build_optimizer
 from horovod_ocr.world import World
 
-# Small enough that the first sums travel while backward still runs, large enough that few messages do. Of 1, 8 and 64 MB
-# it was fastest for 9 million parameters on 2 CPU ranks; Li et al., "PyTorch Distributed", 2020, take 25 MB for NCCL.
+# Small enough that the first sums travel while backward still runs, large enough that few messages do. With 9 million
+# parameters on 2 CPU ranks faster than 1 and 64 MB; Li et al., "PyTorch Distributed", 2020, take 25 MB.
 GROUP_BYTES = 8 << 20
 
 
