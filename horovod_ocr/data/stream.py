@@ -32,6 +32,7 @@ from horovod_ocr.errors import ClusterError, OcrError, ShardError
 
 # where a neighbour is looked for, to stand in for a damaged sample: in so many shards, at so many rows of each
 NEIGHBOUR_SHARDS, NEIGHBOUR_ROWS = 8, 16
+LAST_STEP_S = 30.0  # that a loader worker goes on after a SIGTERM; Slurm kills 30 s after it
 
 
 @dataclass(frozen=True)
@@ -117,16 +118,24 @@ class Stream:
 def end_with_rank(worker: int) -> None:
     """Let a worker end when its rank does, also when that is killed. Torch's own watchdog looks at the worker's parent,
     which is the fork server, and that one lives as long as a worker does; so horovodrun would wait for their output for
-    ever. Ctrl-C and Slurm's warning, which reach workers too, are for the rank: it finishes its step, and needs them.
+    ever. Signals that ask a run to stop reach workers too, from a terminal or a batch system, and are for the rank: it
+    finishes its step, and needs them.
     """
     for number in (signal.SIGINT, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
+    # not for ever: Python ends with it what its exit finds alive
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=end_later, daemon=True).start())
 
     def watch() -> None:
         multiprocessing.parent_process().join()
         os._exit(1)
 
     threading.Thread(target=watch, name="end-with-rank", daemon=True).start()
+
+
+def end_later() -> None:
+    time.sleep(LAST_STEP_S)
+    os._exit(1)
 
 
 def items_of(loader: wds.WebLoader) -> Iterator[Batch | OcrError]:

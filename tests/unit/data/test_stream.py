@@ -76,7 +76,7 @@ def test_workers_leave_signals_of_a_terminal_and_of_slurm_to_the_rank(word_shard
     batches = stream.batches()
     read = [next(batches)]
     (worker,) = multiprocessing.active_children()
-    for number in (signal.SIGINT, signal.SIGUSR1):
+    for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGTERM):
         os.kill(worker.pid, number)
     read.extend(batches)
     assert [batch.step for batch in read] == list(range(stream.steps))
