@@ -120,7 +120,7 @@ class Session:
         self.log = world.together(lambda: RunLog(self.run, world.rank, self.step))
         self.saver = world.together(lambda: Saver(self.run, c.keep_checkpoints, c.keep_epochs) if is_root else None)
         self.saved_s = time.monotonic()
-        self.profile = Profile(c.profile, self.run, world.rank, self.device)
+        self.profile = Profile(c.profile, self.run, world.rank, self.device, self.total_steps)
         self.interval = Interval(self.device)
         self.skipped = SkippedUpdates(
             world, c.most_skipped, lambda *sample: address_of(self.store, self.train_stream, *sample)

@@ -1,5 +1,6 @@
 """A look inside some steps of a run: what the processor and the device did, when, as a trace for a browser."""
 
+import warnings
 from pathlib import Path
 
 import torch
@@ -9,13 +10,15 @@ from horovod_ocr.config import profiled_steps
 
 
 class Profile:
-    """Records the steps from `first` to `last` (config.profile; "": none) of this rank into runs/<name>/profile/.
+    """Records the steps from `first` to `last` (config.profile; "": none) of this rank into runs/<name>/profile/, as
+    far as the run goes. A trace that cannot be written is a warning.
 
     The trace opens in chrome://tracing and ui.perfetto.dev.
     """
 
-    def __init__(self, steps: str, run: Path, rank: int, device: torch.device):
-        self.first, self.last = profiled_steps(steps) if steps else (0, -1)
+    def __init__(self, steps: str, run: Path, rank: int, device: torch.device, total_steps: int):
+        self.first, last = profiled_steps(steps) if steps else (0, -1)
+        self.last = min(last, total_steps)
         self.path = run / "profile" / f"steps-{self.first}-{self.last}-rank-{rank}.json"
         self.activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
         self.profiler: profile | None = None
@@ -29,8 +32,12 @@ class Profile:
         """The trace's path when it was written."""
         if self.profiler is None or step < self.last:
             return None
-        self.profiler.stop()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.profiler.export_chrome_trace(str(self.path))
-        self.profiler, self.last = None, -1
+        profiler, self.profiler, self.last = self.profiler, None, -1
+        profiler.stop()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            profiler.export_chrome_trace(str(self.path))
+        except (OSError, RuntimeError) as error:
+            warnings.warn(f"{self.path} could not be written ({error})", stacklevel=1)
+            return None
         return self.path
