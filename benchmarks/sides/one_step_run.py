@@ -129,10 +129,13 @@ def read_batches(shards: Path, config: TrainConfig, rank: int) -> tuple[WordTask
 
 
 def take_step(trained: Trained, job: Job, batch: Batch) -> None:
-    """As training/loop.py takes it."""
+    """As training/loop.py takes it; what it keeps for an update that fails is ours alone to pay for."""
     config, model, exchange = trained.config, trained.model, trained.exchange
     wishes = Wishes(job.world, "", False)
-    exchange.optimizer.zero_grad()
+    if job.world.world_size > 1:
+        exchange.begin()
+    else:
+        exchange.optimizer.zero_grad()
     images_N1HW = normalise_images(batch.images_NHW, CPU)
     with autocast(CPU, trained.precision):
         logits_TNC = trained.forward(images_N1HW)
