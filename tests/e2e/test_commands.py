@@ -5,7 +5,6 @@ import os
 import pty
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,9 +12,9 @@ import torch
 from PIL import Image
 
 from horovod_ocr.synth.generate import SynthOptions, synthesize
+from tests.e2e.typed import BIN, say
 
 ROOT = Path(__file__).parents[2]
-BIN = Path(sys.executable).parent
 SETTINGS = """
 [train]
 steps = 30
@@ -25,20 +24,6 @@ model_options = {width = 0.25, hidden = 24}
 """
 pytestmark = pytest.mark.e2e
 needs_horovod = pytest.mark.skipif(not (BIN / "horovodrun").exists(), reason="needs Horovod (make setup)")
-
-
-def say(command: str, folder: Path) -> subprocess.CompletedProcess:
-    """Run a line as a person would type it, the environment active."""
-    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "COLUMNS": "120"}
-    return subprocess.run(
-        command.split(),
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
 
 
 @pytest.fixture(scope="module")

@@ -1,18 +1,15 @@
 """doctor, launch and runs as a person types them, on one machine; several hosts are in tests/hosts and tests/fault."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from horovod_ocr.training.state import read_state
+from tests.e2e.typed import BIN, say, start
 
-BIN = Path(sys.executable).parent
 SETTINGS = """
 [train]
 steps = 240
@@ -26,18 +23,6 @@ pytestmark = [
     pytest.mark.e2e,
     pytest.mark.skipif(not (BIN / "horovodrun").exists(), reason="needs Horovod: make setup builds it"),
 ]
-
-
-def start(command: str, folder: Path) -> subprocess.Popen:
-    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "COLUMNS": "120"}
-    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command.split(), cwd=folder, env=environment, text=True, **pipes)
-
-
-def say(command: str, folder: Path) -> subprocess.CompletedProcess:
-    process = start(command, folder)
-    out, err = process.communicate(timeout=300)
-    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 import subprocess
-import sys
 import threading
 import time
 from functools import partial
@@ -20,9 +19,9 @@ from horovod_ocr.reports import score
 from horovod_ocr.training.checkpoint import LAST, load_best, load_checkpoint
 from horovod_ocr.world import World
 from sharding.index import INDEX_NAME, ShardInfo, idx_bytes, read_index
+from tests.e2e.typed import BIN
 from tests.ranks.launch import environment, horovodrun, largest_difference
 
-BIN = Path(sys.executable).parent
 STEPS = 40  # more than an epoch
 # short windows in few lanes: in the middle of the run some shards were not opened yet
 SETTINGS = f"""

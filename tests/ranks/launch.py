@@ -67,3 +67,7 @@ def digests_of(shards: Path) -> Counter:
     """Of the train split."""
     index = read_index(shards)
     return Counter(int(digest) for shard in index.of("train") for digest in read_idx(index.idx_path(shard))["digest"])
+
+
+def assert_ran(result: subprocess.CompletedProcess) -> None:
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]

@@ -8,16 +8,12 @@ import pytest
 
 from horovod_ocr.training.checkpoint import LAST, load_checkpoint
 from horovod_ocr.training.state import read_state
-from tests.ranks.launch import horovodrun, largest_difference, parameters_of, train_on_ranks
+from tests.ranks.launch import assert_ran, horovodrun, largest_difference, parameters_of, train_on_ranks
 
 pytestmark = [
     pytest.mark.ranks,
     pytest.mark.skipif(not shutil.which(horovodrun()), reason="needs Horovod: make setup builds it"),
 ]
-
-
-def assert_ran(result) -> None:
-    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
 
 
 def test_a_share_computed_in_parts_gives_the_update_of_the_whole(word_shards, tmp_path):

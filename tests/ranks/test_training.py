@@ -6,16 +6,12 @@ import shutil
 import pytest
 
 from horovod_ocr.training.checkpoint import LAST, load_checkpoint
-from tests.ranks.launch import horovodrun, largest_difference, parameters_of, train_on_ranks
+from tests.ranks.launch import assert_ran, horovodrun, largest_difference, parameters_of, train_on_ranks
 
 pytestmark = [
     pytest.mark.ranks,
     pytest.mark.skipif(not shutil.which(horovodrun()), reason="needs Horovod: make setup builds it"),
 ]
-
-
-def assert_ran(result) -> None:
-    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
 
 
 def test_after_20_steps_the_parameters_of_3_ranks_are_bit_equal(word_shards, tmp_path):
