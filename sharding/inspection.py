@@ -78,7 +78,7 @@ class Inspector:
         """The sample of an entry; Rejected where it cannot be used. The label first: that costs the least."""
         number, source, path, label, subset, split, problem, at, size = entry
         if problem:
-            raise Rejected(problem)
+            raise Rejected(problem, (label or b"").decode("utf-8", "backslashreplace"))
         reader = self._readers[source]
         if self._apart[source] and label is not None:
             label = reader.read_label(label)

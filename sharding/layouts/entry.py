@@ -12,7 +12,7 @@ class Entry(NamedTuple):
     path: relative to the source's root, with slashes, as the file system writes it (os.fsencode); rejects.tsv names the
     image by it. label: as it was written (the bytes of the file), or, where `Source.labels_apart`, the name that
     `Reader.read_label` takes; None where there is none. split: "" where the source gives none. problem: a key of
-    `REASONS`, why this entry cannot be used at all; "" mostly. at, size: of the image's bytes in the file they lie in
+    `REASONS`, why this entry cannot be used at all, and label then the detail that rejects.tsv gives; "" mostly. at, size: of the image's bytes in the file they lie in
     (tars); 0 elsewhere.
     """
 

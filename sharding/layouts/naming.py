@@ -1,0 +1,40 @@
+"""Names that people give to splits and to columns: in one place, for every layout."""
+
+import re
+
+# The names that Hugging Face's hub knows, too.
+_SPLIT_NAMES = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing", "eval", "evaluation"),
+}
+SPLIT_OF_NAME = {name: split for split, names in _SPLIT_NAMES.items() for name in names}
+_WORDS = re.compile(r"[a-z]+")
+
+PATH_COLUMNS = (
+    "path", "paths", "file", "files", "file_name", "filename", "file_path", "filepath", "image", "images", "image_path",
+    "image_name", "image_file", "img", "img_path", "img_name", "imgpath",
+)  # fmt: skip
+TEXT_COLUMNS = (
+    "text", "texts", "label", "labels", "transcription", "transcriptions", "transcript", "word", "words", "gt",
+    "ground_truth", "groundtruth", "caption", "sentence", "string",
+)  # fmt: skip
+SPLIT_COLUMNS = ("split", "partition", "fold")
+SUBSET_COLUMNS = ("subset",)
+
+
+def split_of_folder(name: bytes) -> str:
+    """The split that a folder of this name holds, "" if it is no name of a split. Capitals do not matter."""
+    return SPLIT_OF_NAME.get(name.decode("utf-8", "replace").lower(), "")
+
+
+def split_of_file(name: str) -> str:
+    """The split that a file's name speaks of, as `train-000042.tar`, `rec_gt_test.txt` or `data_valid` do; "" if it
+    names none, or two."""
+    named = {SPLIT_OF_NAME[word] for word in _WORDS.findall(name.lower()) if word in SPLIT_OF_NAME}
+    return named.pop() if len(named) == 1 else ""
+
+
+def column_name(cell: bytes) -> str:
+    """A cell of a header in the spelling of the lists above: `Image Path` is `image_path`."""
+    return re.sub(r"[\s-]+", "_", cell.decode("utf-8", "replace").strip().lower())
