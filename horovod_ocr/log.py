@@ -48,7 +48,7 @@ class RunLog:
         warnings.showwarning = self.note_warning
         path = run / "train.log" if self.is_root else run / "logs" / f"rank-{rank}.log"
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.text = open(path, "a", encoding="utf-8", buffering=1)
+        self.text = open(path, "a", encoding="utf-8", errors="backslashreplace", buffering=1)
         if self.is_root:
             keep_until(run / "metrics.jsonl", resume_step)
             self.metrics = open(run / "metrics.jsonl", "a", encoding="utf-8", buffering=1)

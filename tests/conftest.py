@@ -16,6 +16,8 @@ KNOWN_SKIPS = (
     r"needs iproute2",
     r"needs root",  # network namespaces
     r"needs a GPU",
+    r"needs localedef",  # a Latin-1 locale is made for the test
+    r"needs unshare",  # a mount of its own, which some containers do not permit
     r"needs Pillow with raqm",  # the slow way to draw, to compare with
 )
 

@@ -9,6 +9,7 @@ import typer
 
 from horovod_ocr import __version__
 from horovod_ocr.cli.cluster import doctor
+from horovod_ocr.cli.encoding import ensure_utf8
 from horovod_ocr.cli.launch import TAKES_MORE, launch
 from horovod_ocr.cli.listing import runs
 from horovod_ocr.cli.look import audit, show
@@ -36,6 +37,7 @@ for name, command in COMMANDS.items():
 
 
 def main() -> None:
+    ensure_utf8()
     app(prog_name="horovod-ocr")
 
 

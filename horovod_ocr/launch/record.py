@@ -48,7 +48,8 @@ class Restart:
 
 def write_record(run: Path, record: LaunchRecord) -> None:
     """Raises OSError."""
-    write_whole(run / RECORD, f"{json.dumps(asdict(record), ensure_ascii=False)}\n".encode())
+    content = json.dumps(asdict(record), ensure_ascii=False)
+    write_whole(run / RECORD, f"{content}\n".encode("utf-8", "backslashreplace"))
 
 
 def read_record(run: Path) -> LaunchRecord | None:
@@ -121,7 +122,7 @@ class LaunchLog:
     def append(self, name: str, line: str) -> None:
         """A full disk, or storage that is away, costs the line and not the run."""
         try:
-            with open(self.run / name, "a", encoding="utf-8") as file:
+            with open(self.run / name, "a", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(line + "\n")
         except OSError as error:
             write_line(f"launch: {self.run / name}: cannot be written ({error.strerror})\n", sys.stdout)

@@ -111,7 +111,9 @@ def build_report(scores: Scores, subsets: tuple[str, ...], facts: dict) -> dict:
 
 
 def write_report(path: Path, report: dict) -> None:
-    write_whole(path, (json.dumps(report, ensure_ascii=False, indent=1) + "\n").encode())
+    # a folder's name that is not UTF-8 becomes an escape of JSON
+    content = json.dumps(report, ensure_ascii=False, indent=1) + "\n"
+    write_whole(path, content.encode("utf-8", "backslashreplace"))
 
 
 def draw_report(report: dict) -> Group:

@@ -93,7 +93,7 @@ def write_page(index: ShardIndex, sections: Sequence[Section], path: Path) -> No
     samples = draw_samples(index, SHEET_SAMPLES, seed=0)
     sheet = Picture(sheet_png(samples), f"{len(samples)} samples, drawn by lot over all splits")
     page = build_page(f"Shards in {index.root}", [*sections, Section("Samples", [sheet])])
-    write_whole(path, page.encode())
+    write_whole(path, page.encode("utf-8", "backslashreplace"))
 
 
 def stats_sections(index: ShardIndex, stats: SetStats) -> list[Section]:

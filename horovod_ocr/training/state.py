@@ -47,7 +47,7 @@ class RunState:
 def write_state(run: Path, state: RunState) -> None:
     """Stamped with now. Raises OSError."""
     content = json.dumps(asdict(replace(state, time=round(time.time(), 3))), ensure_ascii=False)
-    write_whole(run / STATE, f"{content}\n".encode())
+    write_whole(run / STATE, f"{content}\n".encode("utf-8", "backslashreplace"))
 
 
 def read_state(run: Path) -> RunState | None:
@@ -63,7 +63,7 @@ def read_state(run: Path) -> RunState | None:
 
 def request_stop(run: Path, job: str, why: str) -> None:
     """Ask a job (its JOB_VARIABLE) to save and leave; `why` becomes the reason of its last state. Raises OSError."""
-    write_whole(run / REQUEST, f"{job}\n{why}\n".encode())
+    write_whole(run / REQUEST, f"{job}\n{why}\n".encode("utf-8", "backslashreplace"))
 
 
 class Heartbeat:
