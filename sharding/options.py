@@ -70,6 +70,10 @@ def find_sources(options: ShardOptions, before: BuildState | None = None) -> lis
     if len({source.kind for source in sources}) > 1:
         kinds = ", ".join(f"{source.root} holds {source.kind}" for source in sources)
         raise ConfigError(f"words and classes do not go into one set ({kinds}); make a set of each")
+    if keeps_given_splits(options) and options.split_lists is None:
+        for source in sources:
+            if source.doubt:
+                raise SourceError(source.doubt)
     return sources
 
 
@@ -174,7 +178,7 @@ def _some_labels(sources: list[Source], catalogue: Catalogue) -> Iterator[str]:
     readers = [source.open() for source in sources]
     try:
         for entry in catalogue.first_in_order(_GUESSED_FROM):
-            label = entry.label
+            label = None if entry.problem else entry.label  # else it is a detail
             if label is not None and sources[entry.source].labels_apart:
                 with suppress(Rejected):  # it becomes a reject when it is read
                     label = readers[entry.source].read_label(label)

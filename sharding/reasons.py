@@ -2,6 +2,9 @@
 
 REASONS = {
     "no path": "its line in the label file names no image",
+    "odd row": "its line in the label file has not the cells of the others",
+    "label is no text": "a number, a list or an object stands where its text should be",
+    "in no label file": "it lies in the source, and no label file names it",
     "no label": "nothing says what it reads",
     "no group": "the pattern of --group-from finds nothing in its path",
     "in no list": "none of the split lists names it",
@@ -22,6 +25,12 @@ REASONS = {
     "starts with a mark": "its first character belongs on a letter before it",
     "too many letters": "longer than --max-label",
     "conflicting labels": "the same image stands elsewhere with another label",
+    "another text is the label": "word.gt.txt stands beside it, and goes first",
+    "several lines": "its text is more than one line",
+    "Git LFS pointer": "a pointer stands in its place; run: git lfs pull",
+    "link in a tar": "a link to another file, and not the file itself; write the tar with --dereference",
+    "damaged tar": "it is cut, empty or overwritten; all that stood behind that place is lost",
+    "outside": "it lies beside the files that this layout reads",
     "label too long": "CTC needs a frame for each letter, and one more between equal neighbours",
 }
 

@@ -12,8 +12,8 @@ class Entry(NamedTuple):
     path: relative to the source's root, with slashes, as the file system writes it (os.fsencode); rejects.tsv names the
     image by it. label: as it was written (the bytes of the file), or, where `Source.labels_apart`, the name that
     `Reader.read_label` takes; None where there is none. split: "" where the source gives none. problem: a key of
-    `REASONS`, why this entry cannot be used at all, and label then the detail that rejects.tsv gives; "" mostly. at, size: of the image's bytes in the file they lie in
-    (tars); 0 elsewhere.
+    `REASONS`, why this entry cannot be used at all, and label then the detail that rejects.tsv gives; "" mostly. at,
+    size: of the image's bytes in the file they lie in (tars); 0 elsewhere.
     """
 
     path: bytes
@@ -46,7 +46,8 @@ class Source(ABC):
 
     kind: "words" (labels are texts) or "classes" (a label is a class's name). labels_apart: labels are files or records
     of their own, read together with the image. images_are_files: an entry's path is that of a file below root, else of
-    a member or a record.
+    a member or a record. doubt: why the splits that the names in the source may give cannot be told, a sentence for a
+    build that would take them; "" mostly.
     """
 
     root: Path
@@ -54,6 +55,7 @@ class Source(ABC):
     kind: str = "words"
     labels_apart: bool = False
     images_are_files: bool = True
+    doubt: str = ""
 
     @abstractmethod
     def entries(self) -> Iterator[Entry]:
@@ -73,6 +75,16 @@ class Source(ABC):
     @abstractmethod
     def open(self) -> Reader:
         """A reader for this process."""
+
+    def notes(self) -> list[str]:
+        """What a person should know of the last `entries`, a sentence each: columns that are not read, paths that are
+        read otherwise than written."""
+        return []
+
+    def pictures(self) -> Iterator[list[bytes]]:
+        """The paths of all pictures that lie in the source, some at a time, where entries do not come from a walk over
+        them: those that no entry names become entries too."""
+        return iter(())
 
     def __getstate__(self) -> dict:
         """What goes to workers with every task: without the marks, which may have megabytes."""

@@ -1,19 +1,30 @@
-"""Reads images that are files of their own: the hot path of most sources."""
+"""Reads images that are files of their own: the hot path of most sources. And texts that are files of their own."""
 
+import codecs
 import errno
 import os
 from pathlib import Path
 
+from sharding.errors import SourceError
 from sharding.layouts.entry import Reader
 from sharding.reasons import Rejected
 
 MAX_IMAGE_BYTES = 1 << 28  # no picture of text is larger; a film by the name of .png would fill the memory
-BOM = b"\xef\xbb\xbf"
+MAX_TEXT_BYTES = 1 << 20  # nor is a text of one line
+BOM = codecs.BOM_UTF8
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+_LFS_ADVICE = "a pointer of Git LFS, and not the file itself; run: git lfs pull"
+_WIDE = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
+    (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
+)  # fmt: skip
+_LINE_ENDS = b"\r\n\f"  # Tesseract ends its texts with a form feed
 _PNG_END = b"\0\0\0\0IEND\xaeB\x60\x82"
 _PIECE_BYTES = 1 << 16  # a word image is read whole at once
 # O_NONBLOCK: not to hang where a name stands for a pipe
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-_NOT_ITS_FAULT = frozenset(
+# The file server is away, or this machine has no room: no fault of the file.
+AWAY = frozenset(
     (
         errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH,
         errno.ENETUNREACH, errno.EMFILE, errno.ENFILE, errno.ENOMEM,
@@ -38,25 +49,24 @@ class FileReader(Reader):
         """The bytes of one image file, at least one; else Rejected. OSError where the file server is away, or this
         machine has no room: that is no fault of the image."""
         try:
-            content = self._read(path)
+            content = self._read(path, MAX_IMAGE_BYTES)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise Rejected("missing image") from error
         except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-            if getattr(error, "errno", None) in _NOT_ITS_FAULT:
+            if getattr(error, "errno", None) in AWAY:
                 raise
             raise Rejected("unreadable file", getattr(error, "strerror", None) or str(error)) from error
-        if not content:
-            raise Rejected("empty file")
-        return content
+        return checked_content(content)
 
-    def _read(self, path: bytes) -> bytes:
+    def _read(self, path: bytes, most_bytes: int) -> bytes:
+        """A file of more than `most_bytes` is not read to its end: what comes is longer too."""
         file = os.open(path, _FLAGS, dir_fd=self._root)
         try:
             content = os.read(file, _PIECE_BYTES)
             if content.endswith(_PNG_END):
                 return content
             more = os.read(file, _PIECE_BYTES)  # the empty read says that this was all; a short one does not on NFS
-            return content + _read_rest(file, more) if more else content
+            return content + _read_rest(file, more, most_bytes) if more else content
         finally:
             os.close(file)
 
@@ -65,24 +75,73 @@ class TextBesideReader(FileReader):
     """The labels are files too: `read_label` takes the path of a text."""
 
     def read_label(self, label: bytes) -> bytes | None:
-        """The text of one file, None where it is gone. Rejected where it cannot be read."""
+        """The text of one file, None where it is gone. Rejected where it cannot be read, or is no line of text."""
         try:
-            return self._read(label).removeprefix(BOM)
+            content = self._read(label, MAX_TEXT_BYTES)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            if error.errno in _NOT_ITS_FAULT:
+            if error.errno in AWAY:
                 raise
             raise Rejected("unreadable file", f"{os.fsdecode(label)}: {error.strerror}") from error
+        return line_of(content, label)
 
 
-def _read_rest(file: int, content: bytes) -> bytes:
+def _read_rest(file: int, content: bytes, most_bytes: int) -> bytes:
     pieces = []
     size = _PIECE_BYTES
     while content:
         pieces.append(content)
         size += len(content)
-        if size > MAX_IMAGE_BYTES:
-            raise Rejected("too many pixels", f"the file has more than {MAX_IMAGE_BYTES:,} bytes")
+        if size > most_bytes:
+            break
         content = os.read(file, _PIECE_BYTES)
     return b"".join(pieces)
+
+
+def checked_content(content: bytes) -> bytes:
+    """The bytes of an image; Rejected where they can be none."""
+    if not content:
+        raise Rejected("empty file")
+    if len(content) > MAX_IMAGE_BYTES:
+        raise Rejected("too many pixels", f"the file has more than {MAX_IMAGE_BYTES:,} bytes")
+    if content.startswith(LFS_POINTER):
+        raise Rejected("Git LFS pointer")
+    return content
+
+
+def line_of(content: bytes, path: bytes) -> bytes:
+    """The text that a file of its own holds, as UTF-8 (bytes that are none stay) and without the end of its line.
+
+    path: for the detail of a reject. Rejected where it holds more than a line, or something else.
+    """
+    if len(content) > MAX_TEXT_BYTES:
+        raise Rejected("too many letters", f"{os.fsdecode(path)} has more than {MAX_TEXT_BYTES:,} bytes")
+    if content.startswith(LFS_POINTER):
+        raise Rejected("Git LFS pointer", os.fsdecode(path))
+    for mark, encoding in _WIDE:
+        if content.startswith(mark):
+            try:
+                content = content.decode(encoding).encode()
+            except UnicodeDecodeError as error:
+                raise Rejected(
+                    "label is not UTF-8", f"{os.fsdecode(path)} is {encoding.upper()} and damaged"
+                ) from error
+            break
+    text = content.removeprefix(BOM).strip(_LINE_ENDS)
+    if b"\n" in text or b"\r" in text:
+        lines = len(text.splitlines())
+        raise Rejected("several lines", f"{os.fsdecode(path)} has {lines:,}")
+    return text
+
+
+def check_not_lfs(path: Path) -> None:
+    """SourceError where a pointer of Git LFS stands in the place of this file. What else is wrong with it, its reader
+    finds."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(LFS_POINTER))
+    except OSError:
+        return
+    if head == LFS_POINTER:
+        raise SourceError(f"{path} is {_LFS_ADVICE}")

@@ -8,8 +8,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sharding.errors import SourceError
+from sharding.layouts.files import AWAY
+from sharding.layouts.naming import split_of_folder
 
-IMAGE_SUFFIXES = frozenset((b".png", b".jpg", b".jpeg", b".webp", b".bmp", b".tif", b".tiff"))
+# Of the second row no image can be used: it becomes a reject that says so, and is not passed over.
+IMAGE_SUFFIXES = frozenset(
+    (
+        b".png", b".jpg", b".jpeg", b".jpe", b".jfif", b".webp", b".bmp", b".tif", b".tiff",
+        b".gif", b".jp2", b".pgm", b".ppm", b".pbm", b".pnm", b".avif", b".heic",
+    )
+)  # fmt: skip
 # folders by these names, beside each other, are splits that the source gives
 SPLIT_FOLDERS = {b"train": "train", b"val": "val", b"validation": "val", b"test": "test"}
 _CATALOGUE = (b"build", b"entries.bin")  # in a shard set, from before its source is listed on (catalogue.py)
@@ -44,8 +52,16 @@ def is_image(name: bytes) -> bool:
 
 
 def split_folders(root: Path) -> dict[str, str]:
-    """The folders of splits that a source has: name -> split."""
-    return {name.decode(): split for name, split in SPLIT_FOLDERS.items() if (root / name.decode()).is_dir()}
+    """The folders of splits that a source has at its top: name -> split. SourceError where it cannot be listed."""
+    found = {}
+    try:
+        with os.scandir(os.fsencode(root)) as items:
+            for item in items:
+                if (split := split_of_folder(item.name)) and _is_folder(item):
+                    found[os.fsdecode(item.name)] = split
+    except OSError as error:
+        raise _cannot_be_listed(os.fsencode(root), error) from error
+    return dict(sorted(found.items()))
 
 
 def scan_folders(root: bytes, start: bytes = b"") -> Iterator[Folder]:
@@ -78,6 +94,11 @@ def list_folder(root: bytes, path: bytes = b"") -> Folder:
     return _list_below(root, path, ())[0]
 
 
+def has_image(root: Path, below: bytes = b"") -> bool:
+    """Does an image lie in the folder `below` (relative to root), in any depth?"""
+    return any(is_image(name) for folder in scan_folders(os.fsencode(root), below) for name in folder.files)
+
+
 def _list_below(root: bytes, path: bytes, above: tuple) -> tuple[Folder, tuple]:
     """The folder, and `above` for those in it."""
     full_path = os.path.join(root, path) if path else root
@@ -90,16 +111,29 @@ def _list_below(root: bytes, path: bytes, above: tuple) -> tuple[Folder, tuple]:
                 name = item.name
                 if name.startswith(b"."):
                     continue
-                if not item.is_dir():
+                if not _is_folder(item):
                     files.append(name)
                 elif not (item.is_symlink() and _identity(item) in above):
                     folders.append(name)
     except OSError as error:
-        shown = os.fsdecode(full_path)
-        raise SourceError(f"{shown} cannot be listed ({error.strerror}); make it readable, or move it away") from error
+        raise _cannot_be_listed(full_path, error) from error
     files.sort()
     folders.sort()
     return Folder(path, status.st_mtime_ns, files, folders), above
+
+
+def _cannot_be_listed(path: bytes, error: OSError) -> SourceError:
+    return SourceError(f"{os.fsdecode(path)} cannot be listed ({error.strerror}); make it readable, or move it away")
+
+
+def _is_folder(item: os.DirEntry) -> bool:
+    """A link that leads nowhere or to itself is a file that cannot be read."""
+    try:
+        return item.is_dir()
+    except OSError as error:
+        if error.errno in AWAY:
+            raise
+        return False
 
 
 def _is_shard_set(root: bytes, folder: Folder) -> bool:

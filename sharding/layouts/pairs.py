@@ -1,0 +1,86 @@
+"""Which text is the label of which picture, by their names: one rule for folders and for tars.
+
+`word.gt.txt`, `word.txt` or `word.label` is the label of `word.png`, and of `word.bin.png`, `word.nrm.png`,
+`word.raw.png` and `word.dew.png`, which Tesseract, Calamari and OCRopus write; suffixes in capitals are the same. Beside
+a `.gt.txt` every other text of the name is something else, the reading of a program mostly.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+_GT_SUFFIX = b".gt.txt"
+TEXT_SUFFIXES = (_GT_SUFFIX, b".txt", b".label")
+_VARIANTS = frozenset((b".bin", b".nrm", b".raw", b".dew"))
+
+
+class Pair(NamedTuple):
+    """A picture and the text that is its label; None where there is none. problem, detail: as in an Entry."""
+
+    picture: bytes
+    text: bytes | None
+    problem: str = ""
+    detail: bytes | None = None
+
+
+class Left(NamedTuple):
+    """A text that is no label. problem, detail: as in an Entry."""
+
+    text: bytes
+    problem: str
+    detail: bytes | None = None
+
+
+class _Choice(NamedTuple):
+    """Of the texts of one stem."""
+
+    text: bytes | None
+    left: list[Left]
+    problem: str = ""
+    detail: bytes | None = None
+
+
+def is_text(name: bytes) -> bool:
+    """Does a file's name end like that of a text beside a picture?"""
+    return name.lower().endswith(TEXT_SUFFIXES)
+
+
+def text_stem(name: bytes) -> bytes:
+    """The name of a text without its suffix; of another file without what follows the last dot."""
+    if name[-len(_GT_SUFFIX) :].lower() == _GT_SUFFIX:
+        return name[: -len(_GT_SUFFIX)]
+    return name[: name.rfind(b".")]
+
+
+def pair_names(pictures: Iterable[bytes], texts: Iterable[bytes]) -> tuple[list[Pair], list[Left]]:
+    """Pairs, one for each picture, and the texts that are left. Each name comes once."""
+    by_stem: dict[bytes, list[bytes]] = {}
+    for text in texts:
+        by_stem.setdefault(text_stem(text), []).append(text)
+    choices: dict[bytes, _Choice] = {}
+    pairs = []
+    for picture in pictures:
+        stem = picture[: picture.rfind(b".")]
+        if stem not in by_stem and stem[-4:].lower() in _VARIANTS:
+            stem = stem[:-4]
+        names = by_stem.get(stem)
+        if names is None:
+            pairs.append(Pair(picture, None))
+            continue
+        if (choice := choices.get(stem)) is None:
+            choice = choices[stem] = choose(names)
+        pairs.append(Pair(picture, choice.text, choice.problem, choice.detail))
+    left = []
+    for stem, names in by_stem.items():
+        left += choices[stem].left if stem in choices else [Left(name, "missing image") for name in names]
+    return pairs, left
+
+
+def choose(texts: list[bytes]) -> _Choice:
+    """The label among the texts of one stem: the only one, or the only .gt.txt."""
+    if len(texts) == 1:
+        return _Choice(texts[0], [])
+    best = [name for name in texts if name[-len(_GT_SUFFIX) :].lower() == _GT_SUFFIX] or texts
+    if len(best) == 1:
+        return _Choice(best[0], [Left(name, "another text is the label", best[0]) for name in texts if name != best[0]])
+    shown = b" and ".join(sorted(texts))
+    return _Choice(None, [Left(name, "two labels", shown) for name in texts], "two labels", shown)
