@@ -11,6 +11,7 @@ from horovod_ocr.data.augment import Augmentation
 from horovod_ocr.data.store import read_index_at
 from horovod_ocr.errors import ConfigError
 from sharding.check import Limits
+from sharding.files import read_settings_text
 from sharding.options import ShardOptions
 
 SETTINGS_FILE = "horovod-ocr.toml"
@@ -98,6 +99,7 @@ class ShardSettings:
     out: str = "shards"
     profile: str = ""
     layout: str = ""
+    images: str = ""
     label_from_name: str = ""
     seed: int = ShardOptions.seed
     samples_per_shard: int = 0
@@ -135,6 +137,7 @@ def load_shard_options(command_line: dict, folder: Path = Path(".")) -> ShardOpt
         samples_per_shard=settings.samples_per_shard or None,
         workers=settings.workers or None,
         layout=settings.layout or None,
+        images=Path(settings.images) if settings.images else None,
         label_from_name=settings.label_from_name or None,
         check=settings.check,
         split=settings.split or None,
@@ -304,9 +307,12 @@ def read_recipe(name: str) -> dict:
 
 
 def read_toml(path: Path) -> dict:
+    """A TOML file. ConfigError where it cannot be read."""
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(read_settings_text(path))
     except FileNotFoundError as error:
         raise ConfigError(f"there is no file {path}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error

@@ -8,7 +8,7 @@ the options alone, so the bytes are the same for any number of workers, any rest
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -20,7 +20,7 @@ from sharding.assign import PLACED_NAME, Assignment, assign
 from sharding.catalogue import Catalogue, open_catalogue
 from sharding.duplicates import count_samples, find_duplicates
 from sharding.errors import ConfigError, ShardError, SourceError
-from sharding.index import ShardIndex, missing_shards, read_index, write_index
+from sharding.index import ShardIndex, missing_shards, read_idx, read_index, write_index
 from sharding.inspection import Rules, close_inspector
 from sharding.intake import IntakeTask, range_size, read_range, spool_path
 from sharding.layouts.entry import Source
@@ -44,7 +44,9 @@ from sharding.resume import (
     BuildFolder,
     BuildState,
     are_as_listed,
+    are_other_options,
     check_same_options,
+    holds_shards,
     images_seen,
     keep_index,
     read_state,
@@ -56,17 +58,22 @@ from sharding.resume import (
 from sharding.split import SPLITS
 from sharding.workers import Workers, open_workers, prepare_workers, resting_collector, usable_cores
 
+_EXAMPLES = 5
+
 
 @dataclass(frozen=True)
 class ShardReport:
-    """What came of a build. samples: of each split. rejects: reason -> samples. duplicates: copies of an image "same
+    """What came of a build. entries: rows, texts and pictures that the sources hold. samples: of each split. rejects: reason -> samples. duplicates: copies of an image "same
     split", "across splits", and how many of them were "left out". kept_shards: finished by an earlier run. read_bytes:
-    of source images. already_complete: nothing was to do."""
+    of source images. already_complete: nothing was to do. subsets: entries of each, "" for those in none; empty where
+    there is only that. notes: what a person should know of how the sources were read. examples: (path, label) of some
+    samples."""
 
     root: Path
     kind: str
     layout: str
     profile: str
+    entries: int
     samples: dict[str, int]
     rejects: dict[str, int]
     duplicates: dict[str, int]
@@ -77,6 +84,9 @@ class ShardReport:
     alphabet: dict[str, int]
     classes: tuple[str, ...]
     already_complete: bool
+    subsets: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    examples: tuple[tuple[str, str], ...] = ()
     read_bytes: int = field(default=0, compare=False)
 
 
@@ -147,8 +157,13 @@ class _Build:
         if not counts.any():
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in rejects.items())
             places = ", ".join(str(source.root) for source in self.sources)
-            shutil.rmtree(self.folder.spool)  # a file server may have been away: the next run looks again
-            raise SourceError(f"no image of {places} can be used: {reasons}; {out / REJECTS_NAME} says why for each")
+            # a file server may have been away, or an option wrong: the next run looks again, under any options
+            shutil.rmtree(self.folder.spool)
+            self.folder.state.unlink()
+            notes = "".join(f"; {note}" for note in catalogue.notes)
+            raise SourceError(
+                f"no image of {places} can be used: {reasons}{notes}; {out / REJECTS_NAME} says why for each"
+            )
         placed = self.folder.spool / PLACED_NAME
         plan = assign(spools, counts, duplicates, self.options.samples_per_shard, placed, self.folder.members)
         packed = self._pack(workers, plan, catalogue, bool(rules.classes))
@@ -157,7 +172,7 @@ class _Build:
         write_index(_index_of(out, self.options, plan, packed, catalogue, rules, rejects, copies, decided))
         keep_index(self.folder)
         kept = sum(shard.kept for shard in packed)
-        return report_of(read_index(out), kept, already_complete=False, read_bytes=read_bytes)
+        return report_of(read_index(out), catalogue, self.folder, kept, already_complete=False, read_bytes=read_bytes)
 
     def _open_workers(self, entries: int) -> AbstractContextManager[Workers]:
         """As many as asked for; else one a core, but not for a set that is done before a process has started."""
@@ -170,6 +185,10 @@ class _Build:
             return None
         profile = profile_asked_for(self.options, self.sources) or state.options["profile"]
         decided = options_of_bytes(self.options, self.sources, profile, split_lists_of(self.options))
+        if not holds_shards(self.options.out) and are_other_options(state.options, decided):
+            shutil.rmtree(self.folder.spool, ignore_errors=True)
+            self.folder.state.unlink()
+            return None
         check_same_options(self.options.out, state.options, decided)
         index = restore_index(self.folder)
         if index is None:
@@ -188,7 +207,8 @@ class _Build:
             if failed:
                 more = f" ({len(failed) - 1:,} more like this)" if len(failed) > 1 else ""
                 raise ShardError(f"{next(iter(failed.values()))}{more}")
-        return report_of(index, len(index.shards) - len(missing), already_complete=not missing)
+        kept = len(index.shards) - len(missing)
+        return report_of(index, catalogue, self.folder, kept, already_complete=not missing)
 
     def _list(self) -> tuple[Catalogue, dict]:
         """The catalogue, an earlier run's where the sources are as they were, and the options that shape the bytes."""
@@ -274,13 +294,21 @@ def _index_of(
     )
 
 
-def report_of(index: ShardIndex, kept_shards: int, already_complete: bool, read_bytes: int = 0) -> ShardReport:
+def report_of(
+    index: ShardIndex,
+    catalogue: Catalogue,
+    folder: BuildFolder,
+    kept_shards: int,
+    already_complete: bool,
+    read_bytes: int = 0,
+) -> ShardReport:
     """What there is to say of a finished set."""
     return ShardReport(
         root=index.root,
         kind=index.kind,
         layout=index.options["layout"],
         profile=index.profile.name,
+        entries=catalogue.entries,
         samples=index.totals,
         rejects=index.rejects,
         duplicates=index.duplicates,
@@ -291,5 +319,19 @@ def report_of(index: ShardIndex, kept_shards: int, already_complete: bool, read_
         alphabet=index.alphabet,
         classes=index.classes,
         already_complete=already_complete,
+        subsets=catalogue.count_subsets(),
+        notes=catalogue.notes,
+        examples=tuple(_examples_of(index, catalogue, folder)),
         read_bytes=read_bytes,
     )
+
+
+def _examples_of(index: ShardIndex, catalogue: Catalogue, folder: BuildFolder) -> Iterator[tuple[str, str]]:
+    """(path in the source, label in the shard) of the first samples of the set: for a person to compare."""
+    records = read_idx(index.idx_path(index.shards[0]))[:_EXAMPLES]
+    entries = catalogue.pick(np.fromfile(folder.members, "<u4", len(records)).tolist())
+    with index.tar_path(index.shards[0]).open("rb") as tar:
+        for record, entry in zip(records, entries, strict=True):
+            label = os.pread(tar.fileno(), int(record["label_size"]), int(record["label_offset"])).decode()
+            path = catalogue.shown(entry).decode("utf-8", "backslashreplace")
+            yield path, index.classes[int(label)] if index.classes else label

@@ -58,7 +58,8 @@ class Listed(NamedTuple):
 @dataclass(frozen=True)
 class Catalogue:
     """What was listed. subsets: names, "" first, then sorted. classes: sorted names; empty for words. given_splits: has
-    a source given the split of an entry, and was it taken? source_names: what stands before their paths in lists."""
+    a source given the split of an entry, and was it taken? source_names: what stands before their paths in lists.
+    notes: what a person should know of how the sources were read."""
 
     folder: Path
     entries: int
@@ -66,6 +67,7 @@ class Catalogue:
     classes: tuple[str, ...]
     given_splits: bool
     source_names: tuple[str, ...] = ("",)
+    notes: tuple[str, ...] = ()
 
     def shown(self, entry: Listed) -> bytes:
         """What lists for people call an entry: its path, after the name of its source where there are several."""
@@ -95,6 +97,16 @@ class Catalogue:
             order = self.order(start, min(start + SCAN, self.entries))
             yield from self.pick((np.flatnonzero(order <= np.uint64(most)) + start).tolist())
 
+    def count_subsets(self) -> dict[str, int]:
+        """Entries of each subset, "" for those in none; empty where there is only that."""
+        if len(self.subsets) < 2:
+            return {}
+        counts = np.zeros(len(self.subsets), np.int64)
+        for start in range(0, self.entries, SCAN):
+            rows = self._rows(start, min(start + SCAN, self.entries))
+            counts += np.bincount(rows["subset"], minlength=len(counts))
+        return {name: count for name, count in zip(self.subsets, counts.tolist(), strict=True) if count}
+
     def _rows(self, first: int, last: int) -> np.ndarray:
         content = _read_part(self.folder / "entries.bin", first * ENTRY.itemsize, (last - first) * ENTRY.itemsize)
         return np.frombuffer(content, ENTRY)
@@ -122,7 +134,8 @@ def open_catalogue(folder: Path) -> Catalogue | None:
         values = json.loads((folder / CATALOGUE_NAME).read_bytes())
         subsets, classes = tuple(values["subsets"]), tuple(values["classes"])
         names = tuple(values["source_names"])
-        catalogue = Catalogue(folder, values["entries"], subsets, classes, values["given_splits"], names)
+        notes = tuple(values["notes"])
+        catalogue = Catalogue(folder, values["entries"], subsets, classes, values["given_splits"], names, notes)
         sizes = {name: (folder / f"{name}.bin").stat().st_size for name in ("entries", "order", "texts")}
     except (OSError, ValueError, KeyError, TypeError):
         return None

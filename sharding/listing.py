@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from contextlib import ExitStack
 from itertools import chain, islice
 from pathlib import Path
@@ -9,9 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from sharding.catalogue import CATALOGUE_NAME, ENTRY, NO_LABEL, PROBLEMS, SCAN, Catalogue, Listed, read_order
+from sharding.copies import is_among
 from sharding.errors import ConfigError, SourceError
 from sharding.files import write_whole
 from sharding.layouts.entry import Entry, Source
+from sharding.layouts.naming import other_spellings
 from sharding.progress import Progress, Report
 from sharding.split import SPLITS, UNDECIDED, SplitLists, hash_paths
 
@@ -43,17 +46,20 @@ def write_catalogue(
             while batch := list(islice(entries, _BATCH)):
                 writer.add(number, batch, keeps_classes=source.kind == "classes")
                 report(Progress("listing", writer.entries, 0))
+        _add_unnamed(writer, sources, report)
     if not writer.entries:
         names = ", ".join(str(source.root) for source in sources)
         raise SourceError(f"{names}: the label files name no image; write a line `path<TAB>label` for each image")
+    notes = [note for source in sources for note in source.notes()]
+    notes += lists.check_all_named() if lists else []
     subsets = tuple(sorted(writer.subsets))  # "" sorts first
     _renumber_subsets(folder, np.array([subsets.index(name) for name in writer.subsets], np.uint8), writer.entries)
     classes, names = tuple(sorted(writer.classes)), _names_of(sources)
-    catalogue = Catalogue(folder, writer.entries, subsets, classes, writer.given_splits, names)
+    catalogue = Catalogue(folder, writer.entries, subsets, classes, writer.given_splits, names, tuple(notes))
     _mark_repeats(catalogue)
     values = {
         "entries": writer.entries, "texts": writer.text_bytes, "subsets": subsets, "classes": catalogue.classes,
-        "given_splits": catalogue.given_splits, "source_names": names,
+        "given_splits": catalogue.given_splits, "source_names": names, "notes": notes,
     }  # fmt: skip
     write_whole(folder / CATALOGUE_NAME, json.dumps(values).encode() + b"\n")
     return catalogue
@@ -72,6 +78,7 @@ class _Writer:
     """Appends batches of entries to the three files."""
 
     def __init__(self, folder: Path, seed: int, lists: SplitLists | None, keep_splits: bool) -> None:
+        self.folder = folder
         self._files = [(folder / f"{name}.bin").open("wb") for name in ("entries", "order", "texts")]
         self._seed, self._lists, self._keep_splits = seed, lists, keep_splits
         self.entries = self.text_bytes = 0
@@ -123,13 +130,49 @@ class _Writer:
             rows["problem"][(rows["split"] == UNDECIDED) & (rows["problem"] == 0)] = _PROBLEM_NUMBER["in no list"]
         elif not self.given_splits:
             self.given_splits = bool((rows["split"] != UNDECIDED).any())
-        # The first source has no number in the hash: adding a second one leaves its order as it was.
-        purpose = f"order {self._seed}".encode() + (b" %d" % source if source else b"")
         texts = b"".join(chain.from_iterable(zip(paths, labels, strict=True)))
-        for file, content in zip(self._files, (rows, hash_paths(purpose, paths, len(batch)), texts), strict=True):
+        order = self.hashes(source, paths)
+        for file, content in zip(self._files, (rows, order, texts), strict=True):
             file.write(content)
         self.entries += len(batch)
         self.text_bytes += len(texts)
+
+    def hashes(self, source: int, paths: Sequence[bytes]) -> np.ndarray:
+        """The order of entries, uint64. The first source has no number in it: adding a second one leaves its order as
+        it was."""
+        purpose = f"order {self._seed}".encode() + (b" %d" % source if source else b"")
+        return hash_paths(purpose, paths, len(paths))
+
+    def sorted_hashes(self) -> np.ndarray:
+        """The order of all entries so far, sorted."""
+        for file in self._files:
+            file.flush()
+        hashes = read_order(self.folder, 0, self.entries)
+        hashes.sort()
+        return hashes
+
+
+def _add_unnamed(writer: "_Writer", sources: list[Source], report: Report) -> None:
+    """The pictures that lie in a source and that none of its label files names: each becomes an entry that says so."""
+    hashes: np.ndarray | None = None
+    for number, source in enumerate(sources):
+        for paths in source.pictures():
+            if hashes is None:
+                hashes = writer.sorted_hashes()
+            if not paths or not len(hashes):
+                continue
+            unnamed = ~is_among(writer.hashes(number, paths), hashes)
+            left = [path for path, is_unnamed in zip(paths, unnamed.tolist(), strict=True) if is_unnamed]
+            left = [path for path in left if not _is_named_otherwise(writer, number, path, hashes)]
+            if left:
+                writer.add(number, [Entry(path, None, problem="in no label file") for path in left], False)
+                report(Progress("listing", writer.entries, 0))
+
+
+def _is_named_otherwise(writer: "_Writer", source: int, path: bytes, hashes: np.ndarray) -> bool:
+    """Does an entry name this picture by another spelling of Unicode, or by its whole path?"""
+    others = other_spellings(path)
+    return bool(others) and bool(is_among(writer.hashes(source, others), hashes).any())
 
 
 def _is_utf8(text: bytes) -> bool:

@@ -12,6 +12,7 @@ from sharding.images import CHECKS, FORMS, ImageRule
 from sharding.inspection import Rules
 from sharding.layouts import find_source
 from sharding.layouts.entry import Source
+from sharding.layouts.find_label_files import lists_of_splits
 from sharding.reasons import Rejected
 from sharding.resume import BuildState
 from sharding.script import build_profile, guess_profile
@@ -24,7 +25,8 @@ _GUESSED_FROM = 500  # labels
 class ShardOptions:
     """What a build is asked for. None: found or chosen by itself.
 
-    src: one folder, or several whose entries are taken together. samples_per_shard: None: 10,000, fewer for small sets.
+    src: one folder, or several whose entries are taken together. images: the folder that the paths of label files are
+    relative to. samples_per_shard: None: 10,000, fewer for small sets.
     workers: processes; None: one a usable core; they never change the bytes. check: "full" decodes every image,
     "structure" compares checksums and lengths, "header" only reads sizes. split: "label" or "file"; None: what the
     sources give, else by label for words and by file for classes. group_from: a pattern; what it finds in a path
@@ -41,6 +43,7 @@ class ShardOptions:
     samples_per_shard: int | None = None
     workers: int | None = None
     layout: str | None = None
+    images: Path | None = None
     label_from_name: str | None = None
     check: str = "full"
     split: str | None = None
@@ -60,11 +63,17 @@ def find_sources(options: ShardOptions, before: BuildState | None = None) -> lis
     read."""
     _check_options(options)
     paths = options.src if isinstance(options.src, tuple) else (options.src,)
+    if options.images and len(paths) > 1:
+        raise ConfigError("--images is for one source; make a set of each, and a set of their sets")
     if options.layout or options.label_from_name:
         before = None  # told anyway
     sources = [
-        _found_before(path, before) or find_source(path, options.layout, options.label_from_name) for path in paths
+        _found_before(path, before, options.images)
+        or find_source(path, options.layout, options.label_from_name, options.images)
+        for path in paths
     ]
+    if keeps_given_splits(options) and options.split_lists is None:
+        _check_no_lists(sources)
     if len({source.root.resolve() for source in sources}) < len(sources):
         raise ConfigError("the same folder is named twice as --src; name each once")
     if len({source.kind for source in sources}) > 1:
@@ -77,13 +86,23 @@ def find_sources(options: ShardOptions, before: BuildState | None = None) -> lis
     return sources
 
 
-def _found_before(path: Path, before: BuildState | None) -> Source | None:
+def _check_no_lists(sources: list[Source]) -> None:
+    """SourceError where lists of splits lie in a source and nobody has said whether they count."""
+    for source in sources:
+        if source.layout != "shards" and (lists := lists_of_splits(source.root)):
+            raise SourceError(
+                f"{source.root} holds {', '.join(lists)}, which list paths and no texts: take them with --split-lists "
+                f"{source.root}, or set them aside with --split label or --split file"
+            )
+
+
+def _found_before(path: Path, before: BuildState | None, images: Path | None) -> Source | None:
     """The source as an earlier run has found it; None where it is another one now, to be looked for as if it were new.
     Folders of millions of files are not walked through, to find out what lies there."""
     for known, marks in zip(before.sources, before.listing, strict=True) if before else ():
         if known["root"] == str(path.absolute()) and known["layout"] != "names":
             with suppress(SourceError):
-                source = find_source(path, known["layout"])
+                source = find_source(path, known["layout"], images=images)
                 return source if source.is_as_listed(marks) else None
     return None
 
@@ -133,6 +152,7 @@ def options_of_bytes(options: ShardOptions, sources: list[Source], profile: str,
     return {
         "layout": ", ".join(source.layout for source in sources),
         "label_from_name": options.label_from_name,
+        "images": None if options.images is None else str(options.images.absolute()),
         "profile": built.name,
         "folds": dict(built.folds),
         "seed": options.seed,

@@ -114,6 +114,16 @@ def are_as_listed(sources: list[Source], state: BuildState) -> bool:
     return all(source.is_as_listed(marks) for source, marks in zip(sources, state.listing, strict=True))
 
 
+def are_other_options(before: dict, now: dict) -> bool:
+    """Would these options make other bytes?"""
+    return any(before.get(name) != value for name, value in json.loads(json.dumps(now)).items())
+
+
+def holds_shards(out: Path) -> bool:
+    """Has a build come so far that a shard or an index is there?"""
+    return any(_SHARD_FILE.fullmatch(name) or name == INDEX_NAME for name in os.listdir(out))
+
+
 def check_same_options(out: Path, before: dict, now: dict) -> None:
     """ConfigError, which names the option, where a build is taken up under others."""
     # Through JSON, as they were written: a tuple is a list there.

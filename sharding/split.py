@@ -2,21 +2,27 @@
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from sharding.errors import ConfigError, SourceError
+from sharding.layouts.naming import SPLIT_OF_NAME
+from sharding.layouts.paths import canonical_path
+from sharding.layouts.text_files import open_label_file
 from sharding.reasons import Rejected
 
 SPLITS = ("train", "val", "test")
 RULES = ("label", "file", "group", "lists")
 UNDECIDED = 255  # in arrays of splits: the rule decides
 _WHOLE = 1 << 64
+_SHOWN = 3  # lines of a list that match nothing
+_SHOWN_FROM = 1_000_000  # of so many, no single ones are looked for
 
 
 @dataclass(frozen=True)
@@ -96,32 +102,75 @@ def hash_paths(purpose: bytes, paths: Iterable[bytes], count: int) -> np.ndarray
 
 
 class SplitLists:
-    """train.txt, val.txt, test.txt of a folder: one path a line (what follows a tab is not read). Without train.txt,
-    what no list names is train. digest: of what the lists say, in hex."""
+    """train.txt, val.txt, test.txt of a folder, or the other names of splits: one path a line (what follows a tab is
+    not read), in any spelling of its slashes and of Unicode. Without a list of train, what no list names is train.
+    digest: of what the lists say, in hex."""
 
     def __init__(self, folder: Path) -> None:
-        parts = []
-        for number, split in enumerate(SPLITS):
-            if (path := folder / f"{split}.txt").is_file():
-                lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").splitlines()
-                paths = {name for line in lines if (name := line.split(b"\t", 1)[0].strip().removeprefix(b"./"))}
-                parts.append((number, hash_paths(b"list", paths, len(paths))))
-        if not parts:
+        self._folder = folder
+        self._files: dict[int, list[Path]] = {}
+        for path in sorted(folder.glob("*.txt")):
+            if split := SPLIT_OF_NAME.get(path.stem.lower()):
+                self._files.setdefault(SPLITS.index(split), []).append(path)
+        if not self._files:
             raise SourceError(f"{folder} holds no train.txt, val.txt or test.txt; write one path a line there")
+        parts = []
+        for number, files in sorted(self._files.items()):
+            paths = {canonical_path(path) for file in files for path in _listed_paths(file)}
+            parts.append((number, hash_paths(b"list", paths, len(paths))))
         hashes = np.concatenate([values for _, values in parts])
         order = np.argsort(hashes)
         self._hashes = hashes[order]
+        self._is_found = np.zeros(len(hashes), bool)
         if repeats := int((self._hashes[1:] == self._hashes[:-1]).sum()):
             raise SourceError(f"the lists in {folder} name {repeats:,} paths in more than one split; keep each in one")
         self._splits = np.repeat([n for n, _ in parts], [len(v) for _, v in parts]).astype(np.uint8)[order]
-        self._otherwise = UNDECIDED if parts[0][0] == 0 else 0
-        said = self._hashes.tobytes() + self._splits.tobytes() + bytes([self._otherwise])
+        self._has_train = 0 in self._files
+        otherwise = UNDECIDED if self._has_train else 0
+        self._otherwise = np.uint8(otherwise)
+        said = self._hashes.tobytes() + self._splits.tobytes() + bytes([otherwise])
         self.digest = hashlib.sha256(said).hexdigest()
 
     def splits_of(self, paths: list[bytes]) -> np.ndarray:
-        """The place in SPLITS of each path, uint8; UNDECIDED where no list names it."""
-        hashes = hash_paths(b"list", paths, len(paths))
-        places = np.searchsorted(self._hashes, hashes).clip(max=max(len(self._hashes) - 1, 0))
+        """The place in SPLITS of each path, uint8; UNDECIDED where no list names it. Remembers which were found."""
         if not len(self._hashes):
             return np.full(len(paths), self._otherwise, np.uint8)
-        return np.where(self._hashes[places] == hashes, self._splits[places], self._otherwise).astype(np.uint8)
+        hashes = hash_paths(b"list", map(canonical_path, paths), len(paths))
+        places = np.searchsorted(self._hashes, hashes).clip(max=len(self._hashes) - 1)
+        is_listed = self._hashes[places] == hashes
+        self._is_found[places[is_listed]] = True
+        return np.where(is_listed, self._splits[places], self._otherwise).astype(np.uint8)
+
+    def check_all_named(self) -> list[str]:
+        """A note where lines match no image of the sources, once all of these were asked for. SourceError where there
+        is no list of train, because those images would be trained on, and where no line at all matches."""
+        left = self._hashes[~self._is_found]
+        if not len(left):
+            return []
+        unmatched = {*left.tolist()} if len(left) < _SHOWN_FROM else None
+        named = [shown for file in self._all_files() for shown in islice(_unmatched(file, unmatched), _SHOWN)][:_SHOWN]
+        lines = "lines match" if len(left) > 1 else "line matches"
+        what = f"{len(left):,} {lines} no image of the source, such as {', '.join(named)}"
+        if not self._has_train or not self._is_found.any():
+            raise SourceError(
+                f"the lists in {self._folder}: {what}; without a match these images would be "
+                f"{'in no split' if self._has_train else 'trained on'}: write paths as the source has them"
+            )
+        return [f"the lists in {self._folder}: {what}"]
+
+    def _all_files(self) -> list[Path]:
+        return [file for _, files in sorted(self._files.items()) for file in files]
+
+
+def _listed_paths(file: Path) -> Iterator[bytes]:
+    with open_label_file(file) as lines:
+        for line in lines:
+            if path := line.split(b"\t", 1)[0].strip():
+                yield path
+
+
+def _unmatched(file: Path, hashes: set[int] | None) -> Iterator[str]:
+    """The lines of a list whose hash is among these (None: too many to look for)."""
+    for number, path in enumerate(_listed_paths(file), 1):
+        if hashes is None or int(hash_paths(b"list", [canonical_path(path)], 1)[0]) in hashes:
+            yield f"{path.decode('utf-8', 'backslashreplace')} ({file.name}, line {number})"

@@ -18,6 +18,10 @@ Layout = Annotated[
         "classes, webdataset or names.  [default: found by itself]"
     ),
 ]
+Images = Annotated[
+    str | None,
+    typer.Option(metavar="FOLDER", help="What the paths of label files are relative to.  [default: found by itself]"),
+]
 LabelFromName = Annotated[
     str | None,
     typer.Option(metavar="REGEX", help="Finds the label in the file's name: group `label`, else the first."),

@@ -16,6 +16,7 @@ from horovod_ocr.cli.options import (
     GroupFrom,
     Height,
     ImageForm,
+    Images,
     JsonLines,
     LabelFromName,
     Layout,
@@ -71,6 +72,7 @@ def shard(
     out: Annotated[str | None, typer.Option(metavar="FOLDER", help="For the shards.  [default: shards]")] = None,
     profile: Profile = None,
     layout: Layout = None,
+    images: Images = None,
     label_from_name: LabelFromName = None,
     seed: Seed = None,
     samples_per_shard: Annotated[

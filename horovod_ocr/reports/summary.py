@@ -1,7 +1,7 @@
 """What the commands around a shard set say at their end."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Group, RenderableType
@@ -16,12 +16,14 @@ from sharding.reasons import REASONS
 from sharding.verify import VerifyReport
 
 SHOWN_NAMES = 100
-CONFLICT = "conflicting labels"
+SHOWN_SUBSETS = 20
+FEW_SUBSETS, ENTRIES_A_SUBSET = 10, 5  # more subsets than few, of fewer entries each, are texts
+CONFLICT, DAMAGED_TAR = "conflicting labels", "damaged tar"
 
 
 def draw_build(report: ShardReport, seconds: float | None, sheet: Path | None) -> Group:
     """seconds: that the whole build took; None where an earlier run has done a part of it."""
-    images = sum(report.samples.values()) + sum(report.rejects.values()) + report.duplicates["left out"]
+    images = report.entries
     parts: list[RenderableType | str] = [f"{report.root}: {report.kind}, profile {report.profile}, {report.layout}"]
     if report.already_complete:
         parts.append("complete already: made from this source with these options")
@@ -33,12 +35,43 @@ def draw_build(report: ShardReport, seconds: float | None, sheet: Path | None) -
     letters = [visible(letter) for letter in report.alphabet]
     parts += [f"{len(letters):,} letters: {some_of(letters)}"] if letters else []
     parts += [f"{len(report.classes):,} classes: {some_of(report.classes)}"] if report.classes else []
+    parts += draw_subsets(report)
     parts += draw_rejects(report)
+    parts += [f"note: {note}" for note in report.notes]
     if seconds is not None and not report.already_complete:
         speed = f"{images / seconds:,.0f} images/s, {report.read_bytes / seconds / 1e6:,.1f} MB/s"
         parts.append(f"{images:,} images in {seconds:,.1f} s: {speed}")
     parts += [f"contact sheet: {sheet}"] if sheet else []
+    parts += draw_account(report)
     return group_of(parts)
+
+
+def draw_account(report: ShardReport) -> list[RenderableType | str]:
+    """Where each row, text and picture went, and some labels to compare with their images."""
+    rejected = "".join(f", {count:,} {reason}" for reason, count in falling(report.rejects))
+    left_out = f", {report.duplicates['left out']:,} copies left out" if report.duplicates["left out"] else ""
+    packed = sum(report.samples.values())
+    lines = [f"{report.entries:,} read: {packed:,} packed{left_out}, {sum(report.rejects.values()):,} rejected"]
+    lines[0] += f" ({rejected[2:]})" if rejected else ""
+    return [*lines, "do these labels fit their images?", *(f"  {path}  {label}" for path, label in report.examples)]
+
+
+def draw_subsets(report: ShardReport) -> list[str]:
+    """The names in the column of subsets, and a warning where they look like texts."""
+    if not report.subsets:
+        return []
+    names = [f"{visible(name) or '(none)'} {count:,}" for name, count in falling(report.subsets)]
+    parts = [f"{len(names):,} subsets: {', '.join(names[:SHOWN_SUBSETS])}{', ...' * (len(names) > SHOWN_SUBSETS)}"]
+    if len(names) > FEW_SUBSETS and report.entries < len(names) * ENTRIES_A_SUBSET:
+        parts.append(
+            "warning: so many names of subsets look like texts; name the columns of the label file in its first line "
+            "(path, label, subset)"
+        )
+    return parts
+
+
+def falling(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
 def some_of(names: Sequence[str]) -> str:
@@ -50,8 +83,7 @@ def draw_rejects(report: ShardReport) -> list[RenderableType | str]:
     """Rejects by reason, and the same image more than once."""
     parts: list[RenderableType | str] = []
     if report.rejects:
-        falling = sorted(report.rejects.items(), key=lambda item: (-item[1], item[0]))
-        rows = [(reason, count, REASONS.get(reason, "")) for reason, count in falling]
+        rows = [(reason, count, REASONS.get(reason, "")) for reason, count in falling(report.rejects)]
         parts.append(draw_table(TableOf(("rejected", "samples", "why"), rows)))
         parts.append(f"{sum(report.rejects.values()):,} rejected; each is named in {report.root / REJECTS_NAME}")
     same, across, left_out = (report.duplicates[name] for name in ("same split", "across splits", "left out"))
@@ -64,6 +96,11 @@ def draw_rejects(report: ShardReport) -> list[RenderableType | str]:
         )
     if conflicts := report.rejects.get(CONFLICT):
         parts.append(f"{conflicts:,} images stand more than once, with different labels; none of them was taken")
+    if damaged := report.rejects.get(DAMAGED_TAR):
+        parts.append(
+            f"WARNING: {damaged:,} tars are damaged: what stood behind the damage is lost, and nobody knows how much; "
+            f"copy them again (named in {report.root / REJECTS_NAME})"
+        )
     return parts
 
 

@@ -4,17 +4,19 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 from sharding.errors import SourceError
 from sharding.layouts.entry import Entry
-from sharding.layouts.files import BOM
 from sharding.layouts.folders import split_folders
-from sharding.layouts.label_files import LabelFile, LabelFilesSource, given_splits, normal_path, open_label_file
+from sharding.layouts.label_files import LabelFile, LabelFilesSource, given_splits
+from sharding.layouts.text_files import open_label_file
 
 _NAME = "labels.json"
 _CHUNK_BYTES = 1 << 20
+_LOOK_PAIRS = 500
 # "name": "text" and what follows it. Possessive, so that an unfinished string is given up at once
 _STRING = rb'"((?:[^"\\]++|\\.)*+)"'
 _PAIR = re.compile(rb"\s*+" + _STRING + rb"\s*+:\s*+" + _STRING + rb"\s*+([,}])", re.DOTALL)
@@ -26,19 +28,22 @@ _NOTHING = re.compile(rb"\s*+\{\s*+\}")
 class DoctrSource(LabelFilesSource):
     def rows(self, path: Path, file: LabelFile) -> Iterator[Entry]:
         with open_label_file(path) as content:
+            some = [name for name, _ in islice(_string_pairs(content, path), _LOOK_PAIRS)]
+        rule = self.rule_for(path, file, some)
+        with open_label_file(path) as content:
             for name, label in _string_pairs(content, path):
-                yield Entry(normal_path(file.folder + name), label, "", file.split)
+                yield Entry(rule(name), label, "", file.split)
 
 
-def find_doctr(root: Path, named: bool = False) -> DoctrSource | None:
+def find_doctr(root: Path, named: bool = False, images: Path | None = None) -> DoctrSource | None:
     if _is_set(root):
-        return DoctrSource(root, "doctr", (LabelFile(_NAME, "", b"images/"),))
+        return DoctrSource(root, "doctr", (LabelFile(_NAME, "", b"images/"),), images)
     files = [
         LabelFile(f"{folder}/{_NAME}", split, f"{folder}/images/".encode())
         for folder, split in split_folders(root).items()
         if _is_set(root / folder)
     ]
-    return DoctrSource(root, "doctr", given_splits(files)) if files else None
+    return DoctrSource(root, "doctr", given_splits(files), images) if files else None
 
 
 def _is_set(folder: Path) -> bool:
@@ -50,7 +55,7 @@ def _string_pairs(file: BinaryIO, path: Path) -> Iterator[tuple[bytes, bytes]]:
 
     SourceError where it is something else, or ends too early.
     """
-    buffer = file.read(_CHUNK_BYTES).removeprefix(BOM)
+    buffer = file.read(_CHUNK_BYTES)
     if _NOTHING.match(buffer):
         return
     opening = _OPENING.match(buffer)

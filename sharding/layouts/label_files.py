@@ -1,31 +1,27 @@
-"""Label files: a line an image. labels.tsv / .csv, given splits, PaddleOCR's lists, EasyOCR's labels.csv.
+"""Label files: a line a picture. labels.tsv or gt.txt, given splits, PaddleOCR's lists, EasyOCR's labels.csv.
 
-Lines are handled as bytes: a label that is no UTF-8 spoils itself alone, and 35 M lines take less than a minute.
+They lie at the top of the source, or in folders below it. How a file is read: dialect.py (what its cells are), paths.py
+(where its paths lead), rows.py (its rows as entries).
 """
 
-import csv
-import io
-import json
-import posixpath
-import re
+import os
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from sharding.errors import SourceError
+from sharding.layouts.dialect import Dialect, look
 from sharding.layouts.entry import Entry
-from sharding.layouts.files import BOM, FileReader
+from sharding.layouts.files import FileReader
+from sharding.layouts.folders import scan_folders, split_folders
 from sharding.layouts.marks import ListedFiles, mark_files
-from sharding.split import SPLITS
-
-_HEADER_WORDS = frozenset((b"path", b"file", b"file_name", b"filename", b"image"))
-_EASYOCR_HEADER = b"filename,words"
-_PADDLE_STEMS = (("train_list", "val_list", "test_list"), ("rec_gt_train", "rec_gt_val", "rec_gt_test"))
-_may_be_odd = re.compile(rb"\./|\.\.|//").search  # of a path: a third of the time of three `in`
-_make = tuple.__new__  # an Entry without the check of its arguments: half the time of a line
+from sharding.layouts.naming import split_of_folder
+from sharding.layouts.paths import PathRule
+from sharding.layouts.rows import RowReader
+from sharding.layouts.text_files import open_label_file
 
 
 class LabelFile(NamedTuple):
@@ -39,12 +35,17 @@ class LabelFile(NamedTuple):
 
 @dataclass(frozen=True)
 class LabelFilesSource(ListedFiles):
-    """Images named by label files. Subclasses say how a line is read."""
+    """Images named by label files. Subclasses say how a file is read.
+
+    images: the folder that paths are relative to, where a person has said so.
+    """
 
     root: Path
     layout: str
     files: tuple[LabelFile, ...]
+    images: Path | None = None
     _listed: list[list] = field(default_factory=list, init=False, repr=False, compare=False)
+    _notes: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @abstractmethod
     def rows(self, path: Path, file: LabelFile) -> Iterator[Entry]:
@@ -53,15 +54,15 @@ class LabelFilesSource(ListedFiles):
     def entries(self) -> Iterator[Entry]:
         """Every line once. SourceError where a file cannot be read, or no file names an image."""
         marks = mark_files(self.root, self.file_names())
+        self._notes.clear()
         empty = True
         for file in self.files:
             path = self.root / file.name
             try:
                 rows = self.rows(path, file)
-                for entry in rows:
+                for entry in islice(rows, 1):
                     empty = False
                     yield entry
-                    break
                 yield from rows
             except OSError as error:
                 raise SourceError(f"{path} cannot be read ({error.strerror}); make it readable") from error
@@ -71,21 +72,48 @@ class LabelFilesSource(ListedFiles):
             )
         self._listed[:] = marks
 
+    def notes(self) -> list[str]:
+        return list(self._notes)
+
+    def pictures(self) -> Iterator[list[bytes]]:
+        """Those that lie in the source, folder by folder, named by a label file or not."""
+        for folder in scan_folders(os.fsencode(self.root)):
+            yield [folder.prefix + name for name in folder.images()]
+
     def file_names(self) -> list[str]:
         return [file.name for file in self.files]
 
     def open(self) -> FileReader:
         return FileReader(self.root)
 
+    def rule_for(self, path: Path, file: LabelFile, paths: Iterable[bytes]) -> PathRule:
+        """Where the paths of a file lead. paths: some of them."""
+        rule = PathRule(self.root, file.folder, list(paths), file.name, self.images)
+        self.remark([rule.note] if rule.note else [])
+        return rule
+
+    def remark(self, notes: Iterable[str]) -> None:
+        """Notes for a person, each once."""
+        self._notes.extend(note for note in notes if note not in self._notes)
+
+    @property
+    def gives_splits_by_folder(self) -> bool:
+        """Do the folders of the source say the split of what lies in them, where its label files do not?"""
+        return not any(file.split for file in self.files) and len({*split_folders(self.root).values()}) > 1
+
 
 @dataclass(frozen=True)
 class LabelsSource(LabelFilesSource):
-    """labels.tsv or .csv, and given splits: path, label, and if wanted a subset. PaddleOCR's lists: path, label."""
+    """labels.tsv, gt.txt and their like; given splits; PaddleOCR's lists."""
 
     def rows(self, path: Path, file: LabelFile) -> Iterator[Entry]:
-        if self.layout == "paddleocr":
-            return _paddle_rows(path, file.split)
-        return _csv_rows(path, file.split) if path.suffix == ".csv" else _tsv_rows(path, file.split)
+        return self.reader_of(path, file, look(path)).entries()
+
+    def reader_of(self, path: Path, file: LabelFile, dialect: Dialect) -> RowReader:
+        self.remark(dialect.notes)
+        rule = self.rule_for(path, file, dialect.paths)
+        by_folder = split_of_path if self.gives_splits_by_folder and dialect.split is None else None
+        return RowReader(path, dialect, rule, file.split, by_folder, self.layout == "paddleocr")
 
 
 @dataclass(frozen=True)
@@ -95,39 +123,14 @@ class EasyOcrSource(LabelFilesSource):
     named: bool = False
 
     def rows(self, path: Path, file: LabelFile) -> Iterator[Entry]:
-        return _easyocr_rows(path, self.named)
+        some = [line.partition(b",")[0] for line in _lines_below_header(path, 2_000)]
+        by_folder = split_of_path if self.gives_splits_by_folder else None
+        return _easyocr_rows(path, file.split, self.rule_for(path, file, some), by_folder, self.named)
 
 
-def find_labels(root: Path, named: bool = False) -> LabelsSource | None:
-    path = _first_file(root, "labels")
-    if path is None and not _first_file(root, "val") and not _first_file(root, "test"):
-        path = _first_file(root, "train")  # given splits need a second file
-    return None if path is None else LabelsSource(root, "labels", (LabelFile(path.name),))
-
-
-def find_splits(root: Path, named: bool = False) -> LabelsSource | None:
-    files = tuple(LabelFile(path.name, split) for split in SPLITS if (path := _first_file(root, split)))
-    return LabelsSource(root, "splits", files) if len(files) > 1 and files[0].split == "train" else None
-
-
-def find_paddle(root: Path, named: bool = False) -> LabelsSource | None:
-    for stems in _PADDLE_STEMS:
-        files = [LabelFile(f"{stem}.txt", split) for stem, split in zip(stems, SPLITS, strict=True)]
-        files = [file for file in files if (root / file.name).is_file()]
-        if len(files) == 1:  # given splits need a second file
-            files = [files[0]._replace(split="")]
-        if files:
-            return LabelsSource(root, "paddleocr", tuple(files))
-    return None
-
-
-def find_easyocr(root: Path, named: bool = False) -> EasyOcrSource | None:
-    path = root / "labels.csv"
-    if not path.is_file() or (not named and (root / "labels.tsv").is_file()):
-        return None
-    with open_label_file(path) as file:
-        is_easyocr = file.readline(100).removeprefix(BOM).strip().lower() == _EASYOCR_HEADER
-    return EasyOcrSource(root, "easyocr", (LabelFile(path.name),), named) if is_easyocr else None
+def split_of_path(path: bytes) -> str:
+    """The split that the first folder of a path says."""
+    return split_of_folder(path.partition(b"/")[0])
 
 
 def given_splits(files: list[LabelFile]) -> tuple[LabelFile, ...]:
@@ -137,125 +140,32 @@ def given_splits(files: list[LabelFile]) -> tuple[LabelFile, ...]:
     return tuple(file._replace(split="") for file in files)
 
 
-def _first_file(root: Path, stem: str) -> Path | None:
-    return next((path for suffix in (".tsv", ".csv") if (path := root / f"{stem}{suffix}").is_file()), None)
-
-
-def open_label_file(path: Path) -> BinaryIO:
-    """A label file, to be read forward. SourceError where it is unreadable or in UTF-16, as spreadsheets write it."""
-    try:
-        file = path.open("rb", buffering=1 << 20)
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read ({error.strerror}); make it readable") from error
-    if file.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        file.close()
-        raise SourceError(f"{path} is written in UTF-16; save it as UTF-8")
-    return file
-
-
-def normal_path(path: bytes) -> bytes:
-    """A path without `./`, `//` and `a/../`, so that one image has one name."""
-    return posixpath.normpath(path) if _may_be_odd(path) else path
-
-
-def no_path(path: Path, line: int, label: bytes | None, split: str) -> Entry:
-    """What stands for a line that names no image."""
-    return Entry(f"(line {line} of {path.name})".encode(), label, "", split, "no path")
-
-
-def _tsv_rows(path: Path, split: str) -> Iterator[Entry]:
-    with open_label_file(path) as file:
-        first = file.readline().removeprefix(BOM)
-        subsets: dict[bytes, str] = {}
-        for number, line in enumerate(chain((first,), file), 1):
-            row = line.rstrip(b"\r\n").split(b"\t")
-            if len(row) > 2:
-                name, label, third = row[:3]
-                if (subset := subsets.get(third)) is None:
-                    subset = third.strip().decode("utf-8", "replace")
-                    if len(subsets) < 1000:  # more than 255 are refused soon
-                        subsets[third] = subset
-            else:
-                name, label, subset = row[0], row[1] if len(row) > 1 else None, ""
-            name = name.strip()
-            if _may_be_odd(name):
-                name = posixpath.normpath(name)
-            if number == 1 and name.lower() in _HEADER_WORDS:
-                continue
-            if name:
-                yield _make(Entry, (name, label, subset, split, "", 0, 0))
-            elif any(row):
-                yield no_path(path, number, label, split)
-
-
-def _csv_rows(path: Path, split: str) -> Iterator[Entry]:
-    for number, row in csv_rows(path):
-        name = normal_path(row[0].strip())
-        if number == 1 and name.lower() in _HEADER_WORDS:
-            continue
-        label = row[1] if len(row) > 1 else None
-        subset = row[2].strip().decode("utf-8", "replace") if len(row) > 2 else ""
-        if name:
-            yield _make(Entry, (name, label, subset, split, "", 0, 0))
-        else:
-            yield no_path(path, number, label, split)
-
-
-def csv_rows(path: Path) -> Iterator[tuple[int, list[bytes]]]:
-    """(line, cells) of each row of a CSV that holds anything. SourceError where it is none."""
-    with open_label_file(path) as file:
-        # what is no UTF-8 goes through str and comes back as it was
-        text = io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="")
-        rows = csv.reader(text)
-        try:
-            for row in rows:
-                if any(row):
-                    yield rows.line_num, [cell.encode("utf-8", "surrogateescape") for cell in row]
-        except csv.Error as error:
-            raise SourceError(
-                f"{path}, line {rows.line_num:,}, is no CSV ({error}); write it as labels.tsv: path<TAB>label"
-            ) from error
-
-
-def _paddle_rows(path: Path, split: str) -> Iterator[Entry]:
-    """Lines `path<TAB>label`; in place of the path may stand a JSON list of several images of that label."""
-    with open_label_file(path) as file:
-        first = file.readline().removeprefix(BOM)
-        for number, line in enumerate(chain((first,), file), 1):
-            row = line.rstrip(b"\r\n").split(b"\t")
-            name = row[0].strip()
-            label = row[1] if len(row) > 1 else None
-            if name[:1] == b"[":
-                for one in _paths_in_list(name):
-                    yield _make(Entry, (normal_path(one), label, "", split, "", 0, 0))
-            elif name:
-                yield _make(Entry, (normal_path(name), label, "", split, "", 0, 0))
-            elif any(row):
-                yield no_path(path, number, label, split)
-
-
-def _paths_in_list(name: bytes) -> list[bytes]:
-    """PaddleOCR takes what is no JSON list for a plain name."""
-    try:
-        paths = json.loads(name)
-    except ValueError:
-        return [name]
-    return [str(path).encode("utf-8", "surrogatepass") for path in paths]
-
-
-def _easyocr_rows(path: Path, named: bool) -> Iterator[Entry]:
+def _easyocr_rows(
+    path: Path, split: str, rule: PathRule, by_folder: Callable[[bytes], str] | None, named: bool
+) -> Iterator[Entry]:
     """Lines `filename,words`: EasyOCR cuts at the first comma and knows no quotes."""
+    for number, line in enumerate(_lines_below_header(path), 2):
+        name, comma, words = line.partition(b",")
+        name = name.strip()
+        if words[:1] == b'"' and not named and _may_be_csv(words):
+            raise SourceError(
+                f"{path}, line {number:,}, has quotes: to EasyOCR they are letters, to CSV they are not; "
+                "say which: --layout easyocr, or --layout labels"
+            )
+        if name:
+            name = rule(name)
+            yield Entry(name, words if comma else None, "", split or (by_folder(name) if by_folder else ""))
+        elif comma:
+            yield Entry(f"(line {number} of {path.name})".encode(), words, "", split, "no path")
+
+
+def _may_be_csv(words: bytes) -> bool:
+    """May words that begin with a quote be a quoted cell, or the begin of one that is never closed?"""
+    return words[-1:] != b'"' or len(words) > 1 and (b"," in words or b'""' in words)
+
+
+def _lines_below_header(path: Path, most: int | None = None) -> Iterator[bytes]:
     with open_label_file(path) as file:
         file.readline()
-        for number, line in enumerate(file, 2):
-            name, comma, words = line.rstrip(b"\r\n").partition(b",")
-            name = name.strip()
-            if words[:1] == b'"' and not named and words[-1:] == b'"' and (b"," in words or b'""' in words):
-                raise SourceError(
-                    f"{path}, line {number:,}, has quotes: to EasyOCR they are letters, to CSV they are not; "
-                    "say which: --layout easyocr, or --layout labels"
-                )
-            if name:
-                yield _make(Entry, (normal_path(name), words if comma else None, "", "", "", 0, 0))
-            elif comma:
-                yield no_path(path, number, words, "")
+        for line in islice(file, most):
+            yield line.rstrip(b"\r\n")

@@ -1,6 +1,7 @@
 """Names that people give to splits and to columns: in one place, for every layout."""
 
 import re
+import unicodedata
 
 # The names that Hugging Face's hub knows, too.
 _SPLIT_NAMES = {
@@ -38,3 +39,13 @@ def split_of_file(name: str) -> str:
 def column_name(cell: bytes) -> str:
     """A cell of a header in the spelling of the lists above: `Image Path` is `image_path`."""
     return re.sub(r"[\s-]+", "_", cell.decode("utf-8", "replace").strip().lower())
+
+
+def other_spellings(path: bytes) -> list[bytes]:
+    """A path in the other forms of Unicode in which its name may stand on the disk: an é is one letter on Linux, and an
+    e with a mark where macOS has written it."""
+    if path.isascii():
+        return []
+    name = path.decode("utf-8", "surrogateescape")
+    forms = (unicodedata.normalize(form, name).encode("utf-8", "surrogateescape") for form in ("NFC", "NFD"))
+    return [form for form in dict.fromkeys(forms) if form != path]

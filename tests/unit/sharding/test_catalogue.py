@@ -27,6 +27,12 @@ class Listing:
     def entries(self):
         return iter(self._entries)
 
+    def notes(self):
+        return []
+
+    def pictures(self):
+        return iter(())
+
 
 def write(folder: Path, *listings: list[Entry], seed: int = 0, kind: str = "words", **options):
     folder.mkdir(exist_ok=True)

@@ -1,0 +1,274 @@
+"""The dialect of a label file, from its first lines: what separates its cells, and which cell is what.
+
+A header that names its columns decides. Without one, the cells that end like a picture's name are the paths. What can
+be read in two ways is refused with a sentence that says how to write it.
+"""
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from sharding.errors import SourceError
+from sharding.layouts.folders import is_image
+from sharding.layouts.naming import (
+    PATH_COLUMNS,
+    SPLIT_COLUMNS,
+    SPLIT_OF_NAME,
+    SUBSET_COLUMNS,
+    TEXT_COLUMNS,
+    column_name,
+)
+from sharding.layouts.text_files import open_label_file
+
+_LOOK_LINES = 2_000
+_LOOK_BYTES = 4 << 20
+_MOST = 0.8  # of the cells of a column that end like a picture's name, to be taken for the paths
+_FEW_SUBSETS = 10
+_NATIVE = {".csv": b",", ".tsv": b"\t", ".txt": b"\t"}
+_SHOWN = {b"\t": "tabs", b",": "commas", b";": "semicolons", b"|": "bars"}
+_SUFFIX = rb"\.(?:png|jpe|jpe?g|jfif|webp|bmp|tiff?)"
+# a path ends with its suffix, whatever blanks are in it: `my word.png   the text`
+SPACED_LINE = re.compile(rb"(.*?" + _SUFFIX + rb")[ \t\xa0]+(.*)", re.IGNORECASE | re.DOTALL)
+# ICDAR: `word_1.png, "the \"text\""`
+QUOTED_LINE = re.compile(rb"(.*?" + _SUFFIX + rb"), \"(.*)\"", re.IGNORECASE | re.DOTALL)
+_BOXES = re.compile(rb'\s*\[\s*\{\s*"(?:transcription|points|label)"')
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How each line of a label file is read. Columns are places of cells, counted from 0."""
+
+    separator: bytes  # b"": a path and a text by `pattern`
+    cells: int  # of each row
+    path: int
+    label: int | None  # None: the file has no texts, every line is a path alone
+    split: int | None = None
+    subset: int | None = None
+    has_quotes: bool = False  # cells are quoted as in CSV
+    has_header: bool = False
+    pattern: re.Pattern[bytes] | None = None
+    notes: tuple[str, ...] = ()  # what a person should know, such as columns that are not read
+    paths: tuple[bytes, ...] = ()  # those of the first lines, as they are written
+
+    @property
+    def named(self) -> str:
+        """The separator in words."""
+        return _SHOWN.get(self.separator, "blanks")
+
+
+def look(path: Path) -> Dialect:
+    """The dialect of one label file. SourceError where it cannot be told, or names no column of texts."""
+    lines = _first_lines(path)
+    if not lines:
+        return Dialect(_NATIVE.get(path.suffix.lower(), b"\t"), 2, 0, 1)
+    native = _NATIVE.get(path.suffix.lower(), b"\t")
+    for separator in (native, *(other for other in _SHOWN if other != native)):
+        header = _cells(lines[0], separator)
+        if _is_header(header, lines, separator):
+            return _by_header(path, header, lines, separator)
+    return _without_header(path, lines, native)
+
+
+def _first_lines(path: Path) -> list[bytes]:
+    """The first lines that hold anything, without their ends."""
+    lines = []
+    size = 0
+    with open_label_file(path) as file:
+        for line in islice(file, _LOOK_LINES):
+            size += len(line)
+            if size > _LOOK_BYTES and lines:
+                break
+            if line.strip():
+                lines.append(line.rstrip(b"\r\n"))
+    return lines
+
+
+def _cells(line: bytes, separator: bytes) -> list[bytes]:
+    """The cells of one line; quotes are those of CSV, but between tabs, where they are letters."""
+    if separator == b"\t" or b'"' not in line:
+        return line.split(separator)
+    text = io.StringIO(line.decode("utf-8", "surrogateescape"), newline="")
+    try:
+        row = next(csv.reader(text, delimiter=separator.decode()), [])
+    except csv.Error:
+        return line.split(separator)
+    return [cell.encode("utf-8", "surrogateescape") for cell in row]
+
+
+def _unquoted(cell: bytes) -> bytes:
+    cell = cell.strip()
+    return cell[1:-1] if len(cell) > 1 and cell[:1] == cell[-1:] == b'"' else cell
+
+
+def _is_header(header: list[bytes], lines: list[bytes], separator: bytes) -> bool:
+    """A row is a header where one of its cells is a known name of a column and none of them is a picture's name. One
+    word alone is one only above paths."""
+    names = [column_name(_unquoted(cell)) for cell in header]
+    if any(is_image(_unquoted(cell)) for cell in header):
+        return False
+    known = [name for name in names if name in PATH_COLUMNS or name in TEXT_COLUMNS]
+    if not known:
+        return False
+    if len(header) > 1:
+        return any(name in PATH_COLUMNS for name in known) or len(known) == len([name for name in names if name])
+    return names[0] in PATH_COLUMNS and all(is_image(_unquoted(line)) for line in lines[1:])
+
+
+def _by_header(path: Path, header: list[bytes], lines: list[bytes], separator: bytes) -> Dialect:
+    names = [column_name(_unquoted(cell)) for cell in header]
+    shown = [_unquoted(cell).decode("utf-8", "replace") for cell in header]
+    if not any(name in TEXT_COLUMNS for name in names):
+        raise SourceError(
+            f"{path}, line 1, names the columns {', '.join(shown)}, and none of them is a text; "
+            f"name that column one of: {', '.join(TEXT_COLUMNS)}"
+        )
+    if not any(name in PATH_COLUMNS for name in names):
+        raise SourceError(
+            f"{path}, line 1, names the columns {', '.join(shown)}, and none of them holds the paths of pictures; "
+            f"name that column one of: {', '.join(PATH_COLUMNS)}"
+        )
+    wanted = (PATH_COLUMNS, TEXT_COLUMNS, SPLIT_COLUMNS, SUBSET_COLUMNS)
+    columns = [_only(path, names, shown, known) for known in wanted]
+    ignored = [name for place, name in enumerate(shown) if name and place not in columns]
+    notes = (f"{path.name}: the columns {', '.join(ignored)} are not read",) if ignored else ()
+    quoted = separator != b"\t" or header[0].strip().startswith(b'"')
+    rows = [_cells(line, separator) for line in lines[1:]]
+    place = columns[0] or 0
+    paths = tuple(_unquoted(row[place]) for row in rows if len(row) > place)
+    check_texts(path, [row[columns[1]] for row in rows if len(row) > columns[1]])
+    return Dialect(separator, len(header), place, *columns[1:], quoted, True, None, notes, paths)
+
+
+def _only(path: Path, names: list[str], shown: list[str], known: Sequence[str]) -> int | None:
+    """The place of the one column with a known name. SourceError for two: nobody knows which is meant."""
+    places = [place for place, name in enumerate(names) if name in known]
+    if len(places) > 1:
+        raise SourceError(
+            f"{path}, line 1: each of the columns {', '.join(shown[place] for place in places)} may be the "
+            f"{'path' if known is PATH_COLUMNS else 'text' if known is TEXT_COLUMNS else known[0]}; "
+            "rename all of them but one"
+        )
+    return places[0] if places else None
+
+
+def _without_header(path: Path, lines: list[bytes], native: bytes) -> Dialect:
+    for pattern in (QUOTED_LINE, SPACED_LINE):
+        # a tab or a comma that the suffix asks for goes before blanks; ICDAR's quotes go before all
+        if pattern is SPACED_LINE and any(_share(lines, separator)[0] >= _MOST for separator in _SHOWN):
+            continue
+        found = [match for line in lines if (match := pattern.fullmatch(line))]
+        if len(found) >= _MOST * len(lines) and path.suffix.lower() != ".csv":
+            paths = tuple(match[1].strip() for match in found)
+            check_texts(path, [match[2] for match in found])
+            return Dialect(b"", 2, 0, 1, pattern=pattern, paths=paths)
+    separator = native
+    if _share(lines, native)[0] < _MOST:
+        separator = max(_SHOWN, key=lambda each: (_share(lines, each), each == native))
+        separator = separator if _share(lines, separator)[0] >= _MOST else native
+    rows = [_cells(line, separator) for line in lines]
+    cells = Counter(map(len, rows)).most_common(1)[0][0]
+    rows = [row for row in rows if len(row) == cells]
+    while cells > 2 and all(not row[cells - 1].strip() for row in rows):
+        cells -= 1  # a spreadsheet's empty columns
+    place = _path_column(rows, cells)
+    _check_first_line(path, _cells(lines[0], separator), rows, place)
+    columns = _columns(path, rows, cells, place)
+    quoted = separator != b"\t" or _are_quoted(rows, place)
+    paths = tuple(_unquoted(row[place]) for row in rows)
+    check_texts(path, [row[columns[0]] for row in rows if columns[0] is not None])
+    return Dialect(separator, cells, place, *columns, quoted, paths=paths)
+
+
+def _share(lines: list[bytes], separator: bytes) -> tuple[float, float]:
+    """How many of the lines have at least two cells, one of which is a picture's name; how many have two cells."""
+    rows = [row for line in lines if len(row := _cells(line, separator)) > 1]
+    named = sum(any(is_image(_unquoted(cell)) for cell in row) for row in rows)
+    return named / len(lines), len(rows) / len(lines)
+
+
+def _path_column(rows: list[list[bytes]], cells: int) -> int:
+    """The first column whose cells end like pictures' names; 0 where none does: names may have no suffix."""
+    for place in range(cells):
+        if sum(is_image(_unquoted(row[place])) for row in rows) >= _MOST * len(rows):
+            return place
+    return 0
+
+
+def _are_quoted(rows: list[list[bytes]], place: int) -> bool:
+    quoted = sum(len(cell) > 1 and cell[:1] == cell[-1:] == b'"' for row in rows if (cell := row[place].strip()))
+    return quoted >= _MOST * len(rows)
+
+
+def _check_first_line(path: Path, first: list[bytes], rows: list[list[bytes]], place: int) -> None:
+    """SourceError where it looks like a header whose names nobody knows: all rows but it name pictures."""
+    others = sum(is_image(_unquoted(row[place])) for row in rows)
+    if len(rows) < 3 or others < len(rows) - 1 or others < _MOST * len(rows):
+        return
+    if len(first) > place and not is_image(cell := _unquoted(first[place])) and b"." not in cell and b"/" not in cell:
+        raise SourceError(
+            f"{path}, line 1, looks like a header whose names are not known "
+            f"({', '.join(_unquoted(cell).decode('utf-8', 'replace') for cell in first)}); name the columns path and "
+            "label, and if wanted split and subset, or remove the line"
+        )
+
+
+def _columns(path: Path, rows: list[list[bytes]], cells: int, place: int) -> tuple[int | None, None, int | None]:
+    """The places of label, split and subset where no header names them. SourceError where they cannot be told."""
+    example = "path<TAB>label" if path.suffix.lower() != ".csv" else "path,label"
+    if cells == 1:
+        return None, None, None
+    if cells == 2:
+        label = 1 - place
+        if len(rows) > 1 and _are_splits(row[label] for row in rows):
+            raise SourceError(
+                f"{path} holds names of splits where the texts should be; begin it with a header that names its "
+                f"columns, such as {example}"
+            )
+        return label, None, None
+    names = "a header that names its columns (path, label, and if wanted split and subset)"
+    if cells > 3 or place:
+        raise SourceError(f"{path} has {cells} cells a line, and nothing says what they are; begin it with {names}")
+    labels, subsets = ([row[column].strip() for row in rows] for column in (1, 2))
+    if _are_splits(labels):
+        raise SourceError(f"{path}: its second cells are names of splits, not texts; begin it with {names}")
+    if len({*subsets}) > max(_FEW_SUBSETS, len(rows) / 4):
+        raise SourceError(
+            f"{path}: its third cells, which name the subset of a picture, hold {len({*subsets}):,} different values "
+            f"in {len(rows):,} lines ({subsets[0].decode('utf-8', 'replace')}, ...); if they are the texts, begin it "
+            f"with {names}; if a text holds the separator, quote it (CSV)"
+        )
+    return 1, None, 2
+
+
+def _are_splits(cells: Iterable[bytes]) -> bool:
+    return {cell.strip().lower().decode("utf-8", "replace") for cell in cells} <= SPLIT_OF_NAME.keys()
+
+
+def check_texts(path: Path, labels: Sequence[bytes]) -> None:
+    """SourceError where what should be texts are the boxes of whole pages, or no UTF-8 in most of those that have more
+    than ASCII. labels: of the first lines."""
+    if labels and sum(_BOXES.match(label) is not None for label in labels) >= _MOST * len(labels):
+        raise SourceError(
+            f"{path} holds boxes on whole pages; export the pictures of words and their texts "
+            "(PPOCRLabel: Export Recognition Result, which writes rec_gt.txt and crop_img/)"
+        )
+    wide = [label for label in labels if not label.isascii()]
+    wrong = [label for label in wide if not _is_utf8(label)]
+    if len(wrong) > 10 and len(wrong) > len(wide) / 2:
+        raise SourceError(
+            f"{path} is not UTF-8: {len(wrong):,} of its first {len(labels):,} texts are not, such as {wrong[0]!r}; "
+            "save it as UTF-8, or: iconv -f WINDOWS-1252 -t UTF-8"
+        )
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,218 @@
+"""Which files of a source are its label files: by their names first, then by what they hold.
+
+At the top of the source, or else in each of the folders below it. Two files that may both be meant are refused.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+from sharding.errors import SourceError
+from sharding.layouts.dialect import QUOTED_LINE, SPACED_LINE, look
+from sharding.layouts.folders import is_image, scan_folders
+from sharding.layouts.label_files import EasyOcrSource, LabelFile, LabelFilesSource, LabelsSource
+from sharding.layouts.naming import SPLIT_OF_NAME, split_of_folder
+from sharding.layouts.text_files import open_label_file
+
+LISTED_LAYOUTS = ("easyocr", "labels", "splits", "paddleocr")
+LABEL_STEMS = ("labels", "label", "gt", "annotations", "annotation", "transcriptions", "transcription", "ground_truth")
+_SUFFIXES = (b".tsv", b".csv", b".txt")
+# what stands around the name of a split: train_list.txt, rec_gt_test.txt, gt_val.tsv
+_BEHIND = ("", "_list", "_gt", "_labels", "_label", "_annotations")
+_BEFORE = ("rec_gt_", "gt_", "rec_", "labels_", "label_")
+_SPLIT_OF_STEM = {
+    stem: split
+    for name, split in SPLIT_OF_NAME.items()
+    for stem in (*(f"{name}{end}" for end in _BEHIND), *(f"{begin}{name}" for begin in _BEFORE))
+}
+_EASYOCR_HEADER = b"filename,words"
+_LOOK_LINES = 200
+_MOST_FILES = 100  # whose content is looked at
+_LOOK_IMAGES = 20_000  # where none of so many images has a label file in its folder or above, none will
+_Groups = dict[str, list[LabelFile]]  # layout -> its files
+
+
+def find_listed(layout: str | None, root: Path, named: bool, images: Path | None = None) -> LabelFilesSource | None:
+    """The source of this layout (None: of whichever of LISTED_LAYOUTS is there). named: a person said so. SourceError
+    where several files may be meant."""
+    groups = _groups_in(root, b"", _files_of(root))
+    wanted = {name: files for name, files in groups.items() if layout in (None, name)}
+    if layout == "labels" and not wanted and "easyocr" in groups:
+        wanted = {"labels": groups["easyocr"]}
+    if not wanted:
+        wanted = _groups_below(root, layout)
+    if len(wanted) > 1:
+        names = {layout: " and ".join(file.name for file in files) for layout, files in wanted.items()}
+        shown = "; ".join(f"{files}: --layout {layout}" for layout, files in names.items())
+        raise SourceError(f"{root} holds labels in several layouts; say which is meant ({shown})")
+    for name, files in wanted.items():
+        return _source_of(root, name, files, named, images)
+    return None
+
+
+def find_by_content(root: Path, images: Path | None = None) -> LabelsSource | None:
+    """The only file at the top whose lines are paths of pictures and texts, whatever its name."""
+    with os.scandir(os.fsencode(root)) as items:
+        names = sorted(islice((item.name for item in items if _suffix(item.name) in _SUFFIXES), _MOST_FILES + 1))
+    if len(names) > _MOST_FILES:  # texts beside pictures
+        return None
+    found = [name for name in names if _names_pictures(root, name)]
+    if len(found) > 1:
+        raise SourceError(
+            f"{root}: {', '.join(os.fsdecode(name) for name in found[:5])} name pictures and texts; call the one that "
+            "is meant labels.tsv (or .csv, .txt), or those of splits train, val and test, and move the others away"
+        )
+    return LabelsSource(root, "labels", (LabelFile(os.fsdecode(found[0])),), images) if found else None
+
+
+def lists_of_splits(root: Path) -> list[str]:
+    """Files at the top of a source that list the paths of a split, and no texts."""
+    return sorted(
+        os.fsdecode(name) for name in _files_of(root)
+        if _suffix(name) == b".txt" and _stem(name) in SPLIT_OF_NAME and _kind_of(root / os.fsdecode(name)) == "list"
+    )  # fmt: skip
+
+
+def _source_of(root: Path, layout: str, files: list[LabelFile], named: bool, images: Path | None) -> LabelFilesSource:
+    if layout == "easyocr":
+        return EasyOcrSource(root, layout, tuple(files), images, named)
+    return LabelsSource(root, layout, tuple(files), images)
+
+
+def _files_of(root: Path) -> set[bytes]:
+    """The files at the top whose stems are those of label files."""
+    with os.scandir(os.fsencode(root)) as found:
+        return {item.name for item in found if _stem(item.name) in _KNOWN_STEMS}
+
+
+def _stem(name: bytes) -> str:
+    return name.rpartition(b".")[0].decode("utf-8", "replace").lower()
+
+
+def _suffix(name: bytes) -> bytes:
+    return name[name.rfind(b".") :].lower() if b"." in name[1:] else b""
+
+
+_KNOWN_STEMS = frozenset((*LABEL_STEMS, "rec_gt", *_SPLIT_OF_STEM))
+
+
+def _groups_in(root: Path, prefix: bytes, names: Iterable[bytes]) -> _Groups:
+    """The label files among the names of one folder (prefix: its path, with a slash), by layout."""
+    known = [name for name in sorted(names) if _stem(name) in _KNOWN_STEMS]
+    pictures = {_stem(name) for name in known if is_image(name)}
+    groups: _Groups = {}
+    for name in known:
+        stem = _stem(name)
+        if _suffix(name) not in _SUFFIXES or stem in pictures:  # the text beside a picture called test.png
+            continue
+        path = root / os.fsdecode(prefix + name)
+        if _suffix(name) == b".txt" and _kind_of(path) != "labels":
+            continue
+        file = LabelFile(os.fsdecode(prefix + name), _SPLIT_OF_STEM.get(stem, ""), prefix)
+        if stem in LABEL_STEMS:
+            layout = "easyocr" if _is_easyocr(path) else "labels"
+        else:
+            layout = "paddleocr" if _suffix(name) == b".txt" else "splits"
+        groups.setdefault(layout, []).append(file)
+    for layout in [*groups]:
+        _settle(groups, layout)
+    return groups
+
+
+def _settle(groups: _Groups, layout: str) -> None:
+    """One file for each split, or one alone for all. SourceError for two that may be meant."""
+    files = groups.pop(layout)
+    splits = [file.split for file in files]
+    if len({*splits}) < len(splits):
+        same = [file.name for file in files if splits.count(file.split) > 1]
+        raise SourceError(f"{' and '.join(same)} may both be the labels; move the one away that is not meant")
+    if len(files) == 1 and files[0].split in ("", "train"):  # given splits need a second file
+        layout = "labels" if layout == "splits" else layout
+        groups.setdefault(layout, []).append(files[0]._replace(split=""))
+    elif "train" in splits and "" not in splits:
+        groups.setdefault(layout, []).extend(sorted(files, key=lambda file: ("train", "val", "test").index(file.split)))
+    elif "" in splits:
+        raise SourceError(f"{' and '.join(file.name for file in files)} may both be the labels; move the others away")
+
+
+def _groups_below(root: Path, layout: str | None) -> _Groups:
+    """The label files of the folders below the top, each for its own folder."""
+    found: _Groups = {}
+    looked = 0
+    for folder in scan_folders(os.fsencode(root)):
+        if folder.path:
+            for name, files in _groups_in(root, folder.prefix, folder.files).items():
+                if layout in (None, name):
+                    found.setdefault(name, []).extend(files)
+        looked += len(folder.files)
+        if not found and looked > _LOOK_IMAGES and layout is None:
+            return {}
+    tops = {file.folder.partition(b"/")[0] for files in found.values() for file in files}
+    by_folder = {top: split_of_folder(top) for top in tops}
+    if not any(by_folder.values()) or len({*by_folder.values()}) == 1:
+        return found
+    if not all(by_folder.values()):
+        mixed = sorted(os.fsdecode(top) for top in tops)
+        raise SourceError(
+            f"{root}: label files lie in {', '.join(mixed)}, of which some are names of splits and some are not; "
+            "name them all train, val or test, or none"
+        )
+    return {
+        name: [file._replace(split=by_folder[file.folder.partition(b"/")[0]]) for file in files]
+        for name, files in found.items()
+    }
+
+
+def _is_easyocr(path: Path) -> bool:
+    if path.suffix.lower() != ".csv":
+        return False
+    with open_label_file(path) as file:
+        return file.readline(100).strip().lower() == _EASYOCR_HEADER
+
+
+def _kind_of(path: Path) -> str:
+    """What the lines of a .txt are: "labels" (a path and a text), "list" (a path alone), or "" (something else)."""
+    try:
+        with open_label_file(path) as file:
+            lines = [line.rstrip(b"\r\n") for line in islice(file, _LOOK_LINES) if line.strip()]
+    except SourceError:
+        return "labels"  # it cannot be read, and the build says so
+    pairs = sum(b"\t" in line or _has_text(line) for line in lines)
+    if lines and 2 * pairs >= len(lines):
+        return "labels"
+    return "list" if lines and 2 * sum(is_image(line.strip()) for line in lines) >= len(lines) else ""
+
+
+def _has_text(line: bytes) -> bool:
+    """Does a text follow the path of a picture?"""
+    return bool(SPACED_LINE.fullmatch(line) or QUOTED_LINE.fullmatch(line) or _CUT.match(line))
+
+
+_CUT = re.compile(rb"[^,;|]*?\.(?:png|jpe?g|jpe|jfif|webp|bmp|tiff?)\s*[,;|].*", re.IGNORECASE | re.DOTALL)
+
+
+def _names_pictures(root: Path, name: bytes) -> bool:
+    """Are most lines of this file the path of a picture that is there, and a text?"""
+    path = root / os.fsdecode(name)
+    try:
+        dialect = look(path)
+    except SourceError:
+        return False
+    some = [each for each in dialect.paths if is_image(each)]
+    return dialect.label is not None and bool(some) and 2 * len(some) >= len(dialect.paths)
+
+
+LISTED_FINDERS: dict[str, Callable[..., LabelFilesSource | None]] = {
+    layout: partial(find_listed, layout) for layout in LISTED_LAYOUTS
+}
+
+
+def shown_texts(root: Path) -> Iterator[str]:
+    """The names of files that may have been meant as labels, for the sentence that finds none."""
+    for folder in scan_folders(os.fsencode(root)):
+        for name in folder.files:
+            if _suffix(name) in (*_SUFFIXES, b".json", b".jsonl", b".xml", b".parquet", b".tar", b".mdb"):
+                yield os.fsdecode(folder.prefix + name)

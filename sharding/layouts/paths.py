@@ -1,0 +1,170 @@
+"""Where the paths of a label file lead.
+
+They were written on another machine, perhaps: with backslashes, relative to another folder, with the folders of that
+machine in front, or without the suffix. Some of them are looked for on the disk, and one rule for all paths of the file
+follows. Where more than one rule fits, the source is refused.
+"""
+
+import os
+import posixpath
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from sharding.errors import SourceError
+from sharding.layouts.folders import IMAGE_SUFFIXES, is_image, list_folder
+from sharding.layouts.naming import other_spellings
+
+_LOOKED_FOR = 60  # paths of a file, spread over its first lines
+_MOST = 0.9  # of them must be there
+_FOLDERS = 2_000  # that are looked through for a prefix
+may_be_odd = re.compile(rb"\\|\./|\.\.|//").search  # of a path: a third of the time of four `in`
+
+
+def normal_path(path: bytes) -> bytes:
+    """A path without `./`, `//` and `a/../`, so that one image has one name."""
+    return posixpath.normpath(path) if may_be_odd(path) else path
+
+
+def canonical_path(path: bytes) -> bytes:
+    """One spelling for all spellings of a path: slashes, no `./`, and Unicode's NFC. To compare by, not to open."""
+    if path.isascii():
+        return posixpath.normpath(path.replace(b"\\", b"/")) if may_be_odd(path) else path
+    text = posixpath.normpath(path.replace(b"\\", b"/")).decode("utf-8", "surrogateescape")
+    return unicodedata.normalize("NFC", text).encode("utf-8", "surrogateescape")
+
+
+class PathRule:
+    """Turns the paths of one label file into paths relative to the source's root, or absolute ones.
+
+    root: of the source. folder: of the label file, relative to root, with a slash at its end. paths: some of the
+    file's. shown: its name. images: the folder that a person has said they are relative to. note: what a person should
+    know; "" mostly.
+    """
+
+    def __init__(
+        self, root: Path, folder: bytes, paths: Sequence[bytes], shown: str, images: Path | None = None
+    ) -> None:
+        self._root = os.fsencode(root)
+        self.prefix, self.note = folder, ""
+        self._cut = self._suffix = b""
+        self._backslashes = True
+        step = -(-len(paths) // _LOOKED_FOR) or 1
+        some = list(dict.fromkeys(path.strip() for path in paths[::step] if path.strip()))
+        if odd := [path for path in some if b"\\" in path]:  # a letter of a name on Linux, where there is such a file
+            self._backslashes = not any(self._is_there(folder + path) for path in odd)
+        some = [self._slashes(path) for path in some]
+        self._may_be_absolute = any(path.startswith((b"/", b"../")) for path in some)
+        if images is not None:
+            self.prefix = self._relative(images)
+        if self._is_fine(some):
+            return
+        fits = list(self._cuts(some, shown)) if images is not None else list(self._others(folder, some, shown))
+        if len({(prefix, cut) for prefix, cut, _, _ in fits}) > 1:
+            found = " and ".join(note for *_, note in fits[:2])
+            raise SourceError(
+                f"{shown}: the pictures may be meant in two ways: {found}; say which: --images FOLDER"
+            )
+        if fits:
+            self.prefix, self._cut, self._suffix, self.note = fits[0]
+        elif images is None:
+            self._refuse_other_machine(some, shown)
+
+    @property
+    def is_plain(self) -> bool:
+        """Is a path that holds nothing odd right as it is?"""
+        return not (self.prefix or self._cut or self._suffix or self._may_be_absolute)
+
+    def __call__(self, path: bytes) -> bytes:
+        """The path of one line, without blanks around it."""
+        if may_be_odd(path):
+            path = posixpath.normpath(self._slashes(path))
+        if self._cut:
+            path = path.removeprefix(self._cut)
+        if self._suffix and not is_image(path):
+            path += self._suffix
+        if self.prefix and not path.startswith(b"/"):
+            path = normal_path(self.prefix + path)
+        if path.startswith((b"/", b"../")):  # an image has one name, whatever leads to it
+            whole = posixpath.normpath(os.path.join(self._root, path))
+            path = whole[len(self._root) + 1 :] if whole.startswith(self._root + b"/") else path
+        return path
+
+    def _slashes(self, path: bytes) -> bytes:
+        return path.replace(b"\\", b"/") if self._backslashes else path
+
+    def _relative(self, images: Path) -> bytes:
+        """The prefix of a folder: relative to root where it lies inside."""
+        absolute = os.path.abspath(os.fsencode(images)) + b"/"
+        root = os.path.abspath(self._root) + b"/"
+        return absolute.removeprefix(root)
+
+    def _is_there(self, path: bytes) -> bool:
+        try:
+            return any(os.path.lexists(os.path.join(self._root, each)) for each in (path, *other_spellings(path)))
+        except ValueError:  # a NUL
+            return False
+
+    def _found(self, paths: Sequence[bytes]) -> float:
+        """The share of these paths, relative to root, that are there."""
+        return sum(map(self._is_there, paths)) / len(paths)
+
+    def _is_fine(self, some: list[bytes]) -> bool:
+        """Is there anything to look at, and are most paths right as they are? Then others are missing images."""
+        return not some or self._found([self(path) for path in some]) >= 0.5
+
+    def _others(self, folder: bytes, some: list[bytes], shown: str) -> Iterator[tuple[bytes, bytes, bytes, str]]:
+        """(prefix, what is cut off, suffix, a note) of each rule by which most pictures are found."""
+        if folder and self._found(some) >= _MOST:
+            yield b"", b"", b"", ""
+            return
+        suffixes = [
+            suffix
+            for suffix in sorted({each for low in IMAGE_SUFFIXES for each in (low, low.upper())})
+            if self._found([folder + path if is_image(path) else folder + path + suffix for path in some]) >= _MOST
+        ]
+        if len(suffixes) == 1:
+            yield folder, b"", suffixes[0], f"{shown} names pictures without their suffix {suffixes[0].decode()}"
+            return
+        own = {self._root.rpartition(b"/")[2], folder.rstrip(b"/").rpartition(b"/")[2]} - {b""}
+        cuts = [rule for rule in self._cuts(some, shown) if rule[1].rstrip(b"/").rpartition(b"/")[2] in own]
+        if cuts:
+            yield cuts[0]
+            return
+        for below in self._folders_below():
+            if self._found([below + path for path in some]) >= _MOST:
+                yield below, b"", b"", f"{shown}: the pictures lie in {os.fsdecode(below)}"
+
+    def _cuts(self, some: list[bytes], shown: str) -> Iterator[tuple[bytes, bytes, bytes, str]]:
+        """The paths without folders in front that all of them have."""
+        common = os.path.commonprefix([path.rpartition(b"/")[0] + b"/" for path in some if b"/" in path] or [b""])
+        if any(b"/" not in path for path in some):
+            return
+        for place, letter in enumerate(common):
+            if letter != ord("/"):
+                continue
+            cut = common[: place + 1]
+            if self._found([self.prefix + path.removeprefix(cut) for path in some]) >= _MOST:
+                yield self.prefix, cut, b"", f"{shown}: the paths are read without {os.fsdecode(cut)} in front"
+                return
+
+    def _folders_below(self) -> Iterator[bytes]:
+        """Folders of the source with a slash at the end, from the top down."""
+        pending, seen = [b""], 0
+        while pending and seen < _FOLDERS:
+            path = pending.pop(0)
+            seen += 1
+            if path:
+                yield path
+            pending += [path + name + b"/" for name in list_folder(self._root, path.rstrip(b"/")).folders]
+
+    def _refuse_other_machine(self, some: list[bytes], shown: str) -> None:
+        """SourceError where the pictures would be found without folders in front that are not the source's own: they
+        may be others by the same names."""
+        for _, cut, _, _ in self._cuts(some, shown):
+            raise SourceError(
+                f"{shown}: no picture is where it says ({os.fsdecode(self.prefix + some[0])}); without "
+                f"{os.fsdecode(cut)} in front they would be found, and may be others by the same names. If they are "
+                f"the right ones: --images {os.fsdecode(self._root)}"
+            )

@@ -1,0 +1,215 @@
+"""The rows of a label file as entries, in the dialect that was found. Constant memory; 35 M lines in about a minute.
+
+A row that does not have the cells of the others is no entry with half a label: it is one that cannot be used, and says
+its file and line.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from sharding.errors import SourceError
+from sharding.layouts.dialect import QUOTED_LINE, Dialect
+from sharding.layouts.entry import Entry
+from sharding.layouts.folders import is_image
+from sharding.layouts.naming import split_of_folder
+from sharding.layouts.paths import PathRule, may_be_odd
+from sharding.layouts.text_files import open_label_file
+
+_make = tuple.__new__  # an Entry without the check of its arguments: half the time of a line
+_MOST_SUBSETS = 1_000  # whose names are kept; more than 255 are refused soon
+
+
+class RowReader:
+    """Reads one label file. split: of all its rows, "" where they may say their own.
+
+    split_of_path: gives the split of a path where the folders of the source do.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        dialect: Dialect,
+        rule: PathRule,
+        split: str = "",
+        split_of_path: Callable[[bytes], str] | None = None,
+        has_lists: bool = False,
+    ) -> None:
+        self._path, self._dialect, self._rule = path, dialect, rule
+        self._split, self._split_of_path, self._has_lists = split, split_of_path, has_lists
+        self._subsets: dict[bytes, str] = {}
+        self._splits: dict[bytes, str] = {}
+        self._open_quote = 0  # the line whose text begins with a quote that it does not end
+
+    def entries(self) -> Iterator[Entry]:
+        """An entry for each row, in the order of the file. SourceError where the file cannot be cut into rows."""
+        dialect = self._dialect
+        if dialect.has_quotes:
+            return self._from_csv()
+        if dialect.pattern is not None:
+            return self._from_pattern()
+        is_simple = (dialect.cells, dialect.path, dialect.label) == (2, 0, 1) and not self._has_lists
+        return self._from_pairs() if is_simple and not self._split_of_path else self._from_lines()
+
+    def _from_pairs(self) -> Iterator[Entry]:
+        """`path<TAB>label`: the loop of most files."""
+        separator, split, rule = self._dialect.separator, self._split, self._rule
+        is_plain = rule.is_plain
+        with open_label_file(self._path) as file:
+            for number, line in enumerate(file, 1):
+                name, found, label = line.rstrip(b"\r\n").partition(separator)
+                name = name.strip()
+                if not found or not name or separator in label or label[:1] == b'"' or number == 1:
+                    yield from self._of_row(number, line.rstrip(b"\r\n").split(separator))
+                elif is_plain and not may_be_odd(name):
+                    yield _make(Entry, (name, label, "", split, "", 0, 0))
+                else:
+                    yield _make(Entry, (rule(name), label, "", split, "", 0, 0))
+
+    def _from_lines(self) -> Iterator[Entry]:
+        separator = self._dialect.separator
+        with open_label_file(self._path) as file:
+            for number, line in enumerate(file, 1):
+                yield from self._of_row(number, line.rstrip(b"\r\n").split(separator))
+
+    def _from_pattern(self) -> Iterator[Entry]:
+        pattern = self._dialect.pattern
+        unescape = pattern is QUOTED_LINE
+        with open_label_file(self._path) as file:
+            for number, line in enumerate(file, 1):
+                line = line.rstrip(b"\r\n")
+                if match := pattern.fullmatch(line.strip() if unescape else line):
+                    label = match[2].replace(b'\\"', b'"') if unescape else match[2]
+                    yield from self._of_row(number, [match[1], label])
+                elif line.strip():
+                    yield self._odd(number, [line], f"the line is no path and text with {self._dialect.named} between")
+
+    def _from_csv(self) -> Iterator[Entry]:
+        with open_label_file(self._path) as file:
+            # what is no UTF-8 goes through str and comes back as it was
+            text = io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="")
+            separator = self._dialect.separator.decode()
+            rows = csv.reader(text, delimiter=separator, strict=True)
+            last = 0
+            try:
+                for row in rows:
+                    if rows.line_num > last + 1:
+                        self._check_spanned(last + 1, row)
+                    number, last = last + 1, rows.line_num
+                    yield from self._of_row(number, [cell.encode("utf-8", "surrogateescape") for cell in row])
+            except csv.Error as error:
+                raise SourceError(
+                    f"{self._path}, line {last + 1:,}: a quote opens there that is never closed, or is followed by "
+                    f"more than {self._dialect.named} ({error}); close it, double the quotes inside a text, or write "
+                    "the file as labels.tsv (path<TAB>label), where quotes are letters"
+                ) from error
+
+    def _check_spanned(self, number: int, row: list[str]) -> None:
+        """SourceError where a quoted cell of the row that begins in this line has swallowed rows after it."""
+        for cell in row:
+            for line in cell.splitlines()[1:]:
+                cells = line.split(self._dialect.separator.decode())
+                if len(cells) > 1 and any(is_image(each.strip().encode("utf-8", "replace")) for each in cells):
+                    raise SourceError(
+                        f"{self._path}, line {number:,}: a quote opens there, and what it holds goes on over lines "
+                        f"that look like rows ({line[:60]}); close the quote in its line, or double it if it is a "
+                        "letter"
+                    )
+
+    def _of_row(self, number: int, row: list[bytes]) -> Iterator[Entry]:
+        """The entries of one row: mostly one, none of a header or an empty row, several of a list of paths."""
+        dialect = self._dialect
+        if number == 1 and dialect.has_header or not any(row):
+            return
+        if len(row) > dialect.cells and not any(cell.strip() for cell in row[dialect.cells :]):
+            row = row[: dialect.cells]
+        name = row[dialect.path].strip() if len(row) > dialect.path else b""
+        if len(row) == 1 and name and dialect.path == 0 and self._open_quote != number - 1:
+            row = [name, *[None] * (dialect.cells - 1)]  # a picture without a text
+        if len(row) != dialect.cells:
+            most = "the header has" if dialect.has_header else "most lines have"
+            why = f"{len(row)} cells (between {dialect.named}), {most} {dialect.cells}; {self._hint()}"
+            yield self._odd(number, row, why)
+            return
+        label = None if dialect.label is None else row[dialect.label]
+        if label and label[:1] == b'"' and dialect.separator == b"\t" and not dialect.has_quotes:
+            if problem := self._quotes_of(number, label):
+                yield self._odd(number, row, problem)
+                return
+        else:
+            self._open_quote = 0
+        split = self._split_of_row(number, row)
+        subset = "" if dialect.subset is None else self._subset_of(row[dialect.subset] or b"")
+        if not name:
+            yield Entry(self._line(number), label, subset, split, "no path")
+            return
+        for path in map(self._rule, _paths_in_list(name) if self._has_lists and name[:1] == b"[" else [name]):
+            yield _make(Entry, (path, label, subset, split or (self._split_of_path or _no_split)(path), "", 0, 0))
+
+    def _quotes_of(self, number: int, label: bytes) -> str:
+        """What is wrong with a text between tabs that begins with a quote; "" mostly: quotes are letters there."""
+        ends = len(label) > 1 and label[-1:] == b'"'
+        self._open_quote = 0 if ends else number
+        if ends and b'""' in label[1:-1]:
+            return "the text has doubled quotes: to a spreadsheet they are one, between tabs they are letters"
+        return ""
+
+    def _odd(self, number: int, row: list[bytes], why: str) -> Entry:
+        """A row that cannot be read. SourceError where it is the rest of a text in quotes that began a line before."""
+        if self._open_quote == number - 1 and number > 1:
+            raise SourceError(
+                f"{self._path}, line {self._open_quote:,}: a quote opens there, and the next line has not the cells of "
+                "a row; write each text in one line, or save the file as CSV"
+            )
+        name = row[self._dialect.path].strip() if len(row) > self._dialect.path else b""
+        shown = self._rule(name) if is_image(name) else self._line(number)
+        return Entry(shown, f"{self._path.name}, line {number:,}: {why}".encode(), "", self._split, "odd row")
+
+    def _hint(self) -> str:
+        if self._dialect.has_quotes:
+            return "put quotes around a text that holds the separator"
+        return "a text cannot hold the separator; write the file as CSV, with quotes"
+
+    def _line(self, number: int) -> bytes:
+        return f"(line {number} of {self._path.name})".encode()
+
+    def _subset_of(self, cell: bytes) -> str:
+        if (subset := self._subsets.get(cell)) is None:
+            subset = cell.strip().decode("utf-8", "replace")
+            if len(self._subsets) < _MOST_SUBSETS:
+                self._subsets[cell] = subset
+        return subset
+
+    def _split_of_row(self, number: int, row: list[bytes]) -> str:
+        if self._dialect.split is None:
+            return self._split
+        cell = (row[self._dialect.split] or b"").strip()
+        if (split := self._splits.get(cell)) is None:
+            split = split_of_folder(cell)
+            if cell and not split:
+                raise SourceError(
+                    f"{self._path}, line {number:,}: {cell.decode('utf-8', 'replace')!r} in the column of splits is "
+                    "none; write train, val or test, or rename the column"
+                )
+            self._splits[cell] = split
+        if split and self._split and split != self._split:
+            raise SourceError(
+                f"{self._path}, line {number:,}, says {cell.decode()}, and the file's name says {self._split}; "
+                "remove the column, or rename the file"
+            )
+        return split or self._split
+
+
+def _no_split(path: bytes) -> str:
+    return ""
+
+
+def _paths_in_list(name: bytes) -> list[bytes]:
+    """PaddleOCR's JSON list of several pictures with one text; what is none is a plain name."""
+    try:
+        paths = json.loads(name)
+    except ValueError:
+        return [name]
+    return [str(path).encode("utf-8", "surrogatepass") for path in paths] if isinstance(paths, list) else [name]
