@@ -1,10 +1,13 @@
 """Files that are there whole or not at all, whenever the process is killed or the power goes."""
 
+import codecs
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+from sharding.errors import ConfigError
 
 
 @contextmanager
@@ -40,3 +43,18 @@ def fsync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def read_settings_text(path: Path) -> str:
+    """The text of a small file that a person wrote: UTF-8, with or without a byte order mark.
+
+    OSError as the system raises it; ConfigError for another encoding, with the line where it is noticed.
+    """
+    content = path.read_bytes()
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content:
+        raise ConfigError(f"{path}: this is UTF-16, or no text at all; save it as UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}, line {line}: this is not UTF-8; save the file as UTF-8") from error

@@ -61,7 +61,7 @@ def hosts_given(text: str | None, slots: int = 1):
     if text is None and not HOSTS_FILE.exists():
         return (Host("localhost", slots=slots),)
     # a list may be longer than a file's name: os.path says no to that, where Path raises
-    if text is None or os.path.isfile(text) or not set(",:") & set(text):
+    if text is None or os.path.isfile(text) or not set(",:@") & set(text):
         return read_hosts(Path(text or HOSTS_FILE))
     return parse_hosts(text.replace(",", "\n"), "-H")
 

@@ -12,8 +12,8 @@ def ensure_utf8() -> None:
     """Run this command in Python's UTF-8 mode, starting it once more if the locale has another encoding; and let
     standard output and standard error take any text, file names that are not UTF-8 included.
 
-    A byte that is no UTF-8 is a lone surrogate in Python (os.fsdecode) and becomes `\\udce9` in the output. In a line of
-    JSON that is the escape of the same letter, so that os.fsencode(json.loads(line)["path"]) names the file.
+    A byte that is not UTF-8 is a lone surrogate in Python (os.fsdecode), and becomes `\\udce9` in the output. In a
+    line of JSON that is the escape of the same letter, so that os.fsencode(json.loads(line)["path"]) names the file.
     """
     if needs_restart(sys.flags.utf8_mode, locale.getencoding(), os.environ):
         os.environ[UTF8_VARIABLE] = "1"

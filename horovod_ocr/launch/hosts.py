@@ -14,6 +14,7 @@ from ipaddress import IPv6Address
 from pathlib import Path
 
 from horovod_ocr.errors import ConfigError
+from sharding.files import read_settings_text
 
 KEYS = ("slots", "address", "port", "max_slots", "max-slots")  # max_slots: mpirun's own, which nothing here uses
 NAME = re.compile(r"\w[\w.-]*")  # what horovodrun takes; a name that began with - would be an option of ssh
@@ -39,9 +40,9 @@ class Host:
 def read_hosts(path: Path) -> tuple[Host, ...]:
     """The hosts of a file, in its order. ConfigError names file and line."""
     try:
-        return parse_hosts(path.read_text("utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+        return parse_hosts(read_settings_text(path), str(path))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def parse_hosts(text: str, source: str) -> tuple[Host, ...]:
@@ -64,6 +65,12 @@ def parse_hosts(text: str, source: str) -> tuple[Host, ...]:
 def parse_host(entry: str, where: str) -> Host:
     """One host from a line without its comment. ConfigError begins with `where`."""
     first, *settings = re.sub(r"\s*=\s*", "=", entry).split()
+    if "@" in first:
+        user, _, name = first.partition("@")
+        raise ConfigError(
+            f"{where}: {first!r} names a user, and horovodrun takes host names only; write {name!r} here, and in "
+            f"~/.ssh/config: Host {name.split(':')[0]}, and below it: User {user}"
+        )
     name, short_slots = split_name(first, where)
     values: dict[str, str] = {"slots": short_slots} if short_slots else {}
     for setting in settings:

@@ -40,6 +40,27 @@ def test_every_recipe_loads_and_says_its_command(name, tmp_path):
     assert "horovod-ocr train" in text.split("\n\n")[0]
 
 
+def test_a_byte_order_mark_is_no_part_of_a_file_of_settings(tmp_path):
+    (tmp_path / "mine.toml").write_text("# für uns\nlr = 1e-3\n", "utf-8-sig")
+    (tmp_path / "horovod-ocr.toml").write_text("[train]\nsteps = 6\n", "utf-8-sig")
+    config = load_config(str(tmp_path / "mine.toml"), {}, tmp_path)
+    assert (config.lr, config.steps) == (1e-3, 6)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("[train]\nsteps = 6\n".encode("utf-16"), "horovod-ocr.toml: this is UTF-16, or no text at all; save it"),
+        ("[train]\n# f\u00fcr uns\n".encode("latin-1"), "horovod-ocr.toml, line 2: this is not UTF-8; save the"),
+        (b"[train\n", "horovod-ocr.toml: not TOML: "),
+    ],
+)
+def test_a_file_of_settings_that_cannot_be_read_is_one_sentence(tmp_path, content, sentence):
+    (tmp_path / "horovod-ocr.toml").write_bytes(content)
+    with pytest.raises(ConfigError, match=sentence):
+        load_config("", {}, tmp_path)
+
+
 def test_a_nested_setting_of_the_command_line(tmp_path):
     given = parse_settings(["augmentation.noise=0", "model_options.width=0.25", "run=my run"])
     config = load_config("", given, tmp_path)

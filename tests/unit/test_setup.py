@@ -123,6 +123,8 @@ def test_hostfile(tmp_path, text, hosts):
 
     (tmp_path / "hosts.txt").write_text(text)
     assert parse_host_files(tmp_path / "hosts.txt") == hosts
+    (tmp_path / "hosts.txt").write_text(text, "utf-8-sig")
+    assert parse_host_files(tmp_path / "hosts.txt") == hosts
 
 
 @needs_horovod
@@ -136,6 +138,8 @@ def test_hostfile(tmp_path, text, hosts):
         ("\nnode1 slots=0\n", "line 2: 'node1 slots=0' has no slot"),
         ("node1\n\nnode1:2\n", "line 3: node1 stands there a second time"),
         ("# nothing\n\n", "names no host"),
+        ("node1\nme@node2:4\n", "line 2: 'me@node2:4' names a user, and horovodrun takes host names only; write"),
+        ("node1\n\0", "this is UTF-16, or no text at all; save it as UTF-8"),
     ],
 )
 def test_a_bad_hostfile_is_a_value_error_with_file_and_line(tmp_path, text, said):
@@ -156,6 +160,7 @@ def test_a_bad_hostfile_is_a_value_error_with_file_and_line(tmp_path, text, said
         ("-np 4 -H localhost:3 true", 4, "raise slots= in the hostfile"),
         ("-np 0 -H hosts.txt true", 2, "asks for no process"),
         ("-np 2 -H absent.txt true", 2, "absent.txt"),
+        ("-np 2 -H me@node1:2 true", 2, "write 'node1:2' here, and in ~/.ssh/config: Host node1"),
         ("-np 2 --hostfile absent.txt true", 2, "cannot read the hostfile absent.txt"),
         ("-np 2 -H hosts.txt", 2, "no command"),
     ],

@@ -105,6 +105,8 @@ def test_hosts_are_those_of_the_file_where_one_is_there(folder):
     assert hosts_given(None, 3) == hosts_given("hosts.txt") == (Host("node7", 2),)
     with pytest.raises(ConfigError, match="none.txt: cannot be read"):
         hosts_given("none.txt")
+    with pytest.raises(ConfigError, match="'me@node7' names a user, and horovodrun takes host names only"):
+        hosts_given("me@node7")
 
 
 def test_options_of_the_trainer_are_understood_and_passed_on_as_they_are():

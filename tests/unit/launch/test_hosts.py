@@ -79,7 +79,9 @@ def test_any_text_is_hosts_or_an_error_that_names_its_source(text):
         ("node2:four", "'node2:four' is no host"),
         ("node2,node3", "'node2,node3' is no host"),
         ("-oProxyCommand=touch", "no host"),
-        ("user@node2", "no host"),
+        ("user@node2", "'user@node2' names a user, and horovodrun takes host names only; write 'node2' here, and in "
+                       "~/.ssh/config: Host node2, and below it: User user"),
+        ("user@node2:4", "write 'node2:4' here, and in ~/.ssh/config: Host node2, and"),
         ("slots=4", "no host"),
         ("node2 slots=", "slots of node2 is a whole number, not ''"),
         ("node2 slots=-1", "slots of node2 is a whole number, not '-1'"),
@@ -122,7 +124,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(ConfigError, match=re.escape(f"{tmp_path / 'none.txt'}: cannot be read (No such file")):
         read_hosts(tmp_path / "none.txt")
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match="binary: cannot be read"):
+    with pytest.raises(ConfigError, match="binary: this is UTF-16, or no text at all; save it as UTF-8"):
         read_hosts(tmp_path / "binary")
 
 
@@ -154,3 +156,23 @@ def test_the_patched_horovodrun_reads_and_refuses_the_same_lines(text, tmp_path)
         read_hosts(tmp_path / "hosts.txt")
     with pytest.raises(ValueError):
         theirs.parse_host_files(tmp_path / "hosts.txt")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_byte_order_mark_is_no_part_of_the_first_host(tmp_path, encoding):
+    (tmp_path / "hosts.txt").write_bytes("node1 slots=4\r\nnode2  # der zweite: ä\r\n".encode(encoding))
+    assert read_hosts(tmp_path / "hosts.txt") == (Host("node1", 4), Host("node2"))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "sentence"),
+    [
+        ("utf-16", "hosts.txt: this is UTF-16, or no text at all; save it as UTF-8"),
+        ("utf-16-le", "hosts.txt: this is UTF-16, or no text at all; save it as UTF-8"),
+        ("latin-1", "hosts.txt, line 2: this is not UTF-8; save the file as UTF-8"),
+    ],
+)
+def test_another_encoding_is_named(tmp_path, encoding, sentence):
+    (tmp_path / "hosts.txt").write_bytes("node1\nnode2  # ä\n".encode(encoding))
+    with pytest.raises(ConfigError, match=re.escape(sentence)):
+        read_hosts(tmp_path / "hosts.txt")
