@@ -28,7 +28,8 @@ The first four may lie in the folders below the top, too.
     given_splits.py   splits that folders and files are named after
     pairs.py          which text belongs to which picture
     image_folders.py classes.py  beside, names, classes
-    tar_members.py tar_sets.py  shards, webdataset
+    record_files.py   files that hold many images: where they lie
+    tar_members.py tar_sets.py tar_samples.py  shards, webdataset
 """
 
 import os
@@ -45,7 +46,8 @@ from sharding.layouts.folders import scan_folders
 from sharding.layouts.huggingface import find_huggingface
 from sharding.layouts.image_folders import find_beside, find_names
 from sharding.layouts.lmdb_records import find_lmdb
-from sharding.layouts.tar_sets import find_shards, find_webdataset
+from sharding.layouts.tar_samples import find_webdataset
+from sharding.layouts.tar_sets import find_shards
 
 _FINDERS: dict[str, Callable[..., Source | None]] = {
     "shards": find_shards,

@@ -18,6 +18,7 @@ IMAGE_SUFFIXES = frozenset(
         b".gif", b".jp2", b".pgm", b".ppm", b".pbm", b".pnm", b".avif", b".heic",
     )
 )  # fmt: skip
+_NOTES = (b"readme", b"license", b"licence", b"copying", b"changelog")
 # folders by these names, beside each other, are splits that the source gives
 SPLIT_FOLDERS = {b"train": "train", b"val": "val", b"validation": "val", b"test": "test"}
 _CATALOGUE = (b"build", b"entries.bin")  # in a shard set, from before its source is listed on (catalogue.py)
@@ -49,6 +50,11 @@ class Folder(NamedTuple):
 def is_image(name: bytes) -> bool:
     """Does a file's name end like that of an image?"""
     return name[name.rfind(b".") :].lower() in IMAGE_SUFFIXES
+
+
+def is_note(name: bytes) -> bool:
+    """Is a file by its name one for people, which holds no label?"""
+    return name.lower().startswith(_NOTES)
 
 
 def split_folders(root: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Folders of images: a text beside each image, the label in the file's name, one folder a class."""
+"""Folders of images: a text beside each image, the label in the file's name, one folder a class (classes.py)."""
 
 import os
 import re
@@ -10,20 +10,26 @@ from pathlib import Path
 from sharding.errors import ConfigError
 from sharding.layouts.entry import Entry, Source
 from sharding.layouts.files import FileReader, TextBesideReader
-from sharding.layouts.folders import SPLIT_FOLDERS, Folder, is_image, list_folder, scan_folders
+from sharding.layouts.folders import Folder, has_image, scan_folders
+from sharding.layouts.given_splits import TopSplits, find_top_splits
 from sharding.layouts.marks import are_unchanged
+from sharding.layouts.pairs import is_text, pair_names
 
-_LOOK_IMAGES = 20_000  # where none of so many images has a text beside it, none will
-_TEXT_SUFFIXES = (b".gt.txt", b".txt")
+LOOK_IMAGES = 20_000  # where none of so many images has a text beside it, none will
 
 
 @dataclass(frozen=True)
 class ImageFoldersSource(Source):
-    """Images found by a walk. Subclasses say what a folder gives."""
+    """Images found by a walk. Subclasses say what a folder gives. splits: which its folders give."""
 
     root: Path
     layout: str
+    splits: TopSplits = TopSplits()
     _listed: list[list] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    @property
+    def doubt(self) -> str:
+        return self.splits.doubt
 
     @abstractmethod
     def entries_of(self, folder: Folder) -> list[Entry]:
@@ -50,22 +56,19 @@ class ImageFoldersSource(Source):
 
 @dataclass(frozen=True)
 class BesideSource(ImageFoldersSource):
-    """`word.gt.txt` or `word.txt` beside `word.png`. The texts are read with the images."""
+    """`word.gt.txt` or `word.txt` beside `word.png` (pairs.py). The texts are read with the images."""
 
     labels_apart: bool = True
 
     def entries_of(self, folder: Folder) -> list[Entry]:
-        prefix = folder.prefix
-        texts = {name for name in folder.files if name.endswith(b".txt")}
-        used = set()
+        prefix, split = folder.prefix, self.splits.split_of(folder.path)
+        pairs, left = pair_names(folder.images(), (name for name in folder.files if is_text(name)))
         entries = []
-        for name in folder.images():
-            stem = name[: name.rfind(b".")]
-            text = next((stem + suffix for suffix in _TEXT_SUFFIXES if stem + suffix in texts), None)
-            used.add(text)
-            entries.append(Entry(prefix + name, None if text is None else prefix + text))
+        for picture, text, problem, detail in pairs:
+            label = detail if problem or text is None else prefix + text
+            entries.append(Entry(prefix + picture, label, "", split, problem))
         # A text whose image was lost is worth a line in rejects.tsv.
-        entries.extend(Entry(prefix + text, None, problem="missing image") for text in sorted(texts - used))
+        entries.extend(Entry(prefix + text, detail, "", split, problem) for text, problem, detail in left)
         return entries
 
     def open(self) -> TextBesideReader:
@@ -81,30 +84,15 @@ class NamesSource(ImageFoldersSource):
     def entries_of(self, folder: Folder) -> list[Entry]:
         pattern = re.compile(self.pattern)
         group = "label" if "label" in pattern.groupindex else 1
+        split = self.splits.split_of(folder.path)
         entries = []
         for name in folder.images():
             found = pattern.search(name.decode("utf-8", "surrogateescape"))
             label = found[group] if found else None
             raw_label = None if label is None else label.encode("utf-8", "surrogateescape")
             problem = "no label" if label is None else ""
-            entries.append(Entry(folder.prefix + name, raw_label, problem=problem))
+            entries.append(Entry(folder.prefix + name, raw_label, "", split, problem))
         return entries
-
-
-@dataclass(frozen=True)
-class ClassesSource(ImageFoldersSource):
-    """The first folder of a path is the image's class; where splits are given, the second."""
-
-    kind: str = "classes"
-    splits_given: bool = False
-
-    def entries_of(self, folder: Folder) -> list[Entry]:
-        parts = folder.path.split(b"/") if folder.path else []
-        split = ""
-        if self.splits_given and parts:
-            split = SPLIT_FOLDERS.get(parts.pop(0), "")
-        label = parts[0] if parts else None  # an image that lies in no class folder has no label
-        return [Entry(folder.prefix + name, label, "", split) for name in folder.images()]
 
 
 def find_beside(root: Path, named: bool = False) -> BesideSource | None:
@@ -113,10 +101,10 @@ def find_beside(root: Path, named: bool = False) -> BesideSource | None:
     source = BesideSource(root, "beside")
     for folder in scan_folders(os.fsencode(root)):
         entries = source.entries_of(folder)
-        if any(entry.label is not None for entry in entries):
-            return source
+        if any(entry.label is not None and not is_text(entry.path) for entry in entries):
+            return BesideSource(root, "beside", find_top_splits(root))
         looked += len(entries)
-        if looked > _LOOK_IMAGES and not named:
+        if looked > LOOK_IMAGES and not named:
             break
     return None
 
@@ -132,27 +120,4 @@ def find_names(root: Path, pattern: str) -> NamesSource | None:
             f"--label-from-name {pattern!r} has no group; put the part that is the label into brackets: "
             r"'_(?P<label>[^_]+)_\d+\.png$'"
         )
-    return NamesSource(root, "names", pattern) if has_image(root) else None
-
-
-def find_classes(root: Path, named: bool = False) -> ClassesSource | None:
-    """At least two classes, or no set of classes: one folder of images is a source whose label file is missing."""
-    tops = list_folder(os.fsencode(root)).folders
-    given = not any(top not in SPLIT_FOLDERS and has_image(root, top) for top in tops)
-    tops = [top for top in tops if not given or has_image(root, top)]
-    if given and len({SPLIT_FOLDERS[top] for top in tops}) < 2:
-        given = False
-    prefixes = [top + b"/" for top in tops] if given else [b""]
-    classes: set[bytes] = set()
-    for prefix in prefixes:
-        for name in list_folder(os.fsencode(root), prefix.rstrip(b"/")).folders:
-            if name not in classes and has_image(root, prefix + name):
-                classes.add(name)
-            if len(classes) > 1:
-                return ClassesSource(root, "classes", splits_given=given)
-    return None
-
-
-def has_image(root: Path, below: bytes = b"") -> bool:
-    """Does an image lie in the folder `below` (relative to root), in any depth?"""
-    return any(is_image(name) for folder in scan_folders(os.fsencode(root), below) for name in folder.files)
+    return NamesSource(root, "names", find_top_splits(root), pattern=pattern) if has_image(root) else None

@@ -1,8 +1,8 @@
 """Which text is the label of which picture, by their names: one rule for folders and for tars.
 
 `word.gt.txt`, `word.txt` or `word.label` is the label of `word.png`, and of `word.bin.png`, `word.nrm.png`,
-`word.raw.png` and `word.dew.png`, which Tesseract, Calamari and OCRopus write; suffixes in capitals are the same. Beside
-a `.gt.txt` every other text of the name is something else, the reading of a program mostly.
+`word.raw.png` and `word.dew.png`, which Tesseract, Calamari and OCRopus write; suffixes in capitals are the same.
+Beside a `.gt.txt` every other text of the name is something else, the reading of a program mostly.
 """
 
 from collections.abc import Iterable

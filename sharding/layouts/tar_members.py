@@ -1,15 +1,16 @@
-"""The members of a tar, found by their headers alone: ustar, pax and GNU's long names.
+"""The members of a tar, found by their headers alone: ustar, pax and GNU's long names. Tars that were written one
+behind the other into one file are read to the last one.
 
 In a sixth of tarfile's time (3 us against 19 us a member), since no object with thirty fields is made for each member.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from sharding.layouts.entry import Reader
-from sharding.layouts.files import MAX_IMAGE_BYTES
+from sharding.layouts.files import MAX_IMAGE_BYTES, checked_content
 from sharding.reasons import Rejected
 
 BLOCK = 512
@@ -18,23 +19,28 @@ _WINDOW_BYTES = 1 << 18
 _MAX_NAME_BYTES = 1 << 20
 _REGULAR = b"0\x007"
 _WITHOUT_DATA = b"123456"  # links, devices, folders
+_FOLDER = 0x35  # "5"
+_LINKS = {0x31: b"hard link to ", 0x32: b"symbolic link to "}
 _CHECKSUM = slice(148, 156)
+_IS_CUT = "the file is cut there"
+_NO_HEADER = "no header of a file stands there"
 
 
 class Member(NamedTuple):
-    """A regular file. at, size: of its content."""
+    """A file. at, size: of its content. link: what it is where it has none, a link or a device; b"" mostly."""
 
     name: bytes
     at: int
     size: int
+    link: bytes = b""
 
 
 class DamagedTarError(Exception):
-    """at: the header from which on nothing can be trusted."""
+    """at: the header from which on nothing can be trusted. why: what is wrong there."""
 
-    def __init__(self, at: int) -> None:
-        super().__init__(at)
-        self.at = at
+    def __init__(self, at: int, why: str = _NO_HEADER) -> None:
+        super().__init__(at, why)
+        self.at, self.why = at, why
 
 
 class Window:
@@ -64,16 +70,19 @@ def pread_all(file: int, size: int, at: int) -> bytes:
 
 
 def read_members(window: Window) -> Iterator[Member]:
-    """The regular files of a tar, in its order. DamagedTarError where a header is wrong or the tar ends too early."""
+    """The files of a tar, in its order, links among them but no folders. DamagedTarError where a header is wrong or the
+    tar ends too early."""
     at = 0
     long_name = b""
     long_size = -1
     while True:
         header = window.read(at, BLOCK)
         if len(header) < BLOCK:
-            raise DamagedTarError(at)
+            raise DamagedTarError(at, _IS_CUT if at else "the file is empty" if not header else _NO_HEADER)
         if header[0] == 0 and not any(header):
-            return
+            if (at := _behind_zeros(window, at)) >= window.file_bytes:
+                return
+            continue
         kind = header[156]
         size = _number(header[124:136], at)
         if _checksum(header) != _number(header[_CHECKSUM], at):
@@ -93,12 +102,29 @@ def read_members(window: Window) -> Iterator[Member]:
             size = long_size
         end = content_at + size
         if end > window.file_bytes:
-            raise DamagedTarError(at)
-        if kind in _REGULAR and not (name := long_name or _name(header)).endswith(b"/"):  # so old tars name folders
-            yield Member(name, content_at, size)
+            raise DamagedTarError(at, _IS_CUT)
         if kind not in b"gK":  # they stand between a long name and its file
+            name = long_name or _name(header)
+            if kind != _FOLDER and not name.endswith(b"/"):  # so old tars name folders
+                yield Member(name, content_at, size, b"" if kind in _REGULAR else _kind_of(header))
             long_name, long_size = b"", -1
         at = end + -size % BLOCK
+
+
+def _behind_zeros(window: Window, at: int) -> int:
+    """The first block from `at` on that holds anything; the end of the file where none does."""
+    while content := window.read(at, _WINDOW_BYTES):
+        if held := content.lstrip(b"\0"):
+            return at + (len(content) - len(held)) // BLOCK * BLOCK
+        at += len(content)
+    return at
+
+
+def _kind_of(header: bytes) -> bytes:
+    """What a member is that is no regular file, for people."""
+    if header[156] in _LINKS:
+        return _LINKS[header[156]] + header[157:257].partition(b"\0")[0]
+    return b"no regular file (type %r)" % chr(header[156])
 
 
 def _checksum(header: bytes) -> int:
@@ -129,7 +155,7 @@ def _extension(window: Window, at: int, size: int, header_at: int) -> bytes:
         raise DamagedTarError(header_at)
     content = window.read(at, size)
     if len(content) < size:
-        raise DamagedTarError(header_at)
+        raise DamagedTarError(header_at, _IS_CUT)
     return content
 
 
@@ -149,10 +175,12 @@ def _pax_fields(content: bytes, name: bytes, size: int) -> tuple[bytes, int]:
 
 
 class TarReader(Reader):
-    """Images of several tars, by offset. Paths are a tar's name and what follows a slash."""
+    """Images of several tars, by offset. Paths are a tar's path and, after a slash, a member's name. tars: all there
+    are, relative to root."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, tars: Iterable[str]) -> None:
         self._prefix = os.fsencode(root) + b"/"
+        self._tars = frozenset(map(os.fsencode, tars))
         self._files: dict[bytes, int] = {}
 
     def read_image(self, path: bytes, at: int, size: int) -> bytes:
@@ -161,7 +189,13 @@ class TarReader(Reader):
             raise Rejected("empty file")
         if size > MAX_IMAGE_BYTES:
             raise Rejected("too many pixels", f"the file has {size:,} bytes")
-        return self.read_content(path.partition(b"/")[0], at, size)
+        return checked_content(self.read_content(self._tar_of(path), at, size))
+
+    def _tar_of(self, path: bytes) -> bytes:
+        end = path.find(b"/")
+        while end > 0 and path[:end] not in self._tars:
+            end = path.find(b"/", end + 1)
+        return path[:end] if end > 0 else path.partition(b"/")[0]
 
     def read_content(self, tar: bytes, at: int, size: int) -> bytes:
         """`size` bytes of a tar from `at` on; else Rejected."""

@@ -1,13 +1,8 @@
-"""Existing WebDataset shards: the tars of a folder, of anybody or of this program.
-
-Those of anybody are read once here, for their labels; images are found again by offset. A sample is a row of members
-that agree up to the first dot of their base names, as webdataset has it. Sets of this program have an .idx that says it
-all.
-"""
+"""Sets of tars: what all of them have in common, and the sets of this program, whose .idx says it all. Tars of anybody:
+tar_samples.py."""
 
 import json
 import os
-import re
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterator
@@ -15,7 +10,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import accumulate, islice
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -23,35 +17,23 @@ from sharding.errors import ShardError, SourceError
 from sharding.index import FORMAT, INDEX_NAME, read_idx, read_index
 from sharding.index import IMAGE_SUFFIXES as OWN_SUFFIXES
 from sharding.layouts.entry import Entry
-from sharding.layouts.files import BOM
-from sharding.layouts.folders import IMAGE_SUFFIXES, SPLIT_FOLDERS, is_image, list_folder
+from sharding.layouts.files import check_not_lfs
 from sharding.layouts.marks import ListedFiles, mark_files
-from sharding.layouts.tar_members import BLOCK, DamagedTarError, Member, TarReader, Window, read_members
+from sharding.layouts.tar_members import BLOCK, DamagedTarError, TarReader, Window
 
-TEXT_SUFFIXES = (b"txt", b"gt.txt", b"label")
-CLASS_SUFFIX = b"cls"
-_LABEL_SUFFIXES = frozenset((*TEXT_SUFFIXES, CLASS_SUFFIX))
-_SPECIAL_NAME = re.compile(rb"__[^/]*__($|/)")  # webdataset passes them over
-_COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
-_SPLIT_NAME = re.compile(r"(train|val|validation|test)-")
-_MAX_LABEL_BYTES = 1 << 20
-_LOOK_SAMPLES = 1_000
+_OTHER_FORMATS = {
+    b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK\3\4": "zip",
+    b"7z\xbc\xaf": "7z", b"Rar!": "rar",
+}  # fmt: skip
 _OWN_SUFFIXES = tuple(suffix.encode() for suffix in OWN_SUFFIXES)
 _make = tuple.__new__  # an Entry without the check of its arguments: half the time of one
 _THREADS = 8
 _BATCH = 2_000  # entries a thread brings at a time
 
 
-class _Part(NamedTuple):
-    """One member of a sample. content: of a label."""
-
-    member: Member
-    content: bytes | None
-
-
 @dataclass(frozen=True)
 class TarsSource(ListedFiles):
-    """tars: names in root."""
+    """tars: relative to root."""
 
     root: Path
     layout: str
@@ -95,11 +77,14 @@ class TarsSource(ListedFiles):
         path = self.root / self.tars[place]
         try:
             file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            window = Window(file)
             try:
-                yield from self.samples(Window(file), place)
+                yield from self.samples(window, place)
             except DamagedTarError as error:
-                name = f"{path.name} (from byte {error.at:,} on)"
-                yield Entry(os.fsencode(name), None, problem="damaged image", at=error.at)
+                if not error.at:
+                    _check_format(path, window.read(0, BLOCK))
+                detail = f"{error.why}: from byte {error.at:,} on, of {window.file_bytes:,}, everything is lost"
+                yield Entry(os.fsencode(self.tars[place]), detail.encode(), problem="damaged tar")
             finally:
                 os.close(file)
         except OSError as error:
@@ -109,29 +94,7 @@ class TarsSource(ListedFiles):
         return [*self.tars]
 
     def open(self) -> TarReader:
-        return TarReader(self.root)
-
-
-@dataclass(frozen=True)
-class WebDatasetSource(TarsSource):
-    """Tars of anybody. kind "words": their .txt, .gt.txt or .label is the label; "classes": their .cls."""
-
-    def samples(self, window: Window, place: int) -> Iterator[Entry]:
-        tar = os.fsencode(self.tars[place]) + b"/"
-        split = self.splits[place] if self.splits else ""
-        suffixes = (CLASS_SUFFIX,) if self.kind == "classes" else TEXT_SUFFIXES
-        for sample in _read_samples(window):
-            text = next((sample[suffix] for suffix in suffixes if suffix in sample), None)
-            label = text.content if text else None
-            if self.kind == "classes" and label is not None:
-                label = label.strip()
-            images = [part.member for suffix, part in sample.items() if b"." + suffix in IMAGE_SUFFIXES]
-            # `page.line.png` is an image too, where no `page.png` stands beside it
-            images = images or [part.member for part in sample.values() if is_image(part.member.name)][:1]
-            for image in images:
-                yield Entry(tar + image.name, label, "", split, "", image.at, image.size)
-            if text and not images:
-                yield Entry(tar + text.member.name, None, "", split, "missing image")
+        return TarReader(self.root, self.tars)
 
 
 @dataclass(frozen=True)
@@ -166,7 +129,7 @@ class ShardSetSource(TarsSource):
             path = b"%s%09d.%s" % (tar, number, _OWN_SUFFIXES[image_format])
             yield _make(Entry, (path, label, self.subsets[subset], split, "", at, size))
         if whole < len(records):
-            raise DamagedTarError(int(records["image_offset"][whole]) - BLOCK)
+            raise DamagedTarError(int(records["image_offset"][whole]) - BLOCK, "the file is cut")
 
     def _class_name(self, number: bytes, image_at: int) -> bytes:
         try:
@@ -178,7 +141,7 @@ class ShardSetSource(TarsSource):
         return [*self.tars, INDEX_NAME]
 
     def open(self) -> TarReader:
-        return ShardSetReader(self.root) if self.labels_apart else TarReader(self.root)
+        return ShardSetReader(self.root, self.tars) if self.labels_apart else TarReader(self.root, self.tars)
 
 
 class ShardSetReader(TarReader):
@@ -206,63 +169,16 @@ def find_shards(root: Path, named: bool = False) -> ShardSetSource | None:
     return ShardSetSource(root, "shards", tars, index.kind, splits, **known, labels_apart=index.kind == "words")
 
 
-def find_webdataset(root: Path, named: bool = False) -> WebDatasetSource | None:
-    """A folder with tars directly in it. SourceError where any is compressed: it could not be read by offset."""
-    names = [os.fsdecode(name) for name in list_folder(os.fsencode(root)).files]
-    if compressed := [name for name in names if name.endswith(_COMPRESSED)]:
-        raise SourceError(
-            f"{root / compressed[0]} is compressed, as {len(compressed):,} tars there are; unpack them (gunzip, unxz, "
-            "unzstd) to plain .tar: images hardly shrink, and only in those are they found by offset"
-        )
-    tars = tuple(name for name in names if name.endswith(".tar"))
-    if not tars:
-        return None
-    found = [_SPLIT_NAME.match(name) for name in tars]
-    splits = tuple(SPLIT_FOLDERS[match[1].encode()] for match in found if match)
-    given = len(splits) == len(tars) and len(set(splits)) > 1  # one split alone is no split
-    return WebDatasetSource(root, "webdataset", tars, _kind_of(root / tars[0]), splits if given else ())
-
-
-def _kind_of(tar: Path) -> str:
-    """By the first sample that has a label."""
-    with tar.open("rb") as file:
-        try:
-            for sample in islice(_read_samples(Window(file.fileno())), _LOOK_SAMPLES):
-                if any(suffix in sample for suffix in TEXT_SUFFIXES):
-                    return "words"
-                if CLASS_SUFFIX in sample:
-                    return "classes"
-        except DamagedTarError:
-            pass
-    return "words"
+def _check_format(path: Path, head: bytes) -> None:
+    """SourceError where something else goes by the name of a tar."""
+    check_not_lfs(path)
+    for magic, name in _OTHER_FORMATS.items():
+        if head.startswith(magic):
+            raise SourceError(
+                f"{path} is no tar but a {name}; unpack it and put the plain .tar there: images hardly shrink, and "
+                "only in a plain tar are they found by offset"
+            )
 
 
 def _batch(entries: Iterator[Entry]) -> list[Entry]:
     return list(islice(entries, _BATCH))
-
-
-def _read_samples(window: Window) -> Iterator[dict[bytes, _Part]]:
-    """Suffix (lower case) -> member, for each row of members of one key. Before DamagedTarError, what was whole."""
-    sample: dict[bytes, _Part] = {}
-    key = None
-    try:
-        for member in read_members(window):
-            folder, _, name = member.name.rpartition(b"/")
-            stem, dot, suffix = name.partition(b".")
-            if not stem or not dot or _SPECIAL_NAME.match(member.name):
-                continue
-            suffix = suffix.lower()
-            if (folder, stem) != key or suffix in sample:
-                if sample:
-                    yield sample
-                key, sample = (folder, stem), {}
-            content = None
-            if suffix in _LABEL_SUFFIXES and member.size <= _MAX_LABEL_BYTES:
-                content = window.read(member.at, member.size).removeprefix(BOM)
-            sample[suffix] = _Part(member, content)
-    except DamagedTarError:
-        if sample:
-            yield sample
-        raise
-    if sample:
-        yield sample

@@ -2,11 +2,12 @@
 
 import os
 import pickle
+import re
 
 import pytest
 
 from sharding.errors import SourceError
-from sharding.layouts import find_source, image_folders
+from sharding.layouts import classes, find_source, image_folders
 from sharding.layouts.entry import Entry
 from sharding.reasons import Rejected
 
@@ -14,6 +15,8 @@ from sharding.reasons import Rejected
 def test_text_beside_the_image_in_any_depth(write):
     files = {"x/1.png": b"i", "x/1.gt.txt": "\ufeffone\n", "x/1.txt": "not this", "2.JPG": b"i", "2.txt": b"\xff",
              "3.png": b"i", "lost.txt": "four", "x/both.png": b"i", "x/both.tif": b"i", "x/both.txt": "b",
+             "y/1.bin.png": b"i", "y/1.nrm.PNG": b"i", "y/1.GT.TXT": "five\r\n", "y/1.txt": "read\n", "y/2.png": b"i",
+             "y/2.txt": "", "y/2.TXT": "", "y/3.gif": b"i", "y/4.dew.png": b"i", "y/4.dew.txt": "", "y/4.txt": "",
              ".hidden.png": b"i", ".git/1.png": b"i", "x/notes.md": ""}  # fmt: skip
     source = find_source(write(files))
     assert (source.layout, source.kind, source.labels_apart) == ("beside", "words", True)
@@ -25,10 +28,20 @@ def test_text_beside_the_image_in_any_depth(write):
         Entry(b"x/1.png", b"x/1.gt.txt"),
         Entry(b"x/both.png", b"x/both.txt"),
         Entry(b"x/both.tif", b"x/both.txt"),
-        Entry(b"x/1.txt", None, problem="missing image"),
+        Entry(b"x/1.txt", b"1.gt.txt", problem="another text is the label"),
+        Entry(b"y/1.bin.png", b"y/1.GT.TXT"),
+        Entry(b"y/1.nrm.PNG", b"y/1.GT.TXT"),
+        Entry(b"y/2.png", b"2.TXT and 2.txt", problem="two labels"),
+        Entry(b"y/3.gif", None),
+        Entry(b"y/4.dew.png", b"y/4.dew.txt"),
+        Entry(b"y/1.txt", b"1.GT.TXT", problem="another text is the label"),
+        Entry(b"y/2.TXT", b"2.TXT and 2.txt", problem="two labels"),
+        Entry(b"y/2.txt", b"2.TXT and 2.txt", problem="two labels"),
+        Entry(b"y/4.txt", None, problem="missing image"),
     ]
     reader = source.open()
-    assert reader.read_label(b"x/1.gt.txt") == b"one\n"
+    assert reader.read_label(b"x/1.gt.txt") == b"one"
+    assert reader.read_label(b"y/1.GT.TXT") == b"five"
     assert reader.read_label(b"2.txt") == b"\xff"
     assert reader.read_label(b"gone.txt") is None
     with pytest.raises(Rejected, match="unreadable file.*x: Is a directory"):
@@ -36,10 +49,15 @@ def test_text_beside_the_image_in_any_depth(write):
 
 
 def test_a_long_look_without_a_text_is_enough(write, monkeypatch):
-    monkeypatch.setattr(image_folders, "_LOOK_IMAGES", 2)
+    monkeypatch.setattr(image_folders, "LOOK_IMAGES", 2)
+    monkeypatch.setattr(classes, "LOOK_IMAGES", 2)
     src = write({"a/1.png": b"", "a/2.png": b"", "a/3.png": b"", "b/4.png": b"", "b/4.txt": "four"})
-    assert find_source(src).layout == "classes"
+    source = find_source(src)
+    assert source.layout == "classes"
+    with pytest.raises(SourceError, match="b/4.txt; if the folders are the classes"):  # but it is not passed over
+        list(source.entries())
     assert find_source(src, "beside").layout == "beside"
+    assert len(list(find_source(src, "classes").entries())) == 4
 
 
 def test_one_folder_per_class(write):
@@ -62,14 +80,80 @@ def test_classes_under_given_splits(write):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("folders", [("train/cat", "train/dog"), ("train/cat", "other/dog")])
-def test_folders_of_splits_alone_or_among_others_are_classes_or_nothing(write, folders):
-    src = write({f"{folder}/1.png": b"" for folder in folders})
-    if folders[1].startswith("train"):
-        with pytest.raises(SourceError, match="at least two folders"):
-            find_source(src)
-    else:
-        assert {(entry.label, entry.split) for entry in find_source(src).entries()} == {(b"train", ""), (b"other", "")}
+def test_one_split_alone_is_no_split(write):
+    source = find_source(write({"train/cat/1.png": b"", "train/dog/2.png": b"", "3.png": b""}))
+    assert [(entry.label, entry.split) for entry in source.entries()] == [(None, ""), (b"cat", ""), (b"dog", "")]
+
+
+def test_capitals_and_other_names_of_splits(write):
+    folders = {"Training": "train", "DEV": "val", "evaluation": "test"}
+    source = find_source(write({f"{name}/{label}/1.png": b"" for name in folders for label in "ab"}))
+    assert sorted((entry.label, entry.split) for entry in source.entries()) == sorted(
+        (label, split) for label in (b"a", b"b") for split in folders.values()
+    )
+
+
+def test_folders_of_which_some_are_named_like_splits(write):
+    src = write({"train/1.png": b"", "holdout/2.png": b"", "notes/a.md": b""})
+    with pytest.raises(SourceError, match="train/, which is named like a split, and holdout/, which is not"):
+        find_source(src)
+    assert {entry.label for entry in find_source(src, "classes").entries()} == {b"train", b"holdout"}
+    src = write({"train/cat/3.png": b""})  # no class holds classes
+    with pytest.raises(SourceError, match="splits or classes"):
+        find_source(src, "classes")
+
+
+@pytest.mark.parametrize(
+    "name", ["a/labels.txt", "TRUTH.JSON", "b/x/1.xml", "a.tar", "b/data.parquet", "b/c/data.mdb", "words.xlsx"]
+)
+def test_what_may_hold_labels_of_words_is_seen_before_classes_are_guessed(write, name):
+    src = write({"a/1.png": b"", "b/2.png": b"", "README.txt": b"", "a/LICENSE-CC.txt": b"", ".x/y.txt": b""})
+    assert find_source(src).layout == "classes"
+    src = write({name: b"?"})
+    with pytest.raises(SourceError, match=f"may be labels of words: {name}; .*--layout classes"):
+        find_source(src)
+    assert len(list(find_source(src, "classes").entries())) == 2
+
+
+@pytest.mark.parametrize(("layout", "pattern"), [("beside", None), ("names", "(.)")])
+def test_folders_of_splits_give_the_splits_of_lines_and_names(write, layout, pattern):
+    names = ("set/train/1.png", "set/train/x/2.png", "set/Valid/3.png", "set/test/4.png")
+    files = {name: b"" for name in names} | {name.replace("png", "gt.txt"): b"" for name in names}
+    source = find_source(write(files), layout, pattern)
+    assert source.doubt == ""
+    assert [(entry.path.decode(), entry.split) for entry in source.entries()] == [
+        (names[2], "val"), (names[3], "test"), (names[0], "train"), (names[1], "train")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("more", "doubt"),
+    [
+        ("5.png", "holds test/, which is named like a split, and 5.png, which is not"),
+        ("extra/5.png", "holds test/, .* and extra/, which is not"),
+        ("eval/5.png", "eval/ and test/, which both are names of the split test"),
+        ("extra/5.md", ""),
+        ("eval/5.md", ""),
+    ],
+)
+def test_splits_that_cannot_be_told(write, build, tmp_path, make_image, more, doubt):
+    names = ("train/1.png", "test/2.png", more)
+    files = {name: make_image(number) for number, name in enumerate(names)}
+    src = write(files | {f"{name[:-4]}.txt": "دن" for name in names if name.endswith("png")})
+    source = find_source(src)
+    assert re.search(doubt, source.doubt) if doubt else source.doubt == ""
+    assert {entry.split for entry in source.entries()} == ({""} if doubt else {"train", "test"})
+    if doubt:
+        with pytest.raises(SourceError, match=doubt):
+            build(src, tmp_path / "out")
+        assert sum(build(src, tmp_path / "out", split="file").samples.values()) == 3
+
+
+def test_splits_below_other_folders(write):
+    files = {
+        f"{book}/{split}/1.{suffix}": b"" for book in "ab" for split in ("train", "test") for suffix in ("png", "txt")
+    }
+    assert "holds splits below other folders (a/test/, a/train/)" in find_source(write(files)).doubt
 
 
 def test_the_label_in_the_name(write):

@@ -1,0 +1,113 @@
+"""One folder per class. What may as well be words is not taken for classes: texts anywhere in the tree are looked for
+first."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sharding.errors import SourceError
+from sharding.layouts.entry import Entry
+from sharding.layouts.folders import Folder, has_image, is_note, list_folder, scan_folders
+from sharding.layouts.given_splits import TopSplits, find_top_splits
+from sharding.layouts.image_folders import LOOK_IMAGES, ImageFoldersSource
+from sharding.layouts.naming import split_of_folder
+
+# what may hold the labels of words
+_TEXT_SUFFIXES = (
+    b".txt", b".tsv", b".csv", b".json", b".jsonl", b".xml", b".mdb", b".parquet", b".tar", b".label", b".lst",
+    b".xlsx",
+)  # fmt: skip
+_SHOWN = 4
+
+
+@dataclass(frozen=True)
+class ClassesSource(ImageFoldersSource):
+    """The first folder of a path is the image's class; below folders of splits, the second.
+
+    below_splits: do the folders of classes lie in folders of splits? named: a person said that they are classes.
+    """
+
+    kind: str = "classes"
+    below_splits: bool = False
+    named: bool = False
+
+    def entries_of(self, folder: Folder) -> list[Entry]:
+        if not self.named and (texts := texts_in(folder)):  # the finder has not come that far
+            raise SourceError(_not_classes(self.root, texts))
+        parts = folder.path.split(b"/") if folder.path else []
+        if self.below_splits and parts:
+            del parts[0]
+        label = parts[0] if parts else None  # an image that lies in no class folder has no label
+        split = self.splits.split_of(folder.path)
+        return [Entry(folder.prefix + name, label, "", split) for name in folder.images()]
+
+
+def find_classes(root: Path, named: bool = False) -> ClassesSource | None:
+    """At least two classes, or no set of classes: one folder of images is a source whose label file is missing.
+    SourceError where the folders may as well be something else: texts in them, or splits among them."""
+    tops = list_folder(os.fsencode(root)).folders
+    splits = [top for top in tops if split_of_folder(top) and has_image(root, top)]
+    others = (top for top in tops if not split_of_folder(top) and has_image(root, top))
+    other = next(others, None)
+    mixed = bool(splits) and other is not None
+    if mixed and named and next(_classes_below(root, splits), None) is None:
+        mixed, splits = False, []  # a class may well be called train
+    if not mixed and not _are_two(_classes_below(root, splits or [b""])):
+        return None
+    if not named and (texts := _some_texts(root)):
+        raise SourceError(_not_classes(root, texts))
+    if mixed:
+        split = os.fsdecode(splits[0])
+        raise SourceError(
+            f"{root} holds the folders {split}/, which is named like a split, and {os.fsdecode(other or b'')}/, which "
+            "is not: they may be splits or classes; if every folder is a class: --layout classes; if there are splits, "
+            "leave only folders named train, val and test there"
+        )
+    given = find_top_splits(root, loose=False) if splits else TopSplits()
+    return ClassesSource(root, "classes", given, below_splits=bool(splits), named=named)
+
+
+def texts_in(folder: Folder) -> list[str]:
+    """The files of a folder that may hold labels of words."""
+    return [
+        os.fsdecode(folder.prefix + name)
+        for name in folder.files
+        if name.lower().endswith(_TEXT_SUFFIXES) and not is_note(name)
+    ]
+
+
+def _some_texts(root: Path) -> list[str]:
+    """As far as the finder goes. A text that stands behind that is found when the source is listed."""
+    texts: list[str] = []
+    files = 0
+    for folder in scan_folders(os.fsencode(root)):
+        texts += texts_in(folder)
+        files += len(folder.files)
+        if len(texts) > _SHOWN or files > LOOK_IMAGES:
+            break
+    return texts
+
+
+def _not_classes(root: Path, texts: list[str]) -> str:
+    shown = ", ".join(texts[:_SHOWN]) + (", ..." if len(texts) > _SHOWN else "")
+    return (
+        f"{root} looks like a folder for each class, but holds what may be labels of words: {shown}; if the folders "
+        "are the classes, say so with --layout classes; else name the labels as a layout has them: labels.tsv "
+        "(path<TAB>label) at the top, or word.gt.txt or word.txt beside word.png"
+    )
+
+
+def _classes_below(root: Path, prefixes: list[bytes]) -> Iterator[bytes]:
+    for prefix in prefixes:
+        yield from _classes_in(root, prefix)
+
+
+def _classes_in(root: Path, path: bytes) -> Iterator[bytes]:
+    folder = list_folder(os.fsencode(root), path)
+    return (name for name in folder.folders if has_image(root, folder.prefix + name))
+
+
+def _are_two(names: Iterator[bytes]) -> bool:
+    first = next(names, None)
+    return any(name != first for name in names)

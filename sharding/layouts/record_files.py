@@ -1,0 +1,49 @@
+"""Files that hold many images each (tars, LMDBs, Parquet): where they lie, and what lies loose beside them."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from sharding.errors import SourceError
+from sharding.layouts.entry import Entry
+from sharding.layouts.folders import is_image, is_note, scan_folders
+from sharding.layouts.pairs import is_text
+
+_LAYOUTS = {b"data.mdb": "lmdb", b".parquet": "parquet"}  # of a source that holds both, one must be named
+_LOOK_FILES = 20_000  # where none of so many files is one that is looked for, none will
+
+
+def find_records(root: Path, endings: tuple[bytes, ...], named: bool, among_images: bool = False) -> list[bytes]:
+    """The paths of the files whose names end in one of these ways (in small letters), in any depth, sorted.
+
+    named: a person said that they are there; else the search ends early, and also, but for among_images, where an image
+    comes before them. SourceError where there are files of another such layout, and nobody said which is meant.
+    """
+    paths, others, files = [], [], 0
+    for folder in scan_folders(os.fsencode(root)):
+        paths += [folder.prefix + name for name in folder.files if name.lower().endswith(endings)]
+        if endings[0] in _LAYOUTS:
+            others += [folder.prefix + name for name in folder.files if _is_other(name, endings[0])][:1]
+        files += len(folder.files)
+        if not (paths or named) and (files > _LOOK_FILES or (not among_images and folder.images())):
+            return []
+    if paths and others and not named:
+        shown = (f"{os.fsdecode(path)} (--layout {_layout_of(path)})" for path in (paths[0], others[0]))
+        raise SourceError(f"{root} holds {' and '.join(shown)}; say which is meant, and make a set of each")
+    return sorted(paths)
+
+
+def loose_files(root: Path) -> Iterator[Entry]:
+    """The images and texts that lie beside the files that are read: each is a reject."""
+    for folder in scan_folders(os.fsencode(root)):
+        for name in folder.files:
+            if is_image(name) or (is_text(name) and not is_note(name)):
+                yield Entry(folder.prefix + name, None, problem="outside")
+
+
+def _is_other(name: bytes, ending: bytes) -> bool:
+    return any(name.lower().endswith(other) for other in _LAYOUTS if other != ending)
+
+
+def _layout_of(path: bytes) -> str:
+    return next(layout for ending, layout in _LAYOUTS.items() if path.lower().endswith(ending))
