@@ -63,11 +63,14 @@ _EXAMPLES = 5
 
 @dataclass(frozen=True)
 class ShardReport:
-    """What came of a build. entries: rows, texts and pictures that the sources hold. samples: of each split. rejects: reason -> samples. duplicates: copies of an image "same
-    split", "across splits", and how many of them were "left out". kept_shards: finished by an earlier run. read_bytes:
-    of source images. already_complete: nothing was to do. subsets: entries of each, "" for those in none; empty where
-    there is only that. notes: what a person should know of how the sources were read. examples: (path, label) of some
-    samples."""
+    """What came of a build.
+
+    entries: rows, texts and pictures that the sources hold. samples: of each split. rejects: reason -> samples.
+    duplicates: copies of an image "same split", "across splits", and how many of them were "left out". kept_shards:
+    finished by an earlier run. read_bytes: of source images. already_complete: nothing was to do. subsets: entries of
+    each, "" for those in none; empty where there is only that. notes: what a person should know of how the sources were
+    read. examples: (path, label) of some samples.
+    """
 
     root: Path
     kind: str

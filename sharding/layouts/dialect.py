@@ -36,7 +36,8 @@ _SUFFIX = rb"\.(?:png|jpe|jpe?g|jfif|webp|bmp|tiff?)"
 SPACED_LINE = re.compile(rb"(.*?" + _SUFFIX + rb")[ \t\xa0]+(.*)", re.IGNORECASE | re.DOTALL)
 # ICDAR: `word_1.png, "the \"text\""`
 QUOTED_LINE = re.compile(rb"(.*?" + _SUFFIX + rb"), \"(.*)\"", re.IGNORECASE | re.DOTALL)
-_BOXES = re.compile(rb'\s*\[\s*\{\s*"(?:transcription|points|label)"')
+# PPOCRLabel's and PaddleOCR's labels of detection
+BOXES = re.compile(rb'\[\s*\{\s*"(?:transcription|points|label)"')
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,8 @@ def _is_header(header: list[bytes], lines: list[bytes], separator: bytes) -> boo
 
 
 def _by_header(path: Path, header: list[bytes], lines: list[bytes], separator: bytes) -> Dialect:
+    while not header[-1].strip():
+        header = header[:-1]  # a spreadsheet's empty columns
     names = [column_name(_unquoted(cell)) for cell in header]
     shown = [_unquoted(cell).decode("utf-8", "replace") for cell in header]
     if not any(name in TEXT_COLUMNS for name in names):
@@ -157,15 +160,13 @@ def _only(path: Path, names: list[str], shown: list[str], known: Sequence[str]) 
 
 
 def _without_header(path: Path, lines: list[bytes], native: bytes) -> Dialect:
-    for pattern in (QUOTED_LINE, SPACED_LINE):
-        # a tab or a comma that the suffix asks for goes before blanks; ICDAR's quotes go before all
-        if pattern is SPACED_LINE and any(_share(lines, separator)[0] >= _MOST for separator in _SHOWN):
-            continue
-        found = [match for line in lines if (match := pattern.fullmatch(line))]
-        if len(found) >= _MOST * len(lines) and path.suffix.lower() != ".csv":
-            paths = tuple(match[1].strip() for match in found)
-            check_texts(path, [match[2] for match in found])
-            return Dialect(b"", 2, 0, 1, pattern=pattern, paths=paths)
+    # ICDAR's quotes go before all; a separator that stands behind the path goes before blanks
+    if path.suffix.lower() != ".csv":
+        if 2 * sum(map(bool, map(QUOTED_LINE.fullmatch, lines))) > len(lines):
+            return _by_pattern(path, lines, QUOTED_LINE)
+        has_separator = any(_share(lines, each)[0] >= _MOST for each in _SHOWN)
+        if not has_separator and sum(map(bool, map(SPACED_LINE.fullmatch, lines))) >= _MOST * len(lines):
+            return _by_pattern(path, lines, SPACED_LINE)
     separator = native
     if _share(lines, native)[0] < _MOST:
         separator = max(_SHOWN, key=lambda each: (_share(lines, each), each == native))
@@ -182,6 +183,12 @@ def _without_header(path: Path, lines: list[bytes], native: bytes) -> Dialect:
     paths = tuple(_unquoted(row[place]) for row in rows)
     check_texts(path, [row[columns[0]] for row in rows if columns[0] is not None])
     return Dialect(separator, cells, place, *columns, quoted, paths=paths)
+
+
+def _by_pattern(path: Path, lines: list[bytes], pattern: re.Pattern[bytes]) -> Dialect:
+    found = [match for line in lines if (match := pattern.fullmatch(line))]
+    check_texts(path, [match[2] for match in found])
+    return Dialect(b"", 2, 0, 1, pattern=pattern, paths=tuple(match[1].strip() for match in found))
 
 
 def _share(lines: list[bytes], separator: bytes) -> tuple[float, float]:
@@ -252,7 +259,7 @@ def _are_splits(cells: Iterable[bytes]) -> bool:
 def check_texts(path: Path, labels: Sequence[bytes]) -> None:
     """SourceError where what should be texts are the boxes of whole pages, or no UTF-8 in most of those that have more
     than ASCII. labels: of the first lines."""
-    if labels and sum(_BOXES.match(label) is not None for label in labels) >= _MOST * len(labels):
+    if labels and sum(BOXES.match(label.strip()) is not None for label in labels) >= _MOST * len(labels):
         raise SourceError(
             f"{path} holds boxes on whole pages; export the pictures of words and their texts "
             "(PPOCRLabel: Export Recognition Result, which writes rec_gt.txt and crop_img/)"

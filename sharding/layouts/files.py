@@ -3,17 +3,19 @@
 import codecs
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from sharding.errors import SourceError
 from sharding.layouts.entry import Reader
+from sharding.layouts.naming import other_spellings
 from sharding.reasons import Rejected
 
 MAX_IMAGE_BYTES = 1 << 28  # no picture of text is larger; a film by the name of .png would fill the memory
 MAX_TEXT_BYTES = 1 << 20  # nor is a text of one line
 BOM = codecs.BOM_UTF8
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-_LFS_ADVICE = "a pointer of Git LFS, and not the file itself; run: git lfs pull"
+LFS_ADVICE = "a pointer of Git LFS, and not the file itself; run: git lfs pull"
 _WIDE = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
@@ -41,6 +43,7 @@ class FileReader(Reader):
 
     def __init__(self, root: Path) -> None:
         self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._shown_root = os.fspath(root)
 
     def close(self) -> None:
         os.close(self._root)
@@ -49,14 +52,22 @@ class FileReader(Reader):
         """The bytes of one image file, at least one; else Rejected. OSError where the file server is away, or this
         machine has no room: that is no fault of the image."""
         try:
-            content = self._read(path, MAX_IMAGE_BYTES)
+            content = self._read_any((path, *other_spellings(path)))
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise Rejected("missing image") from error
+            where = os.path.join(self._shown_root, os.fsdecode(path))
+            raise Rejected("missing image", f"there is no {where}") from error
         except (OSError, ValueError) as error:  # ValueError: a NUL in the name
             if getattr(error, "errno", None) in AWAY:
                 raise
             raise Rejected("unreadable file", getattr(error, "strerror", None) or str(error)) from error
         return checked_content(content)
+
+    def _read_any(self, paths: tuple[bytes, ...]) -> bytes:
+        """The first of the paths that is there."""
+        for path in paths[:-1]:
+            with suppress(FileNotFoundError, NotADirectoryError):
+                return self._read(path, MAX_IMAGE_BYTES)
+        return self._read(paths[-1], MAX_IMAGE_BYTES)
 
     def _read(self, path: bytes, most_bytes: int) -> bytes:
         """A file of more than `most_bytes` is not read to its end: what comes is longer too."""
@@ -144,4 +155,4 @@ def check_not_lfs(path: Path) -> None:
     except OSError:
         return
     if head == LFS_POINTER:
-        raise SourceError(f"{path} is {_LFS_ADVICE}")
+        raise SourceError(f"{path} is {LFS_ADVICE}")

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from sharding.errors import SourceError
-from sharding.layouts.dialect import QUOTED_LINE, SPACED_LINE, look
+from sharding.layouts.dialect import BOXES, QUOTED_LINE, SPACED_LINE, look
 from sharding.layouts.folders import is_image, scan_folders
 from sharding.layouts.label_files import EasyOcrSource, LabelFile, LabelFilesSource, LabelsSource
 from sharding.layouts.naming import SPLIT_OF_NAME, split_of_folder
@@ -104,14 +104,18 @@ def _groups_in(root: Path, prefix: bytes, names: Iterable[bytes]) -> _Groups:
     known = [name for name in sorted(names) if _stem(name) in _KNOWN_STEMS]
     pictures = {_stem(name) for name in known if is_image(name)}
     groups: _Groups = {}
+    boxes = []
     for name in known:
         stem = _stem(name)
         if _suffix(name) not in _SUFFIXES or stem in pictures:  # the text beside a picture called test.png
             continue
         path = root / os.fsdecode(prefix + name)
-        if _suffix(name) == b".txt" and _kind_of(path) != "labels":
-            continue
+        kind = _kind_of(path) if _suffix(name) == b".txt" else "labels"
         file = LabelFile(os.fsdecode(prefix + name), _SPLIT_OF_STEM.get(stem, ""), prefix)
+        if kind == "boxes":
+            boxes.append(file)
+        if kind != "labels":
+            continue
         if stem in LABEL_STEMS:
             layout = "easyocr" if _is_easyocr(path) else "labels"
         else:
@@ -119,7 +123,8 @@ def _groups_in(root: Path, prefix: bytes, names: Iterable[bytes]) -> _Groups:
         groups.setdefault(layout, []).append(file)
     for layout in [*groups]:
         _settle(groups, layout)
-    return groups
+    # PPOCRLabel's Label.txt beside rec_gt.txt, which was made from it; alone it is refused when it is read
+    return groups or ({"labels": boxes[:1]} if boxes else {})
 
 
 def _settle(groups: _Groups, layout: str) -> None:
@@ -174,7 +179,8 @@ def _is_easyocr(path: Path) -> bool:
 
 
 def _kind_of(path: Path) -> str:
-    """What the lines of a .txt are: "labels" (a path and a text), "list" (a path alone), or "" (something else)."""
+    """What the lines of a .txt are: "labels" (a path and a text), "boxes" (of a whole page), "list" (a path alone), or
+    "" (something else)."""
     try:
         with open_label_file(path) as file:
             lines = [line.rstrip(b"\r\n") for line in islice(file, _LOOK_LINES) if line.strip()]
@@ -182,7 +188,7 @@ def _kind_of(path: Path) -> str:
         return "labels"  # it cannot be read, and the build says so
     pairs = sum(b"\t" in line or _has_text(line) for line in lines)
     if lines and 2 * pairs >= len(lines):
-        return "labels"
+        return "boxes" if any(map(BOXES.search, lines)) else "labels"
     return "list" if lines and 2 * sum(is_image(line.strip()) for line in lines) >= len(lines) else ""
 
 

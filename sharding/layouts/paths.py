@@ -60,14 +60,13 @@ class PathRule:
             self.prefix = self._relative(images)
         if self._is_fine(some):
             return
-        fits = list(self._cuts(some, shown)) if images is not None else list(self._others(folder, some, shown))
+        fits = list(self._cuts(some) if images is not None else self._others(folder, some))
         if len({(prefix, cut) for prefix, cut, _, _ in fits}) > 1:
             found = " and ".join(note for *_, note in fits[:2])
-            raise SourceError(
-                f"{shown}: the pictures may be meant in two ways: {found}; say which: --images FOLDER"
-            )
+            raise SourceError(f"{shown} may be meant in two ways: {found}; say which: --images FOLDER")
         if fits:
-            self.prefix, self._cut, self._suffix, self.note = fits[0]
+            self.prefix, self._cut, self._suffix, note = fits[0]
+            self.note = f"{shown}: {note}" if note else ""
         elif images is None:
             self._refuse_other_machine(some, shown)
 
@@ -114,7 +113,7 @@ class PathRule:
         """Is there anything to look at, and are most paths right as they are? Then others are missing images."""
         return not some or self._found([self(path) for path in some]) >= 0.5
 
-    def _others(self, folder: bytes, some: list[bytes], shown: str) -> Iterator[tuple[bytes, bytes, bytes, str]]:
+    def _others(self, folder: bytes, some: list[bytes]) -> Iterator[tuple[bytes, bytes, bytes, str]]:
         """(prefix, what is cut off, suffix, a note) of each rule by which most pictures are found."""
         if folder and self._found(some) >= _MOST:
             yield b"", b"", b"", ""
@@ -125,18 +124,18 @@ class PathRule:
             if self._found([folder + path if is_image(path) else folder + path + suffix for path in some]) >= _MOST
         ]
         if len(suffixes) == 1:
-            yield folder, b"", suffixes[0], f"{shown} names pictures without their suffix {suffixes[0].decode()}"
+            yield folder, b"", suffixes[0], f"pictures are named without their suffix {suffixes[0].decode()}"
             return
         own = {self._root.rpartition(b"/")[2], folder.rstrip(b"/").rpartition(b"/")[2]} - {b""}
-        cuts = [rule for rule in self._cuts(some, shown) if rule[1].rstrip(b"/").rpartition(b"/")[2] in own]
+        cuts = [rule for rule in self._cuts(some) if rule[1].rstrip(b"/").rpartition(b"/")[2] in own]
         if cuts:
             yield cuts[0]
             return
         for below in self._folders_below():
             if self._found([below + path for path in some]) >= _MOST:
-                yield below, b"", b"", f"{shown}: the pictures lie in {os.fsdecode(below)}"
+                yield below, b"", b"", f"the pictures lie in {os.fsdecode(below)}"
 
-    def _cuts(self, some: list[bytes], shown: str) -> Iterator[tuple[bytes, bytes, bytes, str]]:
+    def _cuts(self, some: list[bytes]) -> Iterator[tuple[bytes, bytes, bytes, str]]:
         """The paths without folders in front that all of them have."""
         common = os.path.commonprefix([path.rpartition(b"/")[0] + b"/" for path in some if b"/" in path] or [b""])
         if any(b"/" not in path for path in some):
@@ -146,7 +145,7 @@ class PathRule:
                 continue
             cut = common[: place + 1]
             if self._found([self.prefix + path.removeprefix(cut) for path in some]) >= _MOST:
-                yield self.prefix, cut, b"", f"{shown}: the paths are read without {os.fsdecode(cut)} in front"
+                yield self.prefix, cut, b"", f"the paths are read without {os.fsdecode(cut)} in front"
                 return
 
     def _folders_below(self) -> Iterator[bytes]:
@@ -162,7 +161,7 @@ class PathRule:
     def _refuse_other_machine(self, some: list[bytes], shown: str) -> None:
         """SourceError where the pictures would be found without folders in front that are not the source's own: they
         may be others by the same names."""
-        for _, cut, _, _ in self._cuts(some, shown):
+        for _, cut, _, _ in self._cuts(some):
             raise SourceError(
                 f"{shown}: no picture is where it says ({os.fsdecode(self.prefix + some[0])}); without "
                 f"{os.fsdecode(cut)} in front they would be found, and may be others by the same names. If they are "

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sharding.errors import SourceError
+from sharding.layouts.files import BOM, LFS_ADVICE, LFS_POINTER
 
-BOM = codecs.BOM_UTF8
 _BUFFER_BYTES = 1 << 20
 _LOOK_BYTES = 1 << 16
-_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def open_label_file(path: Path) -> BinaryIO:
@@ -25,9 +24,9 @@ def open_label_file(path: Path) -> BinaryIO:
         head = file.peek(_LOOK_BYTES)[:_LOOK_BYTES]
     except OSError as error:
         raise SourceError(f"{path} cannot be read ({error.strerror}); make it readable") from error
-    if head.startswith(_LFS_POINTER):
+    if head.startswith(LFS_POINTER):
         file.close()
-        raise SourceError(f"{path} is a pointer of Git LFS, and not the file itself; run: git lfs pull")
+        raise SourceError(f"{path} is {LFS_ADVICE}")
     encoding = _utf16_of(head)
     if encoding:
         return _rewritten(file, _from_utf16(encoding, path))

@@ -10,23 +10,27 @@ from sharding.layouts.entry import Entry
 
 
 def test_metadata_csv_finds_its_columns(write):
-    csv = '\ufefffile_name,width,text\r\nb/1.png,3,"a, ""b"""\r\n2.png,3\r\n,3,x\r\n'
+    csv = '\ufefffile_name,width,text\r\nb/1.png,3,"a, ""b"""\r\n2.png\r\n,3,x\r\n3.png,3\r\n'
     source = find_source(write({"metadata.csv": csv}))
     assert (source.layout, source.kind, source.labels_apart) == ("huggingface", "words", False)
     assert list(source.entries()) == [
         Entry(b"b/1.png", b'a, "b"'),
         Entry(b"2.png", None),
         Entry(b"(line 4 of metadata.csv)", b"x", problem="no path"),
-    ]
+        Entry(b"3.png", b"metadata.csv, line 5: 2 cells (between commas), the header has 3; put quotes around a text "
+              b"that holds the separator", problem="odd row"),
+    ]  # fmt: skip
+    assert source.notes() == ["metadata.csv: the columns width are not read"]
 
 
 def test_metadata_jsonl_with_any_of_the_text_columns(write):
     rows = [
         {"file_name": "1.png", "transcription": "ایک"},
-        {"transcription": 2026, "file_name": "./2.png"},
+        {"transcription": "2026", "file_name": "./2.png"},
         {"file_name": "3.png", "transcription": None},
         {"transcription": "x"},
         {"file_name": "5.png", "transcription": "\ud800"},
+        {"file_name": "6.png", "transcription": 7},
     ]
     lines = "\n\n".join(map(json.dumps, rows))
     assert list(find_source(write({"metadata.jsonl": lines})).entries()) == [
@@ -35,6 +39,7 @@ def test_metadata_jsonl_with_any_of_the_text_columns(write):
         Entry(b"3.png", None),
         Entry(b"(line 7 of metadata.jsonl)", b"x", problem="no path"),
         Entry(b"5.png", b"\xed\xa0\x80"),  # no UTF-8: it is refused later, alone
+        Entry(b"6.png", b"metadata.jsonl, line 11: 7", problem="label is no text"),
     ]
 
 
@@ -44,10 +49,10 @@ def test_metadata_in_the_folders_of_splits(write):
         "validation/metadata.jsonl": '{"file_name": "sub/2.png", "text": "b"}\n',
         "test/metadata.csv": "text,file_name\nc,3.png\n",
     }
-    assert list(find_source(write(files)).entries()) == [
+    assert sorted(find_source(write(files)).entries()) == [
+        Entry(b"test/3.png", b"c", split="test"),
         Entry(b"train/1.png", b"a", split="train"),
         Entry(b"validation/sub/2.png", b"b", split="val"),
-        Entry(b"test/3.png", b"c", split="test"),
     ]
 
 
@@ -66,9 +71,13 @@ def test_train_alone_gives_no_splits(write):
 @pytest.mark.parametrize(
     ("files", "sentence"),
     [
-        ({"metadata.csv": "file_name,caption\n1.png,a\n"}, "columns file_name, caption; it needs file_name and one of"),
-        ({"metadata.csv": "text\na\n"}, "it needs file_name"),
+        ({"metadata.csv": "file_name,width\n1.png,a\n"}, "line 1, names the columns file_name, width, and none.*text"),
+        ({"metadata.csv": "text\na\n"}, "does not begin with the names of its columns; it needs file_name and text"),
         ({"metadata.csv": ""}, "it needs file_name"),
+        ({"metadata.csv": "file_name,text,label\n1.png,a,b\n"}, "each of the columns text, label may be the text"),
+        ({"metadata.jsonl": '{"file_name": "1.png", "text": "a", "gt": "b"}\n'}, "each of text, gt may be the text"),
+        ({"metadata.jsonl": '{"file_name": "1.png", "width": 3}\n'}, "it needs file_name and one of: text"),
+        ({"metadata.jsonl": "", "metadata.csv": ""}, "metadata.jsonl and metadata.csv; move the one away"),
         ({"metadata.jsonl": '{"file_name": "1.png", "text": "a"}\n{"file_n'}, "line 2, is no JSON object"),
         ({"metadata.jsonl": "[1]\n"}, "line 1, is no JSON object"),
         ({"metadata.jsonl": "\n"}, "name no image"),

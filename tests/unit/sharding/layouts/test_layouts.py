@@ -32,16 +32,20 @@ def test_found_by_itself_and_by_name_and_sent_to_a_worker(write, layout):
     assert pickle.loads(pickle.dumps(source)) == source
 
 
-def test_the_order_of_preference_and_its_override(write):
-    files: dict = {}
-    for layout in reversed(ONE_OF_EACH):
+def test_label_files_of_several_layouts_are_not_guessed_at(write):
+    for layout in ("splits", "paddleocr", "huggingface", "doctr", "easyocr"):
         src = write(ONE_OF_EACH[layout])
-        files |= ONE_OF_EACH[layout]
-        if layout not in ("beside", "webdataset"):  # a tar beside images is what they were unpacked from
-            assert find_source(src).layout == layout
-    for layout in set(ONE_OF_EACH) - {"labels"}:  # its file is easyocr's by now
+    with pytest.raises(SourceError, match="holds labels in several layouts; say which is meant .*--layout"):
+        find_source(src)
+    for layout in ("splits", "paddleocr", "huggingface", "doctr", "easyocr"):
         assert find_source(src, layout).layout == layout
-    assert set(ONE_OF_EACH) | {"shards", "lmdb", "names"} == set(LAYOUTS)
+    assert find_source(src, "labels").files[0].name == "labels.csv"  # with quotes, as CSV has them
+
+
+def test_label_files_go_before_what_lies_beside_images(write):
+    src = write(ONE_OF_EACH["beside"] | ONE_OF_EACH["labels"])
+    assert find_source(src).layout == "labels"
+    assert find_source(src, "beside").layout == "beside"
 
 
 def test_a_layout_that_is_not_there(write):
@@ -57,9 +61,9 @@ def test_a_layout_that_is_not_there(write):
     [
         ({}, "is empty; put images"),
         ({"empty/.hidden.png": b""}, "is empty; put images"),
-        ({"images/1.png": b"", "images/2.png": b""}, "looked for: index.json .*; labels.tsv or labels.csv; train.tsv"),
+        ({"images/1.png": b"", "images/2.png": b""}, r"--label-from-name REGEX. looked for:\n  shards +index.json"),
         ({"1.png": b""}, "looked for"),
-        ({"notes.txt": b"", "more.txt": b""}, "looked for"),
+        ({"notes.txt": b"", "more.txt": b""}, "it holds more.txt, notes.txt"),
     ],
 )
 def test_refusals(write, files, sentence):
