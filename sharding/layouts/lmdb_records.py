@@ -9,8 +9,10 @@ from typing import Any
 
 from sharding.errors import ConfigError, SourceError
 from sharding.layouts.entry import Entry, Reader
-from sharding.layouts.folders import SPLIT_FOLDERS, scan_folders
+from sharding.layouts.files import check_not_lfs
+from sharding.layouts.given_splits import splits_of_files
 from sharding.layouts.marks import ListedFiles, mark_files
+from sharding.layouts.record_files import find_records, loose_files
 from sharding.reasons import Rejected
 
 _DATA = "data.mdb"
@@ -19,13 +21,14 @@ _OPEN_ENVIRONMENTS = 64
 
 @dataclass(frozen=True)
 class LmdbSource(ListedFiles):
-    """folders: those that hold a data.mdb, relative to root; b"" for root itself. An image's path is its folder and its
-    key. splits_given: the first part of a path is the folder of a split."""
+    """folders: those that hold a data.mdb, relative to root; b"" for root itself. splits: of each, if they are given.
+    An image's path is its folder and its key."""
 
     root: Path
     layout: str
     folders: tuple[bytes, ...]
-    splits_given: bool = False
+    splits: tuple[str, ...] = ()
+    doubt: str = ""
     labels_apart: bool = True
     images_are_files: bool = False
     _listed: list[list] = field(default_factory=list, init=False, repr=False, compare=False)
@@ -34,8 +37,7 @@ class LmdbSource(ListedFiles):
         """SourceError where an LMDB is of another kind, damaged or cut, or none holds an image."""
         marks = mark_files(self.root, self.file_names())
         samples = 0
-        for folder in self.folders:
-            split = SPLIT_FOLDERS.get(folder.partition(b"/")[0], "") if self.splits_given else ""
+        for folder, split in zip(self.folders, self.splits or [""] * len(self.folders), strict=True):
             prefix = folder + b"/" if folder else b""
             count = _count_samples(self.root, folder)
             samples += count
@@ -44,6 +46,7 @@ class LmdbSource(ListedFiles):
                 yield Entry(prefix + b"image" + key, prefix + b"label" + key, "", split)
         if not samples:
             raise SourceError(f"the LMDB in {self.root} holds no image; name another --src")
+        yield from loose_files(self.root)
         self._listed[:] = marks
 
     def file_names(self) -> list[str]:
@@ -83,29 +86,50 @@ class LmdbReader(Reader):
 
 def find_lmdb(root: Path, named: bool = False) -> LmdbSource | None:
     """Every data.mdb in the folder and below it. named: go on where images lie before the first of them."""
-    folders = []
-    for folder in scan_folders(os.fsencode(root)):
-        if _DATA.encode() in folder.files:
-            folders.append(folder.path)
-        elif not folders and not named and folder.images():
-            return None
-    if not folders:
+    paths = [
+        path for path in find_records(root, (_DATA.encode(),), named) if path.rpartition(b"/")[2] == _DATA.encode()
+    ]
+    if not paths:
         return None
-    splits = {SPLIT_FOLDERS.get(folder.partition(b"/")[0], "") for folder in folders}
-    return LmdbSource(root, "lmdb", tuple(sorted(folders)), splits_given=len(splits) > 1 and "" not in splits)
+    splits, doubt = splits_of_files(root, [*map(os.fsdecode, paths)], by_name=False)
+    return LmdbSource(root, "lmdb", tuple(path.rpartition(b"/")[0] for path in paths), splits, doubt)
 
 
 def _count_samples(root: Path, folder: bytes) -> int:
+    """num-samples, where it agrees with the keys. SourceError where it does not, or is missing."""
     path = os.path.join(os.fsencode(root), folder)
-    with _environment(path, os.getpid()).begin() as transaction:
-        value = transaction.get(b"num-samples")
-    try:
-        return int(value)
-    except (TypeError, ValueError) as error:
+    shown = os.fsdecode(path)
+    environment = _environment(path, os.getpid())
+    with environment.begin() as transaction:
+        value = bytes(transaction.get(b"num-samples") or b"").strip()
+        if not value.isdigit():
+            raise SourceError(
+                f"{shown} holds an LMDB without num-samples: none of PARSeq's or clovaai's; write its images and texts "
+                "out as files"
+            )
+        count, keys = int(value), environment.stat()["entries"]
+        others = [
+            _first_key(transaction, b"%s-" % part, b"%s-%09d" % (part, count + 1)) for part in (b"image", b"label")
+        ]
+        others += [key for part in (b"image", b"label") if transaction.get(key := b"%s-000000000" % part) is not None]
+    if other := next(filter(None, others), None):
         raise SourceError(
-            f"{os.fsdecode(path)} holds an LMDB without num-samples: none of PARSeq's or clovaai's; "
-            "write its images and texts out as files"
-        ) from error
+            f"{shown}: num-samples is {count:,}, but there is {os.fsdecode(other)} too (images and labels are counted "
+            f"from 000000001; {keys:,} keys in all): what it says would be lost; write num-samples as it should be"
+        )
+    if count > keys:
+        raise SourceError(
+            f"{shown}: num-samples is {count:,}, but there are only {keys:,} keys in all: the LMDB is not whole; copy "
+            "or write it again"
+        )
+    return count
+
+
+def _first_key(transaction: Any, prefix: bytes, start: bytes) -> bytes | None:
+    """The first key from `start` on that begins with `prefix`."""
+    with transaction.cursor() as cursor:
+        key = bytes(cursor.key()) if cursor.set_range(start) else b""
+    return key if key.startswith(prefix) else None
 
 
 def _import_lmdb() -> Any:
@@ -123,6 +147,7 @@ def _environment(folder: bytes, process: int) -> Any:
     """An open LMDB. Once a process: LMDB forbids to open one twice, and to take one through a fork."""
     lmdb = _import_lmdb()
     shown = os.fsdecode(folder)
+    check_not_lfs(Path(shown, _DATA))
     try:
         environment = lmdb.open(shown, readonly=True, lock=False, readahead=False, create=False, max_spare_txns=1)
         pages = environment.info()["last_pgno"] + 1

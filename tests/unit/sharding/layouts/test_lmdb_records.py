@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 import sys
 
 import lmdb
@@ -10,6 +11,7 @@ import pytest
 from sharding.errors import ConfigError, SourceError
 from sharding.layouts import find_source, lmdb_records
 from sharding.layouts.entry import Entry
+from sharding.layouts.files import LFS_POINTER
 from sharding.reasons import Rejected
 
 
@@ -65,6 +67,37 @@ def test_folders_of_lmdbs(tmp_path):
         (b"val/image-000000001", "val", b"4", b"d"),
     ]
     assert {entry.split for entry in find_source(tmp_path / "train").entries()} == {""}
+    write_lmdb(tmp_path / "more", numbered((b"5", b"e")))
+    source = find_source(tmp_path)
+    assert "which is named like a split, and more/data.mdb, which is not" in source.doubt
+    assert {entry.split for entry in source.entries()} == {""}
+    shutil.rmtree(tmp_path / "more")
+    write_lmdb(tmp_path / "Evaluation", numbered((b"5", b"e")))
+    assert {entry.split for entry in find_source(tmp_path).entries()} == {"train", "val", "test"}
+
+
+def test_other_keys_are_left_alone_and_what_lies_loose_is_named(tmp_path):
+    more = {b"dim-000000009": b"", b"wh-000000009": b"", b"label-": b"", b"zzz": b""}
+    write_lmdb(tmp_path / "a", numbered((b"1", b"a")) | more)
+    for name in ("a/sheet.png", "w.txt", "readme.txt"):
+        (tmp_path / name).write_bytes(b"?")
+    assert [(entry.path, entry.problem) for entry in find_source(tmp_path).entries()] == [
+        (b"a/image-000000001", ""), (b"w.txt", "outside"), (b"a/sheet.png", "outside")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (LFS_POINTER + b"v1\n", "data.mdb is a pointer of Git LFS.*run: git lfs pull"),
+        (b"", "cannot be opened|has 0 bytes"),
+    ],
+)
+def test_what_stands_in_the_place_of_data_mdb(tmp_path, content, sentence):
+    (tmp_path / "data.mdb").write_bytes(content)
+    with pytest.raises(SourceError, match=sentence):
+        list(find_source(tmp_path).entries())
+    assert (tmp_path / "data.mdb").read_bytes() == content
 
 
 def test_records_that_are_missing_or_empty(tmp_path):
@@ -82,7 +115,12 @@ def test_records_that_are_missing_or_empty(tmp_path):
 @pytest.mark.parametrize(
     ("records", "sentence"),
     [({b"key": b"value"}, "without num-samples"), ({b"num-samples": b"many"}, "without num-samples"),
-     ({b"num-samples": b"0"}, "holds no image")],
+     ({b"num-samples": b"0"}, "holds no image"), ({b"num-samples": b"-3"}, "without num-samples"),
+     ({b"num-samples": b"1_0"}, "without num-samples"), ({b"num-samples": b"3"}, "there are only 1 keys in all"),
+     ({b"num-samples": b"1", b"image-000000002": b"i"}, "num-samples is 1, but there is image-000000002 too .*2 keys"),
+     ({b"num-samples": b"2", b"label-000000011": b"x"}, "num-samples is 2, but there is label-000000011 too"),
+     ({b"num-samples": b"2", b"image-000000000": b"i"}, "there is image-000000000 too .*counted from 000000001"),
+     ({b"num-samples": b"2", b"image-1": b"i"}, "there is image-1 too")],
 )  # fmt: skip
 def test_an_lmdb_of_another_kind(tmp_path, records, sentence):
     write_lmdb(tmp_path, records)
