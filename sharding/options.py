@@ -15,7 +15,8 @@ from sharding.layouts.entry import Source
 from sharding.layouts.find_label_files import lists_of_splits
 from sharding.reasons import Rejected
 from sharding.resume import BuildState
-from sharding.script import build_profile, guess_profile
+from sharding.script import build_profile
+from sharding.script.guess import guess_profile
 from sharding.split import SplitLists, SplitRule, check_split_rule
 
 _GUESSED_FROM = 500  # labels
@@ -184,7 +185,7 @@ def rules_of(sources: list[Source], catalogue: Catalogue, decided: dict) -> Rule
 
 def profile_of(options: ShardOptions, sources: list[Source], catalogue: Catalogue) -> str:
     """The profile's name: as asked for, else by the letters of some labels."""
-    return profile_asked_for(options, sources) or guess_profile(_some_labels(sources, catalogue))
+    return profile_asked_for(options, sources) or guess_profile(_some_labels(sources, catalogue)).name
 
 
 def profile_asked_for(options: ShardOptions, sources: list[Source]) -> str | None:

@@ -26,7 +26,7 @@ from sharding.index import read_idx, read_index
         ({"image": "png", "height_px": 0}, "at least 1 px"),
         ({"fractions": (0.9, 0.1, 0.1)}, "must add to 1"),
         ({"fractions": (1.1, 0.0, -0.1)}, "must add to 1"),
-        ({"profile": "arabic"}, "urdu, thai, latin, plain"),
+        ({"profile": "greek"}, "urdu, arabic, persian, thai, latin, plain"),
         ({"layout": "zip"}, "labels, splits, paddleocr"),
         ({"split": "page"}, "unknown split 'page'"),
         ({"split": "lists"}, "unknown split 'lists'"),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sharding.errors import ConfigError
-from sharding.script import PROFILES, ScriptProfile, build_profile, guess_profile, is_mark
+from sharding.script import PROFILES, ScriptProfile, build_profile, is_mark
 
 URDU = build_profile("urdu")
 # What labels really hold, and all that a fold touches; drawn from the profile alone, marks and digits would be rare.
@@ -129,18 +129,9 @@ def test_a_profile_travels_through_json():
 
 
 def test_refusals_name_what_there_is():
-    with pytest.raises(ConfigError, match="urdu, thai, latin, plain"):
-        build_profile("arabic")
+    with pytest.raises(ConfigError, match="urdu, arabic, persian, thai, latin, plain"):
+        build_profile("greek")
     with pytest.raises(ConfigError, match="no fold 'zwnj'.*joiners"):
         build_profile("urdu", zwnj=True)
     with pytest.raises(ConfigError, match="not a script profile"):
         ScriptProfile.from_dict({"name": "urdu"})
-
-
-def test_guess_by_the_majority_of_letters():
-    assert guess_profile(["کتاب", "abc", "دن رات"]) == "urdu"
-    assert guess_profile(["1กก1202", "12"]) == "thai"
-    assert guess_profile(["word", "naïve", "دن"]) == "latin"
-    assert guess_profile(["123", "!?"]) == "plain"
-    assert guess_profile(["дом"]) == "plain"
-    assert guess_profile(["ab", "کت"]) == "plain"  # no majority
