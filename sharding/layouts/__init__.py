@@ -10,6 +10,7 @@ Found by themselves, in this order (the first that fits is taken), or named by `
     huggingface  metadata.jsonl or metadata.csv, at the top or in train/, validation/, test/
     doctr        labels.json and images/, at the top or in train/, val/, test/
     lmdb         data.mdb of PARSeq or clovaai, at the top or in folders below
+    parquet      .parquet files of the Hugging Face hub: a column of images, and one of texts or classes
     beside       `word.gt.txt` or `word.txt` beside `word.png`, in any depth of folders
     classes      one folder per class; under folders named train, val and test the splits are given
     webdataset   .tar files: image and .txt, .gt.txt or .label (words) or .cls (classes)
@@ -25,6 +26,7 @@ The first four may lie in the folders below the top, too.
     text_files.py dialect.py paths.py rows.py  a label file: its bytes, its cells, where its paths lead, its rows
     label_files.py find_label_files.py  labels, splits, paddleocr, easyocr
     huggingface.py doctr.py lmdb_records.py
+    parquet.py parquet_columns.py  parquet
     given_splits.py   splits that folders and files are named after
     pairs.py          which text belongs to which picture
     image_folders.py classes.py  beside, names, classes
@@ -46,6 +48,7 @@ from sharding.layouts.folders import scan_folders
 from sharding.layouts.huggingface import find_huggingface
 from sharding.layouts.image_folders import find_beside, find_names
 from sharding.layouts.lmdb_records import find_lmdb
+from sharding.layouts.parquet import find_parquet
 from sharding.layouts.tar_samples import find_webdataset
 from sharding.layouts.tar_sets import find_shards
 
@@ -55,6 +58,7 @@ _FINDERS: dict[str, Callable[..., Source | None]] = {
     "huggingface": find_huggingface,
     "doctr": find_doctr,
     "lmdb": find_lmdb,
+    "parquet": find_parquet,
     "beside": find_beside,
     "classes": find_classes,
     "webdataset": find_webdataset,
@@ -71,6 +75,7 @@ _LOOKED_FOR = {
     "huggingface": "metadata.jsonl or metadata.csv",
     "doctr": "labels.json with images/",
     "lmdb": "data.mdb",
+    "parquet": ".parquet files with a column of images",
     "beside": "a .txt or .gt.txt beside an image",
     "classes": "at least two folders of images, one per class",
     "webdataset": ".tar files",

@@ -19,8 +19,6 @@ IMAGE_SUFFIXES = frozenset(
     )
 )  # fmt: skip
 _NOTES = (b"readme", b"license", b"licence", b"copying", b"changelog")
-# folders by these names, beside each other, are splits that the source gives
-SPLIT_FOLDERS = {b"train": "train", b"val": "val", b"validation": "val", b"test": "test"}
 _CATALOGUE = (b"build", b"entries.bin")  # in a shard set, from before its source is listed on (catalogue.py)
 _THREADS = 8  # a folder on NFS is a wait of milliseconds
 _AHEAD = 16  # folders listed ahead of the one that is wanted: what bounds the memory

@@ -1,4 +1,4 @@
-"""The same images and labels lie in twelve layouts: every one of them is packed as the same set."""
+"""The same images and labels lie in thirteen layouts: every one of them is packed as the same set."""
 
 import io
 import json
@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import lmdb
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from sharding.errors import SourceError
@@ -52,6 +54,14 @@ def write_lmdb(folder: Path, images: dict[str, bytes]) -> None:
             transaction.put(b"label-%09d" % number, label.encode())
 
 
+def write_parquet(folder: Path, images: dict[str, bytes]) -> None:
+    folder.mkdir()
+    for number, rows in enumerate((SAMPLES[:7], SAMPLES[7:])):
+        pictures = [{"bytes": images[name], "path": None} for name, _ in rows]
+        table = pyarrow.table({"image": pictures, "text": [label for _, label in rows]})
+        pyarrow.parquet.write_table(table, folder / f"{number}.parquet", row_group_size=3)
+
+
 @pytest.fixture
 def raw(tmp_path: Path, write, build, images) -> Callable[[str], Path]:
     """raw(layout): a folder that holds SAMPLES in that layout."""
@@ -73,6 +83,8 @@ def raw(tmp_path: Path, write, build, images) -> Callable[[str], Path]:
     def write_source(layout: str) -> Path:
         if layout == "lmdb":
             write_lmdb(tmp_path / "lmdb", images)
+        elif layout == "parquet":
+            write_parquet(tmp_path / "parquet", images)
         elif layout == "webdataset":
             write_tars(tmp_path / "webdataset", "txt", images)
         elif layout == "shards":
