@@ -101,7 +101,8 @@ class _Writer:
         paths, labels, subsets, splits, problems, ats, sizes = zip(*batch, strict=True)
         if keeps_classes:
             # one that is no UTF-8 becomes a reject when it is read
-            self.classes.update(label.decode() for label in {*labels} - {None} if _is_utf8(label))
+            names = {*labels} if not any(problems) else {entry.label for entry in batch if not entry.problem}
+            self.classes.update(label.decode() for label in names - {None} if _is_utf8(label))
         for name in {*subsets} - self.subsets.keys():
             if len(self.subsets) >= MAX_SUBSETS:
                 raise SourceError(
