@@ -47,12 +47,13 @@ class Dialect:
     separator: bytes  # b"": a path and a text by `pattern`
     cells: int  # of each row
     path: int
-    label: int | None  # None: the file has no texts, every line is a path alone
+    label: int
     split: int | None = None
     subset: int | None = None
     has_quotes: bool = False  # cells are quoted as in CSV
     has_header: bool = False
     pattern: re.Pattern[bytes] | None = None
+    padding: int = 0  # empty cells behind them, as spreadsheets write them
     notes: tuple[str, ...] = ()  # what a person should know, such as columns that are not read
     paths: tuple[bytes, ...] = ()  # those of the first lines, as they are written
 
@@ -121,8 +122,9 @@ def _is_header(header: list[bytes], lines: list[bytes], separator: bytes) -> boo
 
 
 def _by_header(path: Path, header: list[bytes], lines: list[bytes], separator: bytes) -> Dialect:
+    padding = 0
     while not header[-1].strip():
-        header = header[:-1]  # a spreadsheet's empty columns
+        header, padding = header[:-1], padding + 1
     names = [column_name(_unquoted(cell)) for cell in header]
     shown = [_unquoted(cell).decode("utf-8", "replace") for cell in header]
     if not any(name in TEXT_COLUMNS for name in names):
@@ -139,12 +141,12 @@ def _by_header(path: Path, header: list[bytes], lines: list[bytes], separator: b
     columns = [_only(path, names, shown, known) for known in wanted]
     ignored = [name for place, name in enumerate(shown) if name and place not in columns]
     notes = (f"{path.name}: the columns {', '.join(ignored)} are not read",) if ignored else ()
-    quoted = separator != b"\t" or header[0].strip().startswith(b'"')
-    rows = [_cells(line, separator) for line in lines[1:]]
-    place = columns[0] or 0
-    paths = tuple(_unquoted(row[place]) for row in rows if len(row) > place)
-    check_texts(path, [row[columns[1]] for row in rows if len(row) > columns[1]])
-    return Dialect(separator, len(header), place, *columns[1:], quoted, True, None, notes, paths)
+    rows = [row for line in lines[1:] if len(row := _cells(line, separator)) >= len(header)]
+    quoted = separator != b"\t" or header[0].strip().startswith(b'"') or _are_quoted(rows, columns[0])
+    place, text = columns[:2]
+    paths = tuple(_unquoted(row[place]) for row in rows)
+    check_texts(path, [row[text] for row in rows])
+    return Dialect(separator, len(header), place, *columns[1:], quoted, True, None, padding, notes, paths)
 
 
 def _only(path: Path, names: list[str], shown: list[str], known: Sequence[str]) -> int | None:
@@ -172,17 +174,19 @@ def _without_header(path: Path, lines: list[bytes], native: bytes) -> Dialect:
         separator = max(_SHOWN, key=lambda each: (_share(lines, each), each == native))
         separator = separator if _share(lines, separator)[0] >= _MOST else native
     rows = [_cells(line, separator) for line in lines]
-    cells = Counter(map(len, rows)).most_common(1)[0][0]
+    # a line of a path alone is a picture without a text, and says nothing of the others
+    cells = (Counter(len(row) for row in rows if len(row) > 1).most_common(1) or [(2, 0)])[0][0]
     rows = [row for row in rows if len(row) == cells]
+    width = cells
     while cells > 2 and all(not row[cells - 1].strip() for row in rows):
-        cells -= 1  # a spreadsheet's empty columns
+        cells -= 1
     place = _path_column(rows, cells)
     _check_first_line(path, _cells(lines[0], separator), rows, place)
     columns = _columns(path, rows, cells, place)
     quoted = separator != b"\t" or _are_quoted(rows, place)
     paths = tuple(_unquoted(row[place]) for row in rows)
-    check_texts(path, [row[columns[0]] for row in rows if columns[0] is not None])
-    return Dialect(separator, cells, place, *columns, quoted, paths=paths)
+    check_texts(path, [row[columns[0]] for row in rows])
+    return Dialect(separator, cells, place, *columns, quoted, padding=width - cells, paths=paths)
 
 
 def _by_pattern(path: Path, lines: list[bytes], pattern: re.Pattern[bytes]) -> Dialect:
@@ -201,14 +205,14 @@ def _share(lines: list[bytes], separator: bytes) -> tuple[float, float]:
 def _path_column(rows: list[list[bytes]], cells: int) -> int:
     """The first column whose cells end like pictures' names; 0 where none does: names may have no suffix."""
     for place in range(cells):
-        if sum(is_image(_unquoted(row[place])) for row in rows) >= _MOST * len(rows):
+        if rows and sum(is_image(_unquoted(row[place])) for row in rows) >= _MOST * len(rows):
             return place
     return 0
 
 
 def _are_quoted(rows: list[list[bytes]], place: int) -> bool:
     quoted = sum(len(cell) > 1 and cell[:1] == cell[-1:] == b'"' for row in rows if (cell := row[place].strip()))
-    return quoted >= _MOST * len(rows)
+    return 2 * quoted > len(rows)
 
 
 def _check_first_line(path: Path, first: list[bytes], rows: list[list[bytes]], place: int) -> None:
@@ -224,11 +228,9 @@ def _check_first_line(path: Path, first: list[bytes], rows: list[list[bytes]], p
         )
 
 
-def _columns(path: Path, rows: list[list[bytes]], cells: int, place: int) -> tuple[int | None, None, int | None]:
+def _columns(path: Path, rows: list[list[bytes]], cells: int, place: int) -> tuple[int, None, int | None]:
     """The places of label, split and subset where no header names them. SourceError where they cannot be told."""
     example = "path<TAB>label" if path.suffix.lower() != ".csv" else "path,label"
-    if cells == 1:
-        return None, None, None
     if cells == 2:
         label = 1 - place
         if len(rows) > 1 and _are_splits(row[label] for row in rows):
@@ -243,7 +245,7 @@ def _columns(path: Path, rows: list[list[bytes]], cells: int, place: int) -> tup
     labels, subsets = ([row[column].strip() for row in rows] for column in (1, 2))
     if _are_splits(labels):
         raise SourceError(f"{path}: its second cells are names of splits, not texts; begin it with {names}")
-    if len({*subsets}) > max(_FEW_SUBSETS, len(rows) / 4):
+    if len({*subsets}) > max(_FEW_SUBSETS, len(rows) / 4) or len({*subsets}) > len({*labels}):
         raise SourceError(
             f"{path}: its third cells, which name the subset of a picture, hold {len({*subsets}):,} different values "
             f"in {len(rows):,} lines ({subsets[0].decode('utf-8', 'replace')}, ...); if they are the texts, begin it "

@@ -208,7 +208,7 @@ def _names_pictures(root: Path, name: bytes) -> bool:
     except SourceError:
         return False
     some = [each for each in dialect.paths if is_image(each)]
-    return dialect.label is not None and bool(some) and 2 * len(some) >= len(dialect.paths)
+    return bool(some) and 2 * len(some) >= len(dialect.paths)
 
 
 LISTED_FINDERS: dict[str, Callable[..., LabelFilesSource | None]] = {

@@ -41,7 +41,7 @@ class RowReader:
         self._split, self._split_of_path, self._has_lists = split, split_of_path, has_lists
         self._subsets: dict[bytes, str] = {}
         self._splits: dict[bytes, str] = {}
-        self._open_quote = 0  # the line whose text begins with a quote that it does not end
+        self._open_quote = -1  # the line whose text begins with a quote that it does not end
 
     def entries(self) -> Iterator[Entry]:
         """An entry for each row, in the order of the file. SourceError where the file cannot be cut into rows."""
@@ -123,7 +123,7 @@ class RowReader:
         dialect = self._dialect
         if number == 1 and dialect.has_header or not any(row):
             return
-        if len(row) > dialect.cells and not any(cell.strip() for cell in row[dialect.cells :]):
+        if len(row) == dialect.cells + dialect.padding and not any(cell.strip() for cell in row[dialect.cells :]):
             row = row[: dialect.cells]
         name = row[dialect.path].strip() if len(row) > dialect.path else b""
         if len(row) == 1 and name and dialect.path == 0 and self._open_quote != number - 1:
@@ -133,13 +133,13 @@ class RowReader:
             why = f"{len(row)} cells (between {dialect.named}), {most} {dialect.cells}; {self._hint()}"
             yield self._odd(number, row, why)
             return
-        label = None if dialect.label is None else row[dialect.label]
+        label = row[dialect.label]
         if label and label[:1] == b'"' and dialect.separator == b"\t" and not dialect.has_quotes:
             if problem := self._quotes_of(number, label):
                 yield self._odd(number, row, problem)
                 return
         else:
-            self._open_quote = 0
+            self._open_quote = -1
         split = self._split_of_row(number, row)
         subset = "" if dialect.subset is None else self._subset_of(row[dialect.subset] or b"")
         if not name:
@@ -151,14 +151,14 @@ class RowReader:
     def _quotes_of(self, number: int, label: bytes) -> str:
         """What is wrong with a text between tabs that begins with a quote; "" mostly: quotes are letters there."""
         ends = len(label) > 1 and label[-1:] == b'"'
-        self._open_quote = 0 if ends else number
+        self._open_quote = -1 if ends else number
         if ends and b'""' in label[1:-1]:
             return "the text has doubled quotes: to a spreadsheet they are one, between tabs they are letters"
         return ""
 
     def _odd(self, number: int, row: list[bytes], why: str) -> Entry:
         """A row that cannot be read. SourceError where it is the rest of a text in quotes that began a line before."""
-        if self._open_quote == number - 1 and number > 1:
+        if self._open_quote == number - 1:
             raise SourceError(
                 f"{self._path}, line {self._open_quote:,}: a quote opens there, and the next line has not the cells of "
                 "a row; write each text in one line, or save the file as CSV"

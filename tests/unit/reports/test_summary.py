@@ -12,7 +12,7 @@ from sharding.build import ShardReport
 from sharding.verify import VerifyReport
 
 BUILT = ShardReport(
-    root=Path("my shards"), kind="words", layout="labels", profile="urdu",
+    root=Path("my shards"), kind="words", layout="labels", profile="urdu", entries=10_037,
     samples={"train": 8000, "val": 1000, "test": 1000}, rejects={"not an image": 7, "conflicting labels": 30},
     duplicates={"same split": 4, "across splits": 2, "left out": 0}, shards=12, kept_shards=0, bytes=45_000_000,
     aspect_edges=(0.8, 1.25), alphabet={"ا": 5, "ب": 6, "\u064e": 1}, classes=(), already_complete=False,
@@ -40,7 +40,7 @@ def test_a_build_is_told_in_numbers():
         "contact sheet: my shards/sheet.png",
     ):  # fmt: skip
         assert part in text
-    without = replace(BUILT, duplicates={"same split": 4, "across splits": 2, "left out": 6})
+    without = replace(BUILT, entries=10_043, duplicates={"same split": 4, "across splits": 2, "left out": 6})
     assert "10,043 images in" in said(draw_build(without, 5.0, None))  # what was left out was read, too
     assert "--dedup" not in said(draw_build(without, 5.0, None))
 
@@ -54,7 +54,7 @@ def test_what_there_is_none_of_is_not_said():
     plain = replace(BUILT, rejects={}, duplicates=none, alphabet={}, already_complete=True)
     text = said(draw_build(plain, 5.0, None))
     assert "complete already" in text
-    assert not [word for word in ("reject", "copies", "letters", "images/s", "sheet") if word in text]
+    assert not [word for word in ("rejects", "copies", "letters", "images/s", "sheet") if word in text]
 
 
 def test_many_letters_or_classes_are_not_all_named():

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from PIL import Image
 
 from sharding.build import ShardOptions, ShardReport, build_shards
 from sharding.index import read_idx, read_index
-from sharding.inspection import Sample
+from sharding.inspection import LabelCounts, Sample
 from sharding.spool import SpoolWriter
 
 WORDS = ("کتاب", "پاکستان", "اردو", "دن", "رات", "سال", "شہر", "ندی", "پہاڑ", "آسمان", "بچہ", "گھر", "میز", "کرسی")
@@ -116,7 +117,7 @@ def spool_of(path: Path, samples: list[dict], order: np.ndarray, first: int = 0)
         writer = SpoolWriter(file, order, first)
         for sample in samples:
             writer.add(Sample(**{**plain, **sample}))
-        writer.finish(len(order))
+        writer.finish(len(order), LabelCounts(Counter(), Counter()))
     return path
 
 

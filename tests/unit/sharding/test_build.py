@@ -83,7 +83,7 @@ def test_no_label_stands_in_two_splits(build, read_packed, make_words, tmp_path:
 def test_the_index_tells_the_truth(build, read_packed, make_words, tmp_path: Path):
     src = make_words(300)
     with (src / "labels.tsv").open("a", encoding="utf-8") as file:
-        file.write("images/none.png\tدن\nimages/00001.png\n")
+        file.write("images/none.png\tدن\t\nimages/00001.png\n")
     build(src, tmp_path / "out", samples_per_shard=25)
     index = read_index(tmp_path / "out")
     check_shards_present(index)

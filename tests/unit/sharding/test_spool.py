@@ -1,6 +1,7 @@
 """The spool: what was read comes back, or is known to be damaged."""
 
 import io
+from collections import Counter
 from pathlib import Path
 from unittest.mock import patch
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from sharding import spool
 from sharding.errors import ShardError
-from sharding.inspection import Sample
+from sharding.inspection import LabelCounts, Sample
 from sharding.spool import ASPECT_GRID, FACTS, SpoolWriter, read_spool, result_of, tsv_line
 
 SAMPLES = st.lists(
@@ -40,12 +41,13 @@ def test_what_goes_in_comes_out(tmp_path_factory, samples, first, run_bytes):
     samples = [sample._replace(entry=first + 2 * place) for place, sample in enumerate(samples)]  # odd ones: rejects
     order = np.random.default_rng(0).integers(0, 2**63, 2 * len(samples), np.uint64)
     file = io.BytesIO()
+    counts = LabelCounts(Counter({"ي → ی": 3}), Counter({"é": 1, "\n": len(samples)}))
     with patch.object(spool, "RUN_BYTES", run_bytes):
         writer = SpoolWriter(file, order, first)
         for sample in samples:
             writer.add(sample)
             writer.reject(b"%d.png" % sample.entry, "empty file", "")
-        result = writer.finish(2 * len(samples))
+        result = writer.finish(2 * len(samples), counts)
     path = tmp_path_factory.getbasetemp() / "one.spool"
     path.write_bytes(file.getvalue())
     spooled = read_spool(path)
@@ -63,6 +65,7 @@ def test_what_goes_in_comes_out(tmp_path_factory, samples, first, run_bytes):
         assert sample.width / sample.height <= ASPECT_GRID[cell]
         assert cell == 0 or sample.width / sample.height > ASPECT_GRID[cell - 1]
     assert spooled.read_bytes == sum(sample.read_bytes for sample in samples)
+    assert result.counts == spooled.counts == counts
     assert result == result_of(path, 2 * len(samples))
     assert result.rejects == ({"empty file": len(samples)} if samples else {})
 
@@ -94,7 +97,7 @@ def test_every_cut_and_every_damage_behind_the_images_is_found(write_spool, tmp_
             if place >= len(whole) - 24 and place < len(whole) - 16:
                 continue  # how many bytes were read, for the progress only
             assert result_of(path, 2) is None, reason
-    path.write_bytes(whole[:-56] + b"\xff" * 56)
+    path.write_bytes(whole[:-64] + b"\xff" * 64)
     assert result_of(path, 2) is None
     path.unlink()
     assert result_of(path, 2) is None

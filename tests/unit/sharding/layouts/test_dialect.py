@@ -88,6 +88,12 @@ def test_a_separator_in_an_unquoted_text_spoils_that_row_alone(rows):
     assert found[2] == ("c.png", "due, tre", "", "")
 
 
+def test_the_empty_columns_of_a_spreadsheet_are_none_and_a_text_keeps_its_last_separator(rows):
+    assert [row[1] for row in rows("path,label,,\na.png,x,,\nb.png,y\n")] == ["x", "y"]
+    assert [row[1] for row in rows("a.png,x,,\nb.png,y,,\nc.png,z,,\n")] == ["x", "y", "z"]
+    assert rows("path,label\na.png,x\nb.png,y,\n")[1][3] == "odd row"
+
+
 def test_quotes_of_icdar(rows):
     lines = 'word_1.png, "Tiredness"\nword_2.png, "a, \\"b\\""\nword_3.png, "x"\nword_4.png, lost\n'
     found = rows(lines * 3, "gt.txt")

@@ -18,7 +18,7 @@ def odd(line: int, cells: int, others: int, has_header: bool = False, name: str 
 
 @pytest.mark.parametrize("header", ["", "path\tlabel\n", "Filename\ttext\t\n", "\ufeffimage\tlabel\n", "\ufeff"])
 def test_labels_tsv_with_and_without_a_header(write, header):
-    src = write({"labels.tsv": f"{header}b/2.png\tدو\t\r\n\r\na.png\tایک\n\t\t\nlast.png\tx y "})
+    src = write({"labels.tsv": f"{header}b/2.png\tدو\r\n\r\na.png\tایک\n\t\t\nlast.png\tx y "})
     source = find_source(src)
     assert (source.layout, source.kind, source.labels_apart) == ("labels", "words", False)
     assert list(source.entries()) == [

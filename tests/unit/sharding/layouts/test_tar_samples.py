@@ -74,7 +74,7 @@ def test_a_text_that_may_belong_to_several_pictures(tmp_path):
     assert contents(find_source(tmp_path)) == [
         (b"a.tar/p0.a.png", b"", b"p0.txt may be the text of any of 2 pictures", "", "no label"),
         (b"a.tar/p0.b.png", b"", b"p0.txt may be the text of any of 2 pictures", "", "no label"),
-        (b"a.tar/p0.txt", b"", None, "", "missing image"),
+        (b"a.tar/p0.txt", b"", b"2 pictures may be meant", "", "missing image"),
         (b"a.tar/p1.a.png", b"k", b"y", "", ""),
     ]
 
