@@ -21,7 +21,7 @@ from sharding.catalogue import Catalogue, open_catalogue
 from sharding.duplicates import count_samples, find_duplicates
 from sharding.errors import ConfigError, ShardError, SourceError
 from sharding.index import ShardIndex, missing_shards, read_idx, read_index, write_index
-from sharding.inspection import Rules, close_inspector
+from sharding.inspection import LabelCounts, Rules, close_inspector, falling
 from sharding.intake import IntakeTask, range_size, read_range, spool_path
 from sharding.layouts.entry import Source
 from sharding.left_out import REJECTS_NAME, write_duplicates, write_rejects
@@ -29,11 +29,11 @@ from sharding.listing import write_catalogue
 from sharding.lock import build_lock
 from sharding.options import (
     ShardOptions,
+    choose_profile,
     find_sources,
     keeps_given_splits,
     options_of_bytes,
-    profile_asked_for,
-    profile_of,
+    profile_again,
     rules_of,
     split_lists_of,
 )
@@ -69,7 +69,9 @@ class ShardReport:
     duplicates: copies of an image "same split", "across splits", and how many of them were "left out". kept_shards:
     finished by an earlier run. read_bytes: of source images. already_complete: nothing was to do. subsets: entries of
     each, "" for those in none; empty where there is only that. notes: what a person should know of how the sources were
-    read. examples: (path, label) of some samples.
+    read. examples: (path, label) of some samples. direction: of the profile. profile_why: why it is this one. folded:
+    "ي → ی" -> how often a letter of a label became another, falling. refused_letters: those that the profile does not
+    allow, and how often they were met.
     """
 
     root: Path
@@ -90,6 +92,10 @@ class ShardReport:
     subsets: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     examples: tuple[tuple[str, str], ...] = ()
+    direction: str = ""
+    profile_why: str = ""
+    folded: dict[str, int] = field(default_factory=dict)
+    refused_letters: dict[str, int] = field(default_factory=dict)
     read_bytes: int = field(default=0, compare=False)
 
 
@@ -150,7 +156,7 @@ class _Build:
     def _make(self, workers: Workers, catalogue: Catalogue, rules: Rules, decided: dict) -> ShardReport:
         """All that follows from the catalogue."""
         out, dedup = self.options.out, self.options.dedup
-        spools, samples, read_bytes = self._read(workers, catalogue, rules)
+        spools, samples, read_bytes, letters = self._read(workers, catalogue, rules)
         counts, repeated = count_samples(spools, samples)
         duplicates = find_duplicates(spools, repeated, dedup)
         rejects = write_rejects(out, spools, catalogue, duplicates)
@@ -172,7 +178,8 @@ class _Build:
         packed = self._pack(workers, plan, catalogue, bool(rules.classes))
         self.still_ours()
         remove_other_shards(out, {shard.info.name for shard in packed})
-        write_index(_index_of(out, self.options, plan, packed, catalogue, rules, rejects, copies, decided))
+        index = _index_of(out, self.options, plan, packed, catalogue, rules, rejects, copies, decided)
+        write_index(replace(index, folded=falling(letters.folded), refused_letters=falling(letters.refused)))
         keep_index(self.folder)
         kept = sum(shard.kept for shard in packed)
         return report_of(read_index(out), catalogue, self.folder, kept, already_complete=False, read_bytes=read_bytes)
@@ -186,7 +193,7 @@ class _Build:
         state = read_state(self.folder)
         if state is None:
             return None
-        profile = profile_asked_for(self.options, self.sources) or state.options["profile"]
+        profile = profile_again(self.options, self.sources, state.options)
         decided = options_of_bytes(self.options, self.sources, profile, split_lists_of(self.options))
         if not holds_shards(self.options.out) and are_other_options(state.options, decided):
             shutil.rmtree(self.folder.spool, ignore_errors=True)
@@ -223,16 +230,17 @@ class _Build:
         keep = keeps_given_splits(self.options)
         with resting_collector():
             catalogue = write_catalogue(self.folder.own, self.sources, self.options.seed, self.report, lists, keep)
-        profile = profile_of(self.options, self.sources, catalogue)
-        decided = options_of_bytes(self.options, self.sources, profile, lists)
+        profile, why = choose_profile(self.options, self.sources, catalogue)
+        decided = options_of_bytes(self.options, self.sources, profile, lists) | {"profile_why": why}
         listing = [source.listing() for source in self.sources]
         roots = [{"root": str(source.root), "layout": source.layout} for source in self.sources]
         seen = images_seen(self.sources, catalogue)
         write_state(self.folder, BuildState(decided, roots, listing, seen, catalogue.entries))
         return catalogue, decided
 
-    def _read(self, workers: Workers, catalogue: Catalogue, rules: Rules) -> tuple[list[Path], int, int]:
-        """Every entry read and checked. Returns the spool files, the samples in them, the bytes read."""
+    def _read(self, workers: Workers, catalogue: Catalogue, rules: Rules) -> tuple[list[Path], int, int, LabelCounts]:
+        """Every entry read and checked. Returns the spool files, the samples in them, the bytes read, and what was
+        counted of letters."""
         self.folder.spool.mkdir(parents=True, exist_ok=True)
         for left in self.folder.spool.glob(".*.tmp-*"):  # half read by a worker that was killed
             left.unlink()
@@ -243,12 +251,15 @@ class _Build:
         tasks = (IntakeTask(catalogue, rules, spool, first, min(first + size, total)) for first in firsts)
         done = samples = read_bytes = 0
         reasons: Counter[str] = Counter()
+        letters = LabelCounts(Counter(), Counter())
         for result in workers.run(read_range, tasks):
             done, samples, read_bytes = done + result.entries, samples + result.samples, read_bytes + result.read_bytes
             reasons.update(result.rejects)
+            letters.folded.update(result.counts.folded)
+            letters.refused.update(result.counts.refused)
             self.report(Progress("reading", done, total, read_bytes, dict(reasons)))
             self.still_ours()
-        return [Path(spool_path(spool, first)) for first in firsts], samples, read_bytes
+        return [Path(spool_path(spool, first)) for first in firsts], samples, read_bytes, letters
 
     def _pack(self, workers: Workers, plan: Assignment, catalogue: Catalogue, classes: bool) -> list[Packed]:
         out, spool = self.options.out.absolute(), self.folder.spool.absolute()
@@ -325,6 +336,10 @@ def report_of(
         subsets=catalogue.count_subsets(),
         notes=catalogue.notes,
         examples=tuple(_examples_of(index, catalogue, folder)),
+        direction=index.profile.direction,
+        profile_why=index.options["profile_why"],
+        folded=index.folded,
+        refused_letters=index.refused_letters,
         read_bytes=read_bytes,
     )
 

@@ -1,11 +1,13 @@
 """Is this label usable, and does it fit its image; why not. The images themselves: images.py."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import eq
 
 from sharding.reasons import Rejected
 from sharding.script import ScriptProfile, is_mark
+from sharding.script.letters import profile_with
 
 
 @dataclass(frozen=True)
@@ -29,15 +31,24 @@ def check_label(label: str | None, profile: ScriptProfile, limits: Limits) -> st
     if unknown := profile.unknown(text):
         if any("\ud800" <= letter <= "\udfff" for letter in unknown):
             raise Rejected("label is not UTF-8", repr(text))
-        named = " ".join(
-            f"{letter} U+{ord(letter):04X}" if letter.isprintable() else f"U+{ord(letter):04X}" for letter in unknown
-        )
-        raise Rejected("unknown letters", f"{named} in {text!r}")
+        letters = {letter: text.count(letter) for letter in unknown}
+        raise Rejected("unknown letters", f"{_named(unknown)} in {text!r}{_remedy(unknown)}", letters)
     if is_mark(text[0]):
         raise Rejected("starts with a mark", f"U+{ord(text[0]):04X} in {text!r}")
     if limits.max_label and len(text) > limits.max_label:
         raise Rejected("too many letters", f"{len(text)} of at most {limits.max_label}: {text!r}")
     return text
+
+
+def _named(letters: Iterable[str]) -> str:
+    return " ".join(f"{letter if letter.isprintable() else ''} U+{ord(letter):04X}".strip() for letter in letters)
+
+
+def _remedy(letters: Iterable[str]) -> str:
+    """The profile that has them, and the one that takes any."""
+    name = profile_with(letters)
+    has = "" if name in (None, "plain") else f"profile {name} has {'it' if len(tuple(letters)) == 1 else 'them'}; "
+    return "" if name is None else f" ({has}--profile plain takes any)"
 
 
 def check_fits(text: str, profile: ScriptProfile, width: int, height: int, limits: Limits) -> None:

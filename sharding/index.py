@@ -21,7 +21,7 @@ from sharding.files import fsync_folder, write_whole
 from sharding.script import ScriptProfile
 
 FORMAT = "horovod-ocr shards"
-VERSION = 2
+VERSION = 3
 INDEX_NAME = "index.json"
 
 IDX_MAGIC = b"ocr-idx\0"
@@ -85,7 +85,8 @@ class ShardIndex:
     sorted names, the place is the number in `.cls`. aspect_edges: upper width / height of each aspect class,
     ascending. label_lengths: length -> samples. aspect_histogram: samples of each aspect class, all splits. subsets:
     names, "" first. totals: samples of each split. rejects: reason -> samples. duplicates: copies of an image in the
-    "same split" and "across splits", and how many of them were "left out". options: those that shape the bytes.
+    "same split" and "across splits", and how many of them were "left out". folded: "ي → ی" -> how often a letter of a
+    label became another. refused_letters: those that the profile does not allow. options: those that shape the bytes.
     digest: sha256 of index.json's bytes.
     """
 
@@ -103,6 +104,8 @@ class ShardIndex:
     aspect_histogram: tuple[int, ...] = ()
     rejects: dict[str, int] = field(default_factory=dict)
     duplicates: dict[str, int] = field(default_factory=dict)
+    folded: dict[str, int] = field(default_factory=dict)
+    refused_letters: dict[str, int] = field(default_factory=dict)
     options: dict = field(default_factory=dict)
     version: int = VERSION
     digest: str = ""
@@ -132,6 +135,8 @@ def write_index(index: ShardIndex) -> str:
         "totals": index.totals,
         "rejects": index.rejects,
         "duplicates": index.duplicates,
+        "folded": index.folded,
+        "refused_letters": index.refused_letters,
         "options": index.options,
         "profile": index.profile.to_dict(),
         "alphabet": index.alphabet,
@@ -198,6 +203,8 @@ def _index_of(root: Path, values: dict, digest: str) -> ShardIndex:
         aspect_histogram=tuple(values["aspect_histogram"]),
         rejects=dict(values["rejects"]),
         duplicates=dict(values["duplicates"]),
+        folded=dict(values["folded"]),
+        refused_letters=dict(values["refused_letters"]),
         options=dict(values["options"]),
         digest=digest,
     )
@@ -216,6 +223,8 @@ def _check_fields(index: ShardIndex) -> None:
         "alphabet": index.alphabet,
         "rejects": index.rejects,
         "duplicates": index.duplicates,
+        "folded": index.folded,
+        "refused_letters": index.refused_letters,
         "aspect_histogram": dict(enumerate(index.aspect_histogram)),
         "label_lengths": index.label_lengths,
     }

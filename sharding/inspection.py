@@ -1,5 +1,6 @@
 """One entry of the catalogue, read once: a sample that can be packed, or the reason why not."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -50,9 +51,23 @@ class _Label(NamedTuple):
     length: int
     hash: int
     split: int  # where the label decides it
+    folded: dict[str, int]  # "ي → ی" -> how often
+
+
+class LabelCounts(NamedTuple):
+    """What became of letters while labels were read. folded: of labels that are allowed, "ي → ی" -> how often a letter
+    became another. refused: of labels that are not, the letters that the profile does not allow."""
+
+    folded: Counter[str]
+    refused: Counter[str]
 
 
 _make = tuple.__new__  # a NamedTuple without the check of its arguments: half the time, at 35 M samples
+
+
+def falling(counts: Counter[str]) -> dict[str, int]:
+    """The most frequent first, equal ones by their names."""
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 class Inspector:
@@ -69,10 +84,16 @@ class Inspector:
         self._px_a_letter = 2 * rules.limits.frame_px / rules.limits.height_px
         self._by_label = rules.split.by == "label"
         self._labels: dict[bytes | None, _Label | Rejected] = {}
+        self._counts = LabelCounts(Counter(), Counter())
 
     def close(self) -> None:
         for reader in self._readers:
             reader.close()
+
+    def take_counts(self) -> LabelCounts:
+        """What was counted since this was called last."""
+        counts, self._counts = self._counts, LabelCounts(Counter(), Counter())
+        return counts
 
     def inspect(self, entry: Listed) -> Sample:
         """The sample of an entry; Rejected where it cannot be used. The label first: that costs the least."""
@@ -84,8 +105,11 @@ class Inspector:
             label = reader.read_label(label)
         known = self._labels.get(label) or self._remember(label)
         if isinstance(known, Rejected):
+            self._counts.refused.update(known.letters)
             raise Rejected(known.reason, known.detail)
-        text, label, length, label_hash, split_of_label = known
+        text, label, length, label_hash, split_of_label, folded = known
+        if folded:
+            self._counts.folded.update(folded)
         if split == UNDECIDED:
             split = split_of_label if split_of_label != UNDECIDED else self.rules.split.choose(text, path)
         content = reader.read_image(path, at, size)
@@ -104,12 +128,13 @@ class Inspector:
         try:
             known: _Label | Rejected = self._check(label)
         except Rejected as why:
-            known = Rejected(why.reason, why.detail)  # kept without its traceback, whose frames would keep it alive
+            # kept without its traceback, whose frames would keep it alive
+            known = Rejected(why.reason, why.detail, why.letters)
         self._labels[label] = known
         return known
 
     def _check(self, label: bytes | None) -> _Label:
-        rules = self.rules
+        rules, folded = self.rules, {}
         written = None if label is None else label.decode("utf-8", "surrogateescape")
         if rules.classes:
             if written is None:
@@ -123,8 +148,9 @@ class Inspector:
             text = check_label(written, rules.profile, rules.limits)
             length, content = len(text), text.encode()
             unit = content
+            folded = {} if text == written else rules.profile.folded(written)
         number, split = rules.split.decide(unit)
-        return _make(_Label, (text, content, length, number, split if self._by_label else UNDECIDED))
+        return _make(_Label, (text, content, length, number, split if self._by_label else UNDECIDED, folded))
 
 
 _open: list[Inspector] = []  # of this process: at most one

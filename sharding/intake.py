@@ -40,7 +40,9 @@ def read_range(task: IntakeTask) -> RangeResult:
     path = Path(spool_path(task.spool, task.first))
     if done := result_of(path, entries):
         return done
-    inspect = inspector_for(task.rules).inspect
+    inspector = inspector_for(task.rules)
+    inspector.take_counts()
+    inspect = inspector.inspect
     with whole_file(path, fsyncs_folder=False) as file:
         spool = SpoolWriter(file, task.catalogue.order(task.first, task.last), task.first)
         for entry in task.catalogue.read(task.first, task.last):
@@ -48,4 +50,4 @@ def read_range(task: IntakeTask) -> RangeResult:
                 spool.add(inspect(entry))
             except Rejected as why:
                 spool.reject(task.catalogue.shown(entry), why.reason, why.detail)
-        return spool.finish(entries)
+        return spool.finish(entries, inspector.take_counts())

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from sharding.catalogue import Catalogue
 from sharding.check import Limits
@@ -15,19 +16,22 @@ from sharding.layouts.entry import Source
 from sharding.layouts.find_label_files import lists_of_splits
 from sharding.reasons import Rejected
 from sharding.resume import BuildState
-from sharding.script import build_profile
-from sharding.script.guess import guess_profile
+from sharding.script import ScriptProfile, build_profile, check_direction
+from sharding.script.guess import guess_direction, guess_profile
+from sharding.script.letters import PROFILES
+from sharding.script.profile_file import is_profile_file, read_profile
 from sharding.split import SplitLists, SplitRule, check_split_rule
 
-_GUESSED_FROM = 500  # labels
+_GUESSED_FROM = 2000  # labels
 
 
 @dataclass(frozen=True)
 class ShardOptions:
     """What a build is asked for. None: found or chosen by itself.
 
-    src: one folder, or several whose entries are taken together. images: the folder that the paths of label files are
-    relative to. samples_per_shard: None: 10,000, fewer for small sets.
+    src: one folder, or several whose entries are taken together. profile: the name of a script profile, or a profile
+    file (.toml); direction: "ltr", "rtl" or "visual"; None: by the letters of the labels. images: the folder that the
+    paths of label files are relative to. samples_per_shard: None: 10,000, fewer for small sets.
     workers: processes; None: one a usable core; they never change the bytes. check: "full" decodes every image,
     "structure" compares checksums and lengths, "header" only reads sizes. split: "label" or "file"; None: what the
     sources give, else by label for words and by file for classes. group_from: a pattern; what it finds in a path
@@ -40,6 +44,7 @@ class ShardOptions:
     src: Path | tuple[Path, ...]
     out: Path
     profile: str | None = None
+    direction: str | None = None
     seed: int = 0
     samples_per_shard: int | None = None
     workers: int | None = None
@@ -123,6 +128,9 @@ def _check_options(options: ShardOptions) -> None:
         raise ConfigError("a height (at least 1 px) goes with --image png or --image jpeg, which re-encode")
     if sum(given is not None for given in (options.split, options.group_from, options.split_lists)) > 1:
         raise ConfigError("split, group_from and split_lists exclude each other; give one")
+    _profile_asked_for(options)
+    if options.direction is not None:
+        check_direction(options.direction)
     if options.split not in (None, "label", "file"):
         raise ConfigError(f"unknown split {options.split!r}; there are: label, file")
     check_split_rule(_split_rule(options, classes=False))
@@ -146,16 +154,20 @@ def split_lists_of(options: ShardOptions) -> SplitLists | None:
     return None if options.split_lists is None else SplitLists(options.split_lists)
 
 
-def options_of_bytes(options: ShardOptions, sources: list[Source], profile: str, lists: SplitLists | None) -> dict:
-    """Every option that shapes the bytes, as it stands in build.json and the index."""
-    built = build_profile(profile)
+def options_of_bytes(
+    options: ShardOptions, sources: list[Source], profile: ScriptProfile, lists: SplitLists | None
+) -> dict:
+    """Every option that shapes the bytes, as it stands in build.json and the index. profile_file: what a profile of
+    one's own says, for the file may be gone by then."""
     rule = _split_rule(options, sources[0].kind == "classes")
     return {
         "layout": ", ".join(source.layout for source in sources),
         "label_from_name": options.label_from_name,
         "images": None if options.images is None else str(options.images.absolute()),
-        "profile": built.name,
-        "folds": dict(built.folds),
+        "profile": profile.name,
+        "direction": profile.direction,
+        "folds": dict(profile.folds),
+        "profile_file": None if profile.name in PROFILES else profile.to_dict(),
         "seed": options.seed,
         "samples_per_shard": options.samples_per_shard,
         "check": options.check,
@@ -175,7 +187,7 @@ def rules_of(sources: list[Source], catalogue: Catalogue, decided: dict) -> Rule
     """What follows for each entry from the options as `options_of_bytes` wrote them."""
     return Rules(
         sources=tuple(sources),
-        profile=build_profile(decided["profile"], **decided["folds"]),
+        profile=_profile_in(decided),
         classes=catalogue.classes,
         limits=Limits(**decided["limits"]),
         image=ImageRule(decided["check"], decided["image"], decided["height_px"] or 0),
@@ -183,15 +195,60 @@ def rules_of(sources: list[Source], catalogue: Catalogue, decided: dict) -> Rule
     )
 
 
-def profile_of(options: ShardOptions, sources: list[Source], catalogue: Catalogue) -> str:
-    """The profile's name: as asked for, else by the letters of some labels."""
-    return profile_asked_for(options, sources) or guess_profile(_some_labels(sources, catalogue)).name
+def _profile_in(decided: dict) -> ScriptProfile:
+    if decided.get("profile_file"):
+        return ScriptProfile.from_dict(decided["profile_file"])
+    return build_profile(decided["profile"], direction=decided.get("direction"), **decided["folds"])
 
 
-def profile_asked_for(options: ShardOptions, sources: list[Source]) -> str | None:
-    """None where the labels decide."""
-    # names of classes are no text in a script
-    return "plain" if sources[0].kind == "classes" else options.profile
+class ProfileChoice(NamedTuple):
+    """A script profile, and why it is this one."""
+
+    profile: ScriptProfile
+    why: str
+
+
+def choose_profile(options: ShardOptions, sources: list[Source], catalogue: Catalogue) -> ProfileChoice:
+    """The profile and the direction that were asked for, else by the letters of some labels."""
+    if sources[0].kind == "classes":
+        return ProfileChoice(build_profile("plain"), "names of classes are no text in a script")
+    profile, why = _profile_asked_for(options), "as asked for"
+    if profile and profile.direction:
+        return ProfileChoice(profile, why)
+    labels = list(_some_labels(sources, catalogue))
+    if profile is None:
+        name, why = guess_profile(labels)
+        profile = _with_direction(build_profile(name), options.direction)
+    if not profile.direction:
+        profile = replace(profile, direction=guess_direction(labels))
+        why += f"; {profile.direction}, as most of the letters are read"
+    return ProfileChoice(profile, why)
+
+
+def profile_again(options: ShardOptions, sources: list[Source], before: dict) -> ScriptProfile:
+    """The profile of an earlier run with these options of bytes, but what is asked for now."""
+    earlier = _profile_in(before)
+    if sources[0].kind == "classes":
+        return build_profile("plain")
+    asked = _profile_asked_for(options)
+    if asked is None:
+        return _with_direction(earlier, options.direction or earlier.direction)
+    return asked if asked.direction else replace(asked, direction=earlier.direction)
+
+
+def _profile_asked_for(options: ShardOptions) -> ScriptProfile | None:
+    """None where the labels decide; its direction is "" where they decide that."""
+    if options.profile is None:
+        return None
+    if is_profile_file(options.profile):
+        profile = read_profile(Path(options.profile))
+        return replace(profile, direction=options.direction or profile.direction)
+    return _with_direction(build_profile(options.profile), options.direction)
+
+
+def _with_direction(profile: ScriptProfile, direction: str | None) -> ScriptProfile:
+    """direction: None: the profile's own; "" where it takes texts of any."""
+    return replace(profile, direction=direction or (profile.direction if profile.letters else ""))
 
 
 def _some_labels(sources: list[Source], catalogue: Catalogue) -> Iterator[str]:

@@ -1,5 +1,7 @@
 """Why a sample cannot be used: every reason there is, in a word and in a sentence."""
 
+from collections.abc import Mapping
+
 REASONS = {
     "no path": "its line in the label file names no image",
     "odd row": "its line in the label file has not the cells of the others",
@@ -36,9 +38,11 @@ REASONS = {
 
 
 class Rejected(Exception):
-    """Why a sample cannot be used. reason: a key of `REASONS`; detail: what is special about this one."""
+    """Why a sample cannot be used. reason: a key of `REASONS`; detail: what is special about this one; letters: those
+    of its label that the profile refuses, and how often it holds each."""
 
-    def __init__(self, reason: str, detail: str = "") -> None:
+    def __init__(self, reason: str, detail: str = "", letters: Mapping[str, int] | None = None) -> None:
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
+        self.letters = letters or {}

@@ -121,7 +121,7 @@ def rebuild_shard(task: RepairTask) -> None:
                 raise ShardError(
                     f"{task.plan.name} cannot be made again: {_shown(entry.path)}: {why.reason} {why.detail}".rstrip()
                 ) from why
-        writer.finish(len(entries))
+        writer.finish(len(entries), inspector.take_counts())
     try:
         rows = read_spool(spool).facts
         rows = rows[np.argsort(rows["entry"])]  # here the place in the shard

@@ -26,6 +26,7 @@ _SHARD_FILE = re.compile(rf"({'|'.join(SPLITS)})-\d{{6}}\.(tar|idx)")
 _LEFT_OVER = re.compile(rf"\.({_SHARD_FILE.pattern}|index\.json|rejects\.tsv|duplicates\.tsv)\.tmp-\d+")
 _LOCK_LEFT_OVER = re.compile(r"\.lock\.[0-9a-f]{16}")  # lock.py needs them for a moment
 _LEFT_BEHIND_S = 3600.0
+_SHOWN_OPTION = 300  # letters
 _LOOKED_AT = 500  # images whose size and time of change are compared when a build is started again
 
 
@@ -129,9 +130,12 @@ def check_same_options(out: Path, before: dict, now: dict) -> None:
     # Through JSON, as they were written: a tuple is a list there.
     for name, value in json.loads(json.dumps(now)).items():
         if before.get(name) != value:
+            was, now_is = (json.dumps(each, ensure_ascii=False) for each in (before.get(name), value))
+            differs = f"{name} = {was}, now {name} = {now_is}"
+            if len(differs) > _SHOWN_OPTION:  # all of a profile file
+                differs = f"another {name} than this one"
             raise ConfigError(
-                f"{out} was begun with {name} = {json.dumps(before.get(name))}, now {name} = {json.dumps(value)}; "
-                f"give the same {name}, or name another folder with --out"
+                f"{out} was begun with {differs}; give the same {name}, or name another folder with --out"
             )
 
 

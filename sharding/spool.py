@@ -2,11 +2,12 @@
 
 Which shard a sample belongs to is known only when every image has been seen (aspect classes, duplicates). Reading a
 source twice costs two opens an image; writing what was read once more costs sequential bytes. So each range leaves one
-file: the image and the label of each sample end to end, then FACTS, then the rejects as lines of rejects.tsv, then a
-footer. Within a run of RUN_BYTES samples lie sorted by split, aspect and order, so that a shard later finds its own
-side by side.
+file: the image and the label of each sample end to end, then FACTS, then the rejects as lines of rejects.tsv, then what
+was counted of letters (JSON), then a footer. Within a run of RUN_BYTES samples lie sorted by split, aspect and order,
+so that a shard later finds its own side by side.
 """
 
+import json
 import os
 import struct
 from collections import Counter
@@ -17,7 +18,7 @@ import numpy as np
 from xxhash import xxh3_128_digest
 
 from sharding.errors import ShardError
-from sharding.inspection import Sample
+from sharding.inspection import LabelCounts, Sample
 
 FACTS = np.dtype(
     [
@@ -43,17 +44,19 @@ RUN_BYTES = 32 << 20
 ASPECT_STEP = 1.25
 # Six digits: the same bound on every machine, whatever the last bit of a power is.
 ASPECT_GRID = np.array([round(ASPECT_STEP**power, 6) for power in range(-40, 60)])
-_MAGIC = b"ocr-spl\0"
-_FOOTER = struct.Struct("<8sQQQQ16s")  # magic, samples, where FACTS begin, bytes of rejects, bytes read, digest
+_MAGIC = b"ocr-sp2\0"
+# magic, samples, where FACTS begin, bytes of rejects, of what was counted, that were read, digest
+_FOOTER = struct.Struct("<8sQQQQQ16s")
 
 
 class RangeResult(NamedTuple):
-    """What became of one range of the catalogue."""
+    """What became of one range of the catalogue. counts: of letters, while its labels were read."""
 
     entries: int
     samples: int
     rejects: dict[str, int]
     read_bytes: int
+    counts: LabelCounts
 
 
 class SpoolWriter:
@@ -98,15 +101,16 @@ class SpoolWriter:
         self._facts.append(facts)
         self._samples, self._held = [], 0
 
-    def finish(self, entries: int) -> RangeResult:
+    def finish(self, entries: int, counts: LabelCounts) -> RangeResult:
         """Write what stands behind the samples. entries: of the whole range."""
         self._write_run()
+        counted = json.dumps(counts._asdict(), ensure_ascii=False).encode()
         facts = b"".join(facts.tobytes() for facts in self._facts)
         rejects = b"".join(self._rejects)
-        digest = xxh3_128_digest(facts + rejects)
-        samples = len(facts) // FACTS.itemsize
-        self._file.write(facts + rejects + _FOOTER.pack(_MAGIC, samples, self._at, len(rejects), self._read, digest))
-        return RangeResult(entries, samples, dict(self._reasons), self._read)
+        content, samples = facts + rejects + counted, len(facts) // FACTS.itemsize
+        sizes = (len(rejects), len(counted), self._read)
+        self._file.write(content + _FOOTER.pack(_MAGIC, samples, self._at, *sizes, xxh3_128_digest(content)))
+        return RangeResult(entries, samples, dict(self._reasons), self._read, counts)
 
 
 class Spooled(NamedTuple):
@@ -114,6 +118,7 @@ class Spooled(NamedTuple):
 
     facts: np.ndarray
     rejects: bytes
+    counts: LabelCounts
     read_bytes: int
 
 
@@ -123,16 +128,20 @@ def read_spool(path: Path) -> Spooled:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             file.seek(max(0, size - _FOOTER.size))
-            magic, samples, facts_at, rejects_bytes, read_bytes, digest = _FOOTER.unpack(file.read(_FOOTER.size))
+            footer = _FOOTER.unpack(file.read(_FOOTER.size))
+            magic, samples, facts_at, rejects_bytes, counts_bytes, read_bytes, digest = footer
             file.seek(facts_at)
             content = file.read(size - _FOOTER.size - facts_at)
     except (OSError, struct.error, ValueError, OverflowError) as error:  # the last two: places that are none
         raise ShardError(f"{path} cannot be read ({error}); run the same horovod-ocr shard again") from error
     facts_bytes = samples * FACTS.itemsize
-    whole = magic == _MAGIC and len(content) == facts_bytes + rejects_bytes
+    counts_at = facts_bytes + rejects_bytes
+    whole = magic == _MAGIC and len(content) == counts_at + counts_bytes
     if not whole or xxh3_128_digest(content) != digest:
         raise ShardError(f"{path} is damaged; delete it and run the same horovod-ocr shard again")
-    return Spooled(np.frombuffer(content, FACTS, samples), content[facts_bytes:], read_bytes)
+    counted = json.loads(content[counts_at:])
+    counts = LabelCounts(*(Counter(counted[name]) for name in LabelCounts._fields))
+    return Spooled(np.frombuffer(content, FACTS, samples), content[facts_bytes:counts_at], counts, read_bytes)
 
 
 def result_of(path: Path, entries: int) -> RangeResult | None:
@@ -144,7 +153,7 @@ def result_of(path: Path, entries: int) -> RangeResult | None:
     reasons = Counter(line.split(b"\t")[1].decode() for line in spooled.rejects.splitlines())
     if len(spooled.facts) + reasons.total() != entries:
         return None  # of a range that another version of this program has cut
-    return RangeResult(entries, len(spooled.facts), dict(reasons), spooled.read_bytes)
+    return RangeResult(entries, len(spooled.facts), dict(reasons), spooled.read_bytes, spooled.counts)
 
 
 def tsv_line(*fields: bytes | str) -> bytes:

@@ -28,7 +28,7 @@ from horovod_ocr.training.task import WordTask
 from sharding.files import whole_file, write_whole
 
 FORMAT = "horovod-ocr checkpoint"
-VERSION = 1
+VERSION = 2  # 2: labels are turned as UAX 9 says
 FIELDS = {
     "step": int, "best": float, "model": dict, "optimizer": dict, "rng": list, "config": dict, "task": dict,
     "model_name": str, "model_options": dict, "geometry": dict, "plan": dict, "versions": dict,

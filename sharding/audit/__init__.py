@@ -26,10 +26,10 @@ from sharding.intake import range_size
 from sharding.listing import write_catalogue
 from sharding.options import (
     ShardOptions,
+    choose_profile,
     find_sources,
     keeps_given_splits,
     options_of_bytes,
-    profile_of,
     rules_of,
     split_lists_of,
 )
@@ -120,10 +120,11 @@ def audit_source(options: ShardOptions, sample: int | None = None, report: Repor
         catalogue = write_catalogue(
             Path(folder).absolute(), sources, options.seed, report, lists, keeps_given_splits(options)
         )
-        decided = options_of_bytes(options, sources, profile_of(options, sources, catalogue), lists)
+        profile, why = choose_profile(options, sources, catalogue)
+        decided = options_of_bytes(options, sources, profile, lists) | {"profile_why": why}
         rules = rules_of([*map(Watched, sources)], catalogue, decided)
         try:
-            return _Look(catalogue, rules, decided, options.profile is not None).run(sample, workers, report)
+            return _Look(catalogue, rules, decided).run(sample, workers, report)
         except BrokenProcessPool as error:
             raise ShardError(
                 "a worker was killed, mostly for want of memory; run the same horovod-ocr audit again with fewer "
@@ -140,7 +141,6 @@ class _Look:
     catalogue: Catalogue
     rules: Rules
     decided: dict
-    profile_asked: bool
 
     def run(self, sample: int | None, workers: Workers, report: Report) -> Audit:
         catalogue, rules = self.catalogue, self.rules
@@ -164,7 +164,7 @@ class _Look:
             sources=tuple((source.root, source.layout) for source in rules.sources),
             kind="words" if words else "classes",
             profile=rules.profile,
-            profile_why=self._why_profile(),
+            profile_why=self.decided["profile_why"],
             options=self.decided,
             entries=catalogue.entries,
             looked_at=len(numbers),
@@ -254,15 +254,6 @@ class _Look:
         for reader in readers:
             reader.close()
         return named
-
-    def _why_profile(self) -> str:
-        if self.rules.classes:
-            return "names of classes are no text in a script"
-        if self.profile_asked:
-            return "as asked for"
-        if self.rules.profile.name == "plain":
-            return "no other profile has more than half of the letters"
-        return "more than half of the letters are its own"
 
 
 def _aspect_classes(counts: np.ndarray) -> tuple[tuple[float, ...], np.ndarray]:

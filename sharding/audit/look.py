@@ -23,7 +23,7 @@ FORMATS = {b"\x89P": "PNG", b"\xff\xd8": "JPEG", b"RI": "WebP", b"BM": "BMP", b"
 SEEN = {"digest": np.dtype("<u8"), "label_hash": np.dtype("<u8"), "split": np.dtype("u1"), "cell": np.dtype("u1")}
 _COLUMNS = Sample._fields[2:]
 _ADDED = ("read_bytes", "labels", "labels_changed", "pictures")
-_UPDATED = ("lengths", "subsets", "classes", "formats", "raw_letters", "refused_letters", "rejects")
+_UPDATED = ("lengths", "subsets", "classes", "formats", "raw_letters", "folded", "refused_letters", "rejects")
 
 
 class Watched(Source):
@@ -99,7 +99,8 @@ class Look:
     """What was found. seen: an array for each of SEEN, of all entries (split UNDECIDED: no sample). Counted over
     samples: letters (normalised, a Counter each split), lengths (of words' labels), sizes (width, height, read_bytes ->
     (numbers, counts)), subsets and classes (number, split), formats (first bytes, is it converted). Counted over all
-    labels that were read: raw_letters, refused_letters, and of how many normalising changes something."""
+    labels that were read: raw_letters, of how many normalising changes something, and as a build does (LabelCounts)
+    folded and refused_letters."""
 
     seen: dict[str, np.ndarray]
     letters: list[Counter[str]] = field(default_factory=lambda: [Counter() for _ in SPLITS])
@@ -110,6 +111,7 @@ class Look:
     formats: Counter[tuple[bytes, bool]] = field(default_factory=Counter)
     read_bytes: int = 0
     raw_letters: Counter[str] = field(default_factory=Counter)
+    folded: Counter[str] = field(default_factory=Counter)
     refused_letters: Counter[str] = field(default_factory=Counter)
     labels: int = 0
     labels_changed: int = 0
@@ -147,6 +149,7 @@ class Look:
 def look_at(task: LookTask) -> Look:
     """Read and check the entries of a task as a build does."""
     inspector = inspector_for(task.rules)
+    inspector.take_counts()
     sources = inspector.rules.sources
     found = Look({})
     rows, places, raw_labels = [], [], []
@@ -173,6 +176,7 @@ def look_at(task: LookTask) -> Look:
                 found.pictures.append(Specimen(entry.number, sample.image, text))
         if not entry.problem:
             raw_labels.append(reader.label if source.labels_apart else entry.label)
+    found.folded, found.refused_letters = inspector.take_counts()
     _count_samples(found, len(task.numbers), places, rows)
     if inspector.rules.classes:
         for split, numbers in enumerate(texts):
@@ -232,7 +236,4 @@ def _count_labels(found: Look, labels: Counter[bytes], inspector: Inspector) -> 
         found.raw_letters.update(written * count)
         if simple.issuperset(written):
             continue
-        text = profile.normalise(written)
-        found.labels_changed += count * (text != written)
-        for letter in profile.unknown(text):
-            found.refused_letters[letter] += count * text.count(letter)
+        found.labels_changed += count * (profile.normalise(written) != written)

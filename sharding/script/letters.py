@@ -76,6 +76,18 @@ def signs() -> str:
     return _all_of(_SIGNS, "PS", ("No", "Nl")) + "\u00b5"  # the micro sign, a letter for Unicode
 
 
+def profile_with(letters: Iterable[str]) -> str | None:
+    """The name of a built-in profile that allows all of these letters, `plain` last; None where none does."""
+    wanted = set(letters)
+    found = (name for name in PROFILES if name != "plain" and wanted.issubset(_set_of(name)))
+    return next(found, None if any(map(is_refused, wanted)) else "plain")
+
+
+@cache
+def _set_of(name: str) -> frozenset[str]:
+    return frozenset(letters_of(name))
+
+
 def is_refused(letter: str) -> bool:
     """Is this a character that no label can hold, whatever its script: a control character, half of a pair of
     surrogates, none at all, or the sign for bytes that somebody could not decode (U+FFFD)?"""

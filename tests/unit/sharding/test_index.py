@@ -76,8 +76,8 @@ def test_an_idx_is_memory_mapped_and_read_as_it_was_written(tmp_path: Path):
         (None, "is missing"),
         (b"", "not an index of a shard"),
         (b"x" * 200, "not an index of a shard"),
-        (b"ocr-idx\0\x09" + bytes(90), "version 9, this program reads 2"),
-        (b"ocr-idx\0\x02\0\0\0\x05" + bytes(100), "its 5 samples need 338"),
+        (b"ocr-idx\0\x09" + bytes(90), "version 9, this program reads 3"),
+        (b"ocr-idx\0\x03\0\0\0\x05" + bytes(100), "its 5 samples need 338"),
     ],
 )
 def test_a_damaged_idx_is_refused(tmp_path: Path, content: bytes | None, sentence: str):
@@ -101,7 +101,7 @@ def test_folders_without_a_usable_index_are_refused(index: ShardIndex):
         (json.dumps({**values, "format": "other"}), "is not an index"),
         (
             json.dumps({**values, "version": 1}),
-            "index version 1, this program reads 2: shard again with: horovod-ocr shard",
+            "index version 1, this program reads 3: shard again with: horovod-ocr shard",
         ),
         (json.dumps({**values, "profile": {"name": "urdu"}}), "is damaged"),
         (json.dumps({**values, "shards": [{"name": "x"}]}), "is damaged"),
