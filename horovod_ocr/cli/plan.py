@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from horovod_ocr.cli.sentence import one_sentence
-from horovod_ocr.errors import ConfigError
+from horovod_ocr.errors import ConfigError, ShardError
 
 output = Console(soft_wrap=True)
 
@@ -30,6 +30,7 @@ def plan(
     with one_sentence():
         from horovod_ocr.config import default_recipe, load_config, parse_settings, table_of_settings
         from horovod_ocr.data.forecast import RENDERED_EDGES, simulate_shards
+        from horovod_ocr.data.splits import empty_split
         from horovod_ocr.data.store import Remote, is_remote, read_index_at
         from horovod_ocr.reports.plan import forecast_run, plan_sections
         from horovod_ocr.reports.terminal import draw_sections
@@ -47,6 +48,8 @@ def plan(
             config = load_config(recipe or default_recipe(given.get("shards", "")), given)
             index = read_index_at(config.shards)
             name = Remote(config.shards).where("") if is_remote(config.shards) else config.shards
+            if not index.totals.get("train"):
+                raise ShardError(empty_split(index, "train"))
             split, edges = index.of("train"), index.aspect_edges
         run = forecast_run(split, edges, config, ranks)
         if as_json:

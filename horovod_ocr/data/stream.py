@@ -10,6 +10,7 @@ Shapes: N images, H height, W width.
 import multiprocessing
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -27,6 +28,8 @@ from horovod_ocr.data.decoders import DamagedImageError, build_decoder
 from horovod_ocr.data.image import Geometry, decode_image, pad_images
 from horovod_ocr.data.plan import EpochPlan, ShardSlice, Share, Window
 from horovod_ocr.data.reader import DamagedError, OpenShards
+from horovod_ocr.data.shared_memory import PREFETCH, free_shared_bytes
+from horovod_ocr.data.splits import empty_split
 from horovod_ocr.data.store import ShardStore
 from horovod_ocr.errors import ClusterError, OcrError, ShardError
 
@@ -70,7 +73,7 @@ class Stream:
         self.shards = store.index.of(options.split)
         self.slices = [ShardSlice(shard.samples, shard.aspect_class) for shard in self.shards]
         if not sum(shard.samples for shard in self.slices):
-            raise ShardError(f"{store.index.root}: the {options.split} split holds no sample; shard more images")
+            raise ShardError(empty_split(store.index, options.split))
         self.decoder = build_decoder(options.decoder)
         self.steps = self.plan(0).steps  # of an epoch, the same in each
 
@@ -100,6 +103,7 @@ class Stream:
             pipeline,
             batch_size=None,
             num_workers=workers,
+            prefetch_factor=PREFETCH if workers else None,
             # forking after Horovod's threads have started is unsafe
             multiprocessing_context="forkserver" if workers else None,
             worker_init_fn=end_with_rank,
@@ -139,15 +143,35 @@ def end_later() -> None:
 
 
 def items_of(loader: wds.WebLoader) -> Iterator[Batch | OcrError]:
-    """What a loader yields. ClusterError where one of its workers was killed."""
+    """What a loader yields. ClusterError, within seconds, where one of its workers was killed."""
     try:
         yield from loader
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
         raise ClusterError(
-            "a loader worker ended: out of memory, or /dev/shm is too small; give fewer --workers or a smaller batch"
+            f"a loader worker on {socket.gethostname()} was killed, most often because the host is out of memory; give "
+            "fewer --workers or a smaller batch, and go on with --resume"
         ) from error
+
+
+def share_batch(batch: Batch) -> Batch:
+    """Put a worker's batch where its rank finds it. Here, and not when it is sent: a thread of the worker does that,
+    and an error in it would reach nobody.
+
+    ClusterError where /dev/shm is full.
+    """
+    try:
+        for tensor in (batch.images_NHW, batch.reach_N):
+            tensor.share_memory_()
+    except (RuntimeError, OSError) as error:
+        free = (free_shared_bytes() or 0) / 1e6
+        raise ClusterError(
+            f"/dev/shm on {socket.gethostname()} is full ({free:,.1f} MB free, a batch has "
+            f"{batch.images_NHW.nbytes / 1e6:,.1f} MB): {str(error).splitlines()[0]}; see what else uses it, give the "
+            "container more (docker run --shm-size=2g), or do without workers: --set workers=0"
+        ) from error
+    return batch
 
 
 @dataclass
@@ -193,7 +217,8 @@ class ShareReader:
 
     def __call__(self, share: Share) -> Batch | OcrError:
         try:
-            return self.read(share)
+            batch = self.read(share)
+            return share_batch(batch) if torch.utils.data.get_worker_info() else batch
         except OcrError as error:
             return error
 

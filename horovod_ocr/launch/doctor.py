@@ -18,7 +18,7 @@ from horovod_ocr.config import TrainConfig
 from horovod_ocr.errors import OcrError
 from horovod_ocr.launch.bandwidth import gradient_bytes, measure_allreduce
 from horovod_ocr.launch.hosts import Host
-from horovod_ocr.launch.judge import Cell, DoctorReport, Probe, Row, gigabytes, judge
+from horovod_ocr.launch.judge import gigabytes, judge
 from horovod_ocr.launch.probe import (
     ANSWER_WITHIN_S,
     Request,
@@ -27,6 +27,7 @@ from horovod_ocr.launch.probe import (
     nearest_folder,
     probe_command,
 )
+from horovod_ocr.launch.report import Cell, DoctorReport, Probe, Row
 from horovod_ocr.launch.ssh import FAILED, TIMED_OUT, Answer, Ssh, is_local
 
 SLOW_STEP_S = 1.0
@@ -56,9 +57,13 @@ def examine(
         ssh = Ssh(tuple(hosts), Path(folder))
         tell(f"asking {len(hosts)} host{'s' * (len(hosts) > 1)}")
         with marked(config.runs) as mark:
-            request = Request(config.shards, config.runs, config.cache_dir, mark, loads=not quick)
+            batch = {
+                "height": config.height, "lanes": config.lanes, "global_batch": config.global_batch,
+                "world_size": sum(host.slots for host in hosts),
+            }  # fmt: skip
+            request = Request(config.shards, config.runs, config.cache_dir, mark, loads=not quick, batch=batch)
             probes = probe_hosts(ssh, hosts, request)
-        report = judge(probes, addresses_by_interface(), interfaces_given)
+        report = judge(probes, addresses_by_interface(), interfaces_given, config.workers)
         fit = [replace(host, slots=1) for host in hosts if host.name in report.fit_hosts]
         if quick or len(fit) < 2:
             return report

@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import replace
 
-State = Literal["ok", "warns", "fails", "unknown"]
+from horovod_ocr.data.shared_memory import choose_workers, shortage
+from horovod_ocr.launch.report import Cell, DoctorReport, Peers, Probe, Row
+
 CLOCKS_APART_S = 2.0
 LITTLE_MEMORY_BYTES = 1 << 30  # a rank
 LITTLE_SHARED_BYTES = 256 << 20  # a rank with loader workers; containers have 64 MB in all unless told otherwise
@@ -13,94 +14,13 @@ LITTLE_DISK_BYTES = 2 << 30
 MAKE_SETUP = "make the environment there again: make setup"
 
 
-@dataclass(frozen=True)
-class Probe:
-    """What one host answered. error: why it did not, and how to mend that. clock_off_s: how far its clock is ahead of
-    this machine's, 0 where both may show the same time. started_by: "ssh", or "" for this machine."""
-
-    host: str
-    slots: int = 1
-    facts: dict[str, dict] = field(default_factory=dict)
-    error: str = ""
-    clock_off_s: float = 0.0
-    started_by: str = "ssh"
-
-    def get(self, fact: str, key: str):
-        return self.facts.get(fact, {}).get(key)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """text: a few letters. remark: what is wrong and how to mend it, a sentence; "" where nothing is."""
-
-    text: str
-    state: State = "ok"
-    remark: str = ""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One fact of all hosts, in their order."""
-
-    fact: str
-    cells: tuple[Cell, ...]
-
-
-@dataclass(frozen=True)
-class DoctorReport:
-    """The table of facts x hosts. A host with a cell that fails cannot train; training with it could not start."""
-
-    hosts: tuple[str, ...]
-    rows: tuple[Row, ...]
-
-    @property
-    def fit_hosts(self) -> tuple[str, ...]:
-        """The hosts where nothing fails."""
-        columns = zip(self.hosts, *(row.cells for row in self.rows), strict=True)
-        return tuple(host for host, *cells in columns if all(cell.state != "fails" for cell in cells))
-
-    @property
-    def can_start(self) -> bool:
-        return self.fit_hosts == self.hosts
-
-    def remarks(self, host: str, state: State) -> list[str]:
-        """`fact: sentence` of what fails, or warns, on a host."""
-        place = self.hosts.index(host)
-        cells = [(row.fact, row.cells[place]) for row in self.rows]
-        return [f"{fact}: {cell.remark}" for fact, cell in cells if cell.state == state and cell.remark]
-
-    def with_rows(self, *rows: Row) -> "DoctorReport":
-        return replace(self, rows=(*self.rows, *rows))
-
-
-@dataclass(frozen=True)
-class Peers:
-    """The hosts that answered, and the interfaces of the machine that asks (name -> addresses). interfaces_given:
-    ranks are told which to use."""
-
-    probes: tuple[Probe, ...]
-    own_interfaces: dict[str, list[str]]
-    interfaces_given: bool = False
-
-    def usual(self, fact: str, key: str):
-        """The most frequent value; of several, the one of the first host. None where no host has one."""
-        values = [value for probe in self.probes if (value := probe.get(fact, key)) is not None]
-        return Counter(values).most_common(1)[0][0] if values else None
-
-    def with_value(self, fact: str, key: str, value) -> str:
-        return ", ".join(probe.host for probe in self.probes if probe.get(fact, key) == value)
-
-    @property
-    def train_in_one_process(self) -> bool:
-        return sum(probe.slots for probe in self.probes) == 1
-
-
 def judge(
-    probes: Sequence[Probe], own_interfaces: dict[str, list[str]] | None = None, interfaces_given: bool = False
-) -> DoctorReport:
+    probes: Sequence[Probe], own_interfaces: dict[str, list[str]] | None = None, interfaces_given: bool = False,
+    workers: int = -1,
+) -> DoctorReport:  # fmt: skip
     """A row for each fact that any host was asked for. A host that does not answer fails in the first row; the others
     are judged among themselves."""
-    peers = Peers(tuple(probe for probe in probes if not probe.error), own_interfaces or {}, interfaces_given)
+    peers = Peers(tuple(probe for probe in probes if not probe.error), own_interfaces or {}, interfaces_given, workers)
     rows = [Row("ssh", tuple(map(judge_ssh, probes)))]
     for name, (fact, judge_fact) in FACTS.items():
         if any(fact in probe.facts for probe in peers.probes):
@@ -204,12 +124,25 @@ def gigabytes(size: float) -> str:
 def judge_memory(probe: Probe, peers: Peers) -> Cell:
     if why := probe.get("memory", "why"):
         return Cell("?", "warns", why)
-    free, shared = probe.get("memory", "free_bytes"), probe.get("memory", "shared_bytes")
+    free = probe.get("memory", "free_bytes")
     cell = Cell(f"{gigabytes(free)} free")
     if free < probe.slots * LITTLE_MEMORY_BYTES:
         return replace(cell, state="warns", remark="little for its slots; end what else runs there, or lower its slots")
-    if probe.get("gpus", "names") and shared < probe.slots * LITTLE_SHARED_BYTES:
-        remark = f"/dev/shm has {gigabytes(shared)} for the loader workers; give the container more, as --shm-size=2g"
+    return cell
+
+
+def judge_shared_memory(probe: Probe, peers: Peers) -> Cell:
+    """Training refuses to begin where the batches of its loader workers do not fit, so that fails here, too."""
+    free = probe.get("memory", "shared_bytes")
+    if free is None:
+        return Cell("", "unknown")
+    cell = Cell(f"{free / 1e6:,.0f} MB free" if free < 1e9 else f"{gigabytes(free)} free")
+    workers = choose_workers(peers.workers, on_gpu=bool(probe.get("gpus", "names")))
+    batch_bytes = probe.get("shards", "batch_bytes")
+    if batch_bytes and (why := shortage(batch_bytes, workers, probe.slots, free)):
+        return replace(cell, state="fails", remark=why)
+    if workers and not batch_bytes and free < probe.slots * LITTLE_SHARED_BYTES:
+        remark = "little for the loader workers; give the container more: docker run --shm-size=2g"
         return replace(cell, state="warns", remark=remark)
     return cell
 
@@ -245,6 +178,9 @@ def judge_shards(probe: Probe, peers: Peers) -> Cell:
     if mine != usual:
         same = peers.with_value("shards", "digest", usual)
         return Cell(mine[:7], "fails", f"another shard set than on {same}; copy it from there, or share one folder")
+    if probe.get("shards", "train") == 0:
+        remark = "its train split is empty; divide its images: horovod-ocr shard --split label --fractions 0.8,0.1,0.1"
+        return Cell(mine[:7], "fails", remark)
     return Cell(mine[:7])
 
 
@@ -301,6 +237,7 @@ FACTS: dict[str, tuple[str, Callable[[Probe, Peers], Cell]]] = {
     "package": ("package", judge_package),
     "GPU, driver": ("gpus", judge_gpus),
     "memory": ("memory", judge_memory),
+    "/dev/shm": ("memory", judge_shared_memory),
     "disk": ("disk", judge_disk),
     "cache": ("cache", judge_cache),
     "clock": ("machine", judge_clock),

@@ -20,12 +20,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
 import horovod_ocr
 import sharding
+from horovod_ocr.data.image import Geometry
+from horovod_ocr.data.shared_memory import free_shared_bytes, largest_batch_bytes
 from horovod_ocr.data.store import is_remote, read_index_at
 from sharding.index import check_shards_present
 
@@ -38,13 +40,15 @@ LOOPBACK = ("127.", "::1")
 @dataclass(frozen=True)
 class Request:
     """The folders that are asked for; cache_dir "": none is used. mark: name of a file that the asking machine has
-    beside the runs, "": none. loads: import torch and Horovod, too, instead of only reading their versions."""
+    beside the runs, "": none. loads: import torch and Horovod, too, instead of only reading their versions. batch: the
+    arguments of largest_batch_bytes but the shards, the geometry as its height; {}: not asked for."""
 
     shards: str
     runs: str
     cache_dir: str = ""
     mark: str = ""
     loads: bool = True
+    batch: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -77,7 +81,7 @@ def answer_all(request: Request, within_s: float = ANSWER_WITHIN_S) -> dict[str,
         "gpus": describe_gpus,
         "memory": describe_memory,
         "interfaces": lambda: {"addresses": addresses_by_interface()},
-        "shards": partial(describe_shards, request.shards),
+        "shards": partial(describe_shards, request.shards, request.batch),
         "runs": partial(describe_runs, request.runs, request.mark),
         "disk": partial(describe_disk, request.runs),
     }
@@ -168,18 +172,25 @@ def describe_gpus() -> dict:
 
 
 def describe_memory() -> dict:
-    """free and total bytes; shared_bytes: free in /dev/shm, through which loader workers hand over their batches."""
+    """free and total bytes; shared_bytes: free in /dev/shm, through which loader workers hand over their batches, None
+    where there is none."""
     lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
     free, total = (int(lines[name].split()[0]) * 1024 for name in ("MemAvailable", "MemTotal"))
-    return {"free_bytes": free, "total_bytes": total, "shared_bytes": shutil.disk_usage("/dev/shm").free}
+    return {"free_bytes": free, "total_bytes": total, "shared_bytes": free_shared_bytes()}
 
 
-def describe_shards(location: str) -> dict:
-    """digest of the index. Raises ShardError where there is none, or a shard is missing."""
+def describe_shards(location: str, batch: dict[str, int]) -> dict:
+    """digest of the index, and samples of its train split; batch_bytes: shared memory of the largest batch, if asked
+    for. Raises ShardError where there is no index, or a shard is missing."""
     index = read_index_at(location)
     if not is_remote(location):
         check_shards_present(index)
-    return {"digest": index.digest}
+    facts = {"digest": index.digest, "train": index.totals.get("train", 0)}
+    if batch and facts["train"]:
+        asked = {**batch}
+        geometry = Geometry(asked.pop("height"), index.aspect_edges)
+        facts["batch_bytes"] = largest_batch_bytes(index.of("train"), geometry, **asked)
+    return facts
 
 
 def nearest_folder(path: str) -> Path:

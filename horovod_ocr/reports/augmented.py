@@ -12,6 +12,7 @@ from horovod_ocr.config import TrainConfig
 from horovod_ocr.data.augment import Augmentation, augment_image, change_image, draw_change
 from horovod_ocr.data.decoders import DamagedImageError
 from horovod_ocr.data.image import Geometry, decode_image, pad_image
+from horovod_ocr.data.splits import empty_split
 from horovod_ocr.errors import ShardError
 from horovod_ocr.reports.sheet import (
     CAPTION_PX,
@@ -58,7 +59,7 @@ def draw_augmented_sheet(config: TrainConfig, path: Path, seed: int = 0) -> None
     """
     index = near_index(config.shards, seed, "train", config.cache_dir, int(config.cache_gb * 1e9))
     if not index.shards:
-        raise ShardError(f"{index.root}: the train split holds no sample; shard more images")
+        raise ShardError(empty_split(index, "train"))
     strengths = config.augmentation if config.augment else OFF
     columns = columns_of(strengths)
     samples = [image for image, _ in draw_samples(index, WORDS, seed)]

@@ -40,7 +40,7 @@ def forecast_run(
         raise ConfigError(f"--ranks {world_size}: give at least 1")
     check_ranks(config, world_size)
     if not sum(shard.samples for shard in shards):
-        raise ShardError("the train split holds no sample; shard more images")
+        raise ShardError("the train split holds no sample; plan a set that has one")
     c = config
     slices = [ShardSlice(shard.samples, shard.aspect_class) for shard in shards]
     plan = EpochPlan(slices, c.seed, 0, c.lanes, c.global_batch, True, c.window)

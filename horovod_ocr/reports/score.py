@@ -9,9 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from horovod_ocr.config import TrainConfig, overlay
+from horovod_ocr.data.splits import divide_command, unseen_split
 from horovod_ocr.data.store import open_store
 from horovod_ocr.data.stream import Stream, StreamOptions
-from horovod_ocr.errors import CheckpointError
+from horovod_ocr.errors import CheckpointError, ShardError
 from horovod_ocr.text.metrics import scores_by_length, scores_of
 from horovod_ocr.training.checkpoint import load_best
 from horovod_ocr.training.damage import DamageTally
@@ -46,7 +47,7 @@ def score_run(
     device = world.together(lambda: choose_device(world))
     it = world.together(lambda: restore(payload, device))
     world.together(lambda: check_readable(it.task, index))
-    split = split or ("test" if index.totals.get("test") else "val")
+    split = split or world.together(lambda: choose_split(index))
     options = StreamOptions(
         split,
         lanes=max(StreamOptions.lanes, world.world_size),
@@ -72,6 +73,16 @@ def score_run(
     if world.is_root:
         write_report(run / "eval.json", report)
     return run, report
+
+
+def choose_split(index: ShardIndex) -> str:
+    """The split that no run was trained on. ShardError for a set that has none."""
+    if split := unseen_split(index):
+        return split
+    raise ShardError(
+        f"{index.root} has neither a test nor a val split, only what runs are trained on; score that with: horovod-ocr "
+        f"eval --split train; for others, divide the images: {divide_command(index)}"
+    )
 
 
 def check_readable(task: WordTask, index: ShardIndex) -> None:

@@ -1,5 +1,6 @@
 """What a run begins from: its config, its folder, its shards."""
 
+import socket
 import time
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from horovod_ocr.config import (
     table_of_settings,
 )
 from horovod_ocr.data.image import Geometry
+from horovod_ocr.data.shared_memory import choose_workers, free_shared_bytes, largest_batch_bytes, shortage
 from horovod_ocr.data.store import ShardStore, open_store
-from horovod_ocr.data.stream import StreamOptions
+from horovod_ocr.data.stream import Stream, StreamOptions
 from horovod_ocr.errors import CheckpointError, ConfigError, ShardError
 from horovod_ocr.log import console
 from horovod_ocr.training.checkpoint import LAST, load_checkpoint, newest_run
@@ -81,6 +83,29 @@ def stream_options(config: TrainConfig, split: str, world: World, workers: int) 
         world_size=world.world_size,
         workers=workers,
     )
+
+
+def open_stream(
+    config: TrainConfig, world: World, store: ShardStore, geometry: Geometry, split: str, on_gpu: bool
+) -> Stream:
+    """A split of a run's shards. ShardError where it is empty, ConfigError where its loader workers have no room."""
+    workers = choose_workers(config.workers, on_gpu) if split == "train" else 0
+    stream = Stream(store, geometry, stream_options(config, split, world, workers))
+    check_shared_memory(stream, world.local_size, free_shared_bytes())
+    return stream
+
+
+def check_shared_memory(stream: Stream, ranks: int, free_bytes: int | None) -> None:
+    """ConfigError where the loader workers of a host's ranks could not hand over their batches. Asked before they
+    start: a worker that finds no room ends the run in the middle.
+
+    ranks: of the host. free_bytes: of its /dev/shm, None where there is none.
+    """
+    o = stream.options
+    if o.workers:
+        batch_bytes = largest_batch_bytes(stream.shards, stream.geometry, o.lanes, o.global_batch, o.world_size)
+        if why := shortage(batch_bytes, o.workers, ranks, free_bytes):
+            raise ConfigError(f"{socket.gethostname()}: {why}")
 
 
 def identity_of(config: TrainConfig, task: dict, geometry: Geometry, index_digest: str) -> dict:

@@ -24,11 +24,6 @@ def choose_device(world: World) -> torch.device:
     return torch.device("cpu")
 
 
-def choose_workers(wanted: int, device: torch.device) -> int:
-    """Loader processes a rank: four beside a GPU, none where the model computes on the same cores."""
-    return wanted if wanted >= 0 else 4 if device.type == "cuda" else 0
-
-
 def generator_of(device: torch.device) -> torch.Generator:
     """The generator dropout draws from."""
     return torch.cuda.default_generators[device.index] if device.type == "cuda" else torch.default_generator

@@ -1,6 +1,8 @@
 """The lines of a run, as a person reads them on the console and in train.log."""
 
+from horovod_ocr.data.splits import divide_command
 from horovod_ocr.log import span
+from sharding.index import ShardIndex
 
 STRAGGLES = 1.4  # x the others' time
 FEWEST_STEPS = 5  # of an interval that says something of a rank's speed
@@ -33,4 +35,12 @@ def val_line(step: int, total_steps: int, values: dict[str, float], took_s: floa
         f"val  {step}/{total_steps}  word accuracy {values['word_accuracy']:.2%}  CER {values['cer']:.2%}  "
         f"1-NED {values['one_minus_ned']:.2%}  {values['samples']} samples in {span(took_s)}"
         + ("  best" if is_best else "")
+    )
+
+
+def unvalidated_line(shards: str, index: ShardIndex) -> str:
+    """For a set without a val split."""
+    return (
+        f"warning: {shards} has no val split: nothing is validated, and the best checkpoint is the last one; for a val "
+        f"split give images of it, or divide those there are: {divide_command(index)}"
     )

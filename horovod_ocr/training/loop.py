@@ -17,29 +17,22 @@ from horovod_ocr.config import TrainConfig
 from horovod_ocr.data.batch import Batch, normalise_images, prefetch
 from horovod_ocr.data.forecast import steps_of_run
 from horovod_ocr.data.image import Geometry
+from horovod_ocr.data.splits import unseen_split
 from horovod_ocr.data.store import ShardStore
-from horovod_ocr.data.stream import Stream
 from horovod_ocr.errors import CheckpointError, ShardError
 from horovod_ocr.log import RunLog
 from horovod_ocr.models import build_model
 from horovod_ocr.models.batchnorm import average_statistics, synchronise_batchnorm
 from horovod_ocr.text.metrics import scores_of
 from horovod_ocr.training.agreement import SkippedUpdates, Wishes, address_of, check_same_weights, share_warnings
-from horovod_ocr.training.begin import check_resumable, check_same, choose_run, identity_of, open_shards, stream_options
+from horovod_ocr.training.begin import check_resumable, check_same, choose_run, identity_of, open_shards, open_stream
 from horovod_ocr.training.checkpoint import load_checkpoint
 from horovod_ocr.training.damage import DamageTally
-from horovod_ocr.training.device import (
-    autocast,
-    choose_device,
-    choose_precision,
-    choose_workers,
-    generator_of,
-    seed_of_rank,
-)
+from horovod_ocr.training.device import autocast, choose_device, choose_precision, generator_of, seed_of_rank
 from horovod_ocr.training.evaluate import evaluate, frames_of
 from horovod_ocr.training.exchange import Exchange, split_batch
 from horovod_ocr.training.interval import Interval
-from horovod_ocr.training.lines import step_line, straggler_line, val_line
+from horovod_ocr.training.lines import step_line, straggler_line, unvalidated_line, val_line
 from horovod_ocr.training.optim import learning_rate
 from horovod_ocr.training.profile import Profile
 from horovod_ocr.training.restore import load_generator, load_state
@@ -81,8 +74,10 @@ class Session:
         self.dtype = torch.float64 if self.precision == "fp64" else torch.float32
         self.task = WordTask.of(index)
         self.geometry = Geometry(config.height, index.aspect_edges)
-        self.train_stream = self.open_stream("train")
-        self.val_stream = self.open_stream("val") if index.totals.get("val") else None
+        on_gpu = self.device.type == "cuda"
+        self.train_stream = open_stream(config, world, store, self.geometry, "train", on_gpu)
+        has_val = bool(index.totals.get("val"))
+        self.val_stream = open_stream(config, world, store, self.geometry, "val", on_gpu) if has_val else None
         self.steps_per_epoch = self.train_stream.steps
         self.total_steps = steps_of_run(config.steps, config.epochs, config.min_steps, self.steps_per_epoch)
         period = min(5000, max(1, self.total_steps // 10))
@@ -100,10 +95,6 @@ class Session:
             synchronise_batchnorm(self.model, world.sum)
         if payload:
             check_resumable(payload, self.identity, str(run), config.shards, self.total_steps)
-
-    def open_stream(self, split: str) -> Stream:
-        workers = choose_workers(self.config.workers, self.device) if split == "train" else 0
-        return Stream(self.store, self.geometry, stream_options(self.config, split, self.world, workers))
 
     def start(self, payload: dict | None) -> None:
         """Wrap, then load, then broadcast: a wrapper drops what was loaded before it. Collective."""
@@ -136,6 +127,7 @@ class Session:
         c, index = self.config, self.index
         letters, parameters = self.task.outputs - 1, sum(p.numel() for p in self.model.parameters())
         settings = ", ".join(f"{name}={value}" for name, value in c.to_dict().items())
+        validates = f"validates every {self.validate_every}, " if self.val_stream else ""
         return [
             f"{'resume' if self.step else 'train'} {self.run}: {self.world.world_size} ranks on {self.device.type}, "
             f"{self.precision}, {torch.get_num_threads()} threads a rank",
@@ -144,7 +136,8 @@ class Session:
             + " ".join(str(self.geometry.width_px(number)) for number in range(len(index.aspect_edges)))
             + f" x {self.geometry.height} px; {self.train_stream.decoder.names}",
             f"model {c.model}: {parameters:,} parameters; {self.steps_per_epoch} steps an epoch, steps {self.step} to "
-            f"{self.total_steps}; validates every {self.validate_every}, saves every {self.save_every}",
+            f"{self.total_steps}; {validates}saves every {self.save_every}",
+            *([] if self.val_stream else [unvalidated_line(c.shards, index)]),
             "blank is the share of frames without a letter: near 1 for the first few hundred steps, then it falls",
         ]
 
@@ -166,7 +159,9 @@ class Session:
                 self.log.line(f"stopped at step {self.step}: {self.stop_reason}; saved; go on with --resume")
             else:
                 self.heartbeat.leave("finished")
-                self.log.line(f"done: {self.total_steps} steps; {self.run}; read the test split with: horovod-ocr eval")
+                split = unseen_split(self.index)
+                reads = f"; read the {split} split with: horovod-ocr eval" if split else ""
+                self.log.line(f"done: {self.total_steps} steps; {self.run}{reads}")
 
     def run_steps(self) -> None:
         """All that are left, or until some rank wants to stop."""

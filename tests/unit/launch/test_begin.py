@@ -15,8 +15,8 @@ from horovod_ocr.launch import begin
 from horovod_ocr.launch.begin import TrainOptions, check_ranks, choose_run, launch, settings_of, spell_command
 from horovod_ocr.launch.hosts import Host, spell_hosts
 from horovod_ocr.launch.job import Words
-from horovod_ocr.launch.judge import Cell, DoctorReport, Row
 from horovod_ocr.launch.record import lock_run, take_up
+from horovod_ocr.launch.report import Cell, DoctorReport, Row
 from horovod_ocr.training import begin as training_begin
 from horovod_ocr.training.state import RunState, write_state
 from horovod_ocr.world import World

@@ -14,8 +14,8 @@ from horovod_ocr.launch import bandwidth, doctor
 from horovod_ocr.launch.bandwidth import gradient_bytes, told_by_horovodrun
 from horovod_ocr.launch.doctor import judge_bandwidth, marked, probe_host, probe_hosts, wanted_bytes, why_no_answer
 from horovod_ocr.launch.hosts import Host
-from horovod_ocr.launch.judge import Cell
 from horovod_ocr.launch.probe import Request, probe_command
+from horovod_ocr.launch.report import Cell
 from horovod_ocr.launch.ssh import FAILED, TIMED_OUT, Answer
 
 ASKED = Request("shards", "runs", loads=False)

@@ -79,8 +79,11 @@ def test_any_text_is_hosts_or_an_error_that_names_its_source(text):
         ("node2:four", "'node2:four' is no host"),
         ("node2,node3", "'node2,node3' is no host"),
         ("-oProxyCommand=touch", "no host"),
-        ("user@node2", "'user@node2' names a user, and horovodrun takes host names only; write 'node2' here, and in "
-                       "~/.ssh/config: Host node2, and below it: User user"),
+        (
+            "user@node2",
+            "'user@node2' names a user, and horovodrun takes host names only; write 'node2' here, and in "
+            "~/.ssh/config: Host node2, and below it: User user",
+        ),
         ("user@node2:4", "write 'node2:4' here, and in ~/.ssh/config: Host node2, and"),
         ("slots=4", "no host"),
         ("node2 slots=", "slots of node2 is a whole number, not ''"),

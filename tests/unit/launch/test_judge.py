@@ -4,7 +4,8 @@ import copy
 
 import pytest
 
-from horovod_ocr.launch.judge import Cell, DoctorReport, Probe, judge
+from horovod_ocr.launch.judge import judge
+from horovod_ocr.launch.report import Cell, DoctorReport, Probe
 
 GB = 1_000_000_000
 
@@ -21,7 +22,7 @@ def facts_of(number: int, gpus: int = 0) -> dict:
         "gpus": {"names": ["H200"] * gpus, "driver": "565.57" if gpus else ""},
         "memory": {"free_bytes": 20 * GB, "total_bytes": 32 * GB, "shared_bytes": 8 * GB},
         "disk": {"free_bytes": 70 * GB, "total_bytes": 100 * GB},
-        "shards": {"digest": "1" * 64},
+        "shards": {"digest": "1" * 64, "train": 1000, "batch_bytes": 10_000_000},
         "runs": {"sees_mark": True},
         "interfaces": {"addresses": {"eth0": [f"10.0.0.{number}"], "docker0": ["172.17.0.1"]}},
         "build": {"torch": "2.13.0", "cuda": "12.8" if gpus else "", "gpus": gpus, "horovod": horovod},
@@ -37,8 +38,8 @@ def hosts_with(change: dict | None = None, gpus: int = 0, slots: int = 1, **of_p
     return [*probes[:2], Probe("node3", slots, facts, **of_probe)]
 
 
-def report_on(probes: list[Probe]) -> DoctorReport:
-    return judge(probes, facts_of(1)["interfaces"]["addresses"])
+def report_on(probes: list[Probe], workers: int = -1) -> DoctorReport:
+    return judge(probes, facts_of(1)["interfaces"]["addresses"], workers=workers)
 
 
 def cells_of(report: DoctorReport, row: str) -> tuple[Cell, ...]:
@@ -73,6 +74,7 @@ WRONG = [
     ("disk", {"disk": {"why": "no answer within 45 s"}}, "warns", "45 s"),
     ("shards", {"shards": {"digest": "2" * 64}}, "fails", "another shard set than on node1, node2"),
     ("shards", {"shards": {"why": "no shards: there is no folder shards"}}, "fails", "no folder shards"),
+    ("shards", {"shards": {"train": 0}}, "fails", "its train split is empty; divide its images"),
     ("runs", {"runs": {"why": "/data/runs: Read-only file system"}}, "fails", "Read-only file system; give --runs"),
     ("runs", {"runs": {"sees_mark": False}}, "warns", "put runs on storage that all hosts share"),
     ("network", {"interfaces": {"addresses": {"ens5": ["10.0.0.3"]}}}, "fails", "others meet through eth0"),
@@ -130,12 +132,37 @@ def test_gpus_on_all_hosts_or_on_none():
     assert older.state == "warns" and "550.54 here, 565.57 on node1, node2" in older.remark
 
 
-def test_gpus_want_nccl_and_shared_memory():
+def test_gpus_want_nccl():
     horovod = {"version": "0.28.1", "gloo": True, "mpi": True, "nccl": False}
     assert "--nccl" in cells_of(report_on(hosts_with({"build": {"horovod": horovod}}, gpus=1)), "horovod")[2].remark
-    little = {"memory": {"shared_bytes": 64 << 20}}
-    assert "--shm-size" in cells_of(report_on(hosts_with(little, gpus=1)), "memory")[2].remark
-    assert report_on(hosts_with(little)).remarks("node3", "warns") == [], "without a GPU there are no loader workers"
+
+
+@pytest.mark.parametrize(
+    ("shared_bytes", "gpus", "slots", "workers", "fails"),
+    [
+        (64 << 20, 1, 1, -1, True),  # a container's, for four workers beside the GPU
+        (64 << 20, 0, 1, -1, False),  # without a GPU there are none
+        (64 << 20, 1, 1, 0, False),
+        (64 << 20, 0, 1, 2, False),  # 2 workers x 2 batches and 2 of the rank, of 10 MB: 60 MB
+        (64 << 20, 0, 2, 2, True),
+        (59_999_999, 0, 1, 2, True),
+        (60_000_000, 0, 1, 2, False),
+    ],
+)
+def test_the_batches_of_the_loader_workers_must_fit_the_shared_memory(shared_bytes, gpus, slots, workers, fails):
+    little = {"memory": {"shared_bytes": shared_bytes}}
+    report = report_on(hosts_with(little, gpus=max(gpus * slots, gpus), slots=slots), workers)
+    first, second, third = cells_of(report, "/dev/shm")
+    assert (first.state, second.state, third.state) == ("ok", "ok", "fails" if fails else "ok")
+    assert (report.fit_hosts == ("node1", "node2")) == fails
+    assert not fails or ("docker run --shm-size=" in third.remark and "--set workers=0" in third.remark)
+
+
+def test_shared_memory_without_shards_to_tell_what_is_needed():
+    none = {"shards": {"why": "no shards"}, "memory": {"shared_bytes": 64 << 20}}
+    assert cells_of(report_on(hosts_with(none, gpus=1)), "/dev/shm")[2].state == "warns"
+    assert cells_of(report_on(hosts_with(none)), "/dev/shm")[2].state == "ok"
+    assert cells_of(report_on(hosts_with({"memory": {"shared_bytes": None}})), "/dev/shm")[2].state == "unknown"
 
 
 def test_one_process_on_this_machine_needs_no_horovod():

@@ -1,6 +1,7 @@
 """What this machine says of itself: every fact, or why it could not be had."""
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -9,6 +10,7 @@ import time
 import pytest
 
 from horovod_ocr import __version__
+from horovod_ocr.data.image import Geometry
 from horovod_ocr.launch import probe
 from horovod_ocr.launch.probe import Request, addresses_by_interface, answer_all, describe_runs, nearest_folder
 from sharding.index import read_index
@@ -27,11 +29,21 @@ def test_the_program_answers_in_one_line(word_shards, tmp_path):
     assert answers.keys() == FACTS | {"took_s", "clock"}
     assert answers["python"]["executable"] == sys.executable
     assert answers["package"]["version"] == __version__
-    assert answers["shards"] == {"digest": read_index(word_shards).digest}
+    index = read_index(word_shards)
+    assert answers["shards"] == {"digest": index.digest, "train": index.totals["train"]}
     assert answers["runs"] == {"sees_mark": None}
     assert answers["disk"]["free_bytes"] > 0 and answers["memory"]["free_bytes"] > 0
     assert 0 < answers["took_s"] and answers["clock"] <= before
     assert not (tmp_path / "runs").exists(), "asking makes no folder"
+
+
+def test_a_host_counts_what_its_loader_workers_will_hand_over(word_shards, tmp_path):
+    batch = {"height": 64, "lanes": 48, "global_batch": 24, "world_size": 2}
+    answers = answer_all(Request(str(word_shards), str(tmp_path), loads=False, batch=batch))
+    index = read_index(word_shards)
+    widest_px = max(Geometry(64, index.aspect_edges).width_px(shard.aspect_class) for shard in index.of("train"))
+    assert 0 < answers["shards"]["batch_bytes"] <= 12 * 64 * widest_px + 2 * 4096
+    assert answers["memory"]["shared_bytes"] == pytest.approx(shutil.disk_usage("/dev/shm").free, rel=0.5)
 
 
 def test_folders_that_are_not_there(tmp_path):

@@ -1,0 +1,81 @@
+"""Loader workers hand their batches to the rank in /dev/shm: how much of it that takes, and how much there is.
+
+No torch. Containers have 64 MB of it unless told otherwise, and a worker that finds it full cannot hand over anything.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from horovod_ocr.data.forecast import batch_parts
+from horovod_ocr.data.image import Geometry
+from horovod_ocr.data.plan import EpochPlan, ShardSlice
+from sharding.index import ShardInfo
+
+SHARED = Path("/dev/shm")
+PREFETCH = 2  # batches that each worker makes ahead of the step
+HELD = 2  # by the rank: the batch it computes with, and the one before it until that is let go
+PAGE_BYTES = 4096  # the least that a tensor takes there
+LEAST_ADVISED_BYTES = 64 << 20
+
+
+def largest_batch_bytes(
+    shards: Sequence[ShardInfo], geometry: Geometry, lanes: int, global_batch: int, world_size: int
+) -> int:
+    """What the largest batch of any rank takes in shared memory: uint8 images of its width, and one number an image.
+
+    shards: of the split, at least one sample.
+    """
+    plan = EpochPlan(
+        [ShardSlice(shard.samples, shard.aspect_class) for shard in shards],
+        lanes=lanes, global_batch=global_batch, shuffle=False,
+    )  # fmt: skip
+    largest = 0
+    for each in plan.classes:
+        samples = int(batch_parts(each, world_size).max())
+        images = samples * geometry.height * geometry.width_px(each.aspect_class)
+        largest = max(largest, whole_pages(images) + whole_pages(samples * np.dtype(np.int64).itemsize))
+    return largest
+
+
+def choose_workers(wanted: int, on_gpu: bool) -> int:
+    """Loader processes a rank; -1: four beside a GPU, none where the model computes on the same cores."""
+    return wanted if wanted >= 0 else 4 if on_gpu else 0
+
+
+def whole_pages(size: int) -> int:
+    return -(-size // PAGE_BYTES) * PAGE_BYTES
+
+
+def shared_bytes_needed(batch_bytes: int, workers: int, ranks: int) -> int:
+    """Of /dev/shm, at most, by so many ranks of one host with so many loader workers each."""
+    return ranks * (PREFETCH * workers + HELD) * batch_bytes if workers > 0 else 0
+
+
+def free_shared_bytes() -> int | None:
+    """None where there is no /dev/shm."""
+    try:
+        usage = os.statvfs(SHARED)
+    except OSError:
+        return None
+    return usage.f_bavail * usage.f_frsize
+
+
+def shortage(batch_bytes: int, workers: int, ranks: int, free_bytes: int | None) -> str:
+    """Why workers cannot hand over their batches on a host, and what to do; "" where they can."""
+    needed = shared_bytes_needed(batch_bytes, workers, ranks)
+    if free_bytes is None or needed <= free_bytes:
+        return ""
+    advised = LEAST_ADVISED_BYTES
+    while advised < 2 * needed:
+        advised *= 2
+    size = f"{advised >> 20}m"
+    who = f"{workers} loader workers" if ranks == 1 else f"{workers} loader workers of each of {ranks} ranks"
+    return (
+        f"/dev/shm has {free_bytes / 1e6:,.1f} MB free, and {who} need up to {needed / 1e6:,.1f} MB of it "
+        f"({ranks * (PREFETCH * workers + HELD)} batches of {batch_bytes / 1e6:,.1f} MB); give the container more "
+        f"(docker run --shm-size={size}), or as root: mount -o remount,size={size} /dev/shm; or do without workers: "
+        "--set workers=0"
+    )

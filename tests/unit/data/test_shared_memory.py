@@ -1,0 +1,75 @@
+"""What loader workers need of /dev/shm: never less than what their batches take, counted batch by batch."""
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from horovod_ocr.data import shared_memory
+from horovod_ocr.data.image import Geometry
+from horovod_ocr.data.plan import EpochPlan, ShardSlice
+from horovod_ocr.data.shared_memory import (
+    PAGE_BYTES,
+    choose_workers,
+    free_shared_bytes,
+    largest_batch_bytes,
+    shared_bytes_needed,
+    shortage,
+)
+from sharding.index import ShardInfo
+
+MB = 1_000_000
+GEOMETRY = Geometry(32, (1.0, 2.0, 8.0))
+shard_lists = st.lists(st.tuples(st.integers(0, 200), st.integers(0, 2)), min_size=1, max_size=6).filter(
+    lambda shards: any(samples for samples, _ in shards)
+)
+
+
+@given(shard_lists, st.integers(1, 9), st.integers(1, 70), st.integers(1, 3))
+def test_no_batch_of_any_rank_is_larger(listed, lanes, global_batch, world_size):
+    world_size = min(world_size, lanes)
+    shards = [ShardInfo(f"s{n}", "train", number, samples, 0, "") for n, (samples, number) in enumerate(listed)]
+    plan = EpochPlan([ShardSlice(samples, number) for samples, number in listed], 3, 0, lanes, global_batch)
+    shares = [plan.share(step, rank, world_size) for step in range(plan.steps) for rank in range(world_size)]
+    pages = [
+        -(-len(share.rows) * 32 * GEOMETRY.width_px(share.aspect_class) // PAGE_BYTES)
+        + -(-len(share.rows) * 8 // PAGE_BYTES)
+        for share in shares
+    ]
+    assert largest_batch_bytes(shards, GEOMETRY, lanes, global_batch, world_size) == PAGE_BYTES * max(pages)
+
+
+def test_each_worker_makes_two_batches_ahead_and_the_rank_holds_two():
+    assert shared_bytes_needed(10 * MB, workers=2, ranks=1) == 60 * MB
+    assert shared_bytes_needed(10 * MB, workers=4, ranks=3) == 300 * MB
+    assert shared_bytes_needed(10 * MB, workers=0, ranks=3) == 0
+
+
+def test_a_shortage_is_a_sentence_with_its_numbers():
+    assert shortage(10 * MB, 2, 1, 60 * MB) == ""
+    assert shortage(10 * MB, 2, 1, None) == ""  # no /dev/shm: not this system's way
+    assert shortage(10 * MB, 2, 1, 60 * MB - 1) == (
+        "/dev/shm has 60.0 MB free, and 2 loader workers need up to 60.0 MB of it (6 batches of 10.0 MB); give the "
+        "container more (docker run --shm-size=128m), or as root: mount -o remount,size=128m /dev/shm; or do without "
+        "workers: --set workers=0"
+    )
+    assert "4 loader workers of each of 3 ranks need up to 300.0 MB of it (30 batches" in shortage(10 * MB, 4, 3, MB)
+
+
+def test_without_a_number_four_workers_stand_beside_a_gpu():
+    assert [choose_workers(-1, True), choose_workers(-1, False), choose_workers(7, False)] == [4, 0, 7]
+
+
+def test_what_is_free_is_asked_of_the_system(tmp_path, monkeypatch):
+    usage = os.statvfs("/dev/shm")
+    assert free_shared_bytes() <= usage.f_blocks * usage.f_frsize
+    monkeypatch.setattr(shared_memory, "SHARED", tmp_path / "none")
+    assert free_shared_bytes() is None
+
+
+@pytest.mark.parametrize("kind", ["images", "numbers"])
+def test_a_tensor_takes_whole_pages(kind):
+    shards = [ShardInfo("s", "train", 0, 1, 0, "")]
+    size = largest_batch_bytes(shards, Geometry(8, (1.0,)), 1, 1, 1)
+    assert size == 2 * PAGE_BYTES  # one for an image of 64 bytes, one for its number
