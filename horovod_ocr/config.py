@@ -4,15 +4,15 @@ import difflib
 import math
 import tomllib
 from dataclasses import asdict, dataclass, field, fields, replace
-from importlib import resources
 from pathlib import Path
 
 from horovod_ocr.data.augment import Augmentation
 from horovod_ocr.data.store import read_index_at
 from horovod_ocr.errors import ConfigError
+from horovod_ocr.recipe import read_recipe, read_toml, recipe_names
 from sharding.check import Limits
-from sharding.files import read_settings_text
 from sharding.options import ShardOptions
+from sharding.script import PROFILES
 
 SETTINGS_FILE = "horovod-ocr.toml"
 TABLES = ("shard", "train")
@@ -98,6 +98,7 @@ class ShardSettings:
     src: tuple[str, ...] = ("raw",)
     out: str = "shards"
     profile: str = ""
+    direction: str = ""
     layout: str = ""
     images: str = ""
     label_from_name: str = ""
@@ -133,6 +134,7 @@ def load_shard_options(command_line: dict, folder: Path = Path(".")) -> ShardOpt
         src=tuple(map(Path, settings.src)),
         out=Path(settings.out),
         profile=settings.profile or None,
+        direction=settings.direction or None,
         seed=settings.seed,
         samples_per_shard=settings.samples_per_shard or None,
         workers=settings.workers or None,
@@ -276,9 +278,10 @@ def table_of_settings(command: str, folder: Path = Path(".")) -> dict:
 
 
 def default_recipe(shards: str, folder: Path = Path(".")) -> str:
-    """The packaged recipe for a shard set: its script's, the one for lines where most labels are longer than words.
+    """The packaged recipe for a shard set. If most labels are longer than words: that for lines of its script, or else
+    that for lines of any. For words: its script's; "", the plain defaults, if it has none.
 
-    ShardError where there are no shards; "" (the plain defaults) where no recipe fits.
+    ShardError where there are no shards.
     """
     shared = table_of_settings("train", folder)
     if "recipe" in shared:
@@ -286,33 +289,8 @@ def default_recipe(shards: str, folder: Path = Path(".")) -> str:
     index = read_index_at(shards or shared.get("shards", TrainConfig.shards))
     samples = sum(index.label_lengths.values())
     long = sum(count for length, count in index.label_lengths.items() if length > LONGEST_WORD)
-    name = index.profile.name + ("-lines" if 2 * long > samples else "")
-    return next((recipe for recipe in (name, index.profile.name) if recipe in recipe_names()), "")
-
-
-def recipe_names() -> list[str]:
-    folder = resources.files("horovod_ocr") / "recipes"
-    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
-
-
-def read_recipe(name: str) -> dict:
-    """A packaged recipe by name, or any TOML file by path."""
-    if not name:
-        return {}
-    if name.endswith(".toml"):
-        return read_toml(Path(name))
-    if name not in recipe_names():
-        raise ConfigError(f"no recipe {name!r}; there are: {', '.join(recipe_names())}, or give a .toml file")
-    return tomllib.loads((resources.files("horovod_ocr") / "recipes" / f"{name}.toml").read_text("utf-8"))
-
-
-def read_toml(path: Path) -> dict:
-    """A TOML file. ConfigError where it cannot be read."""
-    try:
-        return tomllib.loads(read_settings_text(path))
-    except FileNotFoundError as error:
-        raise ConfigError(f"there is no file {path}") from error
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from error
+    # a profile file may have any name, that of a recipe for something else too
+    script = index.profile.name if index.profile.name in PROFILES else ""
+    if 2 * long > samples:
+        return f"{script}-lines" if f"{script}-lines" in recipe_names() else "lines"
+    return script if script in recipe_names() else ""

@@ -11,7 +11,6 @@ from horovod_ocr.config import (
     default_recipe,
     load_config,
     overlay,
-    read_recipe,
     table_of_settings,
 )
 from horovod_ocr.data.image import Geometry
@@ -20,6 +19,7 @@ from horovod_ocr.data.store import ShardStore, open_store
 from horovod_ocr.data.stream import Stream, StreamOptions
 from horovod_ocr.errors import CheckpointError, ConfigError, ShardError
 from horovod_ocr.log import console
+from horovod_ocr.recipe import read_recipe
 from horovod_ocr.training.checkpoint import LAST, load_checkpoint, newest_run
 from horovod_ocr.world import World
 

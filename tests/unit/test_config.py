@@ -1,24 +1,28 @@
 """Defaults < recipe < horovod-ocr.toml < command line."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib import resources
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from horovod_ocr.config import (
     ShardSettings,
     check_config,
+    default_recipe,
     load_config,
     load_shard_options,
     overlay,
     parse_fractions,
     parse_settings,
-    recipe_names,
     table_of_settings,
 )
 from horovod_ocr.errors import ConfigError
+from horovod_ocr.recipe import recipe_names
+from sharding.build import build_shards
 from sharding.check import Limits
+from sharding.index import read_index, write_index
 from sharding.options import ShardOptions
 
 
@@ -119,14 +123,16 @@ def test_every_option_of_the_sharder_has_its_setting(tmp_path):
     named = {others.get(entry.name, entry.name) for entry in fields(ShardOptions)}
     assert named == {entry.name for entry in fields(ShardSettings)}
     values = {
-        "src": ["a", "b"], "out": "c", "profile": "thai", "layout": "names", "label_from_name": "(x)", "seed": 3,
+        "src": ["a", "b"], "out": "c", "profile": "thai", "direction": "rtl", "layout": "names", "label_from_name": "(x)",
+        "seed": 3,
         "samples_per_shard": 7, "workers": 2, "check": "header", "split": "file", "group_from": "g", "split_lists": "l",
         "fractions": [0.5, 0.5, 0], "dedup": True, "max_label": 9, "image": "jpeg", "height": 32, "scratch": "s",
     }  # fmt: skip
     assert values.keys() == named
     (tmp_path / "horovod-ocr.toml").write_text("[shard]\n" + "".join(f"{k} = {toml(v)}\n" for k, v in values.items()))
     asked_for = ShardOptions(
-        src=(Path("a"), Path("b")), out=Path("c"), profile="thai", seed=3, samples_per_shard=7, workers=2,
+        src=(Path("a"), Path("b")), out=Path("c"), profile="thai", direction="rtl", seed=3, samples_per_shard=7,
+        workers=2,
         layout="names", label_from_name="(x)", check="header", split="file", group_from="g", split_lists=Path("l"),
         fractions=(0.5, 0.5, 0.0), dedup=True, image="jpeg", height_px=32, limits=Limits(max_label=9),
         scratch=Path("s"),
@@ -169,3 +175,36 @@ def test_fractions_of_the_command_line():
     assert parse_fractions("0.8, 0.1,0.1") == (0.8, 0.1, 0.1)
     with pytest.raises(ConfigError, match="write three numbers, such as 0.8,0.1,0.1"):
         parse_fractions("0.8;0.1")
+
+
+@pytest.mark.parametrize(
+    ("profile", "direction", "letters", "recipe"),
+    [
+        ("urdu", None, "بات" * 10, "urdu-lines"),
+        ("urdu", None, "بات", "urdu"),
+        ("latin", None, "a line of some words", "lines"),
+        ("latin", None, "word", ""),
+        ("plain", "rtl", "שורה של כמה מילים", "lines"),
+        ("plain", "rtl", "מילה", ""),
+        ("thai", None, "ภาษาไทย", ""),
+        ("thai", None, "ภาษาไทย" * 3, "lines"),
+        ("arabic", None, "كلمة", ""),
+        ("arabic", None, "كلمة " * 4, "lines"),
+    ],
+)
+def test_every_script_has_a_recipe_for_words_and_for_lines(tmp_path, profile, direction, letters, recipe):
+    labels = [letters.strip(), letters.strip(), letters[:2]]  # what most of them are decides
+    for number, label in enumerate(labels):
+        Image.new("L", (640 + number, 64), 255).save(tmp_path / f"{number}.png")
+        (tmp_path / f"{number}.gt.txt").write_text(label, "utf-8")
+    out = tmp_path / "shards"
+    build_shards(ShardOptions(src=tmp_path, out=out, profile=profile, direction=direction, workers=1))
+    assert default_recipe(str(out), tmp_path) == recipe
+    assert load_config(recipe, {}, tmp_path).model == "crnn"
+
+
+def test_a_profile_file_that_is_called_like_a_recipe_does_not_choose_it(word_shards, tmp_path):
+    index = read_index(word_shards)
+    mine = replace(index, root=tmp_path, profile=replace(index.profile, name="demo"))
+    write_index(mine)
+    assert default_recipe(str(tmp_path), tmp_path) == ""
