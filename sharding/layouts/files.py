@@ -20,7 +20,7 @@ _WIDE = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
-_LINE_ENDS = b"\r\n\f"  # Tesseract ends its texts with a form feed
+LINE_ENDS = b"\r\n\f"  # Tesseract ends its texts with a form feed
 _PNG_END = b"\0\0\0\0IEND\xaeB\x60\x82"
 _PIECE_BYTES = 1 << 16  # a word image is read whole at once
 # O_NONBLOCK: not to hang where a name stands for a pipe
@@ -139,7 +139,7 @@ def line_of(content: bytes, path: bytes) -> bytes:
                     "label is not UTF-8", f"{os.fsdecode(path)} is {encoding.upper()} and damaged"
                 ) from error
             break
-    text = content.removeprefix(BOM).strip(_LINE_ENDS)
+    text = content.removeprefix(BOM).strip(LINE_ENDS)
     if b"\n" in text or b"\r" in text:
         lines = len(text.splitlines())
         raise Rejected("several lines", f"{os.fsdecode(path)} has {lines:,}")

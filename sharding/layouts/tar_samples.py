@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from sharding.errors import SourceError
 from sharding.layouts.entry import Entry
-from sharding.layouts.files import MAX_TEXT_BYTES, line_of
+from sharding.layouts.files import LINE_ENDS, MAX_TEXT_BYTES, line_of
 from sharding.layouts.folders import is_image
 from sharding.layouts.given_splits import splits_of_files
 from sharding.layouts.pairs import Left, Pair, choose, is_text, pair_names, text_stem
@@ -183,7 +183,7 @@ def _entries_of(group: _Group, prefix: bytes, split: str, is_whole: bool = False
         name = text.member.name
         if name not in texts:
             texts[name] = text
-        elif (known := texts[name]) and known.content == text.content is not None:
+        elif (known := texts[name]) and _is_same(known.content, text.content):
             entries.append(Entry(prefix + name, None, "", split, "listed twice"))
         else:
             texts[name] = None
@@ -202,18 +202,23 @@ def _entries_of(group: _Group, prefix: bytes, split: str, is_whole: bool = False
     return is_settled and all(one.problem != "missing image" for one in left), entries
 
 
+def _is_same(content: bytes | None, other: bytes | None) -> bool:
+    return content is not None and other is not None and content.strip(LINE_ENDS) == other.strip(LINE_ENDS)
+
+
 def _by_the_key(key: _Key, pairs: list[Pair], left: list[Left]) -> tuple[list[Pair], list[Left]]:
     """A text that is called as the key (`000.txt`) is the label of the only picture of the key (`000.img.png`). Of
     several pictures nobody knows which it reads."""
     folder, stem = key
     bare = [text for text, problem, _ in left if problem == "missing image" and _base(text_stem(text)) == stem]
-    if not bare or any(pair.text or pair.problem for pair in pairs):
+    if not bare or not pairs or any(pair.text or pair.problem for pair in pairs):
         return pairs, left
     if len(pairs) == 1:
         choice = choose(bare)
         left = [one for one in left if one.text not in bare] + choice.left
         return [Pair(pairs[0].picture, choice.text, choice.problem, choice.detail)], left
     shown = b"%s may be the text of any of %d pictures" % (bare[0], len(pairs))
+    left = [one._replace(detail=b"%d pictures may be meant" % len(pairs)) if one.text in bare else one for one in left]
     return [pair._replace(problem="no label", detail=shown) for pair in pairs], left
 
 
