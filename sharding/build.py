@@ -8,19 +8,20 @@ the options alone, so the bytes are the same for any number of workers, any rest
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from sharding.assign import PLACED_NAME, Assignment, assign
+from sharding.build_report import ShardReport, report_of
 from sharding.catalogue import Catalogue, open_catalogue
 from sharding.duplicates import count_samples, find_duplicates
 from sharding.errors import ConfigError, ShardError, SourceError
-from sharding.index import ShardIndex, missing_shards, read_idx, read_index, write_index
+from sharding.index import ShardIndex, missing_shards, read_index, write_index
 from sharding.inspection import LabelCounts, Rules, close_inspector, falling
 from sharding.intake import IntakeTask, range_size, read_range, spool_path
 from sharding.layouts.entry import Source
@@ -57,46 +58,6 @@ from sharding.resume import (
 )
 from sharding.split import SPLITS
 from sharding.workers import Workers, open_workers, prepare_workers, resting_collector, usable_cores
-
-_EXAMPLES = 5
-
-
-@dataclass(frozen=True)
-class ShardReport:
-    """What came of a build.
-
-    entries: rows, texts and pictures that the sources hold. samples: of each split. rejects: reason -> samples.
-    duplicates: copies of an image "same split", "across splits", and how many of them were "left out". kept_shards:
-    finished by an earlier run. read_bytes: of source images. already_complete: nothing was to do. subsets: entries of
-    each, "" for those in none; empty where there is only that. notes: what a person should know of how the sources were
-    read. examples: (path, label) of some samples. direction: of the profile. profile_why: why it is this one. folded:
-    "ي → ی" -> how often a letter of a label became another, falling. refused_letters: those that the profile does not
-    allow, and how often they were met.
-    """
-
-    root: Path
-    kind: str
-    layout: str
-    profile: str
-    entries: int
-    samples: dict[str, int]
-    rejects: dict[str, int]
-    duplicates: dict[str, int]
-    shards: int
-    kept_shards: int
-    bytes: int
-    aspect_edges: tuple[float, ...]
-    alphabet: dict[str, int]
-    classes: tuple[str, ...]
-    already_complete: bool
-    subsets: dict[str, int] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    examples: tuple[tuple[str, str], ...] = ()
-    direction: str = ""
-    profile_why: str = ""
-    folded: dict[str, int] = field(default_factory=dict)
-    refused_letters: dict[str, int] = field(default_factory=dict)
-    read_bytes: int = field(default=0, compare=False)
 
 
 def build_shards(
@@ -306,50 +267,3 @@ def _index_of(
         duplicates=duplicates,
         options={**decided, "samples_per_shard": plan.samples_per_shard, "given_splits": catalogue.given_splits},
     )
-
-
-def report_of(
-    index: ShardIndex,
-    catalogue: Catalogue,
-    folder: BuildFolder,
-    kept_shards: int,
-    already_complete: bool,
-    read_bytes: int = 0,
-) -> ShardReport:
-    """What there is to say of a finished set."""
-    return ShardReport(
-        root=index.root,
-        kind=index.kind,
-        layout=index.options["layout"],
-        profile=index.profile.name,
-        entries=catalogue.entries,
-        samples=index.totals,
-        rejects=index.rejects,
-        duplicates=index.duplicates,
-        shards=len(index.shards),
-        kept_shards=kept_shards,
-        bytes=sum(shard.bytes for shard in index.shards),
-        aspect_edges=index.aspect_edges,
-        alphabet=index.alphabet,
-        classes=index.classes,
-        already_complete=already_complete,
-        subsets=catalogue.count_subsets(),
-        notes=catalogue.notes,
-        examples=tuple(_examples_of(index, catalogue, folder)),
-        direction=index.profile.direction,
-        profile_why=index.options["profile_why"],
-        folded=index.folded,
-        refused_letters=index.refused_letters,
-        read_bytes=read_bytes,
-    )
-
-
-def _examples_of(index: ShardIndex, catalogue: Catalogue, folder: BuildFolder) -> Iterator[tuple[str, str]]:
-    """(path in the source, label in the shard) of the first samples of the set: for a person to compare."""
-    records = read_idx(index.idx_path(index.shards[0]))[:_EXAMPLES]
-    entries = catalogue.pick(np.fromfile(folder.members, "<u4", len(records)).tolist())
-    with index.tar_path(index.shards[0]).open("rb") as tar:
-        for record, entry in zip(records, entries, strict=True):
-            label = os.pread(tar.fileno(), int(record["label_size"]), int(record["label_offset"])).decode()
-            path = catalogue.shown(entry).decode("utf-8", "backslashreplace")
-            yield path, index.classes[int(label)] if index.classes else label

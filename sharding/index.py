@@ -218,16 +218,9 @@ def _check_fields(index: ShardIndex) -> None:
             raise ValueError(f"{str(shard.name)[:80]!r} is no name of a shard")
         if not all(isinstance(text, str) for text in texts) or not all(map(_is_count, numbers)):
             raise ValueError(f"shards: {shard.name}")
-    counts = {
-        "totals": index.totals,
-        "alphabet": index.alphabet,
-        "rejects": index.rejects,
-        "duplicates": index.duplicates,
-        "folded": index.folded,
-        "refused_letters": index.refused_letters,
-        "aspect_histogram": dict(enumerate(index.aspect_histogram)),
-        "label_lengths": index.label_lengths,
-    }
+    named = ("totals", "alphabet", "rejects", "duplicates", "folded", "refused_letters", "label_lengths")
+    counts = {name: getattr(index, name) for name in named}
+    counts["aspect_histogram"] = dict(enumerate(index.aspect_histogram))
     sound = {
         "kind": isinstance(index.kind, str),
         "classes": all(isinstance(name, str) for name in index.classes),

@@ -11,6 +11,7 @@ from rich.console import Console
 from horovod_ocr.cli.options import (
     Check,
     Dedup,
+    Direction,
     Fractions,
     GroupFrom,
     Images,
@@ -34,6 +35,7 @@ output = Console(soft_wrap=True)
 def audit(
     src: Sources = None,
     profile: Profile = None,
+    direction: Direction = None,
     layout: Layout = None,
     images: Images = None,
     label_from_name: LabelFromName = None,

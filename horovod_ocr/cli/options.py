@@ -9,7 +9,19 @@ Sources = Annotated[
     typer.Option(metavar="FOLDER", help="Raw images and their labels; may be given several times.  [default: raw]"),
 ]
 Profile = Annotated[
-    str | None, typer.Option(help="Script: urdu, thai, latin, plain.  [default: by the labels' letters]")
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Script: urdu, arabic, persian, thai, latin, plain, or a profile file (.toml).  [default: by the labels' "
+        "letters]",
+    ),
+]
+Direction = Annotated[
+    str | None,
+    typer.Option(
+        help="Of a line: ltr, rtl, or visual for labels written as their letters stand in the image.  [default: the "
+        "profile's; plain: as most letters are read]"
+    ),
 ]
 Layout = Annotated[
     str | None,

@@ -12,6 +12,7 @@ from rich.console import Console
 from horovod_ocr.cli.options import (
     Check,
     Dedup,
+    Direction,
     Fractions,
     GroupFrom,
     Height,
@@ -71,6 +72,7 @@ def shard(
     src: Sources = None,
     out: Annotated[str | None, typer.Option(metavar="FOLDER", help="For the shards.  [default: shards]")] = None,
     profile: Profile = None,
+    direction: Direction = None,
     layout: Layout = None,
     images: Images = None,
     label_from_name: LabelFromName = None,

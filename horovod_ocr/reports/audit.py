@@ -17,6 +17,7 @@ from horovod_ocr.reports.audit_letters import (
     stays_two,
     told,
 )
+from horovod_ocr.reports.letter_changes import folds_told, refused_told
 from horovod_ocr.reports.page import Figures, Paragraph, Picture, Section, TableOf, build_page
 from horovod_ocr.reports.sheet import sheet_png
 from horovod_ocr.reports.stats import (
@@ -33,10 +34,12 @@ from horovod_ocr.reports.tally import Tally
 from sharding.audit import Audit, Twin
 from sharding.audit.look import FORMATS, MOST_EXAMPLES, Specimen
 from sharding.files import write_whole
+from sharding.inspection import falling as falling_counts
 from sharding.reasons import REASONS
 from sharding.split import SPLITS
 
 MOST_SLIPS = 5
+MOST_IN_LINE = 5  # letters
 SHOWN_EXAMPLES = 3  # of each reason, on a terminal; the page has them all
 QUANTILES = {"least": 0.0, "median": 0.5, "99 %": 0.99, "most": 1.0}
 
@@ -87,7 +90,7 @@ def audit_sections(audit: Audit, for_page: bool = False) -> list[Section]:
         ("refused", f"{audit.found.rejects.total():,}"),
         ("read", megabytes(audit.found.read_bytes)),
         ("layout", ", ".join(dict.fromkeys(layout for _, layout in audit.sources))),
-        ("profile", audit.profile.name),
+        ("profile", f"{audit.profile.name} ({audit.profile.direction})"),
         ("letters", f"{len(alphabet_of(audit)):,}") if audit.kind == "words" else ("classes", f"{len(audit.classes)}"),
     ]
     if audit.looked_at < audit.entries:
@@ -140,9 +143,12 @@ def warnings_part(audit: Audit) -> list:
         lines.append(f"{across:,} copies of an image stand in another split than the image: {what}")
     if audit.kind == "words" and (rare := rare_letters(audit)):
         lines.append(f"{len(rare):,} letters stand fewer than {RARE} times in train: {signs(rare)}")
+    if found.folded:
+        changes = "; ".join(folds_told(falling_counts(found.folded), MOST_IN_LINE))
+        lines.append(f"the profile changes {found.folded.total():,} letters of labels: {changes}")
     if found.refused_letters:
-        letters = [letter for letter, _ in found.refused_letters.most_common()]
-        lines.append(f"{len(letters):,} letters are none of the profile {audit.profile.name}: {signs(letters)}")
+        letters = "; ".join(refused_told(falling_counts(found.refused_letters), MOST_IN_LINE))
+        lines.append(f"the profile {audit.profile.name} refuses {len(found.refused_letters):,} letters: {letters}")
     for pair in likely_slips(audit)[:MOST_SLIPS]:
         rare, often = sorted(pair[:2], key=audit.found.raw_letters.get)
         counts = [f"{audit.found.raw_letters[letter]:,}" for letter in (rare, often)]
@@ -249,10 +255,12 @@ def audit_values(audit: Audit) -> dict:
         "rejects": dict(falling(found.rejects)),
         "copies": audit.copies,
         "profile": audit.profile.name,
+        "direction": audit.profile.direction,
         "profile_why": audit.profile_why,
         "alphabet": {letter: count for letter, (count, _) in alphabet_of(audit).items()},
         "rare_letters": rare_letters(audit) if audit.kind == "words" else [],
-        "refused_letters": dict(found.refused_letters),
+        "folded": falling_counts(found.folded),
+        "refused_letters": falling_counts(found.refused_letters),
         "changed_letters": {letter: becomes for letter, becomes, _ in audit.changed_letters},
         "labels_changed": found.labels_changed,
         "look_alikes": [{**pair._asdict(), "kept_apart": stays_two(pair)} for pair in audit.confusables],

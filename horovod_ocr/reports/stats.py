@@ -113,7 +113,7 @@ def stats_sections(index: ShardIndex, stats: SetStats) -> list[Section]:
         ("shards", f"{len(index.shards):,}"),
         ("bytes", megabytes(sum(shard.bytes for shard in index.shards))),
         ("kind", index.kind),
-        ("profile", index.profile.name),
+        ("profile", f"{index.profile.name} ({index.profile.direction})"),
         ("letters", f"{len(index.alphabet):,}") if index.kind == "words" else ("classes", f"{len(index.classes):,}"),
         ("digest", index.digest[:16]),
     ]
@@ -183,7 +183,9 @@ def rejects_part(index: ShardIndex) -> list:
 
 
 def options_part(index: ShardIndex) -> list:
-    rows = [(name, plainly(value)) for name, value in index.options.items()]
+    own = {"profile_file": f"{len(index.profile.letters):,} letters, {len(index.profile.own_folds):,} folds of its own"}
+    shown = index.options | own if index.options.get("profile_file") else index.options
+    rows = [(name, plainly(value)) for name, value in shown.items()]
     return [TableOf(("option", "value"), rows)] if rows else []
 
 

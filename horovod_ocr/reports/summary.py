@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from horovod_ocr.reports.letter_changes import folds_told, refused_told
 from horovod_ocr.reports.page import TableOf
 from horovod_ocr.reports.stats import megabytes, visible
 from horovod_ocr.reports.terminal import draw_table
@@ -24,7 +25,9 @@ CONFLICT, DAMAGED_TAR = "conflicting labels", "damaged tar"
 def draw_build(report: ShardReport, seconds: float | None, sheet: Path | None) -> Group:
     """seconds: that the whole build took; None where an earlier run has done a part of it."""
     images = report.entries
-    parts: list[RenderableType | str] = [f"{report.root}: {report.kind}, profile {report.profile}, {report.layout}"]
+    profile = f"profile {report.profile} ({report.direction})"
+    parts: list[RenderableType | str] = [f"{report.root}: {report.kind}, {profile}, {report.layout}"]
+    parts += [f"the profile: {report.profile_why}"] if report.kind == "words" else []
     if report.already_complete:
         parts.append("complete already: made from this source with these options")
     total = sum(report.samples.values())
@@ -35,6 +38,7 @@ def draw_build(report: ShardReport, seconds: float | None, sheet: Path | None) -
     letters = [visible(letter) for letter in report.alphabet]
     parts += [f"{len(letters):,} letters: {some_of(letters)}"] if letters else []
     parts += [f"{len(report.classes):,} classes: {some_of(report.classes)}"] if report.classes else []
+    parts += draw_folds(report)
     parts += draw_subsets(report)
     parts += draw_rejects(report)
     parts += [f"note: {note}" for note in report.notes]
@@ -54,6 +58,18 @@ def draw_account(report: ShardReport) -> list[RenderableType | str]:
     lines = [f"{report.entries:,} read: {packed:,} packed{left_out}, {sum(report.rejects.values()):,} rejected"]
     lines[0] += f" ({rejected[2:]})" if rejected else ""
     return [*lines, "do these labels fit their images?", *(f"  {path}  {label}" for path, label in report.examples)]
+
+
+def draw_folds(report: ShardReport) -> list[str]:
+    """Letters of labels that the profile has changed or refused."""
+    parts = []
+    if report.folded:
+        parts += [f"{sum(report.folded.values()):,} letters of labels changed by the profile:"]
+        parts += [f"  {line}" for line in folds_told(report.folded)]
+    if report.refused_letters:
+        parts += [f"{len(report.refused_letters):,} letters refused, and the labels that hold them:"]
+        parts += [f"  {line}" for line in refused_told(report.refused_letters)]
+    return parts
 
 
 def draw_subsets(report: ShardReport) -> list[str]:

@@ -44,7 +44,7 @@ class Charset:
 
     def decode(self, ids) -> str:
         """Ids in scan order, without blanks, to a label in logical order."""
-        return self.profile.reading_order("".join(self.letters[number - 1] for number in ids))
+        return self.profile.logical_order("".join(self.letters[number - 1] for number in ids))
 
     def require(self, alphabet, source: str) -> None:
         """CheckpointError unless every letter of `alphabet` can be written."""

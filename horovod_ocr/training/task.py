@@ -81,7 +81,8 @@ class WordTask:
         return Scores(build_counts(subsets))
 
     def score(self, scores: Scores, readings: list[Reading], labels: list[str], subsets_N: np.ndarray) -> None:
-        """Add a batch to the sums."""
+        """Add a batch to the sums. Of labels that stand in an image alike, one is what a reading can be."""
+        labels = map(self.charset.profile.as_read, labels)
         for reading, label, subset in zip(readings, labels, subsets_N.tolist(), strict=True):
             count_reading(scores.counts, scores.confusions, subset, reading.text, label)
             if len(scores.examples) < EXAMPLES:

@@ -21,7 +21,7 @@ from horovod_ocr.errors import ConfigError
 from horovod_ocr.reports.sheet import FETCHED_SHARDS
 from sharding.images import CHECKS, FORMS
 from sharding.layouts import LAYOUTS
-from sharding.script import PROFILES
+from sharding.script import DIRECTION_NAMES, PROFILES
 
 
 def test_version():
@@ -98,7 +98,8 @@ def test_every_setting_of_the_sharder_is_an_option_with_its_default_in_the_help(
 
 def test_the_help_names_every_choice():
     said = {option.name: option.help for option in typer.main.get_command(app).commands["shard"].params if option.help}
-    for name, choices in (("layout", LAYOUTS), ("check", CHECKS), ("image", FORMS), ("profile", PROFILES)):
+    for name, choices in (("layout", LAYOUTS), ("check", CHECKS), ("image", FORMS), ("profile", PROFILES),
+                          ("direction", DIRECTION_NAMES)):  # fmt: skip
         assert all(re.search(rf"\b{choice}\b", said[name]) for choice in choices)
 
 

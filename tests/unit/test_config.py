@@ -123,8 +123,8 @@ def test_every_option_of_the_sharder_has_its_setting(tmp_path):
     named = {others.get(entry.name, entry.name) for entry in fields(ShardOptions)}
     assert named == {entry.name for entry in fields(ShardSettings)}
     values = {
-        "src": ["a", "b"], "out": "c", "profile": "thai", "direction": "rtl", "layout": "names", "label_from_name": "(x)",
-        "seed": 3,
+        "src": ["a", "b"], "out": "c", "profile": "thai", "direction": "rtl", "layout": "names",
+        "label_from_name": "(x)", "seed": 3,
         "samples_per_shard": 7, "workers": 2, "check": "header", "split": "file", "group_from": "g", "split_lists": "l",
         "fractions": [0.5, 0.5, 0], "dedup": True, "max_label": 9, "image": "jpeg", "height": 32, "scratch": "s",
     }  # fmt: skip

@@ -16,7 +16,8 @@ BUILT = ShardReport(
     samples={"train": 8000, "val": 1000, "test": 1000}, rejects={"not an image": 7, "conflicting labels": 30},
     duplicates={"same split": 4, "across splits": 2, "left out": 0}, shards=12, kept_shards=0, bytes=45_000_000,
     aspect_edges=(0.8, 1.25), alphabet={"ا": 5, "ب": 6, "\u064e": 1}, classes=(), already_complete=False,
-    read_bytes=50_000_000,
+    read_bytes=50_000_000, direction="rtl", profile_why="as asked for", folded={"ي → ی": 1230, "ـ → ": 1},
+    refused_letters={"é": 12, "京": 2, "\u0007": 1},
 )  # fmt: skip
 PROVED = VerifyReport(
     samples=10_000, shards=12, bytes=2_500_000_000, damaged={}, problems=(), strays=(), images_in_two_splits=0,
@@ -37,7 +38,11 @@ def test_a_build_is_told_in_numbers():
         "no PNG, JPEG", "37 rejected; each is named in my shards/rejects.tsv",
         "4 in the same split, 2 across splits, 0 left out", "my shards/duplicates.tsv", "--dedup leaves them out",
         "30 images stand more than once, with different labels", "10,037 images in 5.0 s: 2,007 images/s, 10.0 MB/s",
-        "contact sheet: my shards/sheet.png",
+        "contact sheet: my shards/sheet.png", "words, profile urdu (rtl), labels", "the profile: as asked for",
+        "1,231 letters of labels changed by the profile:", "ي U+064A became ی U+06CC 1,230 times",
+        "ـ U+0640 was dropped 1 time", "3 letters refused, and the labels that hold them:",
+        "é U+00E9 12 (profile latin has it; --profile plain takes any)", "京 U+4EAC 2 (--profile plain takes any)",
+        "U+0007 1\n",
     ):  # fmt: skip
         assert part in text
     without = replace(BUILT, entries=10_043, duplicates={"same split": 4, "across splits": 2, "left out": 6})
@@ -51,7 +56,8 @@ def test_a_build_of_several_runs_has_no_speed():
 
 def test_what_there_is_none_of_is_not_said():
     none = dict.fromkeys(BUILT.duplicates, 0)
-    plain = replace(BUILT, rejects={}, duplicates=none, alphabet={}, already_complete=True)
+    built = replace(BUILT, rejects={}, folded={}, refused_letters={})
+    plain = replace(built, duplicates=none, alphabet={}, already_complete=True)
     text = said(draw_build(plain, 5.0, None))
     assert "complete already" in text
     assert not [word for word in ("rejects", "copies", "letters", "images/s", "sheet") if word in text]

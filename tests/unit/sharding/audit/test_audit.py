@@ -120,9 +120,10 @@ def test_it_names_what_it_found(messy: Path):
         "conflicting labels": 2, "damaged image": 1, "empty file": 1, "empty label": 1, "label too long": 1,
         "missing image": 1, "not an image": 1, "unknown letters": 1,
     }  # fmt: skip
-    assert found.examples["missing image"] == [("missing.png", "")]
+    assert found.examples["missing image"] == [("missing.png", f"there is no {messy}/missing.png")]
     assert [path for path, _ in found.examples["unknown letters"]] == ["latin.png"]
     assert found.refused_letters == {"s": 2, "a": 1, "l": 1}
+    assert found.folded["\u064a \u2192 \u06cc"] == 1 and found.folded["\u200c \u2192 "] == 1
     assert ("\u064a", "\u06cc", 1) in audit.changed_letters and ("\u200c", "", 2) in audit.changed_letters
     assert found.labels_changed == 3  # yeh, invisible, blank
     assert found.formats == {(b"\x89P", False): 127, (b"\x89P", True): 1, (b"\xff\xd8", False): 1, (b"RI", True): 1}
