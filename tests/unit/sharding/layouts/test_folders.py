@@ -1,12 +1,14 @@
 """The walk: every file once, in one order, whatever the links; few folders in memory at a time."""
 
+import errno
 import os
 import tracemalloc
+from contextlib import contextmanager
 
 import pytest
 
 from sharding.errors import SourceError
-from sharding.layouts.folders import is_image, scan_folders
+from sharding.layouts.folders import is_image, scan_folders, split_folders
 
 
 def listed(root) -> list[bytes]:
@@ -33,8 +35,11 @@ def test_links_are_followed_but_never_round(write, tmp_path):
     (src / "far").symlink_to(tmp_path / "far")
     (src / "link.png").symlink_to(tmp_path / "far/3.png")
     (src / "broken.png").symlink_to(tmp_path / "nowhere")
+    (src / "loop.png").symlink_to("loop.png")
+    (src / "b/loop").symlink_to(src / "b/loop")
     assert sorted(listed(src)) == [
-        b"a/1.png", b"a/beside/2.png", b"b/2.png", b"b/beside/1.png", b"broken.png", b"far/3.png", b"link.png"
+        b"a/1.png", b"a/beside/2.png", b"a/beside/loop", b"b/2.png", b"b/beside/1.png", b"b/loop",
+        b"broken.png", b"far/3.png", b"link.png", b"loop.png",
     ]  # fmt: skip
 
 
@@ -69,7 +74,34 @@ def test_a_walk_may_be_left_early(write):
     walk.close()
 
 
-@pytest.mark.parametrize("name", [b"a.png", b"a.JPG", b"a.b.jpeg", b"a.webp", b"a.bmp", b"a.tif", b"a.TIFF"])
+def test_folders_of_splits_by_all_their_names(write):
+    src = write({f"{name}/x": b"" for name in ("Train", "validation", "TESTING", "trains", "test.old")} | {"dev": b""})
+    assert split_folders(src) == {"TESTING": "test", "Train": "train", "validation": "val"}
+    with pytest.raises(SourceError, match="gone cannot be listed"):
+        split_folders(src / "gone")
+
+
+def test_a_folder_server_that_is_away_is_no_link_that_leads_nowhere(write, monkeypatch):
+    src = write({"a.png": b""})
+
+    class Away:
+        name = b"a.png"
+
+        def is_dir(self):
+            raise OSError(errno.ESTALE, "away")
+
+    @contextmanager
+    def scandir(path):
+        yield [Away()]
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(SourceError, match="cannot be listed .away"):
+        listed(src)
+
+
+@pytest.mark.parametrize(
+    "name", [b"a.png", b"a.JPG", b"a.b.jpeg", b"a.webp", b"a.bmp", b"a.tif", b"a.TIFF", b"a.jfif", b"a.GIF"]
+)
 def test_images_by_their_suffix(name):
     assert is_image(name)
     assert not is_image(name + b".txt")
