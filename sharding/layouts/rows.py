@@ -5,20 +5,26 @@ its file and line.
 """
 
 import csv
-import io
 import json
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Generator, Iterator
+from itertools import chain
 from pathlib import Path
+from typing import BinaryIO
 
 from sharding.errors import SourceError
 from sharding.layouts.dialect import QUOTED_LINE, Dialect
 from sharding.layouts.entry import Entry
 from sharding.layouts.folders import is_image
 from sharding.layouts.naming import split_of_folder
-from sharding.layouts.paths import PathRule, may_be_odd
+from sharding.layouts.paths import PathRule
 from sharding.layouts.text_files import open_label_file
 
 _make = tuple.__new__  # an Entry without the check of its arguments: half the time of a line
+_BLOCK_BYTES = 1 << 16
+# of a line, or of many; between tabs a text may begin with a quote
+_ODD_PATH = re.compile(rb"\\|\./|\.\.|//").search
+_ODD_PATH_OR_QUOTE = re.compile(rb"\\|\./|\.\.|//|\t\"").search
 _MOST_SUBSETS = 1_000  # whose names are kept; more than 255 are refused soon
 
 
@@ -41,38 +47,89 @@ class RowReader:
         self._split, self._split_of_path, self._has_lists = split, split_of_path, has_lists
         self._subsets: dict[bytes, str] = {}
         self._splits: dict[bytes, str] = {}
+        # rows that need no closer look: a path, a label, and perhaps a subset
+        self._is_simple = not has_lists and split_of_path is None and (
+            dialect.path, dialect.label, dialect.split, dialect.subset, dialect.cells, dialect.padding
+        ) in ((0, 1, None, None, 2, 0), (0, 1, None, 2, 3, 0))  # fmt: skip
+        self._find_odd = _ODD_PATH if dialect.has_quotes else _ODD_PATH_OR_QUOTE
         self._open_quote = -1  # the line whose text begins with a quote that it does not end
 
     def entries(self) -> Iterator[Entry]:
         """An entry for each row, in the order of the file. SourceError where the file cannot be cut into rows."""
+        return self._from_blocks() if self._dialect.pattern is None else self._from_pattern()
+
+    def _from_blocks(self) -> Iterator[Entry]:
+        """Some lines at a time: what none of them holds need not be looked for in each."""
         dialect = self._dialect
-        if dialect.has_quotes:
-            return self._from_csv()
-        if dialect.pattern is not None:
-            return self._from_pattern()
-        is_simple = (dialect.cells, dialect.path, dialect.label) == (2, 0, 1) and not self._has_lists
-        return self._from_pairs() if is_simple and not self._split_of_path else self._from_lines()
-
-    def _from_pairs(self) -> Iterator[Entry]:
-        """`path<TAB>label`: the loop of most files."""
-        separator, split, rule = self._dialect.separator, self._split, self._rule
-        is_plain = rule.is_plain
+        number = 0
         with open_label_file(self._path) as file:
-            for number, line in enumerate(file, 1):
-                name, found, label = line.rstrip(b"\r\n").partition(separator)
-                name = name.strip()
-                if not found or not name or separator in label or label[:1] == b'"' or number == 1:
-                    yield from self._of_row(number, line.rstrip(b"\r\n").split(separator))
-                elif is_plain and not may_be_odd(name):
-                    yield _make(Entry, (name, label, "", split, "", 0, 0))
+            while block := file.readlines(_BLOCK_BYTES):
+                text = b"".join(block)
+                if dialect.has_quotes and b'"' in text:
+                    number = yield from self._of_quoted(number, block, file)
+                elif number and self._is_simple:
+                    number = yield from self._of_simple(number, block, self._find_odd(text) is not None)
                 else:
-                    yield _make(Entry, (rule(name), label, "", split, "", 0, 0))
+                    for line in block:
+                        number += 1
+                        yield from self._of_row(number, line.rstrip(b"\r\n").split(dialect.separator))
 
-    def _from_lines(self) -> Iterator[Entry]:
-        separator = self._dialect.separator
-        with open_label_file(self._path) as file:
-            for number, line in enumerate(file, 1):
-                yield from self._of_row(number, line.rstrip(b"\r\n").split(separator))
+    def _of_simple(self, number: int, block: list[bytes], is_odd: bool) -> Generator[Entry, None, int]:
+        """The loop of most files: rows of a path, a label, and perhaps a subset. is_odd: some of them want a closer
+        look. Returns the number of the last line."""
+        separator, split, rule, subsets, find_odd = (
+            self._dialect.separator, self._split, self._rule, self._subsets, self._find_odd
+        )  # fmt: skip
+        is_plain, has_subset, subset = rule.is_plain, self._dialect.subset is not None, ""
+        for line in block:
+            number += 1
+            row = line.rstrip(b"\r\n").split(separator)
+            try:
+                if has_subset:
+                    name, label, third = row
+                    if (subset := subsets.get(third)) is None:
+                        subset = self._subset_of(third)
+                else:
+                    name, label = row
+            except ValueError:
+                yield from self._of_row(number, row)
+                continue
+            name = name.strip()
+            if not name or is_odd and find_odd(line):
+                yield from self._of_row(number, row)
+            else:
+                yield _make(Entry, (name if is_plain else rule(name), label, subset, split, "", 0, 0))
+        return number
+
+    def _of_quoted(self, number: int, block: list[bytes], file: BinaryIO) -> Generator[Entry, None, int]:
+        """The rows of a block that holds quotes, read as CSV; and of the lines after it that its last row goes on in.
+        Returns the number of the last line."""
+        dialect = self._dialect
+        read = number
+
+        def lines() -> Iterator[str]:
+            nonlocal read
+            for line in chain(block, iter(file.readline, b"")):
+                read += 1
+                # what is no UTF-8 goes through str and comes back as it was
+                yield line.decode("utf-8", "surrogateescape")
+
+        rows = csv.reader(lines(), delimiter=dialect.separator.decode(), strict=True)
+        last = number + len(block)
+        try:
+            while read < last:
+                first = read + 1
+                row = next(rows)
+                if read > first:
+                    self._check_spanned(first, row)
+                yield from self._of_row(first, [cell.encode("utf-8", "surrogateescape") for cell in row])
+        except csv.Error as error:
+            raise SourceError(
+                f"{self._path}, line {first:,}: a quote opens there that is never closed, or is followed by more than "
+                f"{dialect.named} ({error}); close it, double the quotes inside a text, or write the file as "
+                "labels.tsv (path<TAB>label), where quotes are letters"
+            ) from error
+        return read
 
     def _from_pattern(self) -> Iterator[Entry]:
         pattern = self._dialect.pattern
@@ -85,26 +142,6 @@ class RowReader:
                     yield from self._of_row(number, [match[1], label])
                 elif line.strip():
                     yield self._odd(number, [line], f"the line is no path and text with {self._dialect.named} between")
-
-    def _from_csv(self) -> Iterator[Entry]:
-        with open_label_file(self._path) as file:
-            # what is no UTF-8 goes through str and comes back as it was
-            text = io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="")
-            separator = self._dialect.separator.decode()
-            rows = csv.reader(text, delimiter=separator, strict=True)
-            last = 0
-            try:
-                for row in rows:
-                    if rows.line_num > last + 1:
-                        self._check_spanned(last + 1, row)
-                    number, last = last + 1, rows.line_num
-                    yield from self._of_row(number, [cell.encode("utf-8", "surrogateescape") for cell in row])
-            except csv.Error as error:
-                raise SourceError(
-                    f"{self._path}, line {last + 1:,}: a quote opens there that is never closed, or is followed by "
-                    f"more than {self._dialect.named} ({error}); close it, double the quotes inside a text, or write "
-                    "the file as labels.tsv (path<TAB>label), where quotes are letters"
-                ) from error
 
     def _check_spanned(self, number: int, row: list[str]) -> None:
         """SourceError where a quoted cell of the row that begins in this line has swallowed rows after it."""
