@@ -2,7 +2,9 @@
 
 import os
 import unicodedata
+from collections.abc import Iterable
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +12,22 @@ from PIL import Image, ImageDraw, ImageFont, features
 
 NASTALIQ = Path(__file__).parents[1] / "synth/fonts/NotoNastaliqUrdu-Regular.ttf"
 FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.fonts", "~/.local/share/fonts", "/Library/Fonts")
+# how names of letters begin in Unicode that a font for Chinese, Japanese and Korean has
+CJK = (
+    "CJK ", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO", "IDEOGRAPHIC", "KANGXI", "FULLWIDTH", "HALFWIDTH",
+    "CIRCLED IDEOGRAPH", "PARENTHESIZED IDEOGRAPH",
+)  # fmt: skip
+# Debian's packages of fonts, each with a file that tells that it is installed
+PACKAGES = {
+    "fonts-noto-cjk": "NotoSansCJK-Regular",
+    "fonts-noto-core": "NotoSans-Regular",  # every other script
+    "fonts-junicode": "Junicode",  # medieval letters, which stand in the private use area
+    "fonts-symbola": "Symbola",  # emoji, in outlines
+}
+FIRST_EMOJI = 0x1F300
+MOST_NAMED = 3
+UNSEEN = ("Cf", "Cc", "Zs", "Zl", "Zp")  # categories without ink of their own: joiners, direction marks, spaces
+VARIATION_SELECTORS = range(0xFE00, 0xFE10)
 NO_LETTER = "\uffff"  # no font has it: what is drawn for it stands for every letter that a font misses
 PROBE_PX = 24
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -40,13 +58,19 @@ class Lettering:
     def __init__(self, folders: tuple[str, ...] = FOLDERS):
         self.paths: list[Path | None] = [*sorted(font_files(folders), key=preference), None]
         self.has: dict[tuple[Path | None, str], bool] = {}
+        self.boxes: dict[str, None] = {}  # letters that were set without a font that has them, in their order
 
     def set_line(self, text: str, size_px: int) -> Line:
         """The text as a line; what cannot be printed becomes U+FFFD."""
-        text = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
-        if not shapes_letters() and is_right_to_left(text):
+        joins = shapes_letters()
+        text = "".join(printed(letter, joins) for letter in text)
+        if not joins and is_right_to_left(text):
             text = text[::-1]
-        runs = tuple((part, open_font(path, size_px)) for part, path in self._runs(text))
+        parts = self._runs(text)
+        for part, path in parts:
+            drawn = (letter for letter in part if has_ink(letter) and letter not in "\ufffd…")
+            self.boxes |= {letter: None for letter in drawn if not self._has(path, letter)}
+        runs = tuple((part, open_font(path, size_px)) for part, path in parts)
         return Line(runs, ink_of(runs))
 
     def fit_line(self, text: str, width_px: int, largest_px: int, smallest_px: int) -> Line:
@@ -65,7 +89,7 @@ class Lettering:
 
         Right-to-left text is never taken apart: its order on the line is not that of its letters.
         """
-        letters = sorted({letter for letter in text if not letter.isspace()})
+        letters = sorted({letter for letter in text if has_ink(letter)})
         paths = [NASTALIQ, *self.paths] if any(map(is_arabic, letters)) else self.paths
         for path in paths:
             if all(self._has(path, letter) for letter in letters):
@@ -74,7 +98,7 @@ class Lettering:
             return [(text, max(paths, key=lambda path: sum(self._has(path, letter) for letter in letters)))]
         runs: list[tuple[str, Path | None]] = []
         for letter in text:
-            if runs and (letter.isspace() or unicodedata.combining(letter) or self._has(runs[-1][1], letter)):
+            if runs and (not has_ink(letter) or unicodedata.combining(letter) or self._has(runs[-1][1], letter)):
                 runs[-1] = (runs[-1][0] + letter, runs[-1][1])
             else:
                 runs.append((letter, next((path for path in paths if self._has(path, letter)), None)))
@@ -85,6 +109,46 @@ class Lettering:
             drawn = probe_of(path, letter)
             self.has[path, letter] = any(drawn) and drawn != probe_of(path, NO_LETTER)
         return self.has[path, letter]
+
+
+def printed(letter: str, joins: bool) -> str:
+    """What stands on a line for a letter: itself, or U+FFFD if it cannot be printed. Joiners and marks of direction are
+    for what joins letters."""
+    if unicodedata.category(letter) == "Cf":
+        return letter if joins else ""
+    # private use: fonts for medieval texts have letters there
+    return letter if letter.isprintable() or unicodedata.category(letter) == "Co" else "\ufffd"
+
+
+def has_ink(letter: str) -> bool:
+    return unicodedata.category(letter) not in UNSEEN and ord(letter) not in VARIATION_SELECTORS
+
+
+def package_of(letter: str) -> str:
+    """Debian's package with a font that has a letter."""
+    if unicodedata.category(letter) == "Co":
+        return "fonts-junicode"
+    if unicodedata.category(letter) == "So" and ord(letter) >= FIRST_EMOJI:
+        return "fonts-symbola"
+    return "fonts-noto-cjk" if unicodedata.name(letter, "").startswith(CJK) else "fonts-noto-core"
+
+
+def how_to_get_fonts(letters: Iterable[str], fonts: Iterable[Path | None]) -> tuple[str, str]:
+    """For letters that are drawn as boxes: a sentence that shows some of them, and what installs their fonts; "" and ""
+    for no letters. fonts: of this machine. A package that is installed and lacks a letter is not named."""
+    letters = list(letters)
+    if not letters:
+        return "", ""
+    by_package: dict[str, list[str]] = {}
+    for letter in letters:
+        by_package.setdefault(package_of(letter), []).append(letter)
+    installed = " ".join(path.name for path in fonts if path)
+    missing = sorted(package for package in by_package if PACKAGES[package] not in installed)
+    shown = [letter for each in zip_longest(*by_package.values()) for letter in each if letter][:MOST_NAMED]
+    names = ", ".join(f"{letter} (U+{ord(letter):04X})" for letter in shown)
+    more = f" and {len(letters) - len(shown):,} more" if len(letters) > len(shown) else ""
+    command = f"apt-get install {' '.join(missing)}" if missing else "install a font that has them"
+    return f"letters such as {names}{more} are drawn as boxes, as no font here has them: {command}", command
 
 
 def shapes_letters() -> bool:

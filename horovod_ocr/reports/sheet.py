@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from horovod_ocr.data.store import is_remote, open_store
-from horovod_ocr.reports.lettering import Lettering, Line, shapes_letters
+from horovod_ocr.log import console
+from horovod_ocr.reports.lettering import Lettering, Line, how_to_get_fonts, shapes_letters
 from sharding.check import Limits
 from sharding.files import write_whole
 from sharding.images import read_image
@@ -27,6 +28,7 @@ LABEL_PX, SMALLEST_LABEL_PX = 24, 12
 CAPTION_PX = 17
 REASON_PX = (112, 64)  # what stands for an image that cannot be read
 GAP_PX = 14
+told: set[str] = set()  # commands that install fonts, shown to a person already
 PAPER, INK, FAINT, LINE, RED = "#f6f5f1", "#1c1c1a", "#6d6d66", "#c9c8c0", "#b3261e"
 
 
@@ -109,6 +111,12 @@ def sheet_png(samples: Sequence[tuple[bytes, str]], columns: int = 10, caption: 
     rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
     if not shapes_letters():
         caption += "; letters stand unjoined, because this Pillow has no raqm"
+    sentence, command = how_to_get_fonts(lettering.boxes, lettering.paths)
+    if sentence:
+        if command not in told:  # a report has several sheets
+            console.print(f"note: {sentence}", markup=False, highlight=False)
+            told.add(command)
+        caption += f"; boxes stand for letters that no font here has: {command}"
     captions = wrapped(caption.removeprefix("; "), columns * (cell_px + GAP_PX) - GAP_PX)
     top = GAP_PX + len(captions) * round(1.4 * CAPTION_PX) + (GAP_PX if captions else 0)
     heights = [row_height_px(row) + GAP_PX for row in rows]

@@ -1,10 +1,12 @@
 """A font that has the letters, and ink that is where it is said to be."""
 
+from pathlib import Path
+
 import pytest
 from PIL import Image, ImageDraw, features
 
 from horovod_ocr.reports import lettering
-from horovod_ocr.reports.lettering import NASTALIQ, Lettering
+from horovod_ocr.reports.lettering import NASTALIQ, Lettering, has_ink, how_to_get_fonts, package_of
 
 
 def paths_of(line) -> list:
@@ -73,3 +75,46 @@ def test_upright_fonts_without_serifs_come_first(tmp_path):
         (tmp_path / name).write_bytes(b"")
     found = [path.name for path in Lettering((str(tmp_path),)).paths if path]
     assert found == ["DejaVuSans.ttf", "NotoSans-Regular.ttf", "NotoSerif-Regular.ttf", "NotoSans-Bold.ttf"]
+
+
+@pytest.mark.parametrize(
+    ("letters", "package"),
+    [
+        ("京漢あカ한글ㄅ、Ａ㊥", "fonts-noto-cjk"),
+        ("กฤअবதსმაխሀកλжאܐ𐎀", "fonts-noto-core"),
+        ("\ue5dc\uf1a6", "fonts-junicode"),
+        ("😀🚗", "fonts-symbola"),
+    ],
+)
+def test_each_letter_has_a_package_of_debian(letters, package):
+    assert {package_of(letter) for letter in letters} == {package}
+
+
+def test_letters_drawn_as_boxes_are_shown_with_what_installs_their_fonts():
+    letters = Lettering(())
+    for text in ("京AB1234", "粤B京", "พยัญชนะ", "word", "پاکستان", "a\u200db \u200e"):
+        letters.set_line(text, 24)
+    assert "京粤" in "".join(letters.boxes) and not set("AB1234wordپاکستان\u200d\u200e ") & set(letters.boxes)
+    sentence, command = how_to_get_fonts(letters.boxes, letters.paths)
+    assert command == "apt-get install fonts-noto-cjk fonts-noto-core" or command.endswith("core fonts-noto-cjk")
+    assert sentence.startswith("letters such as 京 (U+4EAC), พ (U+0E1E), 粤 (U+7CA4) and ")
+    assert sentence.endswith(f"are drawn as boxes, as no font here has them: {command}")
+    assert how_to_get_fonts([], letters.paths) == ("", "")
+
+
+def test_a_package_that_is_installed_is_not_named():
+    fonts = [Path("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc"), None]
+    assert how_to_get_fonts("京", fonts)[1] == "install a font that has them"
+    assert how_to_get_fonts("京ก", fonts)[1] == "apt-get install fonts-noto-core"
+
+
+def test_what_has_no_ink_is_never_missing():
+    assert not any(map(has_ink, " \u200d\u200c\u200e\ufe0f\u3000\u00ad"))
+    assert all(map(has_ink, "aก京،\u0301\u0e48"))
+
+
+def test_joiners_reach_the_font_and_are_no_letters_without_raqm(monkeypatch):
+    if features.check("raqm"):
+        assert Lettering(()).set_line("a\u200db", 24).runs[0][0] == "a\u200db"
+    monkeypatch.setattr(features, "check", lambda name: False)
+    assert Lettering(()).set_line("a\u200db", 24).runs[0][0] == "ab"

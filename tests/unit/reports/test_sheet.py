@@ -94,3 +94,13 @@ def test_any_text_can_be_a_label(make_image, seed):
         "".join(chr(chance.choice((0x20, 0x600, 0xE00, 0x4E00, 0x1F600)) + chance.randrange(200)) for _ in range(6))
     ]
     assert sheet_png([(make_image(1), text) for text in texts])
+
+
+def test_boxes_on_a_sheet_are_said_once(make_image, monkeypatch, capsys):
+    monkeypatch.setattr(sheet, "Lettering", lambda: Lettering(()))
+    monkeypatch.setattr(sheet, "told", set())
+    for text in ("京A", "京B", "word"):
+        sheet_png([(make_image(1), text)])
+    said = capsys.readouterr().err
+    assert said.count("apt-get install fonts-noto-cjk") == 1
+    assert "letters such as 京 (U+4EAC) are drawn as boxes" in said
