@@ -145,12 +145,14 @@ class RowReader:
 
     def _check_spanned(self, number: int, row: list[str]) -> None:
         """SourceError where a quoted cell of the row that begins in this line has swallowed rows after it."""
+        separator, has_suffixes = self._dialect.separator.decode(), any(map(is_image, self._dialect.paths))
         for cell in row:
-            for line in cell.splitlines()[1:]:
-                cells = line.split(self._dialect.separator.decode())
-                if len(cells) > 1 and any(is_image(each.strip().encode("utf-8", "replace")) for each in cells):
+            lines = cell.splitlines()
+            for line in lines if len(lines) > 1 or cell.endswith("\n") else ():
+                cells = [each.strip().encode("utf-8", "replace") for each in line.split(separator)]
+                if any(map(is_image, cells)) if has_suffixes else len(cells) == self._dialect.cells:
                     raise SourceError(
-                        f"{self._path}, line {number:,}: a quote opens there, and what it holds goes on over lines "
+                        f"{self._path}, line {number:,}: a quote opens there, and what it holds spans lines "
                         f"that look like rows ({line[:60]}); close the quote in its line, or double it if it is a "
                         "letter"
                     )
