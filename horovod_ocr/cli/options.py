@@ -26,8 +26,8 @@ Direction = Annotated[
 Layout = Annotated[
     str | None,
     typer.Option(
-        help="How labels are given: shards, easyocr, labels, splits, paddleocr, huggingface, doctr, lmdb, beside, "
-        "classes, webdataset or names.  [default: found by itself]"
+        help="How labels are given: shards, easyocr, labels, splits, paddleocr, huggingface, doctr, lmdb, parquet, "
+        "beside, classes, webdataset or names.  [default: found by itself]"
     ),
 ]
 Images = Annotated[
