@@ -13,6 +13,7 @@ help:  ## say what there is
 
 # The script itself sees whether there is anything to do: another torch, another patch, MPI come or gone.
 setup: $(VENV)/.installed  ## .venv with the package and a Horovod built for its torch (first time: about 5 minutes)
+	@scripts/install_system_packages.sh --before-build $(BIN)/python
 	@scripts/build_horovod.sh $(BIN)/python
 
 $(VENV)/.made:

@@ -88,6 +88,34 @@ def test_a_check_before_torch_is_there_names_them_too_unless_a_wheel_is_kept(tmp
     assert run(*check, env=environment).returncode == 0
 
 
+def installed_before_the_build(folder: Path, has_horovod=False, apt_works=True, **more) -> tuple[str, str]:
+    """What apt-get is asked to install as root, and what the script says. It must never fail."""
+    folder.mkdir()
+    environment = bare_environment(folder, "cat mktemp rm tail") | more
+    (folder / "python").write_text(f"#!/bin/sh\nexit {int(not has_horovod)}\n")
+    (folder / "apt-get").write_text(f'#!/bin/sh\necho "$@" >> {folder}/asked\nexit {int(not apt_works)}\n')
+    for program in ("python", "apt-get"):
+        (folder / program).chmod(0o755)
+    script = ROOT / "scripts/install_system_packages.sh"
+    done = run("/bin/bash", script, "--before-build", folder / "python", env=environment)
+    assert done.returncode == 0, done.stderr
+    asked = folder / "asked"
+    return asked.read_text() if asked.exists() else "", done.stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_mpi_comes_before_the_first_build_and_no_second_one_follows(tmp_path):
+    asked, said = installed_before_the_build(tmp_path / "first")
+    assert asked.splitlines()[-1] == "install --yes --no-install-recommends openmpi-bin libopenmpi-dev"
+    assert installed_before_the_build(tmp_path / "built", has_horovod=True) == ("", "")
+    assert installed_before_the_build(tmp_path / "without", HOROVOD_WITHOUT_MPI="1") == ("", "")
+    asked, said = installed_before_the_build(tmp_path / "offline", apt_works=False)
+    assert asked == "update\n" and "missing Debian packages: openmpi-bin libopenmpi-dev" in said
+    lines = (ROOT / "Makefile").read_text().splitlines()
+    setup = lines.index(next(line for line in lines if line.startswith("setup:")))
+    assert "install_system_packages.sh --before-build" in lines[setup + 1] and "build_horovod.sh" in lines[setup + 2]
+
+
 @needs_horovod
 def test_the_installed_horovod_is_the_patched_one():
     installed = importlib.metadata.version("horovod")
