@@ -19,6 +19,7 @@ import numpy as np
 from sharding.assign import PLACED_NAME, Assignment, assign
 from sharding.build_report import ShardReport, report_of
 from sharding.catalogue import Catalogue, open_catalogue
+from sharding.check import named, remedy
 from sharding.duplicates import count_samples, find_duplicates
 from sharding.errors import ConfigError, ShardError, SourceError
 from sharding.index import ShardIndex, missing_shards, read_index, write_index
@@ -59,6 +60,8 @@ from sharding.resume import (
 from sharding.split import SPLITS
 from sharding.workers import Workers, open_workers, prepare_workers, resting_collector, usable_cores
 
+_MOST_NAMED = 5  # refused letters
+
 
 def build_shards(
     options: ShardOptions, report: Report | None = None, tell: Callable[[str], None] | None = None
@@ -93,7 +96,6 @@ def build_shards(
             ) from error
         finally:
             close_inspector()
-
 
 @dataclass(frozen=True)
 class _Build:
@@ -131,6 +133,8 @@ class _Build:
             shutil.rmtree(self.folder.spool)
             self.folder.state.unlink()
             notes = "".join(f"; {note}" for note in catalogue.notes)
+            if refused := list(falling(letters.refused))[:_MOST_NAMED]:
+                notes += f"; the profile {rules.profile.name} refuses {named(refused)}{remedy(refused)}"
             raise SourceError(
                 f"no image of {places} can be used: {reasons}{notes}; {out / REJECTS_NAME} says why for each"
             )

@@ -1,7 +1,7 @@
 """Is this label usable, and does it fit its image; why not. The images themselves: images.py."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import eq
 
@@ -32,7 +32,7 @@ def check_label(label: str | None, profile: ScriptProfile, limits: Limits) -> st
         if any("\ud800" <= letter <= "\udfff" for letter in unknown):
             raise Rejected("label is not UTF-8", repr(text))
         letters = {letter: text.count(letter) for letter in unknown}
-        raise Rejected("unknown letters", f"{_named(unknown)} in {text!r}{_remedy(unknown)}", letters)
+        raise Rejected("unknown letters", f"{named(unknown)} in {text!r}{remedy(unknown)}", letters)
     if is_mark(text[0]):
         raise Rejected("starts with a mark", f"U+{ord(text[0]):04X} in {text!r}")
     if limits.max_label and len(text) > limits.max_label:
@@ -40,14 +40,15 @@ def check_label(label: str | None, profile: ScriptProfile, limits: Limits) -> st
     return text
 
 
-def _named(letters: Iterable[str]) -> str:
+def named(letters: Iterable[str]) -> str:
+    """Letters with their code points."""
     return " ".join(f"{letter if letter.isprintable() else ''} U+{ord(letter):04X}".strip() for letter in letters)
 
 
-def _remedy(letters: Iterable[str]) -> str:
-    """The profile that has them, and the one that takes any."""
+def remedy(letters: Sequence[str]) -> str:
+    """The profile that has these refused letters, and the one that takes any."""
     name = profile_with(letters)
-    has = "" if name in (None, "plain") else f"profile {name} has {'it' if len(tuple(letters)) == 1 else 'them'}; "
+    has = "" if name in (None, "plain") else f"profile {name} has {'it' if len(letters) == 1 else 'them'}; "
     return "" if name is None else f" ({has}--profile plain takes any)"
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from horovod_ocr.reports.stats import visible
-from sharding.script.letters import profile_with
+from sharding.check import remedy
 
 MOST_TOLD = 10  # letters
 
@@ -21,16 +21,9 @@ def folds_told(folded: Mapping[str, int], most: int = MOST_TOLD) -> list[str]:
 def refused_told(letters: Mapping[str, int], most: int = MOST_TOLD) -> list[str]:
     """letters: refused ones -> how often -> "é U+00E9 12 (profile latin has it; --profile plain takes any)"."""
     return [
-        *(f"{coded(letter)} {count:,}{remedy(letter)}" for letter, count in list(letters.items())[:most]),
+        *(f"{coded(letter)} {count:,}{remedy([letter])}" for letter, count in list(letters.items())[:most]),
         *_more(letters, most),
     ]
-
-
-def remedy(letter: str) -> str:
-    name = profile_with(letter)
-    if name is None:
-        return ""
-    return " (--profile plain takes any)" if name == "plain" else f" (profile {name} has it; --profile plain takes any)"
 
 
 def coded(text: str) -> str:

@@ -183,7 +183,7 @@ def rejects_part(index: ShardIndex) -> list:
 
 
 def options_part(index: ShardIndex) -> list:
-    own = {"profile_file": f"{len(index.profile.letters):,} letters, {len(index.profile.own_folds):,} folds of its own"}
+    own = {"profile_file": f"{len(index.profile.letters):,} letters; own folds: {len(index.profile.own_folds):,}"}
     shown = index.options | own if index.options.get("profile_file") else index.options
     rows = [(name, plainly(value)) for name, value in shown.items()]
     return [TableOf(("option", "value"), rows)] if rows else []
@@ -202,9 +202,11 @@ def remark_on(count: int) -> str:
 
 
 def visible(letter: str) -> str:
-    """A mark on a dotted circle, a space as a sign."""
+    """A mark on a dotted circle, a space as a sign, what nobody can see as its code point."""
     if letter.isspace():
         return "␣"
+    if len(letter) == 1 and not letter.isprintable():
+        return f"U+{ord(letter):04X}"
     return f"◌{letter}" if unicodedata.category(letter[0]).startswith("M") else letter
 
 

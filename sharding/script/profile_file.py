@@ -110,15 +110,13 @@ def _direction_of(letters: str, extends: ScriptProfile, is_extension: bool) -> s
 
 
 def _check(path: Path, profile: ScriptProfile, letters: str) -> None:
-    """ConfigError where a letter of the file can stand in no label, or what a fold makes is not allowed."""
-    changed = [
-        letter for letter in unicodedata.normalize("NFC", letters)
-        if not letter.isspace() and profile.normalise(letter) != letter
-    ]  # fmt: skip
-    if changed:
-        folds = [name for name, table in folds_of(profile.base).items() if changed[0] in table]
-        remedy = f"write {folds[0]} = false below [folds]" if folds else "leave it out of letters or of folds"
-        raise ConfigError(f"{path}: letters: {_named(changed)} is changed by a fold; {remedy}")
+    """ConfigError where a fold of the extended profile takes a letter away, or what a fold makes is not allowed."""
+    for fold, on in profile.folds:
+        taken = [letter for letter in unicodedata.normalize("NFC", letters) if letter in folds_of(profile.base)[fold]]
+        if on and taken:
+            raise ConfigError(
+                f"{path}: letters: {_named(taken)} is changed by the fold {fold}; write {fold} = false below [folds]"
+            )
     for source, target in profile.own_folds:
         if unknown := profile.unknown(profile.normalise(target)):
             raise ConfigError(

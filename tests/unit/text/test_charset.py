@@ -8,7 +8,8 @@ from horovod_ocr.errors import CheckpointError, LabelError
 from horovod_ocr.text.charset import BLANK_ID, Charset
 from sharding.script import build_profile
 
-URDU, LATIN = build_profile("urdu"), build_profile("latin")
+URDU, LATIN, HEBREW = build_profile("urdu"), build_profile("latin"), build_profile("plain", direction="rtl")
+MIXED = st.text("اבa1۱٣-/%., ()", min_size=1, max_size=10)
 LETTERS = "ابپتکگلمنیہے" + "۰۱۲۳" + "\u064e\u0651"
 
 
@@ -35,6 +36,13 @@ def test_round_trip(text):
     charset = Charset.build(set(label), URDU)
     ids = charset.encode(label)
     assert BLANK_ID not in ids and charset.decode(ids) == label
+
+
+@given(st.sampled_from((URDU, HEBREW, LATIN, build_profile("plain"))), MIXED)
+def test_a_label_of_both_directions_is_read_as_its_image_shows_it(profile, text):
+    label = profile.normalise(text)
+    charset = Charset.build(set(label), profile)
+    assert profile.normalise(charset.decode(charset.encode(label))) == profile.as_read(label)
 
 
 def test_a_letter_outside_is_named():

@@ -1,11 +1,14 @@
 """The loss is a sum over samples, whatever the batch they come in."""
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
 from horovod_ocr.errors import ConfigError
 from horovod_ocr.text.charset import Charset
+from horovod_ocr.text.decode import Reading
+from horovod_ocr.text.metrics import scores_of
 from horovod_ocr.training.task import WordTask
 from sharding.script import build_profile
 
@@ -48,6 +51,18 @@ def test_classes_are_refused_in_one_sentence():
     index = type("Index", (), {"kind": "classes", "root": "shards"})
     with pytest.raises(ConfigError, match="holds classes, and this version trains words"):
         WordTask.of(index)
+
+
+def test_of_labels_that_look_the_same_either_is_read_right():
+    """In a line from right to left, "1 a" and "a 1" stand in the image alike: nobody can read which one it was."""
+    profile = build_profile("plain", direction="rtl")
+    task = WordTask(Charset.build("אב1a ", profile))
+    read = [task.charset.decode(task.charset.encode(label)) for label in ("1 a", "a 1", "אב 1", "בא")]
+    readings = [Reading(text, 1.0) for text in read]
+    scores = task.empty_scores(1)
+    task.score(scores, readings, ["1 a", "a 1", "אב 1", "אב"], np.zeros(4, int))
+    assert scores_of(scores.counts)["word_accuracy"] == 0.75
+    assert scores.examples[0][0] == scores.examples[0][1]
 
 
 def test_plain_values_and_back():
