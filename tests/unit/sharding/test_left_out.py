@@ -64,7 +64,7 @@ def test_what_a_name_holds_breaks_no_line(build, make_image, read_list, tmp_path
         (src / name).write_bytes(make_image(1) if name == "i.png" else b"")
         (src / name.replace(".png", ".txt")).write_text("دن", encoding="utf-8")
     (src / "bad.png").write_bytes(make_image(2))
-    (src / "bad.txt").write_bytes(b"\xd8\xaf\tq\r\n\xff")
+    (src / "bad.txt").write_bytes(b"\xd8\xaf\tq\x0b\xff")
     report = build(src, tmp_path / "out", profile="urdu")
     assert report.rejects == {"empty file": 5, "label is not UTF-8": 1}
     content = (tmp_path / "out" / "rejects.tsv").read_bytes()
