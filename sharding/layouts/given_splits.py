@@ -47,7 +47,7 @@ def find_top_splits(root: Path, loose: bool = True) -> TopSplits:
         )
     if other:
         return TopSplits(top.prefix, doubt=_mixed(root, f"{os.fsdecode(top.prefix + names[0])}/", other))
-    if doubt := _two_names(root, names):
+    if doubt := split_clash(root, names):
         return TopSplits(top.prefix, doubt=doubt)
     return TopSplits(top.prefix, len({split_of_folder(name) for name in names}) > 1)
 
@@ -71,7 +71,7 @@ def splits_of_files(root: Path, paths: Sequence[str], by_name: bool = True) -> t
     if "" in splits and any(splits):
         named = next(path for path, split in zip(paths, splits, strict=True) if split)
         return (), _mixed(root, named, paths[splits.index("")])
-    doubt = _two_names(root, filter(None, folders))
+    doubt = split_clash(root, filter(None, folders))
     return (tuple(splits) if len({*splits}) > 1 and not doubt else ()), doubt
 
 
@@ -90,8 +90,8 @@ def _mixed(root: Path, named: str, other: str) -> str:
     return f"{root} holds {named}, which is named like a split, and {other}, which is not; {_ADVICE}"
 
 
-def _two_names(root: Path, folders: Iterable[bytes]) -> str:
-    """A doubt where folders of two names stand for one split, as test/ and eval/ do."""
+def split_clash(root: Path, folders: Iterable[bytes]) -> str:
+    """A doubt, a sentence, where folders of two names stand for one split, as test/ and eval/ do; else ""."""
     names: dict[str, dict[bytes, None]] = {}
     for folder in folders:
         names.setdefault(split_of_folder(folder), {})[folder.lower()] = None

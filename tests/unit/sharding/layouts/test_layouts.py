@@ -42,6 +42,10 @@ def test_label_files_of_several_layouts_are_not_guessed_at(write):
     assert find_source(src, "labels").files[0].name == "labels.csv"  # with quotes, as CSV has them
 
 
+def test_every_layout_is_tried_here_or_in_a_test_of_its_own():
+    assert {*ONE_OF_EACH, "shards", "lmdb", "parquet", "names"} == {*LAYOUTS}
+
+
 def test_label_files_go_before_what_lies_beside_images(write):
     src = write(ONE_OF_EACH["beside"] | ONE_OF_EACH["labels"])
     assert find_source(src).layout == "labels"

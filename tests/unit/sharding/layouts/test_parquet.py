@@ -250,6 +250,17 @@ def test_other_files_beside_them(tmp_path):
     assert find_source(tmp_path, "parquet").layout == "parquet"
 
 
+def test_a_shard_is_made_again_out_of_its_rows(tmp_path, build, make_image, read_set):
+    for file in "ab":
+        pictures = [make_image(10 * ord(file) + row) for row in range(9)]
+        write_parquet(tmp_path / f"raw/{file}.parquet", {"image": images_of(pictures), "text": ["دن"] * 9}, rows=4)
+    build(tmp_path / "raw", tmp_path / "out", samples_per_shard=3, split="file")
+    before = read_set(tmp_path / "out")
+    next((tmp_path / "out").glob("train-*.tar")).unlink()
+    build(tmp_path / "raw", tmp_path / "out", samples_per_shard=3, split="file")
+    assert read_set(tmp_path / "out") == before
+
+
 def test_every_file_is_marked(tmp_path):
     write_parquet(tmp_path / "x/a.parquet", {"image": images_of([b"i"]), "text": ["a"]})
     source = find_source(tmp_path)
