@@ -60,6 +60,7 @@ class Ssh:
         """
         if not is_local(host):
             carried = [f"{name}={os.environ[name]}" for name in CARRIED if name in os.environ]
+            carried.append("PYTHONUTF8=1")  # names of files, whatever the locale is there
             script = f"cd {shlex.quote(os.getcwd())} && exec {shlex.join(['env', *carried, *command])}"
             command = [str(self.program), host.alias, script]
         try:
