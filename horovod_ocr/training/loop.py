@@ -132,7 +132,8 @@ class Session:
             f"{'resume' if self.step else 'train'} {self.run}: {self.world.world_size} ranks on {self.device.type}, "
             f"{self.precision}, {torch.get_num_threads()} threads a rank",
             f"settings: {settings}",
-            f"shards {c.shards}: {index.totals}, {letters} letters, profile {index.profile.name} ({index.profile.direction}), widths "
+            f"shards {c.shards}: {index.totals}, {letters} letters, profile {index.profile.name} "
+            f"({index.profile.direction}), widths "
             + " ".join(str(self.geometry.width_px(number)) for number in range(len(index.aspect_edges)))
             + f" x {self.geometry.height} px; {self.train_stream.decoder.names}",
             f"model {c.model}: {parameters:,} parameters; {self.steps_per_epoch} steps an epoch, steps {self.step} to "
