@@ -3,7 +3,7 @@
 The way through the room, in the order in which a sample passes:
 
     errors.py       the error tree of the data side (reasons.py: why a sample cannot be used)
-    script.py       a script profile: normalise a label, its letters, its reading direction
+    script/         a script profile: normalise a label, its letters, its reading order; which one labels speak for
     layouts/        a raw source -> entries (path, label, subset, split), and a reader of their bytes
     check.py        is this label usable; why not
     images/         is this image readable; what a shard holds of it
@@ -21,7 +21,7 @@ The way through the room, in the order in which a sample passes:
     resume.py       what a started or finished build leaves in its folder
     repair.py       damaged shards made again
     options.py      what a build is asked for
-    build.py        the parallel, resumable build over all of them
+    build.py        the parallel, resumable build over all of them (build_report.py: what came of it)
     audit/          the same look before anything is packed
     verify/         a shard set proved, and what is damaged of it mended
 

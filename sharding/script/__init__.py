@@ -88,11 +88,12 @@ class ScriptProfile:
     def simple_letters(self) -> frozenset[str]:
         """Letters that stand alone: a label of nothing else is normalised, and allowed. Most words are made of them.
         Empty where the profile lists no letters."""
-        excluded = {letter for source, _ in self.own_folds for letter in source}.union(SPELLED, bound_letters())
+        excluded = {letter for source, _ in self.own_folds for letter in source}.union(SPELLED)
         return frozenset(
             letter
             for letter in self.letters
-            if not (letter.isspace() or letter in excluded or "\u1160" <= letter <= "\u11ff")  # jamo compose
+            if not (letter.isspace() or is_bound(letter) or letter in excluded)
+            and not "\u1160" <= letter <= "\u11ff"  # jamo: NFC composes them with what stands before
             and self.normalise(letter) == letter
         )
 
@@ -106,7 +107,9 @@ class ScriptProfile:
             return label
         if self.direction == "ltr":
             return label if _is_ltr(label) else _turned(label, LTR)
-        return _reversed(label) if _is_rtl(label) else _turned(label, RTL)
+        if _single_rtl().issuperset(label):  # most words
+            return label[::-1]
+        return "".join(reversed(_units(label))) if _is_rtl(label) else _turned(label, RTL)
 
     def logical_order(self, text: str) -> str:
         """The inverse of `reading_order`: letters from left to right -> the label.
@@ -117,7 +120,9 @@ class ScriptProfile:
             return text
         if self.direction == "ltr":
             return text if _is_ltr(text) else _turned_back(text, LTR)
-        return _reversed(text) if _is_rtl(text) else _turned_back(text, RTL)
+        if _is_rtl(text):
+            return "".join(reversed(_units(text)))
+        return _turned_back(text, RTL)
 
     def as_read(self, label: str) -> str:
         """The label as it is read back from its image: itself, or the one that stands for all that look the same."""
@@ -218,10 +223,9 @@ def is_mark(letter: str) -> bool:
 
 
 @cache
-def bound_letters() -> frozenset[str]:
-    """The characters that stay with the one before them: marks, joiners and others that nobody sees."""
-    codes = (*range(0xAD, 0x1F000), *range(0xE0000, 0xE01F0))
-    return frozenset(letter for letter in map(chr, codes) if is_mark(letter) or class_of(letter) == "BN")
+def is_bound(letter: str) -> bool:
+    """Does this character stay with the one before it: a mark, a joiner, or another that nobody sees?"""
+    return is_mark(letter) or class_of(letter) == "BN"
 
 
 @lru_cache
@@ -231,15 +235,18 @@ def own_rewriting(folds: tuple[tuple[str, str], ...]) -> Rewriting:
         (re.escape(source), target.replace("\\", r"\\"), f"{source} → {target}")
         for source, target in sorted(folds, key=lambda fold: (-len(fold[0]), fold))
     ]
-    firsts = "".join(re.escape(source[0]) for source, _ in folds)
-    return Rewriting([(f"[{firsts}]", rules)])
+    return Rewriting([("|".join(pattern for pattern, _, _ in rules), rules)])
 
 
-@cache
-def _units():
-    """What cuts a label into its units: each a base, and what is bound to it."""
-    bound = "".join(sorted(bound_letters()))
-    return re.compile(f".[{re.escape(bound)}]*", re.DOTALL).findall
+def _units(label: str) -> list[str]:
+    """A label as its units: each a base, and what is bound to it."""
+    units: list[str] = []
+    for letter in label:
+        if units and is_bound(letter):
+            units[-1] += letter
+        else:
+            units.append(letter)
+    return units
 
 
 def _is_ltr(label: str) -> bool:
@@ -252,15 +259,16 @@ def _is_rtl(label: str) -> bool:
     return letters_of_classes("R", "AL", "NSM", "BN", "ES", "ET", "CS", "WS", "ON").issuperset(label)
 
 
-def _reversed(label: str) -> str:
-    return label[::-1] if bound_letters().isdisjoint(label) else "".join(reversed(_units()(label)))
+@cache
+def _single_rtl() -> frozenset[str]:
+    return frozenset(filter(lambda letter: not is_bound(letter), letters_of_classes("R", "AL", "ES", "CS", "WS", "ON")))
 
 
 @lru_cache(_KEPT_ORDERS)
 def _turned(label: str, base: int) -> str:
-    return "".join(visual_order(_units()(label), base))
+    return "".join(visual_order(_units(label), base))
 
 
 @lru_cache(_KEPT_ORDERS)
 def _turned_back(text: str, base: int) -> str:
-    return "".join(logical_order(_units()(text), base))
+    return "".join(logical_order(_units(text), base))

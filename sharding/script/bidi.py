@@ -80,8 +80,11 @@ def bracket_pairs() -> dict[str, str]:
 
 @cache
 def letters_of_classes(*classes: str) -> frozenset[str]:
-    """The characters of these bidi classes below U+1F000: there lie all scripts from right to left."""
-    return frozenset(letter for letter in map(chr, range(0x1F000)) if class_of(letter) in classes)
+    """The characters of these bidi classes in all blocks that have letters from right to left, and in those of marks,
+    punctuation and signs that such a text holds."""
+    blocks = ((0, 0x900), (0x2000, 0x3100), (0xFB1D, 0xFF00), (0x10800, 0x11000), (0x1E800, 0x1F000))
+    codes = (code for first, end in blocks for code in range(first, end))
+    return frozenset(letter for letter in map(chr, codes) if class_of(letter) in classes)
 
 
 def _resolve_weak(types: list[str], outer: str) -> None:

@@ -98,30 +98,29 @@ Rule = tuple[str, str, str | None]
 class Rewriting:
     """Sequences of letters that are written as others, again and again until nothing changes.
 
-    groups: (letters, rules); the rules of a group are for labels with one of its letters. A rule: a pattern, what takes
-    its place, and how the change is told; None where the same letters stay, in another order.
+    groups: (signs, rules). signs: a pattern of what the rules of the group are for; most labels have none of it. A
+    rule: a pattern, what takes its place, and how the change is told; None where the same letters stay, in another
+    order.
     """
 
     def __init__(self, groups: list[tuple[str, list[Rule]]]) -> None:
         self._groups = [
-            (re.compile(letters), [(re.compile(pattern), becomes, told) for pattern, becomes, told in rules])
-            for letters, rules in groups
+            (re.compile(signs), [(re.compile(pattern), becomes, told) for pattern, becomes, told in rules])
+            for signs, rules in groups
         ]
 
     def rewrite(self, text: str, tell: Callable[[str, int], None] | None = None) -> str:
         """NFC in, NFC out. tell: called with each kind of change and how often it was made."""
-        for letters, rules in self._groups:
-            changed = bool(letters.search(text))
-            while changed:
+        for signs, rules in self._groups:
+            while signs.search(text):
                 before = text
                 for pattern, becomes, told in rules:
                     text, changes = pattern.subn(becomes, text)
                     if changes and told and tell:
                         tell(told, changes)
-                changed = text != before
-                if changed:
-                    text = unicodedata.normalize("NFC", text)
-                    changed = text != before
+                if text == before:
+                    break
+                text = unicodedata.normalize("NFC", text)
         return text
 
 
@@ -129,18 +128,18 @@ class Rewriting:
 def spellings() -> Rewriting:
     """The fold `spellings`: of all scripts whose order of marks is certain. Where Unicode's combining classes give an
     order (Hebrew, Arabic, Latin, ...), NFC has kept it already; Myanmar and Khmer stay as they are written."""
+    thai = _thai_or_lao(0xE00, "[\u0e31\u0e34-\u0e3a]")
+    lao = _thai_or_lao(0xE80, "[\u0eb1\u0eb4-\u0ebb]")
     indic = [rule for block in range(0x900, 0xD80, 0x80) for rule in _indic(block)]
     sinhala: Rule = ("([\u0d81-\u0d83]+)([\u0dcf-\u0ddf\u0df2\u0df3]+)", r"\2\1", None)
-    return Rewriting(
-        [
-            ("[\u0e00-\u0e7f]", _thai_or_lao(0xE00, "[\u0e31\u0e34-\u0e3a]")),
-            ("[\u0e80-\u0eff]", _thai_or_lao(0xE80, "[\u0eb1\u0eb4-\u0ebb]")),
-            ("[\u0900-\u0dff]", [*indic, sinhala]),
-        ]
-    )
+    return Rewriting([(_any_of(rules), rules) for rules in (thai, lao, [*indic, sinhala])])
 
 
 SPELLED = "\u0e40\u0ec0"  # letters that are no marks, and part of a spelling all the same: two e are written as one ae
+
+
+def _any_of(rules: list[Rule]) -> str:
+    return "|".join(f"(?:{pattern})" for pattern, _, _ in rules)
 
 
 def _thai_or_lao(block: int, vowel: str) -> list[Rule]:
@@ -152,7 +151,7 @@ def _thai_or_lao(block: int, vowel: str) -> list[Rule]:
     )
     tones = f"[{tone}-{last_tone}]"
     return [
-        (f"({tones}*){nikhahit}({tones}*){aa}", rf"\1\2{am}", f"{nikhahit}{aa} → {am}"),
+        (f"{nikhahit}({tones}*){aa}", rf"\1{am}", f"{nikhahit}{aa} → {am}"),
         (f"{am}({tones}+)", rf"\1{am}", None),
         (f"{e}{e}", ae, f"{e}{e} → {ae}"),
         (f"([{tone}-{silencer}]+)({vowel}+)", r"\2\1", None),
@@ -165,7 +164,7 @@ def _indic(block: int) -> list[Rule]:
 
     def marks(offsets: list[int]) -> str:
         found = [chr(block + offset) for offset in offsets]
-        return "".join(each for each in found if each.isprintable() and unicodedata.category(each)[0] == "M")
+        return "".join(each for each in found if unicodedata.category(each)[0] == "M")
 
     above = marks([0, 1, 2, 3])
     every = marks([0x3A, 0x3B, *range(0x3E, 0x4D), 0x4E, 0x4F, 0x55, 0x56, 0x57, 0x62, 0x63])

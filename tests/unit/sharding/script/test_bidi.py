@@ -12,14 +12,15 @@ URDU, PLAIN = build_profile("urdu"), build_profile("plain")
 HEBREW, VISUAL = build_profile("plain", direction="rtl"), build_profile("plain", direction="visual")
 # letters of both directions, digits of three kinds, separators, signs, brackets, marks
 MIXED = "אבגשابپعےں abzé0159۰۱۵۹٠١٥٩-+/%٪٫٬,.:،؛۔!?#$₨*&()[]{}«»<>½²'\u064e\u0651\u05b8\u0301"
+MARKS = " \u064e\u0651\u05b8\u0301"
 # The judge mirrors glyphs; which of two was mirrored cannot be seen any more.
 UNMIRRORED = str.maketrans({close: opening for opening, close in (*bracket_pairs().items(), ("«", "»"), ("<", ">"))})
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(st.text(st.sampled_from(MIXED), max_size=24), st.sampled_from(("R", "L")))
 def test_the_order_is_that_of_a_library_for_it(label: str, base: str):
-    label = label.lstrip("".join(filter(is_mark, MIXED)))
+    label = label.lstrip(MARKS)
     turned = (HEBREW if base == "R" else PLAIN).reading_order(label)
     assert without_marks(turned) == without_marks(get_display(label, base_dir=base))
     assert sorted(turned) == sorted(label)
@@ -33,7 +34,7 @@ def without_marks(text: str) -> str:
 @settings(max_examples=400, deadline=None)
 @given(st.text(st.sampled_from(MIXED), max_size=12), st.sampled_from((HEBREW, PLAIN)))
 def test_what_stands_in_an_image_is_read_back_as_a_label_that_stands_there_so(label: str, profile):
-    label = profile.normalise(label.lstrip("".join(filter(is_mark, MIXED))))
+    label = profile.normalise(label).lstrip(MARKS)
     turned = profile.reading_order(label)
     read = profile.logical_order(turned)
     assert profile.reading_order(read) == turned
