@@ -1,6 +1,7 @@
 """docTR's recognition set: labels.json, one object {file name: text}, beside a folder images/."""
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,8 +11,7 @@ from typing import BinaryIO
 
 from sharding.errors import SourceError
 from sharding.layouts.entry import Entry
-from sharding.layouts.folders import split_folders
-from sharding.layouts.label_files import LabelFile, LabelFilesSource, given_splits
+from sharding.layouts.label_files import LabelFile, LabelFilesSource, files_in_folders
 from sharding.layouts.text_files import open_label_file
 
 _NAME = "labels.json"
@@ -29,25 +29,22 @@ class DoctrSource(LabelFilesSource):
     def rows(self, path: Path, file: LabelFile) -> Iterator[Entry]:
         with open_label_file(path) as content:
             some = [name for name, _ in islice(_string_pairs(content, path), _LOOK_PAIRS)]
-        rule = self.rule_for(path, file, some)
+        rule, by_folder = self.rule_for(path, file, some), self.split_of_path
         with open_label_file(path) as content:
             for name, label in _string_pairs(content, path):
-                yield Entry(rule(name), label, "", file.split)
+                shown = rule(name)
+                yield Entry(shown, label, "", by_folder(shown) if by_folder else "")
 
 
 def find_doctr(root: Path, named: bool = False, images: Path | None = None) -> DoctrSource | None:
-    if _is_set(root):
-        return DoctrSource(root, "doctr", (LabelFile(_NAME, "", b"images/"),), images)
     files = [
-        LabelFile(f"{folder}/{_NAME}", split, f"{folder}/images/".encode())
-        for folder, split in split_folders(root).items()
-        if _is_set(root / folder)
+        file._replace(folder=file.folder + b"images/")
+        for file in files_in_folders(root, [_NAME])
+        if (root / os.fsdecode(file.folder) / "images").is_dir()
     ]
-    return DoctrSource(root, "doctr", given_splits(files), images) if files else None
-
-
-def _is_set(folder: Path) -> bool:
-    return (folder / _NAME).is_file() and (folder / "images").is_dir()
+    if len(files) > 1 and files[0].name == _NAME:
+        raise SourceError(f"{root} holds {_NAME} and {files[1].name}; move the one away that is not meant")
+    return DoctrSource(root, "doctr", tuple(files), images) if files else None
 
 
 def _string_pairs(file: BinaryIO, path: Path) -> Iterator[tuple[bytes, bytes]]:

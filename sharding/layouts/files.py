@@ -43,7 +43,6 @@ class FileReader(Reader):
 
     def __init__(self, root: Path) -> None:
         self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._shown_root = os.fspath(root)
 
     def close(self) -> None:
         os.close(self._root)
@@ -54,8 +53,7 @@ class FileReader(Reader):
         try:
             content = self._read_any((path, *other_spellings(path)))
         except (FileNotFoundError, NotADirectoryError) as error:
-            where = os.path.join(self._shown_root, os.fsdecode(path))
-            raise Rejected("missing image", f"there is no {where}") from error
+            raise Rejected("missing image") from error
         except (OSError, ValueError) as error:  # ValueError: a NUL in the name
             if getattr(error, "errno", None) in AWAY:
                 raise

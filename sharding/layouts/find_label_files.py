@@ -14,7 +14,7 @@ from sharding.errors import SourceError
 from sharding.layouts.dialect import BOXES, QUOTED_LINE, SPACED_LINE, look
 from sharding.layouts.folders import is_image, scan_folders
 from sharding.layouts.label_files import EasyOcrSource, LabelFile, LabelFilesSource, LabelsSource
-from sharding.layouts.naming import SPLIT_OF_NAME, split_of_folder
+from sharding.layouts.naming import SPLIT_OF_NAME
 from sharding.layouts.text_files import open_label_file
 
 LISTED_LAYOUTS = ("easyocr", "labels", "splits", "paddleocr")
@@ -144,7 +144,7 @@ def _settle(groups: _Groups, layout: str) -> None:
 
 
 def _groups_below(root: Path, layout: str | None) -> _Groups:
-    """The label files of the folders below the top, each for its own folder."""
+    """The label files of the folders below the top, each for its own folder. What these say of splits: given_splits."""
     found: _Groups = {}
     looked = 0
     for folder in scan_folders(os.fsencode(root)):
@@ -155,20 +155,7 @@ def _groups_below(root: Path, layout: str | None) -> _Groups:
         looked += len(folder.files)
         if not found and looked > _LOOK_IMAGES and layout is None:
             return {}
-    tops = {file.folder.partition(b"/")[0] for files in found.values() for file in files}
-    by_folder = {top: split_of_folder(top) for top in tops}
-    if not any(by_folder.values()) or len({*by_folder.values()}) == 1:
-        return found
-    if not all(by_folder.values()):
-        mixed = sorted(os.fsdecode(top) for top in tops)
-        raise SourceError(
-            f"{root}: label files lie in {', '.join(mixed)}, of which some are names of splits and some are not; "
-            "name them all train, val or test, or none"
-        )
-    return {
-        name: [file._replace(split=by_folder[file.folder.partition(b"/")[0]]) for file in files]
-        for name, files in found.items()
-    }
+    return found
 
 
 def _is_easyocr(path: Path) -> bool:

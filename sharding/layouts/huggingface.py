@@ -3,14 +3,15 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from sharding.errors import SourceError
 from sharding.layouts.dialect import look
 from sharding.layouts.entry import Entry
-from sharding.layouts.folders import split_folders
-from sharding.layouts.label_files import LabelFile, LabelFilesSource, given_splits, split_of_path
-from sharding.layouts.naming import TEXT_COLUMNS, column_name
+from sharding.layouts.label_files import LabelFile, LabelFilesSource, files_in_folders
+from sharding.layouts.naming import SPLIT_COLUMNS, TEXT_COLUMNS, column_name, split_of_folder
 from sharding.layouts.rows import RowReader
 from sharding.layouts.text_files import open_label_file
 
@@ -23,7 +24,7 @@ class HuggingFaceSource(LabelFilesSource):
     """Where one metadata file at the top speaks of all, its paths may begin with the folder of a split."""
 
     def rows(self, path: Path, file: LabelFile) -> Iterator[Entry]:
-        by_folder = split_of_path if self.gives_splits_by_folder else None
+        by_folder = self.split_of_path
         if path.suffix == ".csv":
             dialect = look(path)
             if not dialect.has_header:
@@ -32,11 +33,13 @@ class HuggingFaceSource(LabelFilesSource):
             rule = self.rule_for(path, file, dialect.paths)
             yield from RowReader(path, replace(dialect, has_quotes=True), rule, file.split, by_folder).entries()
             return
-        some = [name for _, (_, name, _) in zip(range(_LOOK_LINES), _json_rows(path), strict=False)]
+        columns = _columns_of(path)
+        self.remark([f"{path.name}: {', '.join(columns.ignored)} is not read"] if columns.ignored else [])
+        some = [name for _, name, _, _ in islice(_json_rows(path, columns), _LOOK_LINES)]
         rule = self.rule_for(path, file, some)
-        for number, name, value in _json_rows(path):
+        for number, name, value, split in _json_rows(path, columns):
             shown = rule(name) if name else f"(line {number} of {path.name})".encode()
-            split = file.split or (by_folder(shown) if by_folder else "")
+            split = split or file.split or (by_folder(shown) if by_folder else "")
             label = None if value is None else str(value).encode("utf-8", "surrogatepass")
             if not name:
                 yield Entry(shown, label, "", split, "no path")
@@ -47,44 +50,59 @@ class HuggingFaceSource(LabelFilesSource):
 
 
 def find_huggingface(root: Path, named: bool = False, images: Path | None = None) -> HuggingFaceSource | None:
-    for folder in ("", *split_folders(root)):
-        if all((root / folder / name).is_file() for name in _NAMES):
-            raise SourceError(f"{root / folder} holds {' and '.join(_NAMES)}; move the one away that is not meant")
-    for name in _NAMES:
-        if (root / name).is_file():
-            return HuggingFaceSource(root, "huggingface", (LabelFile(name),), images)
-    files = [
-        LabelFile(f"{folder}/{name}", split, folder.encode() + b"/")
-        for folder, split in split_folders(root).items()
-        for name in _NAMES
-        if (root / folder / name).is_file()
-    ]
-    return HuggingFaceSource(root, "huggingface", given_splits(files), images) if files else None
+    files = files_in_folders(root, _NAMES)
+    if len(files) > 1 and not files[0].folder:
+        raise SourceError(f"{root} holds {files[0].name} and {files[1].name}; move the one away that is not meant")
+    return HuggingFaceSource(root, "huggingface", tuple(files), images) if files else None
 
 
-def _text_column(path: Path, columns: list[str]) -> str:
-    texts = [name for name in columns if column_name(name.encode()) in TEXT_COLUMNS]
-    if len(texts) == 1 and "file_name" in columns:
-        return texts[0]
-    if len(texts) > 1:
-        raise SourceError(f"{path}: each of {', '.join(texts)} may be the text; rename all of them but one")
-    raise SourceError(
-        f"{path} has the columns {', '.join(columns)}; it needs file_name and one of: {', '.join(TEXT_COLUMNS)}"
-    )
+class _Columns(NamedTuple):
+    """The keys of a metadata.jsonl. split: "" where there is none."""
+
+    text: str
+    split: str
+    ignored: list[str]
 
 
-def _json_rows(path: Path) -> Iterator[tuple[int, bytes, object]]:
-    """(line, path, text as JSON has it) of each line. The first one says which column is the text."""
-    text = ""
+def _columns_of(path: Path) -> _Columns:
+    """As the first line has them. SourceError where none of them, or more than one, may be the text."""
+    for _, values in _objects(path):
+        keys = [*values]
+        texts = [key for key in keys if column_name(key.encode()) in TEXT_COLUMNS]
+        splits = [key for key in keys if column_name(key.encode()) in SPLIT_COLUMNS]
+        if len(texts) > 1:
+            raise SourceError(f"{path}: each of {', '.join(texts)} may be the text; rename all of them but one")
+        if not texts or "file_name" not in keys:
+            raise SourceError(
+                f"{path} has the columns {', '.join(keys)}; it needs file_name and one of: {', '.join(TEXT_COLUMNS)}"
+            )
+        split = splits[0] if len(splits) == 1 else ""
+        return _Columns(texts[0], split, [key for key in keys if key not in ("file_name", texts[0], split)])
+    return _Columns("text", "", [])
+
+
+def _json_rows(path: Path, columns: _Columns) -> Iterator[tuple[int, bytes, object, str]]:
+    """(line, path, text as JSON has it, split) of each line."""
+    for number, values in _objects(path):
+        name, written = values.get("file_name"), values.get(columns.split) if columns.split else None
+        split = split_of_folder(str(written or "").encode())
+        if written and not split:
+            raise SourceError(
+                f"{path}, line {number:,}: {written!r} is no name of a split; write train, val or test, or rename "
+                f"{columns.split!r}"
+            )
+        path_bytes = b"" if name is None else str(name).encode("utf-8", "surrogatepass")
+        yield number, path_bytes, values.get(columns.text), split
+
+
+def _objects(path: Path) -> Iterator[tuple[int, dict]]:
     with open_label_file(path) as file:
         for number, line in enumerate(file, 1):
-            line = line.strip()
-            if not line:
-                continue
-            try:
-                values = json.loads(line)
-                text = text or _text_column(path, list(values))
-                name, value = values.get("file_name"), values.get(text)
-            except (ValueError, TypeError, AttributeError, RecursionError) as error:
-                raise SourceError(f"{path}, line {number:,}, is no JSON object ({error}); repair that line") from error
-            yield number, b"" if name is None else str(name).encode("utf-8", "surrogatepass"), value
+            if line := line.strip():
+                try:
+                    values = json.loads(line)
+                except (ValueError, RecursionError) as error:
+                    raise SourceError(f"{path}, line {number:,}, is no JSON object ({error}); repair it") from error
+                if not isinstance(values, dict):
+                    raise SourceError(f"{path}, line {number:,}, is no JSON object; write one in each line")
+                yield number, values

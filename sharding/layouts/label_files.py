@@ -6,8 +6,10 @@ They lie at the top of the source, or in folders below it. How a file is read: d
 
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -16,9 +18,9 @@ from sharding.errors import SourceError
 from sharding.layouts.dialect import Dialect, look
 from sharding.layouts.entry import Entry
 from sharding.layouts.files import FileReader
-from sharding.layouts.folders import scan_folders, split_folders
+from sharding.layouts.folders import list_folder, scan_folders
+from sharding.layouts.given_splits import TopSplits, find_top_splits
 from sharding.layouts.marks import ListedFiles, mark_files
-from sharding.layouts.naming import split_of_folder
 from sharding.layouts.paths import PathRule
 from sharding.layouts.rows import RowReader
 from sharding.layouts.text_files import open_label_file
@@ -96,10 +98,29 @@ class LabelFilesSource(ListedFiles):
         """Notes for a person, each once."""
         self._notes.extend(note for note in notes if note not in self._notes)
 
+    @cached_property
+    def top_splits(self) -> TopSplits:
+        """The splits that the folders of the source give, where its label files say none."""
+        return TopSplits() if self.says_splits else find_top_splits(self.root)
+
     @property
-    def gives_splits_by_folder(self) -> bool:
-        """Do the folders of the source say the split of what lies in them, where its label files do not?"""
-        return not any(file.split for file in self.files) and len({*split_folders(self.root).values()}) > 1
+    def says_splits(self) -> bool:
+        """Do the label files say the splits, by their names or by a column?"""
+        return any(file.split or self._has_split_column(self.root / file.name) for file in self.files)
+
+    def _has_split_column(self, path: Path) -> bool:
+        with suppress(SourceError):  # it is said when the file is read
+            return path.suffix.lower() in (".tsv", ".csv", ".txt") and look(path).split is not None
+        return False
+
+    @property
+    def doubt(self) -> str:
+        return self.top_splits.doubt
+
+    @property
+    def split_of_path(self) -> Callable[[bytes], str] | None:
+        """The split of a picture by its folder; None where folders say none."""
+        return self.top_splits.split_of if self.top_splits.are_given else None
 
 
 @dataclass(frozen=True)
@@ -112,7 +133,7 @@ class LabelsSource(LabelFilesSource):
     def reader_of(self, path: Path, file: LabelFile, dialect: Dialect) -> RowReader:
         self.remark(dialect.notes)
         rule = self.rule_for(path, file, dialect.paths)
-        by_folder = split_of_path if self.gives_splits_by_folder and dialect.split is None else None
+        by_folder = self.split_of_path if dialect.split is None else None
         return RowReader(path, dialect, rule, file.split, by_folder, self.layout == "paddleocr")
 
 
@@ -124,20 +145,19 @@ class EasyOcrSource(LabelFilesSource):
 
     def rows(self, path: Path, file: LabelFile) -> Iterator[Entry]:
         some = [line.partition(b",")[0] for line in _lines_below_header(path, 2_000)]
-        by_folder = split_of_path if self.gives_splits_by_folder else None
-        return _easyocr_rows(path, file.split, self.rule_for(path, file, some), by_folder, self.named)
+        return _easyocr_rows(path, file.split, self.rule_for(path, file, some), self.split_of_path, self.named)
 
 
-def split_of_path(path: bytes) -> str:
-    """The split that the first folder of a path says."""
-    return split_of_folder(path.partition(b"/")[0])
-
-
-def given_splits(files: list[LabelFile]) -> tuple[LabelFile, ...]:
-    """One split alone is no split: everything would be train."""
-    if len({file.split for file in files}) > 1:
-        return tuple(files)
-    return tuple(file._replace(split="") for file in files)
+def files_in_folders(root: Path, names: Sequence[str]) -> list[LabelFile]:
+    """The label files by one of these names in the folders at the top of a source. SourceError for two in one."""
+    found = []
+    for folder in [b"", *list_folder(os.fsencode(root)).folders]:
+        here = [os.path.join(os.fsdecode(folder), name) for name in names]
+        here = [name for name in here if (root / name).is_file()]
+        if len(here) > 1:
+            raise SourceError(f"{root} holds {' and '.join(here)}; move the one away that is not meant")
+        found += [LabelFile(name, "", folder + b"/" if folder else b"") for name in here]
+    return found
 
 
 def _easyocr_rows(

@@ -48,7 +48,7 @@ class RowReader:
         self._subsets: dict[bytes, str] = {}
         self._splits: dict[bytes, str] = {}
         # rows that need no closer look: a path, a label, and perhaps a subset
-        self._is_simple = not has_lists and split_of_path is None and (
+        self._is_simple = not has_lists and (
             dialect.path, dialect.label, dialect.split, dialect.subset, dialect.cells, dialect.padding
         ) in ((0, 1, None, None, 2, 0), (0, 1, None, 2, 3, 0))  # fmt: skip
         self._find_odd = _ODD_PATH if dialect.has_quotes else _ODD_PATH_OR_QUOTE
@@ -77,8 +77,8 @@ class RowReader:
     def _of_simple(self, number: int, block: list[bytes], is_odd: bool) -> Generator[Entry, None, int]:
         """The loop of most files: rows of a path, a label, and perhaps a subset. is_odd: some of them want a closer
         look. Returns the number of the last line."""
-        separator, split, rule, subsets, find_odd = (
-            self._dialect.separator, self._split, self._rule, self._subsets, self._find_odd
+        separator, split, rule, subsets, find_odd, by_folder = (
+            self._dialect.separator, self._split, self._rule, self._subsets, self._find_odd, self._split_of_path
         )  # fmt: skip
         is_plain, has_subset, subset = rule.is_plain, self._dialect.subset is not None, ""
         for line in block:
@@ -98,7 +98,8 @@ class RowReader:
             if not name or is_odd and find_odd(line):
                 yield from self._of_row(number, row)
             else:
-                yield _make(Entry, (name if is_plain else rule(name), label, subset, split, "", 0, 0))
+                path = name if is_plain else rule(name)
+                yield _make(Entry, (path, label, subset, split if by_folder is None else by_folder(path), "", 0, 0))
         return number
 
     def _of_quoted(self, number: int, block: list[bytes], file: BinaryIO) -> Generator[Entry, None, int]:

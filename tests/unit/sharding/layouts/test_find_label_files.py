@@ -87,12 +87,36 @@ def test_paths_that_begin_with_the_folder_of_a_split(write):
         ({"labels.tsv": LINES, "train.tsv": LINES, "test.tsv": LINES}, "several layouts.*labels.tsv: --layout labels"),
         ({"train.tsv": LINES, "test.tsv": LINES, "eval.tsv": LINES}, "eval.tsv and test.tsv may both be the labels"),
         ({"one.csv": "a.png,x\n", "two.csv": "a.png,x\n"}, "one.csv, two.csv name pictures and texts; call the one"),
-        ({"train/gt.txt": LINES, "more/gt.txt": LINES}, "some are names of splits and some are not"),
     ],
 )
 def test_what_may_be_meant_in_two_ways(write, files, sentence):
     with pytest.raises(SourceError, match=sentence):
         find_source(write(files | PICTURES))
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"train/gt.txt": LINES, "test/gt.txt": LINES, "more/gt.txt": LINES},
+        {"labels.tsv": "train/a.png\tx\ntest/a.png\ty\nmore/a.png\tz\n"},
+        {"train/metadata.csv": "file_name,text\na.png,x\n", "more/metadata.csv": "file_name,text\na.png,x\n"},
+        {"train/labels.json": '{"a.png": "x"}', "more/labels.json": '{"a.png": "y"}'},
+    ],
+)
+def test_folders_of_which_some_are_splits_are_in_doubt_and_nothing_is_left_out(write, files):
+    folders = ("train/", "test/", "more/")
+    pictures = {f"{folder}{below}a.png": b"." for folder in folders for below in ("", "images/")}
+    source = find_source(write(files | pictures))
+    assert "named like a split, and more/, which is not" in source.doubt
+    entries = [*source.entries()]
+    assert {entry.split for entry in entries} == {""}
+    assert any(entry.path.startswith(b"more/") for entry in entries)
+
+
+def test_a_column_of_splits_leaves_no_doubt(write):
+    rows = "path,split,label\ntrain/a.png,train,x\nmore/a.png,test,y\n"
+    source = find_source(write({"labels.csv": rows, "train/a.png": b".", "more/a.png": b"."}))
+    assert (source.doubt, [entry.split for entry in source.entries()]) == ("", ["train", "test"])
 
 
 def test_names_of_classes_in_labels_txt_are_no_label_file(write):

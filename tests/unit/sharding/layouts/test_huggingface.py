@@ -43,11 +43,24 @@ def test_metadata_jsonl_with_any_of_the_text_columns(write):
     ]
 
 
+def test_a_split_in_each_row_and_what_is_not_read(write):
+    rows = [{"file_name": "1.png", "text": "a", "split": "Dev", "width": 3}, {"file_name": "2.png", "text": "b"}]
+    src = write({"metadata.jsonl": "\n".join(map(json.dumps, rows))})
+    source = find_source(src)
+    assert list(source.entries()) == [Entry(b"1.png", b"a", split="val"), Entry(b"2.png", b"b")]
+    assert source.notes() == ["metadata.jsonl: width is not read"]
+    rows[1]["split"] = "holdout"
+    write({"metadata.jsonl": "\n".join(map(json.dumps, rows))})
+    with pytest.raises(SourceError, match="line 2: 'holdout' is no name of a split"):
+        list(find_source(src).entries())
+
+
 def test_metadata_in_the_folders_of_splits(write):
     files = {
         "train/metadata.csv": "file_name,label\n1.png,a\n",
         "validation/metadata.jsonl": '{"file_name": "sub/2.png", "text": "b"}\n',
         "test/metadata.csv": "text,file_name\nc,3.png\n",
+        **{name: "." for name in ("train/1.png", "validation/sub/2.png", "test/3.png")},
     }
     assert sorted(find_source(write(files)).entries()) == [
         Entry(b"test/3.png", b"c", split="test"),
