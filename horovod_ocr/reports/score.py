@@ -23,6 +23,7 @@ from horovod_ocr.training.task import Scores, WordTask
 from horovod_ocr.world import World
 from sharding.files import write_whole
 from sharding.index import ShardIndex
+from sharding.script.letters import PROFILES
 
 MOST_CONFUSED = 20
 
@@ -89,10 +90,13 @@ def check_readable(task: WordTask, index: ShardIndex) -> None:
     """CheckpointError where the model cannot write the labels, or they were normalised in another way."""
     mine = WordTask.of(index).charset
     task.charset.require(mine.letters, str(index.root))
-    if mine.profile.to_dict() != task.charset.profile.to_dict():
+    theirs = task.charset.profile
+    if mine.profile.to_dict() != theirs.to_dict():
+        named = theirs.name if theirs.name in PROFILES else f"FILE (of {theirs.name})"
         raise CheckpointError(
-            f"{index.root} was normalised as {mine.profile.name}, the checkpoint's labels as "
-            f"{task.charset.profile.name} with its own folds; shard these images with the checkpoint's profile"
+            f"{index.root} was normalised as {mine.profile.name} ({mine.profile.direction}), the checkpoint's labels "
+            f"as {theirs.name} ({theirs.direction}) with its own letters and folds; shard these images with --profile "
+            f"{named} --direction {theirs.direction}"
         )
 
 

@@ -2,13 +2,17 @@
 
 import json
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
-from horovod_ocr.reports.score import build_report, draw_report, write_report
+from horovod_ocr.errors import CheckpointError
+from horovod_ocr.reports.score import build_report, check_readable, draw_report, write_report
+from horovod_ocr.text.charset import Charset
 from horovod_ocr.text.metrics import build_counts, count_reading
-from horovod_ocr.training.task import Scores
+from horovod_ocr.training.task import Scores, WordTask
+from sharding.script import build_profile
 
 FACTS = {"run": "r", "step": 7, "split": "test", "profile": "urdu"}
 
@@ -44,3 +48,13 @@ def test_written_as_json_and_drawn(report, tmp_path):
         and "[/b]" in drawn
         and "خ read ح" in drawn
     )
+
+
+def test_labels_of_another_direction_are_not_compared():
+    hebrew = build_profile("plain", direction="rtl")
+    task = WordTask(Charset.build("אב", hebrew))
+    index = SimpleNamespace(root="shards", kind="words", alphabet={"א": 1}, profile=build_profile("plain"))
+    with pytest.raises(CheckpointError, match="normalised as plain \\(ltr\\), .* --profile plain --direction rtl"):
+        check_readable(task, index)
+    index.profile = hebrew
+    check_readable(task, index)

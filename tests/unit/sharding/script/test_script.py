@@ -88,3 +88,5 @@ def test_refusals_name_what_there_is():
         build_profile("urdu", zwnj=True)
     with pytest.raises(ConfigError, match="not a script profile"):
         ScriptProfile.from_dict({"name": "urdu"})
+    with pytest.raises(ConfigError, match="unknown reading direction 'up'; there are: ltr, rtl, visual"):
+        ScriptProfile.from_dict(URDU.to_dict() | {"direction": "up"})
