@@ -9,6 +9,8 @@ from sharding.reasons import Rejected
 from sharding.script import ScriptProfile, is_mark
 from sharding.script.letters import profile_with
 
+_VERTICAL = 1.5  # height / width from which a text of several letters must run from top to bottom
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -25,6 +27,8 @@ def check_label(label: str | None, profile: ScriptProfile, limits: Limits) -> st
     """The normalised label; Rejected where it cannot be one."""
     if label is None:
         raise Rejected("no label")
+    if (lines := len(label.strip().splitlines())) > 1:
+        raise Rejected("several lines", f"{lines} in {label!r}")
     text = profile.normalise(label)
     if not text:
         raise Rejected("empty label", f"nothing is left of {label!r}" if label else "")
@@ -57,9 +61,11 @@ def check_fits(text: str, profile: ScriptProfile, width: int, height: int, limit
     frames = frames_of(width, height, limits)
     needed = frames_needed(profile.reading_order(text))
     if frames < needed:
+        vertical = height > _VERTICAL * width and len(text) > 1
+        hint = "; text that runs from top to bottom is turned on its side before" if vertical else ""
         raise Rejected(
             "label too long",
-            f"{len(text)} letters need {needed} frames, {width} x {height} px gives {frames}: {text!r}",
+            f"{len(text)} letters need {needed} frames, {width} x {height} px gives {frames}: {text!r}{hint}",
         )
 
 

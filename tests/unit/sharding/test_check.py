@@ -19,6 +19,8 @@ URDU = build_profile("urdu")
         ("abc", "unknown letters"),
         ("\u064eدن", "starts with a mark"),
         ("د\udcff", "label is not UTF-8"),
+        ("دن\nرات", "several lines"),
+        ("دن\u2028رات", "several lines"),
     ],
 )
 def test_labels_that_are_rejected(label: str | None, reason: str):
@@ -49,3 +51,15 @@ def test_ctc_needs_a_frame_a_letter_and_one_between_equal_neighbours():
     with pytest.raises(Rejected, match="label too long"):
         check_fits("aabb", latin, 16, 64, LIMITS)
     check_fits("aabb", latin, 21, 64, LIMITS)  # 5.25 frames count as 6
+
+
+def test_the_end_of_a_line_is_no_second_line():
+    assert check_label("دن رات\r\n", URDU, LIMITS) == "دن رات"
+
+
+def test_text_from_top_to_bottom_is_said_to_be_turned_before():
+    with pytest.raises(Rejected, match="label too long.*top to bottom is turned on its side before"):
+        check_fits("京都府", build_profile("plain"), 30, 240, LIMITS)
+    with pytest.raises(Rejected) as why:
+        check_fits("aabb", build_profile("latin"), 16, 20, Limits(height_px=16))
+    assert "turned" not in why.value.detail
