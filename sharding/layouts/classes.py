@@ -8,16 +8,11 @@ from pathlib import Path
 
 from sharding.errors import SourceError
 from sharding.layouts.entry import Entry
-from sharding.layouts.folders import Folder, has_image, is_note, list_folder, scan_folders
+from sharding.layouts.folders import Folder, has_image, list_folder, scan_folders, texts_in
 from sharding.layouts.given_splits import TopSplits, find_top_splits
 from sharding.layouts.image_folders import LOOK_IMAGES, ImageFoldersSource
 from sharding.layouts.naming import split_of_folder
 
-# what may hold the labels of words
-_TEXT_SUFFIXES = (
-    b".txt", b".tsv", b".csv", b".json", b".jsonl", b".xml", b".mdb", b".parquet", b".tar", b".label", b".lst",
-    b".xlsx",
-)  # fmt: skip
 _SHOWN = 4
 
 
@@ -66,15 +61,6 @@ def find_classes(root: Path, named: bool = False) -> ClassesSource | None:
         )
     given = find_top_splits(root, loose=False) if splits else TopSplits()
     return ClassesSource(root, "classes", given, below_splits=bool(splits), named=named)
-
-
-def texts_in(folder: Folder) -> list[str]:
-    """The files of a folder that may hold labels of words."""
-    return [
-        os.fsdecode(folder.prefix + name)
-        for name in folder.files
-        if name.lower().endswith(_TEXT_SUFFIXES) and not is_note(name)
-    ]
 
 
 def _some_texts(root: Path) -> list[str]:

@@ -18,6 +18,11 @@ IMAGE_SUFFIXES = frozenset(
         b".gif", b".jp2", b".pgm", b".ppm", b".pbm", b".pnm", b".avif", b".heic",
     )
 )  # fmt: skip
+# what may hold the labels of words
+_TEXT_SUFFIXES = (
+    b".txt", b".tsv", b".csv", b".json", b".jsonl", b".xml", b".mdb", b".parquet", b".tar", b".label", b".lst",
+    b".xlsx",
+)  # fmt: skip
 _NOTES = (b"readme", b"license", b"licence", b"copying", b"changelog")
 _CATALOGUE = (b"build", b"entries.bin")  # in a shard set, from before its source is listed on (catalogue.py)
 _THREADS = 8  # a folder on NFS is a wait of milliseconds
@@ -48,6 +53,15 @@ class Folder(NamedTuple):
 def is_image(name: bytes) -> bool:
     """Does a file's name end like that of an image?"""
     return name[name.rfind(b".") :].lower() in IMAGE_SUFFIXES
+
+
+def texts_in(folder: Folder) -> list[str]:
+    """The files of a folder that may hold labels of words."""
+    return [
+        os.fsdecode(folder.prefix + name)
+        for name in folder.files
+        if name.lower().endswith(_TEXT_SUFFIXES) and not is_note(name)
+    ]
 
 
 def is_note(name: bytes) -> bool:

@@ -18,12 +18,15 @@ from sharding.errors import SourceError
 from sharding.layouts.dialect import Dialect, look
 from sharding.layouts.entry import Entry
 from sharding.layouts.files import FileReader
-from sharding.layouts.folders import list_folder, scan_folders
+from sharding.layouts.folders import list_folder, scan_folders, texts_in
 from sharding.layouts.given_splits import TopSplits, find_top_splits
 from sharding.layouts.marks import ListedFiles, mark_files
+from sharding.layouts.naming import SPLIT_OF_NAME
 from sharding.layouts.paths import PathRule
 from sharding.layouts.rows import RowReader
 from sharding.layouts.text_files import open_label_file
+
+_SHOWN = 3  # files that are not read
 
 
 class LabelFile(NamedTuple):
@@ -78,9 +81,18 @@ class LabelFilesSource(ListedFiles):
         return list(self._notes)
 
     def pictures(self) -> Iterator[list[bytes]]:
-        """Those that lie in the source, folder by folder, named by a label file or not."""
+        """Those that lie in the source, folder by folder, named by a label file or not. What else there may hold labels
+        is told by `notes`."""
+        own, others, unread = {*self.file_names()}, [], 0
         for folder in scan_folders(os.fsencode(self.root)):
             yield [folder.prefix + name for name in folder.images()]
+            # lists of splits are read where they are asked for, and refused where they are not
+            texts = [name for name in texts_in(folder) if name not in own and Path(name).stem not in SPLIT_OF_NAME]
+            others += texts[: _SHOWN - len(others)]
+            unread += len(texts)
+        if unread:
+            more = f" and {unread - len(others):,} more" if unread > len(others) else ""
+            self.remark([f"labels come from {self.files[0].name}; not read: {', '.join(others)}{more}"])
 
     def file_names(self) -> list[str]:
         return [file.name for file in self.files]

@@ -145,3 +145,11 @@ def test_lists_without_texts_are_no_label_files_and_are_named(write, build, tmp_
     with pytest.raises(SourceError, match="holds test.txt, train.txt, which list paths.*--split-lists .*--split label"):
         build(src, tmp_path / "out")
     assert build(src, tmp_path / "out", split_lists=src).samples == {"train": 1, "val": 0, "test": 1}
+
+
+def test_what_else_may_hold_labels_is_told(write):
+    others = {"a.gt.txt": "x", "b.gt.txt": "y", "old/0.tar": "", "old/more.csv": "", "README.txt": ""}
+    source = find_source(write({"labels.tsv": LINES, **PICTURES, **others}))
+    assert [*source.entries()] and source.notes() == []
+    assert [sorted(paths) for paths in source.pictures()] == [[b"a.png", b"b.png"], []]
+    assert source.notes() == ["labels come from labels.tsv; not read: a.gt.txt, b.gt.txt, old/0.tar and 1 more"]
