@@ -8,7 +8,7 @@ the options alone, so the bytes are the same for any number of workers, any rest
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from sharding.assign import PLACED_NAME, Assignment, assign
-from sharding.build_report import ShardReport, report_of
+from sharding.build_report import ShardReport, notes_of, report_of
 from sharding.catalogue import Catalogue, open_catalogue
 from sharding.check import named, remedy
 from sharding.duplicates import count_samples, find_duplicates
@@ -133,7 +133,7 @@ class _Build:
             # a file server may have been away, or an option wrong: the next run looks again, under any options
             shutil.rmtree(self.folder.spool)
             self.folder.state.unlink()
-            notes = "".join(f"; {note}" for note in self._notes(catalogue, rejects))
+            notes = "".join(f"; {note}" for note in notes_of(catalogue, rejects, self.sources, decided["images"]))
             if refused := list(falling(letters.refused))[:_MOST_NAMED]:
                 notes += f"; the profile {rules.profile.name} refuses {named(refused)}{remedy(refused)}"
             raise SourceError(
@@ -148,7 +148,7 @@ class _Build:
         write_index(replace(index, folded=falling(letters.folded), refused_letters=falling(letters.refused)))
         keep_index(self.folder)
         kept = sum(shard.kept for shard in packed)
-        notes = self._notes(catalogue, rejects)
+        notes = notes_of(catalogue, rejects, self.sources, decided["images"])
         return report_of(read_index(out), catalogue, self.folder, notes, kept, False, read_bytes)
 
     def _open_workers(self, entries: int) -> AbstractContextManager[Workers]:
@@ -185,16 +185,8 @@ class _Build:
                 more = f" ({len(failed) - 1:,} more like this)" if len(failed) > 1 else ""
                 raise ShardError(f"{next(iter(failed.values()))}{more}")
         kept = len(index.shards) - len(missing)
-        return report_of(index, catalogue, self.folder, self._notes(catalogue, index.rejects), kept, not missing)
-
-    def _notes(self, catalogue: Catalogue, rejects: Mapping[str, int]) -> tuple[str, ...]:
-        """What a person should know of how the sources were read; and where images were looked for in vain."""
-        missing = rejects.get("missing image", 0)
-        if not missing or not all(source.images_are_files for source in self.sources):
-            return catalogue.notes
-        places = " or ".join(str(self.options.images or source.root) for source in self.sources)
-        hint = "; --images FOLDER says what the paths of label files are relative to" if not self.options.images else ""
-        return (*catalogue.notes, f"{missing:,} images were looked for below {places}, and are not there{hint}")
+        notes = notes_of(catalogue, index.rejects, self.sources, decided["images"])
+        return report_of(index, catalogue, self.folder, notes, kept, not missing)
 
     def _list(self) -> tuple[Catalogue, dict]:
         """The catalogue, an earlier run's where the sources are as they were, and the options that shape the bytes."""

@@ -1,7 +1,7 @@
 """What there is to say of a finished build: its numbers, what became of letters, and some samples to compare."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from sharding.catalogue import Catalogue
 from sharding.index import ShardIndex, read_idx
+from sharding.layouts.entry import Source
 from sharding.resume import BuildFolder
 
 _EXAMPLES = 5
@@ -87,6 +88,19 @@ def report_of(
         refused_letters=index.refused_letters,
         read_bytes=read_bytes,
     )
+
+
+def notes_of(
+    catalogue: Catalogue, rejects: Mapping[str, int], sources: Sequence[Source], images: str | None
+) -> tuple[str, ...]:
+    """What a person should know of how the sources were read; and where images were looked for in vain. images: as in
+    `ShardOptions`."""
+    missing = rejects.get("missing image", 0)
+    if not missing or not all(source.images_are_files for source in sources):
+        return catalogue.notes
+    places = " or ".join(images or str(source.root) for source in sources)
+    hint = "" if images else "; --images FOLDER says what the paths of label files are relative to"
+    return (*catalogue.notes, f"{missing:,} images were looked for below {places}, and are not there{hint}")
 
 
 def _examples_of(index: ShardIndex, catalogue: Catalogue, folder: BuildFolder) -> Iterator[tuple[str, str]]:

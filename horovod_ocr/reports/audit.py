@@ -30,6 +30,7 @@ from horovod_ocr.reports.stats import (
     sizes_part,
     subsets_part,
 )
+from horovod_ocr.reports.summary import SUBSETS_LOOK_LIKE_TEXTS, subsets_look_like_texts
 from horovod_ocr.reports.tally import Tally
 from sharding.audit import Audit, Twin
 from sharding.audit.look import FORMATS, MOST_EXAMPLES, Specimen
@@ -130,7 +131,9 @@ def by_split_of(counts: Counter[tuple[int, int]], numbers: int) -> np.ndarray:
 
 def warnings_part(audit: Audit) -> list:
     found, rejects = audit.found, audit.found.rejects
-    lines = []
+    lines = [*audit.notes]
+    if subsets_look_like_texts(len(audit.subsets), audit.entries):
+        lines.append(SUBSETS_LOOK_LIKE_TEXTS)
     if audit.looked_at < audit.entries:
         lines.append("this is a sample: a copy is found only where both images are in it")
     if rejects.total() > audit.looked_at / 100:
@@ -257,6 +260,7 @@ def audit_values(audit: Audit) -> dict:
         "profile": audit.profile.name,
         "direction": audit.profile.direction,
         "profile_why": audit.profile_why,
+        "notes": list(audit.notes),
         "alphabet": {letter: count for letter, (count, _) in alphabet_of(audit).items()},
         "rare_letters": rare_letters(audit) if audit.kind == "words" else [],
         "folded": falling_counts(found.folded),

@@ -18,7 +18,11 @@ from sharding.verify import VerifyReport
 
 SHOWN_NAMES = 100
 SHOWN_SUBSETS = 20
-FEW_SUBSETS, ENTRIES_A_SUBSET = 10, 5  # more subsets than few, of fewer entries each, are texts
+FEW_SUBSETS, ENTRIES_A_SUBSET = 10, 5
+SUBSETS_LOOK_LIKE_TEXTS = (
+    "so many names of subsets look like texts; name the columns of the label file in its first line "
+    "(path, label, subset)"
+)
 CONFLICT, DAMAGED_TAR = "conflicting labels", "damaged tar"
 
 
@@ -78,12 +82,14 @@ def draw_subsets(report: ShardReport) -> list[str]:
         return []
     names = [f"{visible(name) or '(none)'} {count:,}" for name, count in falling(report.subsets)]
     parts = [f"{len(names):,} subsets: {', '.join(names[:SHOWN_SUBSETS])}{', ...' * (len(names) > SHOWN_SUBSETS)}"]
-    if len(names) > FEW_SUBSETS and report.entries < len(names) * ENTRIES_A_SUBSET:
-        parts.append(
-            "warning: so many names of subsets look like texts; name the columns of the label file in its first line "
-            "(path, label, subset)"
-        )
+    if subsets_look_like_texts(len(names), report.entries):
+        parts.append(f"warning: {SUBSETS_LOOK_LIKE_TEXTS}")
     return parts
+
+
+def subsets_look_like_texts(subsets: int, entries: int) -> bool:
+    """More than a few subsets, of a few entries each: the column holds something else."""
+    return subsets > FEW_SUBSETS and entries < subsets * ENTRIES_A_SUBSET
 
 
 def falling(counts: Mapping[str, int]) -> list[tuple[str, int]]:

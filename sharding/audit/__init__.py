@@ -18,6 +18,7 @@ import numpy as np
 from sharding.assign import choose_edges
 from sharding.audit.confusables import Confusable, find_confusables
 from sharding.audit.look import MOST_EXAMPLES, MOST_REJECTED_PICTURES, SEEN, Look, LookTask, Specimen, Watched, look_at
+from sharding.build_report import notes_of
 from sharding.catalogue import Catalogue
 from sharding.copies import Copies, find_copies
 from sharding.errors import ConfigError, ShardError
@@ -67,13 +68,14 @@ class Audit:
     "left out"; conflict_examples: the same image with two labels. found: what was counted entry by entry, conflicts and
     copies with the rest. aspects: int64 [splits, aspect classes]. changed_letters: (letter, what becomes of it, how
     often in raw labels). distinct_labels, single_labels: different ones, and those that stand once. often: the labels
-    that stand most often. pictures: the first samples in the order of the set.
+    that stand most often. notes: as in `ShardReport`. pictures: the first samples in the order of the set.
     """
 
     sources: tuple[tuple[Path, str], ...]
     kind: str
     profile: ScriptProfile
     profile_why: str
+    notes: tuple[str, ...]
     options: dict
     entries: int
     looked_at: int
@@ -165,6 +167,7 @@ class _Look:
             kind="words" if words else "classes",
             profile=rules.profile,
             profile_why=self.decided["profile_why"],
+            notes=notes_of(catalogue, found.rejects, rules.sources, self.decided["images"]),
             options=self.decided,
             entries=catalogue.entries,
             looked_at=len(numbers),

@@ -33,6 +33,7 @@ class Watched(Source):
     def __init__(self, source: Source) -> None:
         self.source, self.root, self.layout = source, source.root, source.layout
         self.kind, self.labels_apart = source.kind, source.labels_apart
+        self.images_are_files = source.images_are_files
         self.reader: _WatchedReader | None = None
 
     def __eq__(self, other: object) -> bool:
