@@ -27,8 +27,6 @@ def check_label(label: str | None, profile: ScriptProfile, limits: Limits) -> st
     """The normalised label; Rejected where it cannot be one."""
     if label is None:
         raise Rejected("no label")
-    if (lines := len(label.strip().splitlines())) > 1:
-        raise Rejected("several lines", f"{lines} in {label!r}")
     text = profile.normalise(label)
     if not text:
         raise Rejected("empty label", f"nothing is left of {label!r}" if label else "")
@@ -37,6 +35,8 @@ def check_label(label: str | None, profile: ScriptProfile, limits: Limits) -> st
             raise Rejected("label is not UTF-8", repr(text))
         letters = {letter: text.count(letter) for letter in unknown}
         raise Rejected("unknown letters", f"{named(unknown)} in {text!r}{remedy(unknown)}", letters)
+    if (lines := len(label.strip().splitlines())) > 1:
+        raise Rejected("several lines", f"{lines} in {label!r}")
     if is_mark(text[0]):
         raise Rejected("starts with a mark", f"U+{ord(text[0]):04X} in {text!r}")
     if limits.max_label and len(text) > limits.max_label:
