@@ -2,7 +2,7 @@
 
 name, letters, and if wanted direction, extends (a built-in profile, whose letters and folds it adds to) and a table of
 folds: "what is written" = "what it becomes", "" drops it; `yeh = false` switches a fold of the extended profile off.
-README.md has a whole example.
+docs/labels.md has a whole example.
 """
 
 import tomllib
