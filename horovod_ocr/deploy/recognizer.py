@@ -3,6 +3,7 @@
 Shapes: N images, H height, W width.
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +22,8 @@ from horovod_ocr.training.restore import restore
 from horovod_ocr.training.task import WordTask
 from sharding.check import Limits
 from sharding.images import read_bytes, read_image
+from sharding.layouts.folders import is_image
 from sharding.reasons import Rejected
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -84,13 +84,13 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+            found += sorted(file for file in path.rglob("*") if is_image(os.fsencode(file.name)))
         elif path.exists():
             found.append(path)
         else:
             raise SourceError(f"there is no image {path}")
     if not found:
-        raise SourceError(f"no image ({', '.join(SUFFIXES)}) in {', '.join(map(str, paths))}")
+        raise SourceError(f"no image (png jpg webp bmp tiff) in {', '.join(map(str, paths))}")
     return found
 
 

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 from sharding.errors import SourceError
-from sharding.layouts.folders import is_image
+from sharding.layouts.folders import IMAGE_SUFFIXES, is_image
 from sharding.layouts.naming import (
     PATH_COLUMNS,
     SPLIT_COLUMNS,
@@ -31,11 +31,12 @@ _MOST = 0.8  # of the cells of a column that end like a picture's name, to be ta
 _FEW_SUBSETS = 10
 _NATIVE = {".csv": b",", ".tsv": b"\t", ".txt": b"\t"}
 _SHOWN = {b"\t": "tabs", b",": "commas", b";": "semicolons", b"|": "bars"}
-_SUFFIX = rb"\.(?:png|jpe|jpe?g|jfif|webp|bmp|tiff?)"
+_SUFFIX = b"(?:" + b"|".join(map(re.escape, sorted(IMAGE_SUFFIXES, reverse=True))) + b")"
 # a path ends with its suffix, whatever blanks are in it: `my word.png   the text`
 SPACED_LINE = re.compile(rb"(.*?" + _SUFFIX + rb")[ \t\xa0]+(.*)", re.IGNORECASE | re.DOTALL)
 # ICDAR: `word_1.png, "the \"text\""`
 QUOTED_LINE = re.compile(rb"(.*?" + _SUFFIX + rb"), \"(.*)\"", re.IGNORECASE | re.DOTALL)
+CUT_LINE = re.compile(rb"[^,;|]*?" + _SUFFIX + rb"\s*[,;|].*", re.IGNORECASE | re.DOTALL)
 # PPOCRLabel's and PaddleOCR's labels of detection
 BOXES = re.compile(rb'\[\s*\{\s*"(?:transcription|points|label)"')
 

@@ -4,14 +4,13 @@ At the top of the source, or else in each of the folders below it. Two files tha
 """
 
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from sharding.errors import SourceError
-from sharding.layouts.dialect import BOXES, QUOTED_LINE, SPACED_LINE, look
+from sharding.layouts.dialect import BOXES, CUT_LINE, QUOTED_LINE, SPACED_LINE, look
 from sharding.layouts.folders import is_image, scan_folders
 from sharding.layouts.label_files import EasyOcrSource, LabelFile, LabelFilesSource, LabelsSource
 from sharding.layouts.naming import SPLIT_OF_NAME
@@ -181,10 +180,7 @@ def _kind_of(path: Path) -> str:
 
 def _has_text(line: bytes) -> bool:
     """Does a text follow the path of a picture?"""
-    return bool(SPACED_LINE.fullmatch(line) or QUOTED_LINE.fullmatch(line) or _CUT.match(line))
-
-
-_CUT = re.compile(rb"[^,;|]*?\.(?:png|jpe?g|jpe|jfif|webp|bmp|tiff?)\s*[,;|].*", re.IGNORECASE | re.DOTALL)
+    return bool(SPACED_LINE.fullmatch(line) or QUOTED_LINE.fullmatch(line) or CUT_LINE.match(line))
 
 
 def _names_pictures(root: Path, name: bytes) -> bool:

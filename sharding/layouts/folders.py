@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from sharding.errors import SourceError
 from sharding.layouts.files import AWAY
-from sharding.layouts.naming import split_of_folder
 
 # Of the second row no image can be used: it becomes a reject that says so, and is not passed over.
 IMAGE_SUFFIXES = frozenset(
@@ -67,19 +66,6 @@ def texts_in(folder: Folder) -> list[str]:
 def is_note(name: bytes) -> bool:
     """Is a file by its name one for people, which holds no label?"""
     return name.lower().startswith(_NOTES)
-
-
-def split_folders(root: Path) -> dict[str, str]:
-    """The folders of splits that a source has at its top: name -> split. SourceError where it cannot be listed."""
-    found = {}
-    try:
-        with os.scandir(os.fsencode(root)) as items:
-            for item in items:
-                if (split := split_of_folder(item.name)) and _is_folder(item):
-                    found[os.fsdecode(item.name)] = split
-    except OSError as error:
-        raise _cannot_be_listed(os.fsencode(root), error) from error
-    return dict(sorted(found.items()))
 
 
 def scan_folders(root: bytes, start: bytes = b"") -> Iterator[Folder]:

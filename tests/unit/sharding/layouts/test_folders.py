@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from sharding.errors import SourceError
-from sharding.layouts.folders import is_image, scan_folders, split_folders
+from sharding.layouts.folders import is_image, scan_folders
 
 
 def listed(root) -> list[bytes]:
@@ -72,13 +72,6 @@ def test_a_walk_may_be_left_early(write):
     walk = scan_folders(os.fsencode(write({f"{n}/1.png": b"" for n in range(50)})))
     assert next(walk).path == b""
     walk.close()
-
-
-def test_folders_of_splits_by_all_their_names(write):
-    src = write({f"{name}/x": b"" for name in ("Train", "validation", "TESTING", "trains", "test.old")} | {"dev": b""})
-    assert split_folders(src) == {"TESTING": "test", "Train": "train", "validation": "val"}
-    with pytest.raises(SourceError, match="gone cannot be listed"):
-        split_folders(src / "gone")
 
 
 def test_a_folder_server_that_is_away_is_no_link_that_leads_nowhere(write, monkeypatch):
