@@ -15,6 +15,7 @@ from sharding.errors import ConfigError, SourceError
 from sharding.files import write_whole
 from sharding.layouts.entry import Entry, Source
 from sharding.layouts.naming import other_spellings
+from sharding.layouts.text_files import is_utf8
 from sharding.progress import Progress, Report
 from sharding.split import SPLITS, UNDECIDED, SplitLists, hash_paths
 
@@ -102,7 +103,7 @@ class _Writer:
         if keeps_classes:
             # one that is no UTF-8 becomes a reject when it is read
             names = {*labels} if not any(problems) else {entry.label for entry in batch if not entry.problem}
-            self.classes.update(label.decode() for label in names - {None} if _is_utf8(label))
+            self.classes.update(label.decode() for label in names - {None} if is_utf8(label))
         for name in {*subsets} - self.subsets.keys():
             if len(self.subsets) >= MAX_SUBSETS:
                 raise SourceError(
@@ -174,14 +175,6 @@ def _is_named_otherwise(writer: "_Writer", source: int, path: bytes, hashes: np.
     """Does an entry name this picture by another spelling of Unicode, or by its whole path?"""
     others = other_spellings(path)
     return bool(others) and bool(is_among(writer.hashes(source, others), hashes).any())
-
-
-def _is_utf8(text: bytes) -> bool:
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _numbers(names: tuple[str, ...], numbers: dict[str, int]) -> list[int] | int:

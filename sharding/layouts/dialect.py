@@ -23,7 +23,7 @@ from sharding.layouts.naming import (
     TEXT_COLUMNS,
     column_name,
 )
-from sharding.layouts.text_files import open_label_file
+from sharding.layouts.text_files import is_utf8, open_label_file
 
 _LOOK_LINES = 2_000
 _LOOK_BYTES = 4 << 20
@@ -268,17 +268,9 @@ def check_texts(path: Path, labels: Sequence[bytes]) -> None:
             "(PPOCRLabel: Export Recognition Result, which writes rec_gt.txt and crop_img/)"
         )
     wide = [label for label in labels if not label.isascii()]
-    wrong = [label for label in wide if not _is_utf8(label)]
+    wrong = [label for label in wide if not is_utf8(label)]
     if len(wrong) > 10 and len(wrong) > len(wide) / 2:
         raise SourceError(
             f"{path} is not UTF-8: {len(wrong):,} of its first {len(labels):,} texts are not, such as {wrong[0]!r}; "
             "save it as UTF-8, or: iconv -f WINDOWS-1252 -t UTF-8"
         )
-
-
-def _is_utf8(text: bytes) -> bool:
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

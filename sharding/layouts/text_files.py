@@ -38,6 +38,14 @@ def open_label_file(path: Path) -> BinaryIO:
     return file
 
 
+def is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _utf16_of(head: bytes) -> str:
     """The codec of a file of UTF-16; "" if it is none. Without a mark the zeros tell: every ASCII letter, tab and line
     end has one, and no text has a NUL."""
