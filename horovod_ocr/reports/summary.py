@@ -80,7 +80,7 @@ def draw_subsets(report: ShardReport) -> list[str]:
     """The names in the column of subsets, and a warning where they look like texts."""
     if not report.subsets:
         return []
-    names = [f"{visible(name) or '(none)'} {count:,}" for name, count in falling(report.subsets)]
+    names = [f"{name or '(none)'} {count:,}" for name, count in falling(report.subsets)]
     parts = [f"{len(names):,} subsets: {', '.join(names[:SHOWN_SUBSETS])}{', ...' * (len(names) > SHOWN_SUBSETS)}"]
     if subsets_look_like_texts(len(names), report.entries):
         parts.append(f"warning: {SUBSETS_LOOK_LIKE_TEXTS}")

@@ -101,3 +101,30 @@ def test_all_that_is_wrong_is_told():
     assert "everything" not in text
     assert wrong_of(wrong) == "damaged: 1 of 12 shards; wrong with the set: 1"
     assert wrong_of(replace(wrong, damaged={})) == "wrong with the set: 1"
+
+
+def test_the_end_is_an_account_that_a_person_can_check():
+    checked = replace(
+        BUILT, rejects={"odd row": 5, "no label": 7}, entries=10_018, duplicates=BUILT.duplicates | {"left out": 6},
+        examples=(("images/a.png", "ایک"), ("b.png", "[دو]")),
+    )  # fmt: skip
+    assert said(draw_build(checked, 5.0, None)).splitlines()[-4:] == [
+        "10,018 read: 10,000 packed, 6 copies left out, 12 rejected (7 no label, 5 odd row)",
+        "do these labels fit their images?",
+        "  images/a.png  ایک",
+        "  b.png  [دو]",
+    ]
+
+
+def test_subsets_are_named_and_those_that_look_like_texts_are_said_to():
+    text = said(draw_build(replace(BUILT, subsets={"lexicon": 9_000, "": 1_037}), 5.0, None))
+    assert "2 subsets: lexicon 9,000, (none) 1,037" in text and "look like texts" not in text
+    words = {f"word{number}": 1 for number in range(30)}
+    text = said(draw_build(replace(BUILT, entries=40, subsets=words), 5.0, None))
+    assert "30 subsets: word0 1, word1 1" in text and "warning: so many names of subsets look like texts" in text
+
+
+def test_damaged_tars_are_loud_and_notes_are_told():
+    text = said(draw_build(replace(BUILT, rejects={"damaged tar": 2}, notes=("labels.csv: the columns x",)), 5.0, None))
+    assert "WARNING: 2 tars are damaged: what stood behind the damage is lost" in text
+    assert "note: labels.csv: the columns x" in text

@@ -14,7 +14,7 @@ import pytest
 import webdataset
 from PIL import Image
 
-from sharding.errors import ShardError
+from sharding.errors import ShardError, SourceError
 from sharding.images import digest_of
 from sharding.index import check_shards_present, read_idx, read_index
 from sharding.progress import Progress
@@ -207,3 +207,42 @@ def test_the_index_says_nothing_of_this_machine(build, make_words, tmp_path: Pat
     text = (tmp_path / "out" / "index.json").read_text(encoding="utf-8")
     assert str(tmp_path) not in text
     assert "workers" not in json.loads(text)["options"]
+
+
+def test_a_build_that_made_nothing_takes_other_options(build, make_words, tmp_path: Path):
+    src = make_words(20)
+    with pytest.raises(SourceError, match="20 unknown letters; the profile thai refuses .*--profile plain"):
+        build(src, tmp_path / "out", profile="thai")
+    assert sum(build(src, tmp_path / "out", profile="urdu").samples.values()) == 20
+
+
+def test_images_that_are_not_there_are_said_to_have_been_looked_for(build, make_words, tmp_path: Path):
+    src = make_words(20)
+    for path in (src / "images").glob("*0.png"):
+        path.unlink()
+    report = build(src, tmp_path / "out")
+    assert report.rejects == {"missing image": 2}
+    (note,) = report.notes
+    assert f"2 images were looked for below {src}, and are not there; --images FOLDER" in note
+
+
+def test_pictures_that_no_label_file_names_are_rejects(build, make_words, make_image, read_list, tmp_path: Path):
+    src = make_words(20)
+    (src / "images/more.png").write_bytes(make_image(100))
+    (src / "e\u0301.png").write_bytes(make_image(101))
+    with (src / "labels.tsv").open("a", encoding="utf-8") as file:
+        file.write("é.png\tدن\t\n")  # the name in the other form of Unicode
+    report = build(src, tmp_path / "out")
+    assert report.entries == 22
+    assert report.rejects == {"in no label file": 1}
+    assert read_list(tmp_path / "out/rejects.tsv")[0]["path"] == "images/more.png"
+
+
+def test_some_labels_are_shown_with_their_files(build, make_words, tmp_path: Path):
+    src = make_words(30)
+    meant = {}
+    for line in (src / "labels.tsv").read_text("utf-8").splitlines()[1:]:
+        path, label, _ = line.split("\t")
+        meant[path] = label
+    examples = build(src, tmp_path / "out").examples
+    assert len(examples) == 5 and all(meant[path] == label for path, label in examples)

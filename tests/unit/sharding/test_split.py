@@ -52,7 +52,7 @@ def split_of(build, read_packed, make_image):
     """split_of(src, out, **options) -> (name of each image -> its split, the report)."""
 
     def splits_of(src: Path, out: Path, **options) -> tuple[dict[str, str], object]:
-        names = {path.read_bytes(): path.name for path in src.glob("*.png")}
+        names = {path.read_bytes(): path.name for path in src.rglob("*.png")}
         report = build(src, out, **options)
         return {names[image]: split for split, image, _ in read_packed(out)}, report
 
@@ -166,3 +166,27 @@ def test_given_splits_win_unless_another_is_asked_for(tmp_path: Path, make_image
     lists = write_lists(tmp_path / "lists", val=["5.png"])
     of, _ = split_of(src, tmp_path / "listed", split_lists=lists)
     assert of == {**dict.fromkeys(given, "train"), "5.png": "val"}
+
+
+def test_lines_of_lists_in_any_spelling_and_those_that_match_nothing(source, split_of, tmp_path: Path):
+    src = source(20)
+    (src / "sub").mkdir()
+    names = sorted(path.name for path in src.glob("*.png"))
+    for name in names:
+        (src / name).rename(src / "sub" / f"é{name}")
+    rows = [line.split("\t") for line in (src / "labels.tsv").read_text("utf-8").splitlines()]
+    lines = ["\t".join([f"sub/é{row[0]}", *row[1:]]) if row[0] in names else "\t".join(row) for row in rows]
+    (src / "labels.tsv").write_text("\n".join(lines), encoding="utf-8")
+    val = [f"sub\\é{names[0]}", f"./sub/e\u0301{names[1]}", f"sub//é{names[2]}"]
+    lists = write_lists(tmp_path / "lists", dev=val)
+    of, report = split_of(src, tmp_path / "out", split_lists=lists)
+    assert sorted(of.values()).count("val") == 3 and report.notes == ()
+    write_lists(lists, dev=[*val, f"sub/{names[3]}"])
+    with pytest.raises(SourceError, match=r"1 line matches no image.*\(dev.txt, line 4\).*trained on"):
+        split_of(src, tmp_path / "lost", split_lists=lists)
+    write_lists(lists, train=[f"sub/é{name}" for name in names[3:]])
+    _, report = split_of(src, tmp_path / "told", split_lists=lists)
+    assert "1 line matches no image of the source, such as sub/" in report.notes[0]
+    write_lists(tmp_path / "none", train=["x.png"], test=["y.png", "z.png"])
+    with pytest.raises(SourceError, match="3 lines match no image of the source, such as x.png .*in no split"):
+        split_of(src, tmp_path / "nothing", split_lists=tmp_path / "none")
