@@ -51,21 +51,21 @@ class FileReader(Reader):
         """The bytes of one image file, at least one; else Rejected. OSError where the file server is away, or this
         machine has no room: that is no fault of the image."""
         try:
-            content = self._read_any((path, *other_spellings(path)))
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise Rejected("missing image") from error
+            content = self._read(path, MAX_IMAGE_BYTES)
+        except (FileNotFoundError, NotADirectoryError):
+            content = self._read_otherwise(path)
         except (OSError, ValueError) as error:  # ValueError: a NUL in the name
             if getattr(error, "errno", None) in AWAY:
                 raise
             raise Rejected("unreadable file", getattr(error, "strerror", None) or str(error)) from error
         return checked_content(content)
 
-    def _read_any(self, paths: tuple[bytes, ...]) -> bytes:
-        """The first of the paths that is there."""
-        for path in paths[:-1]:
+    def _read_otherwise(self, path: bytes) -> bytes:
+        """The image by the other spellings of a path that is not there; else Rejected."""
+        for other in other_spellings(path):
             with suppress(FileNotFoundError, NotADirectoryError):
-                return self._read(path, MAX_IMAGE_BYTES)
-        return self._read(paths[-1], MAX_IMAGE_BYTES)
+                return self._read(other, MAX_IMAGE_BYTES)
+        raise Rejected("missing image")
 
     def _read(self, path: bytes, most_bytes: int) -> bytes:
         """A file of more than `most_bytes` is not read to its end: what comes is longer too."""
