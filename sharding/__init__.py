@@ -19,6 +19,7 @@ The way through the room, in the order in which a sample passes:
     pack.py         one shard, written under another name, then renamed
     left_out.py     rejects.tsv and duplicates.tsv
     resume.py       what a started or finished build leaves in its folder
+    same_options.py  is it taken up under the options it was begun with
     repair.py       damaged shards made again
     options.py      what a build is asked for
     build.py        the parallel, resumable build over all of them (build_report.py: what came of it)

@@ -46,8 +46,6 @@ from sharding.resume import (
     BuildFolder,
     BuildState,
     are_as_listed,
-    are_other_options,
-    check_same_options,
     holds_shards,
     images_seen,
     keep_index,
@@ -57,6 +55,7 @@ from sharding.resume import (
     restore_index,
     write_state,
 )
+from sharding.same_options import are_other_options, check_same_options
 from sharding.split import SPLITS
 from sharding.workers import Workers, open_workers, prepare_workers, resting_collector, usable_cores
 
@@ -172,8 +171,7 @@ class _Build:
             return None
         self.folder.remove_spools()  # of a run that was killed in its last act
         catalogue = open_catalogue(self.folder.own)
-        same = catalogue and are_as_listed(self.sources, state) and images_seen(self.sources, catalogue) == state.images
-        if not same:
+        if not catalogue or not self._is_source_of(state, catalogue):
             raise SourceError(
                 f"{self.options.out} holds a complete set of another or an older source ({state.entries:,} images "
                 "then); name another folder with --out, or delete this one"
@@ -188,11 +186,15 @@ class _Build:
         notes = notes_of(catalogue, index.rejects, self.sources, decided["images"])
         return report_of(index, catalogue, self.folder, notes, kept, not missing)
 
+    def _is_source_of(self, state: BuildState, catalogue: Catalogue) -> bool:
+        """Are the sources, and the images and texts that are looked at, as the earlier run saw them?"""
+        return are_as_listed(self.sources, state) and images_seen(self.sources, catalogue) == state.images
+
     def _list(self) -> tuple[Catalogue, dict]:
         """The catalogue, an earlier run's where the sources are as they were, and the options that shape the bytes."""
         lists = split_lists_of(self.options)
         state, catalogue = read_state(self.folder), open_catalogue(self.folder.own)
-        if state and catalogue and are_as_listed(self.sources, state):
+        if state and catalogue and self._is_source_of(state, catalogue):
             return catalogue, state.options
         shutil.rmtree(self.folder.spool, ignore_errors=True)
         keep = keeps_given_splits(self.options)

@@ -157,10 +157,14 @@ def split_lists_of(options: ShardOptions) -> SplitLists | None:
 def options_of_bytes(
     options: ShardOptions, sources: list[Source], profile: ScriptProfile, lists: SplitLists | None
 ) -> dict:
-    """Every option that shapes the bytes, as it stands in build.json and the index. profile_file: what a profile of
-    one's own says, for the file may be gone by then."""
-    rule = _split_rule(options, sources[0].kind == "classes")
+    """Every option that shapes the bytes, as build.json and the index hold it. asked_profile, asked_direction: None
+    where the labels decide; of a profile file its name. profile_file: what a profile of one's own says, for the file
+    may be gone by then."""
+    classes = sources[0].kind == "classes"  # names of classes need no profile
+    rule = _split_rule(options, classes)
     return {
+        "asked_profile": None if classes or options.profile is None else _name_asked_for(options.profile),
+        "asked_direction": None if classes else options.direction,
         "layout": ", ".join(source.layout for source in sources),
         "label_from_name": options.label_from_name,
         "images": None if options.images is None else str(options.images.absolute()),
@@ -244,6 +248,10 @@ def _profile_asked_for(options: ShardOptions) -> ScriptProfile | None:
         profile = read_profile(Path(options.profile))
         return replace(profile, direction=options.direction or profile.direction)
     return _with_direction(build_profile(options.profile), options.direction)
+
+
+def _name_asked_for(profile: str) -> str:
+    return Path(profile).name if is_profile_file(profile) else profile
 
 
 def _with_direction(profile: ScriptProfile, direction: str | None) -> ScriptProfile:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sharding.catalogue import Catalogue
-from sharding.errors import ConfigError, ShardError
+from sharding.errors import ShardError
 from sharding.files import write_whole
 from sharding.index import INDEX_NAME, ShardIndex, read_index
 from sharding.layouts.entry import Source
@@ -26,8 +26,8 @@ _SHARD_FILE = re.compile(rf"({'|'.join(SPLITS)})-\d{{6}}\.(tar|idx)")
 _LEFT_OVER = re.compile(rf"\.({_SHARD_FILE.pattern}|index\.json|rejects\.tsv|duplicates\.tsv)\.tmp-\d+")
 _LOCK_LEFT_OVER = re.compile(r"\.lock\.[0-9a-f]{16}")  # lock.py needs them for a moment
 _LEFT_BEHIND_S = 3600.0
-_SHOWN_OPTION = 300  # letters
-_LOOKED_AT = 500  # images whose size and time of change are compared when a build is started again
+_LOOKED_AT = 5000  # entries whose files' size and time of change are compared when a build is started again
+_LOOKED_AT_BLOCKS = 20  # of neighbours
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,8 @@ class BuildFolder:
 @dataclass(frozen=True)
 class BuildState:
     """build.json. options: those that shape the bytes. sources: [{root, layout, label_from_name}] as they were found.
-    listing: for each source the marks of what it was listed from. images: what some images looked like."""
+    listing: for each source the marks of what it was listed from. images: what some images, and the texts beside them,
+    looked like."""
 
     options: dict
     sources: list[dict]
@@ -115,56 +116,44 @@ def are_as_listed(sources: list[Source], state: BuildState) -> bool:
     return all(source.is_as_listed(marks) for source, marks in zip(sources, state.listing, strict=True))
 
 
-def are_other_options(before: dict, now: dict) -> bool:
-    """Would these options make other bytes?"""
-    return any(before.get(name) != value for name, value in json.loads(json.dumps(now)).items())
-
-
 def holds_shards(out: Path) -> bool:
     """Has a build come so far that a shard or an index is there?"""
     return any(_SHARD_FILE.fullmatch(name) or name == INDEX_NAME for name in os.listdir(out))
 
 
-def check_same_options(out: Path, before: dict, now: dict) -> None:
-    """ConfigError, which names the option, where a build is taken up under others."""
-    # Through JSON, as they were written: a tuple is a list there.
-    for name, value in json.loads(json.dumps(now)).items():
-        if before.get(name) != value:
-            was, now_is = (json.dumps(each, ensure_ascii=False) for each in (before.get(name), value))
-            differs = f"{name} = {was}, now {name} = {now_is}"
-            if len(differs) > _SHOWN_OPTION:  # all of a profile file
-                differs = f"another {name} than this one"
-            raise ConfigError(
-                f"{out} was begun with {differs}; give the same {name}, or name another folder with --out"
-            )
-
-
 def images_seen(sources: list[Source], catalogue: Catalogue) -> str:
-    """A digest of size and time of change of _LOOKED_AT images, spread over the catalogue; of all where they are fewer.
+    """A digest of size and time of change of _LOOKED_AT images, spread over the catalogue, and of the texts beside
+    them; of all where they are fewer.
 
     To ask for each of 35 million would take the file server an hour. Images that are no files of their own are passed
     over: the marks of their tars say more.
     """
     digest = hashlib.blake2b(digest_size=16)
-    blocks = min(20, 1 + catalogue.entries // 100)
-    size = min(-(-_LOOKED_AT // blocks), catalogue.entries)
+    blocks = 1 if catalogue.entries <= _LOOKED_AT else _LOOKED_AT_BLOCKS
+    size = min(_LOOKED_AT // blocks, catalogue.entries)
     firsts = {(catalogue.entries - size) * block // max(1, blocks - 1) for block in range(blocks)}
     roots = [os.open(source.root, os.O_RDONLY | os.O_CLOEXEC) for source in sources]
     try:
         for first in sorted(firsts):
             for entry in catalogue.read(first, first + size):
-                if not sources[entry.source].images_are_files:
+                source = sources[entry.source]
+                if not source.images_are_files:
                     continue
-                try:
-                    state = os.stat(entry.path, dir_fd=roots[entry.source])
-                    seen = b"%d %d" % (state.st_size, state.st_mtime_ns)
-                except (OSError, ValueError):
-                    seen = b"missing"
-                digest.update(b"%s\0%s\0" % (entry.path, seen))
+                has_text = source.labels_apart and entry.label is not None and not entry.problem  # else it is a detail
+                for path in (entry.path, entry.label) if has_text else (entry.path,):
+                    digest.update(b"%s\0%s\0" % (path, _seen(path, roots[entry.source])))
     finally:
         for root in roots:
             os.close(root)
     return digest.hexdigest()
+
+
+def _seen(path: bytes, root: int) -> bytes:
+    try:
+        state = os.stat(path, dir_fd=root)
+    except (OSError, ValueError):
+        return b"missing"
+    return b"%d %d" % (state.st_size, state.st_mtime_ns)
 
 
 def restore_index(folder: BuildFolder) -> ShardIndex | None:

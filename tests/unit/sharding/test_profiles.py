@@ -1,6 +1,7 @@
 """Script, direction and letters through a whole build: what is chosen, what is told, what stays decided."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from sharding.audit import audit_source
 from sharding.errors import ConfigError, SourceError
 from sharding.index import read_index
 from sharding.options import ShardOptions
+from sharding.verify.mend import repair_set
 
 HEBREW = ["שלום", "תורה", "ספר", "מים", "בית", "ילד", "אור", "דלת"]
 ARABIC = ["إلى", "إسلام", "على", "علي", "مدرسة", "كتاب", "إذا", "هدى"]
@@ -51,12 +53,35 @@ def test_direction_as_asked_for(build, write_labels, tmp_path: Path):
     report = build(src, out, direction="visual")
     assert (report.profile, report.direction) == ("plain", "visual")
     assert read_index(out).profile.reading_order("שלום") == "שלום"
-    assert build(src, out).already_complete  # what nobody asks for stays decided
-    assert build(src, out, direction="visual", profile="plain").already_complete
-    with pytest.raises(ConfigError, match='begun with direction = "visual", now direction = "rtl"'):
-        build(src, out, direction="rtl")
+    assert build(src, out, direction="visual").already_complete
+    for now, typed in (({"direction": "rtl"}, "with --direction rtl"), ({}, "without --direction")):
+        with pytest.raises(ConfigError, match=f"begun with --direction visual, and now it is to go on {typed};"):
+            build(src, out, **now)
     with pytest.raises(ConfigError, match="unknown reading direction 'up'; there are: ltr, rtl, visual"):
         build(src, tmp_path / "new", direction="up")
+
+
+def test_a_profile_that_was_asked_for_is_an_option_like_any_other(build, write_labels, tmp_path: Path):
+    src, out, path = write_labels(["دن", "رات"] * 4), tmp_path / "out", tmp_path / "my.toml"
+    path.write_text('name = "mine"\nextends = "urdu"\n', encoding="utf-8")
+    asked = {"profile": "urdu", "direction": "ltr"}
+    build(src, out, **asked)
+    (out / "train-000000.tar").unlink()
+    assert not build(src, out, **asked).already_complete  # made again
+    assert build(src, out, **asked).direction == "ltr"
+    for now, typed in (
+        ({}, "without --profile and without --direction"),
+        ({"profile": "urdu"}, "without --direction"),
+        ({"profile": "arabic", "direction": "ltr"}, "with --profile arabic"),
+        ({"profile": str(path), "direction": "ltr"}, "with --profile my.toml"),
+    ):
+        with pytest.raises(ConfigError, match=f"and now it is to go on {typed};"):
+            build(src, out, **now)
+    guessed = tmp_path / "guessed"
+    build(src, guessed)
+    assert build(src, guessed).already_complete
+    with pytest.raises(ConfigError, match="begun without --profile, and now it is to go on with --profile urdu;"):
+        build(src, guessed, profile="urdu")
 
 
 def test_arabic_keeps_its_letters(build, write_labels, read_packed, tmp_path: Path):
@@ -100,8 +125,10 @@ def test_what_was_counted_survives_an_interruption(build, write_labels, tmp_path
     src, out = write_labels(LETTERS * 2), tmp_path / "out"
     with pytest.raises(Stop):
         build(src, out, stop, profile="urdu")
-    for image in src.glob("*.png"):
-        image.touch()  # nobody reads them again
+    for image in src.glob("*.png"):  # nobody reads them again
+        seen = image.stat()
+        image.write_bytes(b"x" * seen.st_size)
+        os.utime(image, ns=(seen.st_atime_ns, seen.st_mtime_ns))
     report = build(src, out, profile="urdu")
     assert report.folded == {"ي → ی": 2, "ك → ک": 2, "ـ → ": 2} and report.refused_letters == {"é": 6}
 
@@ -129,13 +156,14 @@ def test_a_profile_file_is_needed_once(build, write_labels, read_packed, tmp_pat
     report = build(src, out, profile=str(path))
     assert (report.profile, report.direction, report.folded) == ("mine", "visual", {"q → k": 4})
     assert labels_in(read_packed, out) == {"kuick", "fox"}
+    with pytest.raises(ConfigError, match="begun with --profile my.toml, and now it is to go on without --profile;"):
+        build(src, out)
     path.unlink()
     profile = read_index(out).profile
     assert (profile.name, profile.normalise("queq"), profile.unknown("B")) == ("mine", "kuek", ("B",))
     assert json.loads((out / "index.json").read_text("utf-8"))["profile"]["own_folds"] == {"q": "k"}
-    assert build(src, out).already_complete
     (out / "train-000000.tar").unlink()
-    assert not build(src, out).already_complete  # made again, with the same profile
+    assert repair_set(out, workers=1).ok  # with the same profile
     assert labels_in(read_packed, out) == {"kuick", "fox"}
 
 
@@ -144,7 +172,7 @@ def test_another_content_of_a_profile_file_is_another_option(build, write_labels
     path.write_text(OWN, encoding="utf-8")
     build(src, out, profile=str(path))
     path.write_text(OWN.replace('"k"', '"c"'), encoding="utf-8")
-    with pytest.raises(ConfigError, match="out was begun with (another profile_file than this one|profile_file = )"):
+    with pytest.raises(ConfigError, match="begun with --profile my.toml, and now it is to go on with another content"):
         build(src, out, profile=str(path))
     path.write_text("name = 1", encoding="utf-8")
     with pytest.raises(ConfigError, match="my.toml: name is a text, not 1"):

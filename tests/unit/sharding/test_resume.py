@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sharding.build import ShardOptions, build_shards
+from sharding.check import Limits
 from sharding.errors import ConfigError, ShardError, SourceError
 from sharding.lock import build_lock
 from sharding.progress import Progress
@@ -54,18 +55,24 @@ def test_an_unfinished_build_goes_on_and_what_it_no_longer_names_goes(build, mak
 
 
 @pytest.mark.parametrize(
-    ("change", "name"),
+    ("change", "was", "is_now"),
     [
-        ({"seed": 5}, "seed"),
-        ({"samples_per_shard": 7}, "samples_per_shard"),
-        ({"profile": "plain"}, "profile"),
-        ({"check": "header"}, "check"),
-        ({"fractions": (0.5, 0.25, 0.25)}, "fractions"),
+        ({"seed": 5}, "with --seed 0", "with --seed 5"),
+        ({"samples_per_shard": 7}, "without --samples-per-shard", "with --samples-per-shard 7"),
+        ({"profile": "plain"}, "without --profile", "with --profile plain"),
+        ({"check": "header"}, "with --check full", "with --check header"),
+        ({"fractions": (0.5, 0.25, 0.25)}, "with --fractions 0.8,0.1,0.1", "with --fractions 0.5,0.25,0.25"),
+        ({"split": "label"}, "without --split", "with --split label"),
+        ({"group_from": "a b"}, "without --split", "with --group-from 'a b'"),
+        ({"dedup": True}, "without --dedup", "with --dedup"),
+        ({"limits": Limits(max_label=7)}, "without --max-label", "with --max-label 7"),
+        ({"image": "png", "height_px": 40}, "with --image keep and without --height", "with --image png and with"),
+        ({"direction": "ltr", "seed": 2}, "without --direction and with --seed 0", "with --direction ltr and with --s"),
     ],
 )
 @pytest.mark.parametrize("finished", [True, False])
-def test_other_options_are_refused_by_name(
-    build, make_words, tmp_path: Path, read_set, change: dict, name: str, finished: bool
+def test_other_options_are_refused_as_they_are_typed(
+    build, make_words, tmp_path: Path, read_set, change: dict, was: str, is_now: str, finished: bool
 ):
     src, out = make_words(40), tmp_path / "out"
     build(src, out)
@@ -73,8 +80,13 @@ def test_other_options_are_refused_by_name(
         (out / "index.json").unlink()
         (out / "build" / "index.json").unlink()
     before = read_set(out)
-    with pytest.raises(ConfigError, match=f"was begun with {name} = .*, now {name} = .*name another folder with --out"):
+    with pytest.raises(ConfigError) as refused:
         build(src, out, **change)
+    said = str(refused.value)
+    assert said.startswith(f"{out} was begun {was}, and now it is to go on {is_now}")
+    assert said.endswith(
+        f"; give the same options as then, name another folder with --out, or delete the folder {out}"
+    )
     assert read_set(out) == before
 
 
@@ -84,6 +96,39 @@ def test_a_complete_set_of_another_source_is_refused(build, make_words, tmp_path
     (src / "images" / "00000.png").write_bytes(make_image(99, (50, 64)))
     with pytest.raises(SourceError, match="complete set of another or an older source"):
         build(src, out)
+
+
+def write_beside(folder: Path, make_image, count: int) -> Path:
+    """`count` images with a text beside each."""
+    folder.mkdir()
+    for number in range(count):
+        (folder / f"{number:04d}.png").write_bytes(make_image(number))
+        (folder / f"{number:04d}.gt.txt").write_text("دن", encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("number", [0, 640, 1299])
+def test_a_text_that_was_corrected_beside_its_image_is_noticed(build, make_image, tmp_path: Path, number: int):
+    src, out = write_beside(tmp_path / "raw", make_image, 1300), tmp_path / "out"
+    build(src, out)
+    assert build(src, out).already_complete
+    (src / f"{number:04d}.gt.txt").write_text("رات", encoding="utf-8")
+    with pytest.raises(SourceError, match="complete set of another or an older source"):
+        build(src, out)
+
+
+def test_a_text_or_image_that_changed_is_read_again_by_an_unfinished_build(
+    build, make_image, read_packed, tmp_path: Path
+):
+    src, out = write_beside(tmp_path / "raw", make_image, 60), tmp_path / "out"
+    with pytest.raises(Interrupted):
+        build(src, out, interrupt_at("writing"))
+    (src / "0007.gt.txt").write_text("رات", encoding="utf-8")
+    (src / "0009.png").write_bytes(make_image(1009, (50, 64)))
+    build(src, out)
+    labels = {sample.image: sample.label for sample in read_packed(out)}
+    assert labels[make_image(7)] == "رات" and labels[make_image(1009, (50, 64))] == "دن"
+    assert make_image(9) not in labels and len(labels) == 60
 
 
 def test_folders_that_are_not_ours_are_refused(build, make_words, tmp_path: Path):
