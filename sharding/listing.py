@@ -2,6 +2,7 @@
 
 import json
 import os
+import unicodedata
 from collections.abc import Sequence
 from contextlib import ExitStack
 from itertools import chain, islice
@@ -165,16 +166,17 @@ def _add_unnamed(writer: "_Writer", sources: list[Source], report: Report) -> No
                 continue
             unnamed = ~is_among(writer.hashes(number, paths), hashes)
             left = [path for path, is_unnamed in zip(paths, unnamed.tolist(), strict=True) if is_unnamed]
-            left = [path for path in left if not _is_named_otherwise(writer, number, path, hashes)]
+            left = [path for path in left if not _is_named_otherwise(writer, source, number, path, hashes)]
             if left:
                 writer.add(number, [Entry(path, None, problem="in no label file") for path in left], False)
                 report(Progress("listing", writer.entries, 0))
 
 
-def _is_named_otherwise(writer: "_Writer", source: int, path: bytes, hashes: np.ndarray) -> bool:
-    """Does an entry name this picture by another spelling of Unicode, or by its whole path?"""
-    others = other_spellings(path)
-    return bool(others) and bool(is_among(writer.hashes(source, others), hashes).any())
+def _is_named_otherwise(writer: "_Writer", source: Source, number: int, path: bytes, hashes: np.ndarray) -> bool:
+    """Does an entry name this picture by another spelling of Unicode, by which there is no picture?"""
+    root = os.fsencode(source.root)
+    others = [other for other in other_spellings(path) if not os.path.lexists(os.path.join(root, other))]
+    return bool(others) and bool(is_among(writer.hashes(number, others), hashes).any())
 
 
 def _numbers(names: tuple[str, ...], numbers: dict[str, int]) -> list[int] | int:
@@ -195,6 +197,11 @@ def _renumber_subsets(folder: Path, numbers: np.ndarray, entries: int) -> None:
             file.write(rows)
 
 
+def _same_text(label: bytes | None) -> str | None:
+    """One spelling for labels that are the same under every profile."""
+    return None if label is None else unicodedata.normalize("NFC", label.decode("utf-8", "surrogateescape").strip())
+
+
 def _mark_repeats(catalogue: Catalogue) -> None:
     """An image that is named twice in the same way stays once; named in two ways, no line of it can be trusted."""
     hashes = read_order(catalogue.folder, 0, catalogue.entries)
@@ -211,7 +218,7 @@ def _mark_repeats(catalogue: Catalogue) -> None:
             named.setdefault((entry.source, entry.path), []).append(entry)
     with (catalogue.folder / "entries.bin").open("r+b") as file:
         for same in named.values():
-            if len({entry[3:] for entry in same}) > 1:
+            if len({(_same_text(entry.label), *entry[4:]) for entry in same}) > 1:
                 problem, marked = "two labels", same
             else:
                 problem, marked = "listed twice", same[1:]

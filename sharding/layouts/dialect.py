@@ -9,7 +9,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from sharding.layouts.naming import (
     SPLIT_OF_NAME,
     SUBSET_COLUMNS,
     TEXT_COLUMNS,
+    WEAK_PATH_COLUMNS,
     column_name,
 )
 from sharding.layouts.text_files import is_utf8, open_label_file
@@ -35,8 +36,10 @@ _SUFFIX = b"(?:" + b"|".join(map(re.escape, sorted(IMAGE_SUFFIXES, reverse=True)
 # a path ends with its suffix, whatever blanks are in it: `my word.png   the text`
 SPACED_LINE = re.compile(rb"(.*?" + _SUFFIX + rb")[ \t\xa0]+(.*)", re.IGNORECASE | re.DOTALL)
 # ICDAR: `word_1.png, "the \"text\""`
-QUOTED_LINE = re.compile(rb"(.*?" + _SUFFIX + rb"), \"(.*)\"", re.IGNORECASE | re.DOTALL)
+QUOTED_LINE = re.compile(rb"(.*?" + _SUFFIX + rb"),[ \t]+\"(.*)\"", re.IGNORECASE | re.DOTALL)
 CUT_LINE = re.compile(rb"[^,;|]*?" + _SUFFIX + rb"\s*[,;|].*", re.IGNORECASE | re.DOTALL)
+_EXCEL = re.compile(rb"sep=(.)", re.IGNORECASE)
+_COMMENT = re.compile(rb"\s*#")
 # PPOCRLabel's and PaddleOCR's labels of detection
 BOXES = re.compile(rb'\[\s*\{\s*"(?:transcription|points|label)"')
 
@@ -53,6 +56,7 @@ class Dialect:
     subset: int | None = None
     has_quotes: bool = False  # cells are quoted as in CSV
     has_header: bool = False
+    skipped: int = 0  # lines before the first row: the header, and what stands above it
     pattern: re.Pattern[bytes] | None = None
     padding: int = 0  # empty cells behind them, as spreadsheets write them
     notes: tuple[str, ...] = ()  # what a person should know, such as columns that are not read
@@ -66,29 +70,34 @@ class Dialect:
 
 def look(path: Path) -> Dialect:
     """The dialect of one label file. SourceError where it cannot be told, or names no column of texts."""
-    lines = _first_lines(path)
-    if not lines:
-        return Dialect(_NATIVE.get(path.suffix.lower(), b"\t"), 2, 0, 1)
     native = _NATIVE.get(path.suffix.lower(), b"\t")
+    first, lines = _first_lines(path)
+    if lines and (said := _EXCEL.fullmatch(lines[0])):
+        native, first, lines = said[1], first + 1, lines[1:]
+    if not lines:
+        return Dialect(native, 2, 0, 1)
     for separator in (native, *(other for other in _SHOWN if other != native)):
         header = _cells(lines[0], separator)
         if _is_header(header, lines, separator):
-            return _by_header(path, header, lines, separator)
-    return _without_header(path, lines, native)
+            return _by_header(path, first, header, lines, separator)
+    return replace(_without_header(path, lines, native), skipped=first - 1)
 
 
-def _first_lines(path: Path) -> list[bytes]:
-    """The first lines that hold anything, without their ends."""
-    lines = []
+def _first_lines(path: Path) -> tuple[int, list[bytes]]:
+    """The first lines that hold anything, without their ends, and the number of the first of them. Comments (#) before
+    it are passed over."""
+    first, lines = 1, []
     size = 0
     with open_label_file(path) as file:
-        for line in islice(file, _LOOK_LINES):
+        for number, line in enumerate(islice(file, _LOOK_LINES), 1):
             size += len(line)
             if size > _LOOK_BYTES and lines:
                 break
-            if line.strip():
-                lines.append(line.rstrip(b"\r\n"))
-    return lines
+            if not line.strip() or (not lines and _COMMENT.match(line) and not CUT_LINE.match(line.strip())):
+                continue
+            first = first if lines else number
+            lines.append(line.rstrip(b"\r\n"))
+    return first, lines
 
 
 def _cells(line: bytes, separator: bytes) -> list[bytes]:
@@ -97,7 +106,7 @@ def _cells(line: bytes, separator: bytes) -> list[bytes]:
         return line.split(separator)
     text = io.StringIO(line.decode("utf-8", "surrogateescape"), newline="")
     try:
-        row = next(csv.reader(text, delimiter=separator.decode()), [])
+        row = next(csv.reader(text, delimiter=separator.decode(), skipinitialspace=True), [])
     except csv.Error:
         return line.split(separator)
     return [cell.encode("utf-8", "surrogateescape") for cell in row]
@@ -114,15 +123,15 @@ def _is_header(header: list[bytes], lines: list[bytes], separator: bytes) -> boo
     names = [column_name(_unquoted(cell)) for cell in header]
     if any(is_image(_unquoted(cell)) for cell in header):
         return False
-    known = [name for name in names if name in PATH_COLUMNS or name in TEXT_COLUMNS]
-    if not known:
-        return False
-    if len(header) > 1:
-        return any(name in PATH_COLUMNS for name in known) or len(known) == len([name for name in names if name])
-    return names[0] in PATH_COLUMNS and all(is_image(_unquoted(line)) for line in lines[1:])
+    texts = [name for name in names if name in TEXT_COLUMNS]
+    has_path = any(name in PATH_COLUMNS for name in names)
+    if len(header) == 1:
+        return has_path and all(is_image(_unquoted(line)) for line in lines[1:])
+    has_weak_path = any(name in WEAK_PATH_COLUMNS for name in names)
+    return has_path or len(texts) > 1 or bool(texts) and (has_weak_path or len(texts) == len(list(filter(None, names))))
 
 
-def _by_header(path: Path, header: list[bytes], lines: list[bytes], separator: bytes) -> Dialect:
+def _by_header(path: Path, first: int, header: list[bytes], lines: list[bytes], separator: bytes) -> Dialect:
     padding = 0
     while not header[-1].strip():
         header, padding = header[:-1], padding + 1
@@ -130,16 +139,17 @@ def _by_header(path: Path, header: list[bytes], lines: list[bytes], separator: b
     shown = [_unquoted(cell).decode("utf-8", "replace") for cell in header]
     if not any(name in TEXT_COLUMNS for name in names):
         raise SourceError(
-            f"{path}, line 1, names the columns {', '.join(shown)}, and none of them is a text; "
+            f"{path}, line {first}, names the columns {', '.join(shown)}, and none of them is a text; "
             f"name that column one of: {', '.join(TEXT_COLUMNS)}"
         )
-    if not any(name in PATH_COLUMNS for name in names):
+    paths_known = PATH_COLUMNS if any(name in PATH_COLUMNS for name in names) else WEAK_PATH_COLUMNS
+    if not any(name in paths_known for name in names):
         raise SourceError(
-            f"{path}, line 1, names the columns {', '.join(shown)}, and none of them holds the paths of pictures; "
-            f"name that column one of: {', '.join(PATH_COLUMNS)}"
+            f"{path}, line {first}, names the columns {', '.join(shown)}, and none of them holds the paths of "
+            f"pictures; name that column one of: {', '.join(PATH_COLUMNS)}"
         )
-    wanted = (PATH_COLUMNS, TEXT_COLUMNS, SPLIT_COLUMNS, SUBSET_COLUMNS)
-    columns = [_only(path, names, shown, known) for known in wanted]
+    wanted = {"path": paths_known, "text": TEXT_COLUMNS, "split": SPLIT_COLUMNS, "subset": SUBSET_COLUMNS}
+    columns = [_only(path, first, names, shown, what, known) for what, known in wanted.items()]
     ignored = [name for place, name in enumerate(shown) if name and place not in columns]
     notes = (f"{path.name}: the columns {', '.join(ignored)} are not read",) if ignored else ()
     rows = [row for line in lines[1:] if len(row := _cells(line, separator)) >= len(header)]
@@ -147,26 +157,27 @@ def _by_header(path: Path, header: list[bytes], lines: list[bytes], separator: b
     place, text = columns[:2]
     paths = tuple(_unquoted(row[place]) for row in rows)
     check_texts(path, [row[text] for row in rows])
-    return Dialect(separator, len(header), place, *columns[1:], quoted, True, None, padding, notes, paths)
+    return Dialect(separator, len(header), place, *columns[1:], quoted, True, first, None, padding, notes, paths)
 
 
-def _only(path: Path, names: list[str], shown: list[str], known: Sequence[str]) -> int | None:
+def _only(
+    path: Path, first: int, names: list[str], shown: list[str], what: str, known: Sequence[str]
+) -> int | None:
     """The place of the one column with a known name. SourceError for two: nobody knows which is meant."""
     places = [place for place, name in enumerate(names) if name in known]
     if len(places) > 1:
         raise SourceError(
-            f"{path}, line 1: each of the columns {', '.join(shown[place] for place in places)} may be the "
-            f"{'path' if known is PATH_COLUMNS else 'text' if known is TEXT_COLUMNS else known[0]}; "
-            "rename all of them but one"
+            f"{path}, line {first}: each of the columns {', '.join(shown[place] for place in places)} may be the "
+            f"{what}; rename all of them but one"
         )
     return places[0] if places else None
 
 
 def _without_header(path: Path, lines: list[bytes], native: bytes) -> Dialect:
     # ICDAR's quotes go before all; a separator that stands behind the path goes before blanks
+    if 2 * sum(map(bool, map(QUOTED_LINE.fullmatch, lines))) > len(lines):
+        return _by_pattern(path, lines, QUOTED_LINE)
     if path.suffix.lower() != ".csv":
-        if 2 * sum(map(bool, map(QUOTED_LINE.fullmatch, lines))) > len(lines):
-            return _by_pattern(path, lines, QUOTED_LINE)
         has_separator = any(_share(lines, each)[0] >= _MOST for each in _SHOWN)
         if not has_separator and sum(map(bool, map(SPACED_LINE.fullmatch, lines))) >= _MOST * len(lines):
             return _by_pattern(path, lines, SPACED_LINE)
@@ -244,8 +255,14 @@ def _columns(path: Path, rows: list[list[bytes]], cells: int, place: int) -> tup
     if cells > 3 or place:
         raise SourceError(f"{path} has {cells} cells a line, and nothing says what they are; begin it with {names}")
     labels, subsets = ([row[column].strip() for row in rows] for column in (1, 2))
-    if _are_splits(labels):
-        raise SourceError(f"{path}: its second cells are names of splits, not texts; begin it with {names}")
+    if _are_splits(labels) or _are_splits(subsets):
+        which = "second" if _are_splits(labels) else "third"
+        raise SourceError(f"{path}: its {which} cells are names of splits; begin it with {names}")
+    if all(map(bytes.isdigit, subsets)) or 2 * sum(row[2][:1].isspace() for row in rows) > len(rows):
+        raise SourceError(
+            f"{path}: its third cells ({subsets[0].decode('utf-8', 'replace')}, ...) may be a subset or the rest of a "
+            f"text; begin it with {names}, or quote texts that hold the separator (CSV)"
+        )
     if len({*subsets}) > max(_FEW_SUBSETS, len(rows) / 4) or len({*subsets}) > len({*labels}):
         raise SourceError(
             f"{path}: its third cells, which name the subset of a picture, hold {len({*subsets}):,} different values "

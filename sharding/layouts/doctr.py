@@ -67,6 +67,8 @@ def _string_pairs(file: BinaryIO, path: Path) -> Iterator[tuple[bytes, bytes]]:
                 break
             place = pair.end()
             if pair[3] == b"}":
+                if buffer[place:].strip() or file.read().strip():
+                    break
                 return
             continue
         more = file.read(_CHUNK_BYTES)
@@ -76,7 +78,7 @@ def _string_pairs(file: BinaryIO, path: Path) -> Iterator[tuple[bytes, bytes]]:
         buffer, place = buffer[place:] + more, 0
     raise SourceError(
         f"{path} is no JSON object {{file name: text}} from byte {read + place:,} on; "
-        "a detection set has no texts of words: write a text for each image"
+        "each value must be a text (a detection set has none), and nothing may follow the object"
     )
 
 

@@ -16,7 +16,7 @@ MAX_TEXT_BYTES = 1 << 20  # nor is a text of one line
 BOM = codecs.BOM_UTF8
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 LFS_ADVICE = "a pointer of Git LFS, and not the file itself; run: git lfs pull"
-_WIDE = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
+WIDE_MARKS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
@@ -128,7 +128,7 @@ def line_of(content: bytes, path: bytes) -> bytes:
         raise Rejected("too many letters", f"{os.fsdecode(path)} has more than {MAX_TEXT_BYTES:,} bytes")
     if content.startswith(LFS_POINTER):
         raise Rejected("Git LFS pointer", os.fsdecode(path))
-    for mark, encoding in _WIDE:
+    for mark, encoding in WIDE_MARKS:
         if content.startswith(mark):
             try:
                 content = content.decode(encoding).encode()

@@ -31,20 +31,21 @@ class HuggingFaceSource(LabelFilesSource):
                 raise SourceError(f"{path} does not begin with the names of its columns; it needs file_name and text")
             self.remark(dialect.notes)
             rule = self.rule_for(path, file, dialect.paths)
-            yield from RowReader(path, replace(dialect, has_quotes=True), rule, file.split, by_folder).entries()
+            dialect = replace(dialect, has_quotes=True)
+            yield from RowReader(path, dialect, rule, file.split, by_folder, shown=file.name).entries()
             return
         columns = _columns_of(path)
         self.remark([f"{path.name}: {', '.join(columns.ignored)} is not read"] if columns.ignored else [])
         some = [name for _, name, _, _ in islice(_json_rows(path, columns), _LOOK_LINES)]
         rule = self.rule_for(path, file, some)
         for number, name, value, split in _json_rows(path, columns):
-            shown = rule(name) if name else f"(line {number} of {path.name})".encode()
+            shown = rule(name) if name else f"(line {number} of {file.name})".encode()
             split = split or file.split or (by_folder(shown) if by_folder else "")
             label = None if value is None else str(value).encode("utf-8", "surrogatepass")
             if not name:
                 yield Entry(shown, label, "", split, "no path")
             elif value is not None and not isinstance(value, str):
-                yield Entry(shown, f"{path.name}, line {number:,}: {value!r}".encode(), "", split, "label is no text")
+                yield Entry(shown, f"{file.name}, line {number:,}: {value!r}".encode(), "", split, "label is no text")
             else:
                 yield Entry(shown, label, "", split)
 
@@ -54,6 +55,15 @@ def find_huggingface(root: Path, named: bool = False, images: Path | None = None
     if len(files) > 1 and not files[0].folder:
         raise SourceError(f"{root} holds {files[0].name} and {files[1].name}; move the one away that is not meant")
     return HuggingFaceSource(root, "huggingface", tuple(files), images) if files else None
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict:
+    """An object of JSON; ValueError for a key that stands twice: nobody knows which value is meant."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is there twice")
+    return values
 
 
 class _Columns(NamedTuple):
@@ -83,10 +93,16 @@ def _columns_of(path: Path) -> _Columns:
 
 def _json_rows(path: Path, columns: _Columns) -> Iterator[tuple[int, bytes, object, str]]:
     """(line, path, text as JSON has it, split) of each line."""
+    known = {columns.text, *columns.ignored}
     for number, values in _objects(path):
+        if texts := [key for key in values if key not in known and column_name(key.encode()) in TEXT_COLUMNS]:
+            raise SourceError(
+                f"{path}, line {number:,}: {texts[0]!r} may be the text as well as {columns.text!r}, which is that of "
+                "the first line; rename one of them"
+            )
         name, written = values.get("file_name"), values.get(columns.split) if columns.split else None
-        split = split_of_folder(str(written or "").encode())
-        if written and not split:
+        split = split_of_folder(written.encode()) if isinstance(written, str) else ""
+        if written not in (None, "") and not split:
             raise SourceError(
                 f"{path}, line {number:,}: {written!r} is no name of a split; write train, val or test, or rename "
                 f"{columns.split!r}"
@@ -100,7 +116,7 @@ def _objects(path: Path) -> Iterator[tuple[int, dict]]:
         for number, line in enumerate(file, 1):
             if line := line.strip():
                 try:
-                    values = json.loads(line)
+                    values = json.loads(line, object_pairs_hook=_unique)
                 except (ValueError, RecursionError) as error:
                     raise SourceError(f"{path}, line {number:,}, is no JSON object ({error}); repair it") from error
                 if not isinstance(values, dict):

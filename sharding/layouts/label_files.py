@@ -146,7 +146,7 @@ class LabelsSource(LabelFilesSource):
         self.remark(dialect.notes)
         rule = self.rule_for(path, file, dialect.paths)
         by_folder = self.split_of_path if dialect.split is None else None
-        return RowReader(path, dialect, rule, file.split, by_folder, self.layout == "paddleocr")
+        return RowReader(path, dialect, rule, file.split, by_folder, self.layout == "paddleocr", file.name)
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class EasyOcrSource(LabelFilesSource):
 
     def rows(self, path: Path, file: LabelFile) -> Iterator[Entry]:
         some = [line.partition(b",")[0] for line in _lines_below_header(path, 2_000)]
-        return _easyocr_rows(path, file.split, self.rule_for(path, file, some), self.split_of_path, self.named)
+        return _easyocr_rows(path, file, self.rule_for(path, file, some), self.split_of_path, self.named)
 
 
 def files_in_folders(root: Path, names: Sequence[str]) -> list[LabelFile]:
@@ -173,7 +173,7 @@ def files_in_folders(root: Path, names: Sequence[str]) -> list[LabelFile]:
 
 
 def _easyocr_rows(
-    path: Path, split: str, rule: PathRule, by_folder: Callable[[bytes], str] | None, named: bool
+    path: Path, file: LabelFile, rule: PathRule, by_folder: Callable[[bytes], str] | None, named: bool
 ) -> Iterator[Entry]:
     """Lines `filename,words`: EasyOCR cuts at the first comma and knows no quotes."""
     for number, line in enumerate(_lines_below_header(path), 2):
@@ -186,9 +186,10 @@ def _easyocr_rows(
             )
         if name:
             name = rule(name)
-            yield Entry(name, words if comma else None, "", split or (by_folder(name) if by_folder else ""))
+            split = file.split or (by_folder(name) if by_folder else "")
+            yield Entry(name, words if comma else None, "", split)
         elif comma:
-            yield Entry(f"(line {number} of {path.name})".encode(), words, "", split, "no path")
+            yield Entry(f"(line {number} of {file.name})".encode(), words, "", file.split, "no path")
 
 
 def _may_be_csv(words: bytes) -> bool:

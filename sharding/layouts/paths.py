@@ -17,7 +17,8 @@ from sharding.layouts.folders import IMAGE_SUFFIXES, is_image, list_folder
 from sharding.layouts.naming import other_spellings
 
 _LOOKED_FOR = 60  # paths of a file, spread over its first lines
-_MOST = 0.9  # of them must be there
+_MOST = 0.9  # of them must be there for a rule to fit
+_NEARLY_ALL, _MANY = 0.95, 0.5  # of them are where they should be
 _FOLDERS = 2_000  # that are looked through for a prefix
 may_be_odd = re.compile(rb"\\|\./|\.\.|//").search  # of a path: a third of the time of four `in`
 
@@ -46,7 +47,7 @@ class PathRule:
     def __init__(
         self, root: Path, folder: bytes, paths: Sequence[bytes], shown: str, images: Path | None = None
     ) -> None:
-        self._root = os.fsencode(root)
+        self._root, self._real_root = os.fsencode(root), os.path.realpath(os.fsencode(root))
         self.prefix, self.note = folder, ""
         self._cut = self._suffix = b""
         self._backslashes = True
@@ -54,11 +55,13 @@ class PathRule:
         some = list(dict.fromkeys(path.strip() for path in paths[::step] if path.strip()))
         if odd := [path for path in some if b"\\" in path]:  # a letter of a name on Linux, where there is such a file
             self._backslashes = not any(self._is_there(folder + path) for path in odd)
-        some = [self._slashes(path) for path in some]
-        self._may_be_absolute = any(path.startswith((b"/", b"../")) for path in some)
+        some = [normal_path(self._slashes(path)) for path in some]
         if images is not None:
             self.prefix = self._relative(images)
-        if self._is_fine(some):
+        if not some or (found := self._found([self(path) for path in some])) >= _NEARLY_ALL:
+            return
+        if found >= _MANY:  # the others are missing images, but for a place that has more
+            self._check_no_better_place(folder, some, found, shown)
             return
         fits = list(self._cuts(some) if images is not None else self._others(folder, some))
         if len({(prefix, cut) for prefix, cut, _, _ in fits}) > 1:
@@ -73,7 +76,7 @@ class PathRule:
     @property
     def is_plain(self) -> bool:
         """Is a path that holds nothing odd right as it is?"""
-        return not (self.prefix or self._cut or self._suffix or self._may_be_absolute)
+        return not (self.prefix or self._cut or self._suffix)
 
     def __call__(self, path: bytes) -> bytes:
         """The path of one line, without blanks around it."""
@@ -86,18 +89,27 @@ class PathRule:
         if self.prefix and not path.startswith(b"/"):
             path = normal_path(self.prefix + path)
         if path.startswith((b"/", b"../")):  # an image has one name, whatever leads to it
-            whole = posixpath.normpath(os.path.join(self._root, path))
-            path = whole[len(self._root) + 1 :] if whole.startswith(self._root + b"/") else path
+            path = self._short(path)
         return path
+
+    def _short(self, path: bytes) -> bytes:
+        """A path that leads out of the source and perhaps in again, in one way of several."""
+        whole = posixpath.normpath(os.path.join(self._root, path))
+        for root in (self._root, self._real_root):
+            if whole.startswith(root + b"/"):
+                return whole[len(root) + 1 :]
+        return whole if path.startswith(b"/") else os.path.relpath(whole, self._root)
 
     def _slashes(self, path: bytes) -> bytes:
         return path.replace(b"\\", b"/") if self._backslashes else path
 
     def _relative(self, images: Path) -> bytes:
         """The prefix of a folder: relative to root where it lies inside."""
-        absolute = os.path.abspath(os.fsencode(images)) + b"/"
-        root = os.path.abspath(self._root) + b"/"
-        return absolute.removeprefix(root)
+        absolute = os.path.abspath(os.fsencode(images))
+        for root in (self._root, self._real_root):
+            if absolute == root or absolute.startswith(root + b"/"):
+                return absolute[len(root) + 1 :] + b"/" if absolute != root else b""
+        return absolute + b"/"
 
     def _is_there(self, path: bytes) -> bool:
         try:
@@ -109,9 +121,14 @@ class PathRule:
         """The share of these paths, relative to root, that are there."""
         return sum(map(self._is_there, paths)) / len(paths)
 
-    def _is_fine(self, some: list[bytes]) -> bool:
-        """Is there anything to look at, and are most paths right as they are? Then others are missing images."""
-        return not some or self._found([self(path) for path in some]) >= 0.5
+    def _check_no_better_place(self, folder: bytes, some: list[bytes], found: float, shown: str) -> None:
+        """SourceError where many pictures are where they should be, and nearly all are in another place."""
+        for prefix, cut, suffix, _ in self._others(folder, some):
+            if not suffix and self._found([prefix + path.removeprefix(cut) for path in some]) > found:
+                raise SourceError(
+                    f"{shown}: {found:.0%} of the pictures are below {os.fsdecode(self.prefix) or 'the top'}, and more "
+                    f"of that name below {os.fsdecode(prefix) or 'the top'}; say which are meant: --images FOLDER"
+                )
 
     def _others(self, folder: bytes, some: list[bytes]) -> Iterator[tuple[bytes, bytes, bytes, str]]:
         """(prefix, what is cut off, suffix, a note) of each rule by which most pictures are found."""

@@ -23,13 +23,15 @@ from sharding.layouts.text_files import open_label_file
 _make = tuple.__new__  # an Entry without the check of its arguments: half the time of a line
 _BLOCK_BYTES = 1 << 16
 # of a line, or of many; between tabs a text may begin with a quote
-_ODD_PATH = re.compile(rb"\\|\./|\.\.|//").search
-_ODD_PATH_OR_QUOTE = re.compile(rb"\\|\./|\.\.|//|\t\"").search
+_ODD_PATH = re.compile(rb"\\|\./|\.\.|//|^/", re.MULTILINE).search
+_ODD_PATH_OR_QUOTE = re.compile(rb"\\|\./|\.\.|//|^/|\t\"|^\"|\"\t|\"\r?$", re.MULTILINE).search
+_MOST_QUOTED_LINES = 20  # that a text in quotes may go over
+_MOST_NEW_SUBSETS = 30  # that no header and no first line has named
 _MOST_SUBSETS = 1_000  # whose names are kept; more than 255 are refused soon
 
 
 class RowReader:
-    """Reads one label file. split: of all its rows, "" where they may say their own.
+    """Reads one label file. split: of all its rows, "" where they may say their own. shown: its name for people.
 
     split_of_path: gives the split of a path where the folders of the source do.
     """
@@ -42,9 +44,11 @@ class RowReader:
         split: str = "",
         split_of_path: Callable[[bytes], str] | None = None,
         has_lists: bool = False,
+        shown: str = "",
     ) -> None:
         self._path, self._dialect, self._rule = path, dialect, rule
         self._split, self._split_of_path, self._has_lists = split, split_of_path, has_lists
+        self._shown = shown or path.name
         self._subsets: dict[bytes, str] = {}
         self._splits: dict[bytes, str] = {}
         # rows that need no closer look: a path, a label, and perhaps a subset
@@ -52,7 +56,9 @@ class RowReader:
             dialect.path, dialect.label, dialect.split, dialect.subset, dialect.cells, dialect.padding
         ) in ((0, 1, None, None, 2, 0), (0, 1, None, 2, 3, 0))  # fmt: skip
         self._find_odd = _ODD_PATH if dialect.has_quotes else _ODD_PATH_OR_QUOTE
-        self._open_quote = -1  # the line whose text begins with a quote that it does not end
+        self._has_suffixes = any(map(is_image, dialect.paths))
+        self._open_quote = -1  # the last line with a cell that begins with a quote and does not end it
+        self._is_broken = False  # is there something else than rows since then
 
     def entries(self) -> Iterator[Entry]:
         """An entry for each row, in the order of the file. SourceError where the file cannot be cut into rows."""
@@ -67,7 +73,7 @@ class RowReader:
                 text = b"".join(block)
                 if dialect.has_quotes and b'"' in text:
                     number = yield from self._of_quoted(number, block, file)
-                elif number and self._is_simple:
+                elif number >= dialect.skipped and self._is_simple:
                     number = yield from self._of_simple(number, block, self._find_odd(text) is not None)
                 else:
                     for line in block:
@@ -115,7 +121,7 @@ class RowReader:
                 # what is no UTF-8 goes through str and comes back as it was
                 yield line.decode("utf-8", "surrogateescape")
 
-        rows = csv.reader(lines(), delimiter=dialect.separator.decode(), strict=True)
+        rows = csv.reader(lines(), delimiter=dialect.separator.decode(), strict=True, skipinitialspace=True)
         last = number + len(block)
         try:
             while read < last:
@@ -126,9 +132,8 @@ class RowReader:
                 yield from self._of_row(first, [cell.encode("utf-8", "surrogateescape") for cell in row])
         except csv.Error as error:
             raise SourceError(
-                f"{self._path}, line {first:,}: a quote opens there that is never closed, or is followed by more than "
-                f"{dialect.named} ({error}); close it, double the quotes inside a text, or write the file as "
-                "labels.tsv (path<TAB>label), where quotes are letters"
+                f"{self._path}, line {first:,}: {_csv_problem(str(error))} ({error}); repair the line, double the "
+                "quotes inside a text, or write the file as labels.tsv (path<TAB>label), where quotes are letters"
             ) from error
         return read
 
@@ -141,7 +146,8 @@ class RowReader:
                 if match := pattern.fullmatch(line.strip() if unescape else line):
                     label = match[2].replace(b'\\"', b'"') if unescape else match[2]
                     yield from self._of_row(number, [match[1], label])
-                elif line.strip():
+                elif number > self._dialect.skipped and line.strip():
+                    self._watch_quotes(number, [line], is_odd=True)
                     yield self._odd(number, [line], f"the line is no path and text with {self._dialect.named} between")
 
     def _check_spanned(self, number: int, row: list[str]) -> None:
@@ -161,25 +167,28 @@ class RowReader:
     def _of_row(self, number: int, row: list[bytes]) -> Iterator[Entry]:
         """The entries of one row: mostly one, none of a header or an empty row, several of a list of paths."""
         dialect = self._dialect
-        if number == 1 and dialect.has_header or not any(row):
+        if number <= dialect.skipped:
+            return
+        if not any(row):
+            self._watch_quotes(number, row, is_odd=True)
             return
         if len(row) == dialect.cells + dialect.padding and not any(cell.strip() for cell in row[dialect.cells :]):
             row = row[: dialect.cells]
         name = row[dialect.path].strip() if len(row) > dialect.path else b""
-        if len(row) == 1 and name and dialect.path == 0 and self._open_quote != number - 1:
+        has_path = is_image(name) or not self._has_suffixes
+        self._watch_quotes(number, row, is_odd=len(row) != dialect.cells or not has_path)
+        if len(row) == 1 and name and has_path and dialect.path == 0:
             row = [name, *[None] * (dialect.cells - 1)]  # a picture without a text
         if len(row) != dialect.cells:
             most = "the header has" if dialect.has_header else "most lines have"
-            why = f"{len(row)} cells (between {dialect.named}), {most} {dialect.cells}; {self._hint()}"
-            yield self._odd(number, row, why)
+            count = f"{len(row)} cell{'s' * (len(row) > 1)} (between {dialect.named})"
+            yield self._odd(number, row, f"{count}, {most} {dialect.cells}; {self._hint(row)}")
             return
         label = row[dialect.label]
-        if label and label[:1] == b'"' and dialect.separator == b"\t" and not dialect.has_quotes:
-            if problem := self._quotes_of(number, label):
-                yield self._odd(number, row, problem)
-                return
-        else:
-            self._open_quote = -1
+        if label and self._may_be_quoted(label):
+            why = "the text has doubled quotes: to a spreadsheet they are one, between tabs they are letters"
+            yield self._odd(number, row, why)
+            return
         split = self._split_of_row(number, row)
         subset = "" if dialect.subset is None else self._subset_of(row[dialect.subset] or b"")
         if not name:
@@ -188,35 +197,54 @@ class RowReader:
         for path in map(self._rule, _paths_in_list(name) if self._has_lists and name[:1] == b"[" else [name]):
             yield _make(Entry, (path, label, subset, split or (self._split_of_path or _no_split)(path), "", 0, 0))
 
-    def _quotes_of(self, number: int, label: bytes) -> str:
-        """What is wrong with a text between tabs that begins with a quote; "" mostly: quotes are letters there."""
-        ends = len(label) > 1 and label[-1:] == b'"'
-        self._open_quote = -1 if ends else number
-        if ends and b'""' in label[1:-1]:
-            return "the text has doubled quotes: to a spreadsheet they are one, between tabs they are letters"
-        return ""
+    def _may_be_quoted(self, label: bytes) -> bool:
+        """Between tabs quotes are letters; but may a spreadsheet have put these around a text with quotes?"""
+        is_plain = self._dialect.has_quotes or len(label) < 3 or not label[:1] == label[-1:] == b'"'
+        return not is_plain and b'""' in label[1:-1]
+
+    def _watch_quotes(self, number: int, row: list[bytes], is_odd: bool) -> None:
+        """SourceError where a text in quotes goes on over several lines of a file whose quotes are letters: a cell
+        begins with a quote that it does not end, a cell some lines below ends with one, and what stands between them
+        is not rows alone."""
+        if self._dialect.has_quotes:
+            return
+        lone = [cell for cell in row if cell.count(b'"') % 2 and cell != b'"']
+        is_open = 0 <= number - self._open_quote <= _MOST_QUOTED_LINES and self._open_quote > 0
+        self._is_broken = self._is_broken or is_odd
+        if is_open and self._is_broken and any(cell.endswith(b'"') for cell in lone):
+            raise SourceError(
+                f"{self._path}, line {self._open_quote:,}: a quote opens there, and a text goes on from line to line "
+                f"to the quote in line {number:,}; write each text in one line, or save the file as CSV"
+            )
+        if any(cell.startswith(b'"') for cell in lone):
+            self._open_quote, self._is_broken = number, is_odd
 
     def _odd(self, number: int, row: list[bytes], why: str) -> Entry:
-        """A row that cannot be read. SourceError where it is the rest of a text in quotes that began a line before."""
-        if self._open_quote == number - 1:
-            raise SourceError(
-                f"{self._path}, line {self._open_quote:,}: a quote opens there, and the next line has not the cells of "
-                "a row; write each text in one line, or save the file as CSV"
-            )
+        """A row that cannot be read."""
         name = row[self._dialect.path].strip() if len(row) > self._dialect.path else b""
         shown = self._rule(name) if is_image(name) else self._line(number)
-        return Entry(shown, f"{self._path.name}, line {number:,}: {why}".encode(), "", self._split, "odd row")
+        return Entry(shown, f"{self._shown}, line {number:,}: {why}".encode(), "", self._split, "odd row")
 
-    def _hint(self) -> str:
-        if self._dialect.has_quotes:
-            return "put quotes around a text that holds the separator"
-        return "a text cannot hold the separator; write the file as CSV, with quotes"
+    def _hint(self, row: list[bytes]) -> str:
+        if not self._dialect.has_quotes:
+            return "a text cannot hold the separator; write the file as CSV, with quotes"
+        if len(row) > self._dialect.cells and not any(row[self._dialect.cells :]):
+            return "put quotes around a text that ends with the separator, or remove it"
+        easyocr = " (or call the columns filename,words, as EasyOCR does: then it ends with the line)"
+        is_pair = self._dialect.separator == b"," and self._dialect.cells == 2
+        return f"put quotes around a text that holds the separator{easyocr * is_pair}"
 
     def _line(self, number: int) -> bytes:
-        return f"(line {number} of {self._path.name})".encode()
+        return f"(line {number} of {self._shown})".encode()
 
     def _subset_of(self, cell: bytes) -> str:
         if (subset := self._subsets.get(cell)) is None:
+            if len(self._subsets) > _MOST_NEW_SUBSETS and not self._dialect.has_header:
+                raise SourceError(
+                    f"{self._path}: its third cells hold more than {_MOST_NEW_SUBSETS} different values "
+                    f"({cell.decode('utf-8', 'replace')}, ...), and nothing says that they are subsets; begin it with "
+                    "a header that names its columns (path, label, subset), or quote texts that hold the separator"
+                )
             subset = cell.strip().decode("utf-8", "replace")
             if len(self._subsets) < _MOST_SUBSETS:
                 self._subsets[cell] = subset
@@ -242,6 +270,15 @@ class RowReader:
         return split or self._split
 
 
+def _csv_problem(error: str) -> str:
+    """What an error of the module csv means."""
+    if "new-line" in error:
+        return "a carriage return stands inside the line"
+    if "expected after" in error:
+        return "a quote opens there, and more than the next cell follows where it closes"
+    return "a quote opens there that is never closed"
+
+
 def _no_split(path: bytes) -> str:
     return ""
 
@@ -252,4 +289,6 @@ def _paths_in_list(name: bytes) -> list[bytes]:
         paths = json.loads(name)
     except ValueError:
         return [name]
-    return [str(path).encode("utf-8", "surrogatepass") for path in paths] if isinstance(paths, list) else [name]
+    if not isinstance(paths, list) or not paths:
+        return [name]
+    return [str(path).encode("utf-8", "surrogatepass") for path in paths]

@@ -1,7 +1,8 @@
 """Label files as bytes of UTF-8 with one kind of line end, whatever program has written them.
 
-UTF-8 is passed on as it is: a label that is no UTF-8 spoils itself alone. UTF-16, as spreadsheets write it, with a byte
-order mark or without, is written anew while it is read; so are files whose lines end with a carriage return alone.
+UTF-8 is passed on as it is: a label that is no UTF-8 spoils itself alone. UTF-16 and UTF-32, as spreadsheets write
+them, with a byte order mark or without, are written anew while they are read; so are files whose lines end with a
+carriage return alone.
 """
 
 import codecs
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sharding.errors import SourceError
-from sharding.layouts.files import BOM, LFS_ADVICE, LFS_POINTER
+from sharding.layouts.files import BOM, LFS_ADVICE, LFS_POINTER, WIDE_MARKS
 
 _BUFFER_BYTES = 1 << 20
 _LOOK_BYTES = 1 << 16
@@ -27,9 +28,11 @@ def open_label_file(path: Path) -> BinaryIO:
     if head.startswith(LFS_POINTER):
         file.close()
         raise SourceError(f"{path} is {LFS_ADVICE}")
-    encoding = _utf16_of(head)
-    if encoding:
-        return _rewritten(file, _from_utf16(encoding, path))
+    if encoding := _wide_encoding_of(head):
+        return _rewritten(file, _decoded(encoding, path))
+    if b"\0" in head:
+        file.close()
+        raise SourceError(f"{path} holds NUL bytes: it was cut, or is no text; copy it again, or save it as UTF-8")
     if head.startswith(BOM):
         file.read(len(BOM))
         head = head[len(BOM) :]
@@ -46,18 +49,19 @@ def is_utf8(text: bytes) -> bool:
     return True
 
 
-def _utf16_of(head: bytes) -> str:
-    """The codec of a file of UTF-16; "" if it is none. Without a mark the zeros tell: every ASCII letter, tab and line
-    end has one, and no text has a NUL."""
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
+def _wide_encoding_of(head: bytes) -> str:
+    """The codec of a file of UTF-16 or UTF-32; "" if it is none. Without a mark the zeros tell: every ASCII letter, tab
+    and line end of UTF-16 has one, on the same side, and no text has a NUL."""
+    for mark, encoding in WIDE_MARKS:
+        if head.startswith(mark):
+            return encoding
     even, odd = head[0::2].count(0), head[1::2].count(0)
-    if even + odd < len(head) // 8 or not even + odd:
-        return ""
-    return "utf-16-le" if odd > even else "utf-16-be"
+    if odd > 4 * even and odd > 1:
+        return "utf-16-le"
+    return "utf-16-be" if even > 4 * odd and even > 1 else ""
 
 
-def _from_utf16(encoding: str, path: Path) -> Callable[[bytes, bool], bytes]:
+def _decoded(encoding: str, path: Path) -> Callable[[bytes, bool], bytes]:
     decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
     ends_with_cr = False
 
@@ -66,7 +70,9 @@ def _from_utf16(encoding: str, path: Path) -> Callable[[bytes, bool], bytes]:
         try:
             text = decoder.decode(piece, last)
         except UnicodeDecodeError as error:
-            raise SourceError(f"{path} looks like UTF-16 and is none ({error.reason}); save it as UTF-8") from error
+            raise SourceError(
+                f"{path} looks like {encoding.upper()} and is not ({error.reason}); save it as UTF-8"
+            ) from error
         content = text.encode("utf-8", "surrogatepass")
         # "\r\n" may be cut between two pieces
         if ends_with_cr:

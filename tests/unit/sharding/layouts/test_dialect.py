@@ -113,7 +113,12 @@ def test_quotes_between_tabs_are_letters_but_where_a_spreadsheet_may_have_put_th
         ("labels.csv", ["path,label", "a.png,x", 'b.png,"y', "c.png,z", 'd.png,w"'], "line 3: a quote opens there, "),
         ("labels.csv", ["path,label", "a.png,x", 'b.png,"y', "c.png,z"], "line 3: a quote opens there that is never"),
         ("labels.csv", ["a.png,x", 'b.png,"y"z', "c.png,z"], "line 2: a quote opens"),
-        ("labels.tsv", ["a.png\tx", 'b.png\t"two', 'lines"', "c.png\tz"], "line 2: a quote opens there, and the next"),
+        ("labels.tsv", ["a.png\tx", 'b.png\t"two', 'lines"', "c.png\tz"], "line 2: a quote opens there, .* in line 3; write"),
+        ("labels.tsv", ["label\tpath", '"a', 'b"\t1.png', "x\t2.png"], "line 2: a quote opens there, .* in line 3"),
+        ("labels.tsv", ['1.png\t"a', "", 'b"', "2.png\tx"], "line 1: a quote opens there, .* in line 3"),
+        ("labels.tsv", ['1.png\t"a', 'b\tc"', "2.png\tx"], "line 1: a quote opens there, .* in line 2"),
+        ("labels.txt", ['1.png "a', 'b"', "2.png x", "3.png x", "4.png y", "5.png z"], "line 1: a quote opens there"),
+        ("labels.csv", ["1.png,fo\ro", '2.png,"x"'], "line 1: a carriage return stands inside the line"),
         ("labels.csv", ["filename,words", "a.png,x", 'b.png,"y', "c.png,z", 'd.png,w"'], "line 3, has quotes"),
     ],
 )
@@ -141,6 +146,52 @@ def test_a_quote_that_is_not_closed_is_named_with_its_line(write, name, lines, s
 def test_what_is_unclear_is_refused_with_what_to_write(write, lines, sentence):
     with pytest.raises(SourceError, match=sentence):
         list(find_source(write({"labels.csv": "\n".join(lines) + "\n"})).entries())
+
+
+def test_a_quotation_over_rows_is_letters(rows):
+    found = rows('a.png\t"Hello, he\nb.png\tsaid to her\nc.png\tand left."\n', "labels.tsv")
+    assert [row[1] for row in found] == ['"Hello, he', "said to her", 'and left."']
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("labels.csv", ["id,label,text", *(f"{n},1,go" for n in range(15))]),
+        ("labels.csv", ["name,label,text", "1.png,3,stop"]),
+        ("labels.csv", ["1.png,12,50", "2.png,13,20", "3.png,7,5"]),
+        ("labels.csv", ["1.png,Paris, France", "2.png,Rome, Italy", "3.png,Bern, Bern"]),
+        ("labels.tsv", ["1.png\tfoo\ttrain", "2.png\tbar\ttest"]),
+        ("labels.tsv", [f"{n}.png\tw{n}\tsub" for n in range(2_100)] + [f"x{n}.png\tw\ttext {n}" for n in range(99)]),
+    ],
+)
+def test_columns_that_may_be_something_else_are_refused(write, name, lines):
+    with pytest.raises(SourceError, match="header|may be the text"):
+        list(find_source(write({name: "\n".join(lines) + "\n"})).entries())
+
+
+def test_a_column_of_names_without_another_for_the_path(rows):
+    assert rows("image_id,text\na.png,x\nb.png,y\n") == [("a.png", "x", "", ""), ("b.png", "y", "", "")]
+    assert rows("id,file_name,text\n7,a.png,x\n") == [("a.png", "x", "", "")]
+
+
+@pytest.mark.parametrize("head", ["\n\n", "# made by hand\n", "sep=;\n"])
+def test_what_stands_above_the_header_is_no_row(rows, head):
+    separator = ";" if "sep" in head else ","
+    content = head + "path,split,label\na.png,train,x\nb.png,test,y\n".replace(",", separator)
+    assert rows(content) == [("a.png", "x", "", "train"), ("b.png", "y", "", "test")]
+
+
+def test_quotes_after_a_blank_are_quotes(rows):
+    assert [row[1] for row in rows('a.png, "foo"\nb.png, "b, c"\n')] == ["foo", "b, c"]
+    assert [row[1] for row in rows('path, label\na.png, "foo"\n')] == ["foo"]
+    late = "".join(f"{n}.png,w\n" for n in range(2_095)) + '9999.png, "w"\n'
+    assert {row[1] for row in rows(late)} == {"w"}
+
+
+def test_a_row_of_another_separator_is_odd(rows):
+    found = rows("path;label\na.png,x\nb.png;y\n")
+    assert (found[0][0], found[0][3]) == ("(line 2 of labels.csv)", "odd row")
+    assert found[1] == ("b.png", "y", "", "")
 
 
 def test_a_file_in_another_encoding_is_named(write):
