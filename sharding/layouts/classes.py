@@ -59,7 +59,13 @@ def find_classes(root: Path, named: bool = False) -> ClassesSource | None:
             "is not: they may be splits or classes; if every folder is a class: --layout classes; if there are splits, "
             "leave only folders named train, val and test there"
         )
-    given = find_top_splits(root, loose=False) if splits else TopSplits()
+    if not (named or splits) and find_top_splits(root, loose=False).are_given:
+        shown = " and ".join(f"{os.fsdecode(top)}/" for top in tops[:2])
+        raise SourceError(
+            f"{root} holds folders whose names contain those of splits ({shown}): they may be splits or classes; if "
+            "every folder is a class: --layout classes; if they are splits, call them train, val and test"
+        )
+    given = find_top_splits(root, loose=False, by_word=False) if splits else TopSplits()
     return ClassesSource(root, "classes", given, below_splits=bool(splits), named=named)
 
 
