@@ -109,9 +109,12 @@ class SplitLists:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._files: dict[int, list[Path]] = {}
-        for path in sorted(folder.glob("*.txt")):
-            if split := SPLIT_OF_NAME.get(path.stem.lower()):
-                self._files.setdefault(SPLITS.index(split), []).append(path)
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if not (split := SPLIT_OF_NAME.get(path.stem.lower())) or not path.is_file():
+                continue
+            if path.suffix.lower() not in (".txt", ".lst"):
+                raise SourceError(f"{path} is called like a list and is none; write it as {split}.txt, or move it away")
+            self._files.setdefault(SPLITS.index(split), []).append(path)
         if not self._files:
             raise SourceError(f"{folder} holds no train.txt, val.txt or test.txt; write one path a line there")
         parts = []

@@ -29,11 +29,11 @@ class DoctrSource(LabelFilesSource):
     def rows(self, path: Path, file: LabelFile) -> Iterator[Entry]:
         with open_label_file(path) as content:
             some = [name for name, _ in islice(_string_pairs(content, path), _LOOK_PAIRS)]
-        rule, by_folder = self.rule_for(path, file, some), self.split_of_path
+        rule, by_folder = self.rule_for(file, some), self.split_of_path
         with open_label_file(path) as content:
             for name, label in _string_pairs(content, path):
                 shown = rule(name)
-                yield Entry(shown, label, "", by_folder(shown) if by_folder else "")
+                yield Entry(shown, label, "", file.split or (by_folder(shown) if by_folder else ""))
 
 
 def find_doctr(root: Path, named: bool = False, images: Path | None = None) -> DoctrSource | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sharding.errors import SourceError
 from sharding.layouts.dialect import BOXES, CUT_LINE, QUOTED_LINE, SPACED_LINE, look
-from sharding.layouts.folders import is_image, scan_folders
+from sharding.layouts.folders import is_image, list_folder, scan_folders
 from sharding.layouts.label_files import EasyOcrSource, LabelFile, LabelFilesSource, LabelsSource
 from sharding.layouts.naming import SPLIT_OF_NAME
 from sharding.layouts.text_files import open_label_file
@@ -31,6 +31,8 @@ _EASYOCR_HEADER = b"filename,words"
 _LOOK_LINES = 200
 _MOST_FILES = 100  # whose content is looked at
 _LOOK_IMAGES = 20_000  # where none of so many images has a label file in its folder or above, none will
+LIST_SUFFIXES = (b".txt", b".lst")
+_LISTS_IN = 50  # folders
 _Groups = dict[str, list[LabelFile]]  # layout -> its files
 
 
@@ -41,8 +43,7 @@ def find_listed(layout: str | None, root: Path, named: bool, images: Path | None
     wanted = {name: files for name, files in groups.items() if layout in (None, name)}
     if layout == "labels" and not wanted and "easyocr" in groups:
         wanted = {"labels": groups["easyocr"]}
-    if not wanted:
-        wanted = _groups_below(root, layout)
+    wanted = _settled(root, wanted or _groups_below(root, layout))
     if len(wanted) > 1:
         names = {layout: " and ".join(file.name for file in files) for layout, files in wanted.items()}
         shown = "; ".join(f"{files}: --layout {layout}" for layout, files in names.items())
@@ -68,11 +69,20 @@ def find_by_content(root: Path, images: Path | None = None) -> LabelsSource | No
 
 
 def lists_of_splits(root: Path) -> list[str]:
-    """Files at the top of a source that list the paths of a split, and no texts."""
-    return sorted(
-        os.fsdecode(name) for name in _files_of(root)
-        if _suffix(name) == b".txt" and _stem(name) in SPLIT_OF_NAME and _kind_of(root / os.fsdecode(name)) == "list"
-    )  # fmt: skip
+    """Files that are called like a split and hold lines without texts, at the top of a source and in folders there that
+    hold no picture."""
+    found = []
+    top = list_folder(os.fsencode(root))
+    for folder in (top, *(list_folder(os.fsencode(root), name) for name in top.folders[:_LISTS_IN])):
+        names = {_stem(name) for name in folder.images()}
+        if folder.path and names:
+            continue
+        for name in folder.files:
+            path = os.fsdecode(folder.prefix + name)
+            if _suffix(name) in LIST_SUFFIXES and _stem(name) in SPLIT_OF_NAME and _stem(name) not in names:
+                if _kind_of(root / path) in ("list", ""):
+                    found.append(path)
+    return found
 
 
 def _source_of(root: Path, layout: str, files: list[LabelFile], named: bool, images: Path | None) -> LabelFilesSource:
@@ -99,17 +109,18 @@ _KNOWN_STEMS = frozenset((*LABEL_STEMS, "rec_gt", *_SPLIT_OF_STEM))
 
 
 def _groups_in(root: Path, prefix: bytes, names: Iterable[bytes]) -> _Groups:
-    """The label files among the names of one folder (prefix: its path, with a slash), by layout."""
+    """The label files among the names of one folder (prefix: its path, with a slash), by layout. split: as their names
+    say."""
     known = [name for name in sorted(names) if _stem(name) in _KNOWN_STEMS]
     pictures = {_stem(name) for name in known if is_image(name)}
     groups: _Groups = {}
     boxes = []
     for name in known:
         stem = _stem(name)
-        if _suffix(name) not in _SUFFIXES or stem in pictures:  # the text beside a picture called test.png
+        if _suffix(name) not in _SUFFIXES:
             continue
         path = root / os.fsdecode(prefix + name)
-        kind = _kind_of(path) if _suffix(name) == b".txt" else "labels"
+        kind = _kind_of(path, stem in pictures) if _suffix(name) == b".txt" else "labels"
         file = LabelFile(os.fsdecode(prefix + name), _SPLIT_OF_STEM.get(stem, ""), prefix)
         if kind == "boxes":
             boxes.append(file)
@@ -120,26 +131,33 @@ def _groups_in(root: Path, prefix: bytes, names: Iterable[bytes]) -> _Groups:
         else:
             layout = "paddleocr" if _suffix(name) == b".txt" else "splits"
         groups.setdefault(layout, []).append(file)
-    for layout in [*groups]:
-        _settle(groups, layout)
+    for files in groups.values():
+        splits = [file.split for file in files]
+        if len({*splits}) < len(splits) or ("" in splits and len(splits) > 1):
+            same = [file.name for file in files if splits.count(file.split) > 1] or [file.name for file in files]
+            raise SourceError(f"{' and '.join(same)} may both be the labels; move the one away that is not meant")
     # PPOCRLabel's Label.txt beside rec_gt.txt, which was made from it; alone it is refused when it is read
     return groups or ({"labels": boxes[:1]} if boxes else {})
 
 
-def _settle(groups: _Groups, layout: str) -> None:
-    """One file for each split, or one alone for all. SourceError for two that may be meant."""
-    files = groups.pop(layout)
-    splits = [file.split for file in files]
-    if len({*splits}) < len(splits):
-        same = [file.name for file in files if splits.count(file.split) > 1]
-        raise SourceError(f"{' and '.join(same)} may both be the labels; move the one away that is not meant")
-    if len(files) == 1 and files[0].split in ("", "train"):  # given splits need a second file
-        layout = "labels" if layout == "splits" else layout
-        groups.setdefault(layout, []).append(files[0]._replace(split=""))
-    elif "train" in splits and "" not in splits:
-        groups.setdefault(layout, []).extend(sorted(files, key=lambda file: ("train", "val", "test").index(file.split)))
-    elif "" in splits:
-        raise SourceError(f"{' and '.join(file.name for file in files)} may both be the labels; move the others away")
+def _settled(root: Path, groups: _Groups) -> _Groups:
+    """Files of splits are those of one source where there are several splits; one alone is no split. SourceError where
+    train is missing, or other label files stand beside them."""
+    settled: _Groups = {}
+    for layout, files in groups.items():
+        splits = {file.split for file in files}
+        if splits <= {"train"} or splits == {""} or (len(splits) == 1 and len(groups) == 1):
+            layout = "labels" if layout == "splits" else layout
+            files = [file._replace(split="") for file in files]
+        elif "" in splits or "train" not in splits:
+            names = ", ".join(file.name for file in files)
+            raise SourceError(
+                f"{root} holds {names}: there is no train.tsv for the others; call it so, or, if there are no splits, "
+                "call one file labels.tsv"
+            )
+        order = ("", "train", "val", "test")
+        settled.setdefault(layout, []).extend(sorted(files, key=lambda file: order.index(file.split)))
+    return settled
 
 
 def _groups_below(root: Path, layout: str | None) -> _Groups:
@@ -164,15 +182,17 @@ def _is_easyocr(path: Path) -> bool:
         return file.readline(100).strip().lower() == _EASYOCR_HEADER
 
 
-def _kind_of(path: Path) -> str:
+def _kind_of(path: Path, is_beside: bool = False) -> str:
     """What the lines of a .txt are: "labels" (a path and a text), "boxes" (of a whole page), "list" (a path alone), or
-    "" (something else)."""
+    "" (something else). is_beside: a picture has its name, whose text a single line may be."""
     try:
         with open_label_file(path) as file:
             lines = [line.rstrip(b"\r\n") for line in islice(file, _LOOK_LINES) if line.strip()]
     except SourceError:
         return "labels"  # it cannot be read, and the build says so
     pairs = sum(b"\t" in line or _has_text(line) for line in lines)
+    if is_beside and len(lines) < 2 and not any(map(_has_text, lines)):
+        return ""
     if lines and 2 * pairs >= len(lines):
         return "boxes" if any(map(BOXES.search, lines)) else "labels"
     return "list" if lines and 2 * sum(is_image(line.strip()) for line in lines) >= len(lines) else ""

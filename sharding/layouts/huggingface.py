@@ -30,14 +30,14 @@ class HuggingFaceSource(LabelFilesSource):
             if not dialect.has_header:
                 raise SourceError(f"{path} does not begin with the names of its columns; it needs file_name and text")
             self.remark(dialect.notes)
-            rule = self.rule_for(path, file, dialect.paths)
+            rule = self.rule_for(file, dialect.paths)
             dialect = replace(dialect, has_quotes=True)
-            yield from RowReader(path, dialect, rule, file.split, by_folder, shown=file.name).entries()
+            yield from self.read(RowReader(path, dialect, rule, file.split, by_folder, shown=file.name), file)
             return
         columns = _columns_of(path)
         self.remark([f"{path.name}: {', '.join(columns.ignored)} is not read"] if columns.ignored else [])
         some = [name for _, name, _, _ in islice(_json_rows(path, columns), _LOOK_LINES)]
-        rule = self.rule_for(path, file, some)
+        rule = self.rule_for(file, some)
         for number, name, value, split in _json_rows(path, columns):
             shown = rule(name) if name else f"(line {number} of {file.name})".encode()
             split = split or file.split or (by_folder(shown) if by_folder else "")

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sharding.errors import SourceError
-from sharding.layouts.dialect import Dialect, look
+from sharding.layouts.dialect import look
 from sharding.layouts.entry import Entry
 from sharding.layouts.files import FileReader
 from sharding.layouts.folders import list_folder, scan_folders, texts_in
-from sharding.layouts.given_splits import TopSplits, find_top_splits
+from sharding.layouts.given_splits import TopSplits, find_top_splits, splits_of_files
 from sharding.layouts.marks import ListedFiles, mark_files
-from sharding.layouts.naming import SPLIT_OF_NAME
+from sharding.layouts.naming import SPLIT_OF_NAME, split_of_folder
 from sharding.layouts.paths import PathRule
 from sharding.layouts.rows import RowReader
 from sharding.layouts.text_files import open_label_file
@@ -64,7 +64,7 @@ class LabelFilesSource(ListedFiles):
         for file in self.files:
             path = self.root / file.name
             try:
-                rows = self.rows(path, file)
+                rows = self.rows(path, file._replace(split=self.split_of_file[file.name]))
                 for entry in islice(rows, 1):
                     empty = False
                     yield entry
@@ -87,7 +87,7 @@ class LabelFilesSource(ListedFiles):
         for folder in scan_folders(os.fsencode(self.root)):
             yield [folder.prefix + name for name in folder.images()]
             # lists of splits are read where they are asked for, and refused where they are not
-            texts = [name for name in texts_in(folder) if name not in own and Path(name).stem not in SPLIT_OF_NAME]
+            texts = [name for name in texts_in(folder) if name not in own and not _may_be_list(name)]
             others += texts[: _SHOWN - len(others)]
             unread += len(texts)
         if unread:
@@ -100,11 +100,26 @@ class LabelFilesSource(ListedFiles):
     def open(self) -> FileReader:
         return FileReader(self.root)
 
-    def rule_for(self, path: Path, file: LabelFile, paths: Iterable[bytes]) -> PathRule:
+    def rule_for(self, file: LabelFile, paths: Sequence[bytes]) -> PathRule:
         """Where the paths of a file lead. paths: some of them."""
-        rule = PathRule(self.root, file.folder, list(paths), file.name, self.images)
+        rule = PathRule(self.root, file.folder, paths, file.name, self.images)
         self.remark([rule.note] if rule.note else [])
+        for path in map(rule, paths if file.split else ()):
+            if split_of_folder(path.partition(b"/")[0]) not in ("", file.split):
+                self.remark([f"{file.name} is of {file.split}, whatever the folder of {os.fsdecode(path)} says"])
+                break
         return rule
+
+    def read(self, reader: RowReader, file: LabelFile) -> Iterator[Entry]:
+        """The rows of a file; and a note where they contradict the folders of their pictures."""
+        yield from reader.entries()
+        if reader.contradictions:
+            self.remark(
+                [
+                    f"{file.name}: the column of splits and the folder of the picture say different splits in "
+                    f"{reader.contradictions:,} of the rows; the column counts"
+                ]
+            )
 
     def remark(self, notes: Iterable[str]) -> None:
         """Notes for a person, each once."""
@@ -113,7 +128,17 @@ class LabelFilesSource(ListedFiles):
     @cached_property
     def top_splits(self) -> TopSplits:
         """The splits that the folders of the source give, where its label files say none."""
-        return TopSplits() if self.says_splits else find_top_splits(self.root)
+        if self.says_splits:
+            return TopSplits()
+        splits, doubt = splits_of_files(self.root, self.file_names(), by_name=False)
+        return TopSplits(doubt=doubt) if splits or doubt else find_top_splits(self.root)
+
+    @cached_property
+    def split_of_file(self) -> dict[str, str]:
+        """The split of each label file, by its name or its folder."""
+        by_folder = splits_of_files(self.root, self.file_names(), by_name=False)[0]
+        folders = by_folder if by_folder and not self.says_splits else [""] * len(self.files)
+        return {file.name: file.split or split for file, split in zip(self.files, folders, strict=True)}
 
     @property
     def says_splits(self) -> bool:
@@ -140,13 +165,12 @@ class LabelsSource(LabelFilesSource):
     """labels.tsv, gt.txt and their like; given splits; PaddleOCR's lists."""
 
     def rows(self, path: Path, file: LabelFile) -> Iterator[Entry]:
-        return self.reader_of(path, file, look(path)).entries()
-
-    def reader_of(self, path: Path, file: LabelFile, dialect: Dialect) -> RowReader:
+        dialect = look(path)
         self.remark(dialect.notes)
-        rule = self.rule_for(path, file, dialect.paths)
+        rule = self.rule_for(file, dialect.paths)
         by_folder = self.split_of_path if dialect.split is None else None
-        return RowReader(path, dialect, rule, file.split, by_folder, self.layout == "paddleocr", file.name)
+        reader = RowReader(path, dialect, rule, file.split, by_folder, self.layout == "paddleocr", file.name)
+        return self.read(reader, file)
 
 
 @dataclass(frozen=True)
@@ -157,7 +181,12 @@ class EasyOcrSource(LabelFilesSource):
 
     def rows(self, path: Path, file: LabelFile) -> Iterator[Entry]:
         some = [line.partition(b",")[0] for line in _lines_below_header(path, 2_000)]
-        return _easyocr_rows(path, file, self.rule_for(path, file, some), self.split_of_path, self.named)
+        return _easyocr_rows(path, file, self.rule_for(file, some), self.split_of_path, self.named)
+
+
+def _may_be_list(name: str) -> bool:
+    path = Path(name)
+    return path.suffix.lower() in (".txt", ".lst") and path.stem.lower() in SPLIT_OF_NAME
 
 
 def files_in_folders(root: Path, names: Sequence[str]) -> list[LabelFile]:

@@ -49,6 +49,7 @@ class RowReader:
         self._path, self._dialect, self._rule = path, dialect, rule
         self._split, self._split_of_path, self._has_lists = split, split_of_path, has_lists
         self._shown = shown or path.name
+        self.contradictions = 0  # rows whose column of splits says another one than the folder of their picture
         self._subsets: dict[bytes, str] = {}
         self._splits: dict[bytes, str] = {}
         # rows that need no closer look: a path, a label, and perhaps a subset
@@ -195,6 +196,9 @@ class RowReader:
             yield Entry(self._line(number), label, subset, split, "no path")
             return
         for path in map(self._rule, _paths_in_list(name) if self._has_lists and name[:1] == b"[" else [name]):
+            folder_split = split_of_folder(path.partition(b"/")[0]) if split and dialect.split is not None else ""
+            if folder_split not in ("", split):
+                self.contradictions += 1
             yield _make(Entry, (path, label, subset, split or (self._split_of_path or _no_split)(path), "", 0, 0))
 
     def _may_be_quoted(self, label: bytes) -> bool:

@@ -113,7 +113,7 @@ def test_quotes_between_tabs_are_letters_but_where_a_spreadsheet_may_have_put_th
         ("labels.csv", ["path,label", "a.png,x", 'b.png,"y', "c.png,z", 'd.png,w"'], "line 3: a quote opens there, "),
         ("labels.csv", ["path,label", "a.png,x", 'b.png,"y', "c.png,z"], "line 3: a quote opens there that is never"),
         ("labels.csv", ["a.png,x", 'b.png,"y"z', "c.png,z"], "line 2: a quote opens"),
-        ("labels.tsv", ["a.png\tx", 'b.png\t"two', 'lines"', "c.png\tz"], "line 2: a quote opens there, .* in line 3; write"),
+        ("labels.tsv", ["a.png\tx", 'b.png\t"two', 'lines"', "c.png\tz"], "line 2: a quote opens there, .* in line 3"),
         ("labels.tsv", ["label\tpath", '"a', 'b"\t1.png', "x\t2.png"], "line 2: a quote opens there, .* in line 3"),
         ("labels.tsv", ['1.png\t"a', "", 'b"', "2.png\tx"], "line 1: a quote opens there, .* in line 3"),
         ("labels.tsv", ['1.png\t"a', 'b\tc"', "2.png\tx"], "line 1: a quote opens there, .* in line 2"),

@@ -107,7 +107,7 @@ def test_folders_of_which_some_are_splits_are_in_doubt_and_nothing_is_left_out(w
     folders = ("train/", "test/", "more/")
     pictures = {f"{folder}{below}a.png": b"." for folder in folders for below in ("", "images/")}
     source = find_source(write(files | pictures))
-    assert "named like a split, and more/, which is not" in source.doubt
+    assert "named like a split, and more/" in source.doubt
     entries = [*source.entries()]
     assert {entry.split for entry in entries} == {""}
     assert any(entry.path.startswith(b"more/") for entry in entries)
@@ -153,3 +153,59 @@ def test_what_else_may_hold_labels_is_told(write):
     assert [*source.entries()] and source.notes() == []
     assert [sorted(paths) for paths in source.pictures()] == [[b"a.png", b"b.png"], []]
     assert source.notes() == ["labels come from labels.tsv; not read: a.gt.txt, b.gt.txt, old/0.tar and 1 more"]
+
+
+def test_folders_of_label_files_say_the_splits_of_pictures_elsewhere(write):
+    files = {"train/labels.tsv": "1.png\tx\n2.png\ty\n", "test/labels.tsv": "3.png\tz\n4.png\tw\n"}
+    source = find_source(write(files | {f"images/{number}.png": b"." for number in (1, 2, 3, 4)}))
+    assert sorted((entry.path, entry.split) for entry in source.entries()) == [
+        (b"images/1.png", "train"), (b"images/2.png", "train"), (b"images/3.png", "test"), (b"images/4.png", "test"),
+    ]  # fmt: skip
+
+
+def test_what_contradicts_a_column_or_a_file_is_told(write):
+    pictures = {f"{folder}/{name}.png": b"." for folder in ("train", "test") for name in "ab"}
+    rows = "path,text,split\ntest/a.png,x,train\ntrain/a.png,y,train\n"
+    source = find_source(write({"labels.csv": rows, **pictures}))
+    assert [entry.split for entry in source.entries()] == ["train", "train"]
+    assert source.notes() == [
+        "labels.csv: the column of splits and the folder of the picture say different splits in 1 of the rows; the "
+        "column counts"
+    ]
+    (source.root / "labels.csv").unlink()
+    source = find_source(write({"train.tsv": "train/a.png\tx\n", "test.tsv": "train/b.png\ty\n"}))
+    assert sorted(entry.split for entry in source.entries()) == ["test", "train"]
+    assert source.notes() == ["test.tsv is of test, whatever the folder of train/b.png says"]
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({"labels.tsv": LINES, "test.tsv": LINES}, "several layouts|there is no train"),
+        ({"val.tsv": LINES, "test.tsv": LINES}, "test.tsv, val.tsv: there is no train.tsv for the others"),
+    ],
+)
+def test_files_of_splits_without_train_are_not_passed_over(write, files, sentence):
+    with pytest.raises(SourceError, match=sentence):
+        find_source(write(files | PICTURES))
+
+
+def test_splits_in_several_folders(write):
+    source = find_source(write({"part1/train.tsv": "a.png\tx\n", "part2/test.tsv": "b.png\ty\n"}))
+    assert [(entry.path, entry.split) for entry in source.entries()] == [
+        (b"part1/a.png", "train"), (b"part2/b.png", "test"),
+    ]  # fmt: skip
+
+
+def test_a_label_file_with_the_name_of_a_picture(write):
+    source = find_source(write({"gt.txt": "1.png\ta\n", "1.png": b".", "gt.png": b"."}))
+    assert source.layout == "labels"
+    files = {"train.tsv": "a.png\tx\n", "test.tsv": "test.png\ty\n", "a.png": b".", "test.png": b"."}
+    (source.root / "gt.txt").unlink()
+    (source.root / "gt.png").unlink()
+    assert [entry.split for entry in find_source(write(files)).entries()] == ["train", "test"]
+
+
+def test_lists_without_suffixes_and_in_other_folders_are_lists(write):
+    src = write({"labels.tsv": LINES, **PICTURES, "splits/train.lst": "a\n", "splits/test.txt": "b\n"})
+    assert lists_of_splits(src) == ["splits/test.txt", "splits/train.lst"]

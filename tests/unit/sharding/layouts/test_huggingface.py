@@ -99,3 +99,16 @@ def test_train_alone_gives_no_splits(write):
 def test_refusals(write, files, sentence):
     with pytest.raises(SourceError, match=sentence):
         list(find_source(write(files)).entries())
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        ('{"file_name": "1.png", "text": "a", "text": "b"}', "line 1, is no JSON object .*'text' is there twice"),
+        ('{"file_name": "1", "label": "3"}\n{"file_name": "2", "label": "4", "text": "x"}', "line 2: 'text' may"),
+        ('{"file_name": "1.png", "text": "a", "split": 0}', "line 1: 0 is no name of a split"),
+    ],
+)
+def test_keys_that_nobody_can_tell_apart(write, lines, sentence):
+    with pytest.raises(SourceError, match=sentence):
+        list(find_source(write({"metadata.jsonl": lines + "\n"})).entries())
