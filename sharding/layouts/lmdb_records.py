@@ -9,7 +9,7 @@ from typing import Any
 
 from sharding.errors import ConfigError, SourceError
 from sharding.layouts.entry import Entry, Reader
-from sharding.layouts.files import check_not_lfs
+from sharding.layouts.files import check_not_lfs, checked_content
 from sharding.layouts.given_splits import splits_of_files
 from sharding.layouts.marks import ListedFiles, mark_files
 from sharding.layouts.record_files import find_records, loose_files
@@ -46,7 +46,7 @@ class LmdbSource(ListedFiles):
                 yield Entry(prefix + b"image" + key, prefix + b"label" + key, "", split)
         if not samples:
             raise SourceError(f"the LMDB in {self.root} holds no image; name another --src")
-        yield from loose_files(self.root)
+        yield from loose_files(self.root, {*self.file_names()})
         self._listed[:] = marks
 
     def file_names(self) -> list[str]:
@@ -67,9 +67,7 @@ class LmdbReader(Reader):
         content = self._read(path)
         if content is None:
             raise Rejected("missing image", "the LMDB has no such key")
-        if not content:
-            raise Rejected("empty file")
-        return content
+        return checked_content(content)
 
     def read_label(self, label: bytes) -> bytes | None:
         return self._read(label)

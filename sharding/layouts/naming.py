@@ -11,6 +11,12 @@ _SPLIT_NAMES = {
 }
 SPLIT_OF_NAME = {name: split for split, names in _SPLIT_NAMES.items() for name in names}
 _WORDS = re.compile(r"[a-z]+")
+_LABEL_FILE = re.compile(
+    rb"[^/]*\.(?:tsv|csv|jsonl|xlsx)"
+    rb"|(?:[^./]*[^a-z./])?(?:labels?|gt|metadata|annotations?|transcriptions?|ground_?truth|words)(?:[^a-z./][^./]*)?"
+    rb"\.(?:txt|json|xml|lst)",
+    re.IGNORECASE,
+)
 
 PATH_COLUMNS = (
     "path", "paths", "file", "files", "file_name", "filename", "file_path", "filepath", "image", "images", "image_path",
@@ -36,6 +42,11 @@ def split_of_file(name: str) -> str:
     names none, or two."""
     named = {SPLIT_OF_NAME[word] for word in _WORDS.findall(name.lower()) if word in SPLIT_OF_NAME}
     return named.pop() if len(named) == 1 else ""
+
+
+def is_label_file(name: bytes) -> bool:
+    """Is a file by its name one that holds the labels of many pictures, as words.csv or labels.json does?"""
+    return _LABEL_FILE.fullmatch(name) is not None
 
 
 def column_name(cell: bytes) -> str:

@@ -51,7 +51,7 @@ class ParquetSource(ListedFiles):
                 yield entry
         if is_empty:
             raise SourceError(f"the Parquet files in {self.root} hold no row; name another --src")
-        yield from loose_files(self.root)
+        yield from loose_files(self.root, {*self.files})
         self._listed[:] = marks
 
     def _entries_of(self, name: str, split: str) -> Iterator[Entry]:

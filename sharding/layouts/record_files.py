@@ -1,15 +1,18 @@
 """Files that hold many images each (tars, LMDBs, Parquet): where they lie, and what lies loose beside them."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from sharding.errors import SourceError
 from sharding.layouts.entry import Entry
 from sharding.layouts.folders import is_image, is_note, scan_folders
+from sharding.layouts.naming import is_label_file
 from sharding.layouts.pairs import is_text
 
 _LAYOUTS = {b"data.mdb": "lmdb", b".parquet": "parquet"}  # of a source that holds both, one must be named
+COMPRESSED_TARS = (b".tar.gz", b".tgz", b".tar.bz2", b".tbz2", b".tar.xz", b".txz", b".tar.zst", b".tzst")
+_RECORDS = (b".tar", b".parquet", *COMPRESSED_TARS)
 _LOOK_FILES = 20_000  # where none of so many files is one that is looked for, none will
 
 
@@ -33,12 +36,24 @@ def find_records(root: Path, endings: tuple[bytes, ...], named: bool, among_imag
     return sorted(paths)
 
 
-def loose_files(root: Path) -> Iterator[Entry]:
-    """The images and texts that lie beside the files that are read: each is a reject."""
+def loose_files(root: Path, own: Collection[str]) -> Iterator[Entry]:
+    """What lies beside the files that are read (own), and may be pictures, labels or files of many pictures: each is a
+    reject."""
     for folder in scan_folders(os.fsencode(root)):
         for name in folder.files:
-            if is_image(name) or (is_text(name) and not is_note(name)):
-                yield Entry(folder.prefix + name, None, problem="outside")
+            if _is_loose(name) and os.fsdecode(path := folder.prefix + name) not in own:
+                yield Entry(path, None, problem="outside")
+
+
+def _is_loose(name: bytes) -> bool:
+    if is_image(name):
+        return True
+    return (is_text(name) or is_label_file(name) or is_record_file(name)) and not is_note(name)
+
+
+def is_record_file(name: bytes) -> bool:
+    """Is a file by its name one that holds many pictures?"""
+    return name.lower().endswith(_RECORDS) or name == b"data.mdb"
 
 
 def _is_other(name: bytes, ending: bytes) -> bool:

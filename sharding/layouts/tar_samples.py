@@ -6,6 +6,7 @@ to its first dot) that stand side by side, as in a tar that was made for trainin
 """
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -14,19 +15,23 @@ from typing import NamedTuple
 
 from sharding.errors import SourceError
 from sharding.layouts.entry import Entry
-from sharding.layouts.files import LINE_ENDS, MAX_TEXT_BYTES, line_of
-from sharding.layouts.folders import is_image
-from sharding.layouts.given_splits import splits_of_files
+from sharding.layouts.files import LINE_ENDS, MAX_IMAGE_BYTES, MAX_TEXT_BYTES, line_of
+from sharding.layouts.folders import is_image, is_note
+from sharding.layouts.given_splits import splits_of_files, splits_of_parts
+from sharding.layouts.naming import is_label_file
 from sharding.layouts.pairs import Left, Pair, choose, is_text, pair_names, text_stem
-from sharding.layouts.record_files import find_records, loose_files
-from sharding.layouts.tar_members import DamagedTarError, Member, Window, read_members
+from sharding.layouts.record_files import COMPRESSED_TARS, find_records, is_record_file, loose_files
+from sharding.layouts.tar_members import BLOCK, DamagedTarError, Member, Window, read_members
 from sharding.layouts.tar_sets import TarsSource
 from sharding.reasons import Rejected
 
 CLASS_SUFFIX = b".cls"
-_COMPRESSED = (b".tar.gz", b".tgz", b".tar.bz2", b".tbz2", b".tar.xz", b".txz", b".tar.zst", b".tzst")
+_NOT_READ = b"%s inside a tar is not read; unpack the tar"
 _LOOK_MEMBERS = 5_000
+_LOOK_TARS = 3
 _MOST_HELD = 300_000  # keys of a tar that wait for its end, some hundred bytes each
+_MOST_FIRSTS = 100_000  # pictures of a tar whose places are remembered; of more, those that come again are two labels
+_SIZE = slice(124, 136)  # in a header
 _Key = tuple[bytes, bytes]  # folder, and the name up to its first dot
 
 
@@ -39,11 +44,35 @@ class _Text(NamedTuple):
 
 @dataclass
 class _Group:
-    """Pictures and texts of one key."""
+    """Pictures and texts of one key. others: label files and the like, unless a picture of this key is there."""
 
     key: _Key
     pictures: list[Member] = field(default_factory=list)
     texts: list[_Text] = field(default_factory=list)
+    others: list[Member] = field(default_factory=list)
+
+
+class _Firsts:
+    """Where each picture of a tar comes first, up to a limit, to see those that come again."""
+
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self._at: dict[int, int] = {}
+
+    def place(self, member: Member) -> Member:
+        """A picture that comes again with the same bytes, as `tar rf` writes it, has the place of the first: the same
+        entry twice, and not two of one name."""
+        key = hash(member.name)
+        first = self._at.get(key, member.at)
+        if first == member.at:
+            if len(self._at) < _MOST_FIRSTS:
+                self._at[key] = first
+            return member
+        header, other = (self._window.read(at - BLOCK, BLOCK)[_SIZE] for at in (first, member.at))
+        if header != other or member.link or member.size > MAX_IMAGE_BYTES:
+            return member
+        is_same = self._window.read(first, member.size) == self._window.read(member.at, member.size)
+        return member._replace(at=first) if is_same else member
 
 
 @dataclass(frozen=True)
@@ -55,15 +84,16 @@ class WebDatasetSource(TarsSource):
     def entries(self) -> Iterator[Entry]:
         """Of all tars; then what lies loose beside them."""
         yield from super().entries()
-        yield from loose_files(self.root)
+        yield from loose_files(self.root, {*self.tars})
 
     def samples(self, window: Window, place: int) -> Iterator[Entry]:
         tar, split = self.root / self.tars[place], self.splits[place] if self.splits else ""
         prefix = os.fsencode(self.tars[place]) + b"/"
         held: set[int] = set()
+        firsts = _Firsts(window)
         damage = None
         try:
-            for group in _groups(window, self.kind, tar):
+            for group in _groups(window, self.kind, tar, firsts):
                 is_settled, entries = _entries_of(group, prefix, split)
                 if is_settled:
                     yield from entries
@@ -77,14 +107,14 @@ class WebDatasetSource(TarsSource):
         except DamagedTarError as error:
             damage = error
         if held:
-            yield from _entries_of_held(window, self.kind, tar, held, prefix, split)
+            yield from _entries_of_held(_groups(window, self.kind, tar, firsts), held, prefix, split)
         if damage:
             raise damage
 
 
 def find_webdataset(root: Path, named: bool = False) -> WebDatasetSource | None:
     """Tars at the top and in folders below. SourceError where any is compressed: it could not be read by offset."""
-    paths = [*map(os.fsdecode, find_records(root, (b".tar", *_COMPRESSED), named, among_images=True))]
+    paths = [*map(os.fsdecode, find_records(root, (b".tar", *COMPRESSED_TARS), named, among_images=True))]
     tars = tuple(path for path in paths if path.lower().endswith(".tar"))
     if len(tars) < len(paths):
         compressed = [path for path in paths if path not in tars]
@@ -95,6 +125,8 @@ def find_webdataset(root: Path, named: bool = False) -> WebDatasetSource | None:
     if not tars:
         return None
     splits, doubt = splits_of_files(root, tars)
+    if not splits:
+        doubt = doubt or _splits_inside(root, tars)
     return WebDatasetSource(root, "webdataset", tars, _kind_of(root, tars), splits, doubt=doubt)
 
 
@@ -113,7 +145,32 @@ def _kind_of(root: Path, tars: tuple[str, ...]) -> str:
     return "words"
 
 
-def _groups(window: Window, kind: str, tar: Path) -> Iterator[_Group]:
+def _splits_inside(root: Path, tars: tuple[str, ...]) -> str:
+    """A doubt if pictures in the first tars lie in folders of several splits."""
+    found: dict[tuple[str, str], None] = {}  # tar, folder
+    for tar in tars[:_LOOK_TARS]:
+        try:
+            with (root / tar).open("rb") as file:
+                members = islice(read_members(Window(file.fileno())), _LOOK_MEMBERS)
+                names = (os.fsdecode(member.name) for member in members if is_image(member.name))
+                found |= {(tar, name.removeprefix("./").rpartition("/")[0]): None for name in names}
+        except (OSError, DamagedTarError):
+            pass  # entries() says so
+    splits: dict[str, tuple[str, str]] = {}
+    for (tar, _), (split, folder) in zip(found, splits_of_parts([f"{folder}/" for _, folder in found]), strict=True):
+        if split:
+            splits.setdefault(split, (tar, folder))
+    if len(splits) < 2:
+        return ""
+    (tar, folder), (other_tar, other) = islice(splits.values(), 2)
+    shown = f"{folder}/ and {other}/" if tar == other_tar else f"{folder}/, and {other_tar} holds {other}/"
+    return (
+        f"{root / tar} holds {shown}; folders inside a tar are not read as splits: unpack it, write a tar for each "
+        "split, or let the rule decide for all: --split label or --split file"
+    )
+
+
+def _groups(window: Window, kind: str, tar: Path, firsts: _Firsts) -> Iterator[_Group]:
     """Members of one key that stand side by side. Before DamagedTarError, what was whole. SourceError where texts and
     classes meet."""
     group: _Group | None = None
@@ -124,7 +181,8 @@ def _groups(window: Window, kind: str, tar: Path) -> Iterator[_Group]:
             if not stem or not dot:
                 continue
             text, is_class = is_text(name), name.lower().endswith(CLASS_SUFFIX)
-            if not (text or is_class or is_image(name)):
+            is_picture = is_image(name)
+            if not (text or is_class or is_picture or is_label_file(name) or is_record_file(name)):
                 continue
             if (text and kind != "words") or (is_class and kind == "words"):
                 raise SourceError(
@@ -139,8 +197,10 @@ def _groups(window: Window, kind: str, tar: Path) -> Iterator[_Group]:
             if text or is_class:
                 is_readable = not member.link and member.size <= MAX_TEXT_BYTES
                 group.texts.append(_Text(member, window.read(member.at, member.size) if is_readable else None))
+            elif is_picture:
+                group.pictures.append(firsts.place(member))
             else:
-                group.pictures.append(member)
+                group.others.append(member)
     except DamagedTarError:
         if group:
             yield group
@@ -149,30 +209,34 @@ def _groups(window: Window, kind: str, tar: Path) -> Iterator[_Group]:
         yield group
 
 
-def _entries_of_held(
-    window: Window, kind: str, tar: Path, held: set[int], prefix: bytes, split: str
-) -> Iterator[Entry]:
-    """The entries of the keys that could not be settled while the tar was read. held: their hashes.
+def _entries_of_held(groups: Iterator[_Group], held: set[int], prefix: bytes, split: str) -> Iterator[Entry]:
+    """The entries of the keys that could not be settled while the tar was read. groups: all there are, from the start.
+    held: their hashes.
 
     Where what came late changes what was given before, the picture is given again: named in two ways, it is refused.
     """
     parts: dict[_Key, list[_Group]] = {}
     try:
-        for group in _groups(window, kind, tar):
+        for group in groups:
             if hash(group.key) in held:
                 parts.setdefault(group.key, []).append(group)
     except DamagedTarError:
         pass
-    for key, groups in parts.items():
-        given: set[Entry] = set()
+    for key, some in parts.items():
+        given: Counter[Entry] = Counter()
         whole = _Group(key)
-        for group in groups:
+        for group in some:
             is_settled, entries = _entries_of(group, prefix, split)
             if is_settled:
                 given.update(entries)
             whole.pictures += group.pictures
             whole.texts += group.texts
-        yield from (entry for entry in _entries_of(whole, prefix, split, is_whole=True)[1] if entry not in given)
+            whole.others += group.others
+        for entry in _entries_of(whole, prefix, split, is_whole=True)[1]:
+            if given[entry]:
+                given[entry] -= 1
+            else:
+                yield entry
 
 
 def _entries_of(group: _Group, prefix: bytes, split: str, is_whole: bool = False) -> tuple[bool, list[Entry]]:
@@ -195,10 +259,18 @@ def _entries_of(group: _Group, prefix: bytes, split: str, is_whole: bool = False
         entries.append(_entry_of(member, by_picture[member.name], texts, prefix, split))
     for name, problem, detail in left:
         text = texts[name]
+        if problem == "missing image" and is_note(_base(name)):
+            continue
+        if problem == "missing image" and is_label_file(_base(name)):
+            problem, detail = "outside", _NOT_READ % b"a label file"
         if text and text.member.link:
             problem, detail = "link in a tar", text.member.link
         entries.append(Entry(prefix + name, detail, "", split, problem))
-    is_settled = all(pair.text or pair.problem for pair in pairs)
+    if not pairs:
+        for member in group.others:
+            what = b"a label file" if is_label_file(_base(member.name)) else b"a file of pictures"
+            entries.append(Entry(prefix + member.name, _NOT_READ % what, "", split, "outside"))
+    is_settled = all(pair.text or pair.problem for pair in pairs) and (bool(pairs) or not group.others)
     return is_settled and all(one.problem != "missing image" for one in left), entries
 
 
@@ -253,5 +325,6 @@ def _entry_of(member: Member, pair: Pair, texts: dict[bytes, _Text | None], pref
         except Rejected as why:
             return rejected(why.reason, os.fsencode(why.detail))
         if pair.text.lower().endswith(CLASS_SUFFIX):
-            label = label.strip()
+            if not (label := label.strip()):
+                return rejected("no label", pair.text + b" is empty")
     return Entry(path, label, "", split, "", member.at, member.size)

@@ -79,10 +79,11 @@ def test_folders_of_lmdbs(tmp_path):
 def test_other_keys_are_left_alone_and_what_lies_loose_is_named(tmp_path):
     more = {b"dim-000000009": b"", b"wh-000000009": b"", b"label-": b"", b"zzz": b""}
     write_lmdb(tmp_path / "a", numbered((b"1", b"a")) | more)
-    for name in ("a/sheet.png", "w.txt", "readme.txt"):
+    for name in ("a/sheet.png", "w.txt", "readme.txt", "a/meta.csv", "b.tar", "info.json"):
         (tmp_path / name).write_bytes(b"?")
     assert [(entry.path, entry.problem) for entry in find_source(tmp_path).entries()] == [
-        (b"a/image-000000001", ""), (b"w.txt", "outside"), (b"a/sheet.png", "outside")
+        (b"a/image-000000001", ""), (b"b.tar", "outside"), (b"w.txt", "outside"), (b"a/meta.csv", "outside"),
+        (b"a/sheet.png", "outside"),
     ]  # fmt: skip
 
 
@@ -98,6 +99,12 @@ def test_what_stands_in_the_place_of_data_mdb(tmp_path, content, sentence):
     with pytest.raises(SourceError, match=sentence):
         list(find_source(tmp_path).entries())
     assert (tmp_path / "data.mdb").read_bytes() == content
+
+
+def test_a_pointer_of_git_lfs_in_the_place_of_a_picture(tmp_path):
+    write_lmdb(tmp_path, numbered((LFS_POINTER + b"v1\noid sha256:0\n", b"a")))
+    with pytest.raises(Rejected, match="Git LFS pointer"):
+        find_source(tmp_path).open().read_image(b"image-000000001", 0, 0)
 
 
 def test_records_that_are_missing_or_empty(tmp_path):

@@ -281,3 +281,95 @@ def test_what_cannot_be_read(tmp_path):
     (tmp_path / "a.tar").unlink()
     with pytest.raises(SourceError, match="a.tar cannot be read"):
         list(source.entries())
+
+
+def test_splits_inside_a_tar_are_a_doubt(tmp_path, build, make_image):
+    files = {f"pics/{split}/{n}.png": make_image(n) for n, split in enumerate(("train", "test"))}
+    write_tar(tmp_path / "raw/x.tar", files | {name.replace("png", "txt"): b"w" for name in files})
+    source = find_source(tmp_path / "raw")
+    assert "x.tar holds pics/train/ and pics/test/; folders inside a tar are not read as splits" in source.doubt
+    with pytest.raises(SourceError, match="unpack it, write a tar for each split"):
+        build(tmp_path / "raw", tmp_path / "out", profile="plain")
+    assert sum(build(tmp_path / "raw", tmp_path / "out", profile="plain", split="file").samples.values()) == 2
+
+
+@pytest.mark.parametrize(
+    ("tars", "doubt"),
+    [
+        ({"a": ["en_train/1"], "b": ["en_val/1"]}, "a.tar holds en_train/, and b.tar holds en_val/; folders inside"),
+        ({"a": ["./train/1", "./test/1"]}, "a.tar holds train/ and test/"),
+        ({"a": ["train/1", "train/2"]}, ""),
+        ({"a": ["train_station/1", "bus_station/2"]}, ""),
+        ({"train": ["train/1"], "test": ["test/1"]}, ""),
+    ],
+)
+def test_folders_of_splits_in_tars(tmp_path, tars, doubt):
+    for tar, names in tars.items():
+        write_tar(tmp_path / f"{tar}.tar", {f"{name}.{end}": b"x" for name in names for end in ("png", "txt")})
+    source = find_source(tmp_path)
+    assert (doubt in source.doubt) if doubt else source.doubt == ""
+
+
+def test_label_files_inside_tars_are_named(tmp_path):
+    files = {"1.png": b"i", "1.txt": b"one", "1.json": b"{}", "1.xml": b"", "2.csv": b"", "2.png": b"j", "3.json": b"",
+             "labels.tsv": b"", "d/words.csv": b"", "metadata.jsonl": b"", "labels.json": b"{}", "gt.txt": b"",
+             "rec_gt_train.txt": b"", "in.tar": b"", "README.txt": b"", "info.json": b"", "gt.png": b"k"}  # fmt: skip
+    pairs = {"label.png": b"l", "label.txt": b"four"}
+    write_tar(tmp_path / "a.tar", [*files.items(), *pairs.items()])
+    detail = b"a label file inside a tar is not read; unpack the tar"
+    assert contents(find_source(tmp_path)) == [
+        (b"a.tar/1.png", b"i", b"one", "", ""),
+        (b"a.tar/2.png", b"j", None, "", ""),
+        (b"a.tar/d/words.csv", b"", detail, "", "outside"),
+        (b"a.tar/gt.png", b"k", b"", "", ""),
+        (b"a.tar/in.tar", b"", b"a file of pictures inside a tar is not read; unpack the tar", "", "outside"),
+        (b"a.tar/label.png", b"l", b"four", "", ""),
+        (b"a.tar/labels.json", b"", detail, "", "outside"),
+        (b"a.tar/labels.tsv", b"", detail, "", "outside"),
+        (b"a.tar/metadata.jsonl", b"", detail, "", "outside"),
+        (b"a.tar/rec_gt_train.txt", b"", detail, "", "outside"),
+    ]
+
+
+def test_label_files_and_other_records_beside_tars_are_named(tmp_path):
+    write_tar(tmp_path / "a.tar", {"3.png": b"k", "3.txt": b"z"})
+    names = ("meta.csv", "labels.json", "b/x.parquet", "data.mdb", "sizes.json", "README.csv", "a.tar.idx")
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"?")
+    assert [(row[0], row[-1]) for row in contents(find_source(tmp_path, "webdataset"))] == [
+        (b"a.tar/3.png", ""), (b"b/x.parquet", "outside"), (b"data.mdb", "outside"), (b"labels.json", "outside"),
+        (b"meta.csv", "outside"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b" "])
+def test_an_empty_class_is_no_label(tmp_path, content):
+    write_tar(tmp_path / "a.tar", {"1.cls": content, "1.png": b"i", "2.cls": b"cat", "2.png": b"j"})
+    assert contents(find_source(tmp_path)) == [
+        (b"a.tar/1.png", b"", b"1.cls is empty", "", "no label"), (b"a.tar/2.png", b"j", b"cat", "", "")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("order", ["1a1a2b", "1a2b1a", "11a2ba", "12ba1a", "1a2b1"])
+def test_the_same_picture_twice_is_listed_twice(tmp_path, build, make_image, read_list, read_packed, order):
+    one, two = make_image(1), make_image(2)
+    members = {"1": ("1.png", one), "a": ("1.txt", b"one"), "2": ("2.png", two), "b": ("2.txt", b"two")}
+    write_tar(tmp_path / "raw/a.tar", [members[letter] for letter in order])
+    build(tmp_path / "raw", tmp_path / "out", profile="plain")
+    assert sorted((sample.image, sample.label) for sample in read_packed(tmp_path / "out")) == sorted(
+        [(one, "one"), (two, "two")]
+    )
+    assert {(row["path"], row["reason"]) for row in read_list(tmp_path / "out/rejects.tsv")} >= {
+        ("a.tar/1.png", "listed twice")
+    }
+
+
+def test_pictures_that_differ_are_two_labels(tmp_path, build, make_image, read_list):
+    files = [("1.png", make_image(1)), ("1.txt", b"x"), ("2.png", make_image(2)), ("2.txt", b"y"),
+             ("1.png", make_image(3)), ("1.txt", b"x")]  # fmt: skip
+    write_tar(tmp_path / "raw/a.tar", files)
+    build(tmp_path / "raw", tmp_path / "out", profile="plain")
+    assert [(row["path"], row["reason"]) for row in read_list(tmp_path / "out/rejects.tsv")] == [
+        ("a.tar/1.png", "two labels")
+    ] * 2  # fmt: skip
