@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from sharding.errors import SourceError
 from sharding.layouts.entry import Entry
@@ -26,6 +27,7 @@ class ClassesSource(ImageFoldersSource):
     kind: str = "classes"
     below_splits: bool = False
     named: bool = False
+    label_place: ClassVar[str] = "the names of the folders"
 
     def entries_of(self, folder: Folder) -> list[Entry]:
         if not self.named and (texts := texts_in(folder)):  # the finder has not come that far

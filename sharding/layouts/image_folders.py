@@ -6,26 +6,33 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
-from sharding.errors import ConfigError
+from sharding.errors import ConfigError, SourceError
 from sharding.layouts.entry import Entry, Source
 from sharding.layouts.files import FileReader, TextBesideReader
-from sharding.layouts.folders import Folder, has_image, scan_folders
+from sharding.layouts.folders import Folder, has_image, is_note, scan_folders, texts_in
 from sharding.layouts.given_splits import TopSplits, find_top_splits
 from sharding.layouts.marks import are_unchanged
+from sharding.layouts.naming import SPLIT_OF_NAME, is_label_file
 from sharding.layouts.pairs import is_text, pair_names
 
 LOOK_IMAGES = 20_000  # where none of so many images has a text beside it, none will
 
+_SHOWN = 3  # files that are not read
+
 
 @dataclass(frozen=True)
 class ImageFoldersSource(Source):
-    """Images found by a walk. Subclasses say what a folder gives. splits: which its folders give."""
+    """Images found by a walk. Subclasses say what a folder gives. splits: which its folders give. label_place: where
+    the labels come from, for a note."""
 
     root: Path
     layout: str
     splits: TopSplits = TopSplits()
+    label_place: ClassVar[str] = ""
     _listed: list[list] = field(default_factory=list, init=False, repr=False, compare=False)
+    _notes: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def doubt(self) -> str:
@@ -35,13 +42,26 @@ class ImageFoldersSource(Source):
     def entries_of(self, folder: Folder) -> list[Entry]:
         """The entries of one folder's files."""
 
+    def texts_unread(self, folder: Folder) -> list[str]:
+        """The files of a folder that may hold labels, and that nobody reads or rejects."""
+        # lists of splits are read if they are asked for, and refused if they are not
+        return [name for name in texts_in(folder) if Path(name).stem.lower() not in SPLIT_OF_NAME]
+
     def entries(self) -> Iterator[Entry]:
         """Folder by folder. SourceError where one cannot be listed."""
-        marks = []
+        marks, shown, unread = [], [], 0
         for folder in scan_folders(os.fsencode(self.root)):
             marks.append(folder.mark())
             yield from self.entries_of(folder)
+            texts = self.texts_unread(folder)
+            shown += texts[: _SHOWN - len(shown)]
+            unread += len(texts)
+        more = f" and {unread - len(shown):,} more" if unread > len(shown) else ""
+        self._notes[:] = [f"labels come from {self.label_place}; not read: {', '.join(shown)}{more}"] if unread else []
         self._listed[:] = marks
+
+    def notes(self) -> list[str]:
+        return list(self._notes)
 
     def listing(self) -> list[list]:
         """Of the folders as `entries` saw them; walks where nothing was listed yet."""
@@ -59,6 +79,10 @@ class BesideSource(ImageFoldersSource):
     """`word.gt.txt` or `word.txt` beside `word.png` (pairs.py). The texts are read with the images."""
 
     labels_apart: bool = True
+    label_place: ClassVar[str] = "the texts beside the pictures"
+
+    def texts_unread(self, folder: Folder) -> list[str]:
+        return [name for name in texts_in(folder) if not is_text(os.fsencode(name))]
 
     def entries_of(self, folder: Folder) -> list[Entry]:
         prefix, split = folder.prefix, self.splits.split_of(folder.path)
@@ -68,7 +92,11 @@ class BesideSource(ImageFoldersSource):
             label = detail if problem or text is None else prefix + text
             entries.append(Entry(prefix + picture, label, "", split, problem))
         # A text whose image was lost is worth a line in rejects.tsv.
-        entries.extend(Entry(prefix + text, detail, "", split, problem) for text, problem, detail in left)
+        entries.extend(
+            Entry(prefix + text, detail, "", split, problem)
+            for text, problem, detail in left
+            if problem != "missing image" or not is_note(text)
+        )
         return entries
 
     def open(self) -> TextBesideReader:
@@ -80,6 +108,7 @@ class NamesSource(ImageFoldersSource):
     """The label stands in the file's name: what `pattern` finds there as its group `label`, else as its first group."""
 
     pattern: str = ""
+    label_place: ClassVar[str] = "the names of the pictures"
 
     def entries_of(self, folder: Folder) -> list[Entry]:
         pattern = re.compile(self.pattern)
@@ -96,17 +125,38 @@ class NamesSource(ImageFoldersSource):
 
 
 def find_beside(root: Path, named: bool = False) -> BesideSource | None:
-    """named: look at every file, however many have no text beside them."""
+    """named: look at every file, however many have no text beside them. SourceError if most pictures have no text
+    beside them, a file there may hold their labels, and nobody said which are meant."""
     looked = 0
     source = BesideSource(root, "beside")
+    with_text, without = 0, 0
+    others: list[str] = []  # that may hold labels
     for folder in scan_folders(os.fsencode(root)):
         entries = source.entries_of(folder)
-        if any(entry.label is not None and not is_text(entry.path) for entry in entries):
-            return BesideSource(root, "beside", find_top_splits(root))
+        has_text = [entry.label is not None for entry in entries if not is_text(entry.path)]
+        with_text += sum(has_text)
+        without += len(has_text) - sum(has_text)
+        if with_text and (named or with_text >= without):
+            break
+        texts = {os.fsdecode(entry.path) for entry in entries if is_text(entry.path)}  # without a picture
+        others += [name for name in texts_in(folder) if _may_name_pictures(name, texts)]
         looked += len(entries)
         if looked > LOOK_IMAGES and not named:
             break
-    return None
+    if not with_text:
+        return None
+    if not named and without > with_text and others:
+        raise SourceError(
+            f"{root}: {without:,} of the first {without + with_text:,} pictures have no text beside them, and "
+            f"{others[0]} may hold their labels; call it labels.tsv (path<TAB>label) if it does, or say --layout beside"
+        )
+    return BesideSource(root, "beside", find_top_splits(root))
+
+
+def _may_name_pictures(text: str, alone: set[str]) -> bool:
+    """May a file hold the labels of many pictures? alone: the texts of the folder that have no picture."""
+    name = os.fsencode(text)
+    return is_label_file(name.rpartition(b"/")[2]) and (text in alone or not is_text(name))
 
 
 def find_names(root: Path, pattern: str) -> NamesSource | None:

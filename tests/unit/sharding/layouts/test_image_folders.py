@@ -217,3 +217,46 @@ def test_whatever_is_added_removed_or_renamed_is_seen(write, change):
     assert source.is_as_listed(marks)
     change(src)
     assert not source.is_as_listed(marks)
+
+
+def test_what_else_may_hold_labels_is_told(write):
+    files = {"1.png": b"i", "1.txt": "one", "2.png": b"j", "2.gt.txt": "two", "x/3.png": b"k", "x/words.tsv": "",
+             "a.tar": b"?", "b/x.parquet": b"?", "x/1.xml": "", "lost.label": "", "README.csv": ""}  # fmt: skip
+    source = find_source(write(files))
+    assert source.layout == "beside"
+    list(source.entries())
+    note = "; not read: a.tar, b/x.parquet, x/1.xml and 1 more"
+    assert source.notes() == [f"labels come from the texts beside the pictures{note}"]
+    list(source.entries())
+    assert len(source.notes()) == 1
+    (source.root / "lost.label").unlink()
+    write({"z/4.png": b"l"})
+    for layout, place in (("names", "the names of the pictures"), ("classes", "the names of the folders")):
+        source = find_source(source.root, layout, "(.)" if layout == "names" else None)
+        list(source.entries())
+        assert source.notes() == [f"labels come from {place}; not read: 1.txt, 2.gt.txt, a.tar and 3 more"]
+
+
+def test_nothing_is_told_of_what_holds_no_labels(write):
+    source = find_source(write({"1.png": b"i", "1.txt": "one", "lost.txt": "", "readme.txt": "", "x/notes.md": ""}))
+    list(source.entries())
+    assert source.notes() == []
+
+
+@pytest.mark.parametrize("name", ["words.csv", "y/metadata.csv", "my_labels.json", "all.jsonl", "x/list_gt.txt"])
+def test_pictures_without_texts_beside_a_file_that_may_hold_their_labels(write, name):
+    files = {f"{folder}{number}.png": b"i" for number in range(3) for folder in ("", "x/")}
+    src = write(files | {"1.txt": "one", "x/1.txt": "two", "y/4.png": b"i", name: "?"})
+    with pytest.raises(SourceError, match=f"5 of the first 7 pictures have no text.*{name} may hold.*--layout beside"):
+        image_folders.find_beside(src)
+    assert len(list(find_source(src, "beside").entries())) == (8 if name.endswith(".txt") else 7)
+    (src / name).unlink()
+    assert find_source(src).layout == "beside"
+
+
+def test_texts_for_people_are_left_out_unless_they_belong_to_a_picture(write):
+    files = {"1.png": b"i", "1.txt": "one", "README.txt": "", "LICENSE-CC.txt": "", "x/readme.gt.txt": "",
+             "license.png": b"i", "license.txt": "license"}  # fmt: skip
+    assert [(entry.path, entry.label, entry.problem) for entry in find_source(write(files)).entries()] == [
+        (b"1.png", b"1.txt", ""), (b"license.png", b"license.txt", "")
+    ]  # fmt: skip
