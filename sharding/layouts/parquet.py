@@ -9,7 +9,7 @@ import os
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, repeat
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from sharding.layouts.entry import Entry, Reader
 from sharding.layouts.files import AWAY, checked_content, line_of
 from sharding.layouts.given_splits import splits_of_files
 from sharding.layouts.marks import ListedFiles, mark_files
+from sharding.layouts.naming import split_of_folder
 from sharding.layouts.parquet_columns import Columns, columns_of, import_pyarrow, open_parquet
 from sharding.layouts.record_files import find_records, loose_files
 from sharding.reasons import Rejected
@@ -29,7 +30,8 @@ _OPEN_FILES = 16
 
 @dataclass(frozen=True)
 class ParquetSource(ListedFiles):
-    """files: relative to root. splits: of each, if they are given. An image's path is its file and its row, from 0."""
+    """files: relative to root. splits: of each, if their names give them; where there is a column of splits too, the
+    two must agree. An image's path is its file and its row, from 0."""
 
     root: Path
     layout: str
@@ -40,11 +42,13 @@ class ParquetSource(ListedFiles):
     doubt: str = ""
     images_are_files: bool = False
     _listed: list[list] = field(default_factory=list, init=False, repr=False, compare=False)
+    _unread: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def entries(self) -> Iterator[Entry]:
         """SourceError if a file is damaged or has other columns than the first one, or if none has a row."""
         marks = mark_files(self.root, self.file_names())
         is_empty = True
+        self._unread.clear()
         for name, split in zip(self.files, self.splits or [""] * len(self.files), strict=True):
             for entry in self._entries_of(name, split):
                 is_empty = False
@@ -59,41 +63,69 @@ class ParquetSource(ListedFiles):
         with open_parquet(path) as file:
             if columns_of(file.schema_arrow, path) != self.columns:
                 raise SourceError(
-                    f"{path} has not the columns of {self.files[0]} ({', '.join(filter(None, self.columns[:3]))}, and "
-                    f"{len(self.columns.classes):,} classes); make a set of each"
+                    f"{path} has not the columns of {self.files[0]} ({self.columns.shown()}); make a set of each"
                 )
-            for row, label in enumerate(self._labels(file, path)):
-                yield self._entry(prefix + b"%09d" % row, label, split)
+            unread = self.columns.unread_in(file.schema_arrow)
+            self._unread.extend(column for column in unread if column not in self._unread)
+            for row, (label, split_name) in enumerate(self._rows(file, path)):
+                yield self._entry(prefix + b"%09d" % row, label, self._split_of(path, row, split_name, split))
 
-    def _labels(self, file: Any, path: Path) -> Iterator[bytes | int | None]:
-        """Of each row."""
-        pyarrow = import_pyarrow()
+    def _split_of(self, path: Path, row: int, name: bytes | None, of_file: str) -> str:
+        """The split of a row, which its cell says, else its file."""
+        if not name or not name.strip():
+            return of_file
+        if not (split := split_of_folder(name.strip())):
+            raise SourceError(
+                f"{path}, row {row:,}: {name.decode('utf-8', 'replace')!r} is not a name of a split; write train, val or "
+                f"test, or rename the column {self.columns.split!r}"
+            )
+        if of_file not in ("", split):
+            raise SourceError(
+                f"{path}, row {row:,}: the column {self.columns.split!r} says {split}, the name of the file or of its "
+                f"folder says {of_file}; rename the one that is not meant"
+            )
+        return split
+
+    def _rows(self, file: Any, path: Path) -> Iterator[tuple[bytes | int | None, bytes | None]]:
+        """Label and name of a split of each row."""
+        columns = [name for name in (self.columns.label, self.columns.split) if name]
         try:
-            for batch in file.iter_batches(_LISTED_ROWS, columns=[self.columns.label], use_threads=False):
-                column = batch.column(0)
-                if not self.columns.classes:
-                    # as bytes: what is no UTF-8 spoils itself alone
-                    column = column.cast(pyarrow.large_string(), safe=False).cast(pyarrow.large_binary())
-                yield from column.to_pylist()
-        except (pyarrow.ArrowException, OSError) as error:
+            for batch in file.iter_batches(_LISTED_ROWS, columns=columns, use_threads=False):
+                labels = batch.column(self.columns.label)
+                labels = labels.to_pylist() if self.columns.classes else _as_bytes(labels)
+                splits = _as_bytes(batch.column(self.columns.split)) if self.columns.split else repeat(None)
+                yield from zip(labels, splits, strict=False)  # repeat has no end
+        except (import_pyarrow().ArrowException, OSError) as error:
             raise SourceError(f"{path} is damaged ({error}); copy it again") from error
 
     def _entry(self, path: bytes, label: bytes | int | None, split: str) -> Entry:
-        classes = self.columns.classes
-        if isinstance(label, int):
-            if 0 <= label < len(classes):
-                return Entry(path, classes[label].encode(), "", split)
-            return Entry(path, b"its number %d has no name" % label, "", split, "no label")
+        if classes := self.columns.classes:
+            if label is None:
+                return Entry(path, b"its class is null", "", split, "no label")
+            if not 0 <= int(label) < len(classes):
+                return Entry(path, b"its number %d has no name" % int(label), "", split, "no label")
+            if not classes[int(label)].strip():
+                return Entry(path, b"the name of its class, number %d, is empty" % int(label), "", split, "no label")
+            return Entry(path, classes[int(label)].encode(), "", split)
         try:
             return Entry(path, None if label is None else line_of(label, path), "", split)
         except Rejected as why:
             return Entry(path, os.fsencode(why.detail), "", split, why.reason)
+
+    def notes(self) -> list[str]:
+        return [f"{self.files[0]}: the columns {', '.join(self._unread)} are not read"] if self._unread else []
 
     def file_names(self) -> list[str]:
         return [*self.files]
 
     def open(self) -> "ParquetReader":
         return ParquetReader(self.root, self.columns)
+
+
+def _as_bytes(column: Any) -> list[bytes | None]:
+    """Texts as bytes: what is not UTF-8 spoils itself alone."""
+    pyarrow = import_pyarrow()
+    return column.cast(pyarrow.large_string(), safe=False).cast(pyarrow.large_binary()).to_pylist()
 
 
 class ParquetReader(Reader):
@@ -187,5 +219,7 @@ def find_parquet(root: Path, named: bool = False) -> ParquetSource | None:
     with open_parquet(root / files[0]) as file:
         columns = columns_of(file.schema_arrow, root / files[0])
     splits, doubt = splits_of_files(root, files)
+    if columns.split:
+        doubt = ""
     kind = "classes" if columns.classes else "words"
     return ParquetSource(root, "parquet", files, columns, kind, splits, doubt)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from sharding.errors import ConfigError, SourceError
 from sharding.layouts.files import check_not_lfs
-from sharding.layouts.naming import PATH_COLUMNS, TEXT_COLUMNS, column_name
+from sharding.layouts.naming import PATH_COLUMNS, SPLIT_COLUMNS, TEXT_COLUMNS, column_name
 
 _IMAGE_COLUMNS = frozenset((*PATH_COLUMNS, "picture", "pictures", "image_bytes", "bytes", "png", "jpg", "jpeg", "data"))
 _BUFFER_BYTES = 1 << 20  # of a column that is read forward; else all of it would be held
@@ -15,12 +15,24 @@ _BUFFER_BYTES = 1 << 20  # of a column that is read forward; else all of it woul
 
 class Columns(NamedTuple):
     """image: a plain column, or "image.bytes" of a struct. path: "image.path", what the image was called; "" if there
-    is none. classes: names by their numbers; empty for texts."""
+    is none. classes: names by their numbers; empty for texts. split: a column of names of splits; "" if there is
+    none."""
 
     image: str
     path: str
     label: str
     classes: tuple[str, ...] = ()
+    split: str = ""
+
+    def shown(self) -> str:
+        """For people."""
+        names = ", ".join(filter(None, (self.image, self.path, self.label, self.split)))
+        return f"{names}, and {len(self.classes):,} classes" if self.classes else names
+
+    def unread_in(self, schema: Any) -> list[str]:
+        """The columns of a file that are none of these."""
+        read = (self.image.partition(".")[0], self.image, self.label, self.split)
+        return [name for name in schema.names if name not in read]
 
 
 def import_pyarrow() -> Any:
@@ -58,15 +70,17 @@ def columns_of(schema: Any, path: Path) -> Columns:
         parts = schema.field(image).type
         name = f"{image}.bytes"
         path_name = f"{image}.path" if any(part.name == "path" and _is_text(part.type, types) for part in parts) else ""
+    splits = [column.name for column in schema if _is_named(column, SPLIT_COLUMNS) and _is_text(column.type, types)]
+    split = _only(path, "splits", splits, schema) if splits else ""
     named = [column for column in schema if _is_named(column, TEXT_COLUMNS)]
     texts = [column.name for column in named if _is_text(column.type, types)]
     if texts:
-        return Columns(name, path_name, _only(path, "texts", texts, schema))
+        return Columns(name, path_name, _only(path, "texts", texts, schema), (), split)
     classes = _class_names(schema)
     numbered = [column.name for column in schema if column.name in classes and types.is_integer(column.type)]
     if numbered:
         label = _only(path, "classes", numbered, schema)
-        return Columns(name, path_name, label, classes[label])
+        return Columns(name, path_name, label, classes[label], split)
     if named:
         raise SourceError(
             f"{path}: the column {named[0].name} holds {named[0].type}, and no texts; write the texts as strings, or "
@@ -91,9 +105,10 @@ def _only(path: Path, what: str, names: list[str], schema: Any, known: Iterable[
 
 
 def _no_column(path: Path, what: str, schema: Any, known: Iterable[str]) -> str:
+    advice = "rename the column of the texts to text; if" if what == "texts" else "if"
     return (
-        f"{path} has no column of {what}, only {', '.join(schema.names) or 'none'}; looked for: {', '.join(known)}. "
-        "If the images are files, name them in metadata.csv (file_name,text)"
+        f"{path} has no column of {what}, only {', '.join(schema.names) or 'none'}; looked for: {', '.join(known)}; "
+        f"{advice} the images are files, name them in metadata.csv (file_name,text)"
     )
 
 

@@ -100,7 +100,7 @@ def test_classes_by_the_names_in_the_file(tmp_path):
     assert source.kind == "classes"
     assert [entry[1:5] for entry in source.entries()] == [
         (b"dog", "", "", ""), (b"cat", "", "", ""), (b"its number -1 has no name", "", "", "no label"),
-        (None, "", "", ""), (b"its number 2 has no name", "", "", "no label"),
+        (b"its class is null", "", "", "no label"), (b"its number 2 has no name", "", "", "no label"),
     ]  # fmt: skip
 
 
@@ -117,9 +117,16 @@ def test_a_text_goes_before_a_class(tmp_path):
     [
         ({"text": ["a"]}, "has no column of images, only text; .*metadata.csv"),
         ({"file_name": ["a.png"], "text": ["a"]}, "has no column of images"),
-        ({"image": images_of([b"i"])}, "has no column of texts, only image; looked for: text"),
+        (
+            {"image": images_of([b"i"])},
+            "has no column of texts, only image; looked for: text.*; rename the column of the texts to text; if",
+        ),
         ({"image": images_of([b"i"]), "text": ["a"], "caption": ["b"]}, "columns text, caption may all be the texts"),
         ({"a": images_of([b"i"]), "b": images_of([b"i"]), "text": ["a"]}, "columns a, b may all be the images"),
+        (
+            {"image": images_of([b"i"]), "text": ["a"], "split": ["val"], "fold": ["1"]},
+            "split, fold may all be the splits",
+        ),
         ({"image": images_of([b"i"]), "label": [3]}, "column label holds int64, and no texts"),
         ({"image": images_of([b"i"]), "text": [["a"]]}, "column text holds list<.*, and no texts"),
         ({"image": images_of([b"i"], False), "png": images_of([b"i"], False), "text": ["a"]}, "may all be the images"),
@@ -270,3 +277,59 @@ def test_every_file_is_marked(tmp_path):
     assert find_source(tmp_path).is_as_listed(marks)
     shutil.copy(tmp_path / "x/a.parquet", tmp_path / "x/b.parquet")
     assert not find_source(tmp_path).is_as_listed(marks)
+
+
+@pytest.mark.parametrize("name", ["split", "Partition"])
+def test_a_column_of_splits(tmp_path, name):
+    splits = pa.array(["Train", "validation", "", None, " test "])
+    columns = {"image": images_of([b"i"] * 5), "text": ["w"] * 5, name: splits, "width": [1] * 5}
+    write_parquet(tmp_path / "a.parquet", columns)
+    write_parquet(tmp_path / "train-b.parquet", columns | {name: splits.dictionary_encode(), "width": [1] * 5})
+    source = find_source(tmp_path)
+    assert source.doubt == ""
+    assert [entry.split for entry in source.entries()] == ["train", "val", "", "", "test"] * 2
+    assert source.notes() == ["a.parquet: the columns width are not read"]
+    reader = source.open()
+    assert reader.read_image(b"a.parquet/000000001") == b"i"
+    reader.close()
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({"a": ["train", "mine"]}, "a.parquet, row 1: 'mine' is not a name of a split; .*rename the column 'split'"),
+        (
+            {"train": ["train", "test"], "test": ["test"]},
+            "train.parquet, row 1: the column 'split' says test, the name",
+        ),
+        (
+            {"a": ["train"], "b": None},
+            "b.parquet has not the columns of a.parquet .image.bytes, image.path, text, split",
+        ),
+    ],
+)
+def test_a_column_of_splits_that_cannot_be_read(tmp_path, files, sentence):
+    for name, splits in files.items():
+        count = len(splits or "1")
+        columns = {"image": images_of([b"i"] * count), "text": ["w"] * count}
+        write_parquet(tmp_path / f"{name}.parquet", columns | ({"split": splits} if splits else {}))
+    with pytest.raises(SourceError, match=sentence):
+        list(find_source(tmp_path).entries())
+
+
+def test_columns_that_are_not_read_are_named_once(tmp_path):
+    for name, more in (("a", "lang"), ("b", "width")):
+        columns = {"image": images_of([b"i"]), "text": ["w"], "fold": [3], more: [1]}
+        write_parquet(tmp_path / f"{name}.parquet", columns)
+    source = find_source(tmp_path)
+    for _ in range(2):
+        list(source.entries())
+        assert source.notes() == ["a.parquet: the columns fold, lang, width are not read"]
+
+
+def test_a_class_whose_name_is_empty(tmp_path):
+    features = {"label": {"names": ["", "dog"], "_type": "ClassLabel"}}
+    write_parquet(tmp_path / "a.parquet", {"image": images_of([b"i"] * 2), "label": [0, 1]}, features)
+    assert [entry[1::3] for entry in find_source(tmp_path).entries()] == [
+        (b"the name of its class, number 0, is empty", "no label"), (b"dog", "")
+    ]  # fmt: skip
