@@ -10,9 +10,11 @@ import numpy as np
 from sharding.catalogue import Catalogue
 from sharding.index import ShardIndex, read_idx
 from sharding.layouts.entry import Source
+from sharding.layouts.find_label_files import LISTED_LAYOUTS
 from sharding.resume import BuildFolder
 
 _EXAMPLES = 5
+_PATHS_IN_LABEL_FILES = (*LISTED_LAYOUTS, "huggingface", "doctr")  # layouts that --images is for
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class ShardReport:
     each, "" for those in none; empty where there is only that. notes: what a person should know of how the sources were
     read. examples: (path, label) of some samples. direction: of the profile. profile_why: why it is this one. folded:
     "ي → ی" -> how often a letter of a label became another, falling. refused_letters: those that the profile does not
-    allow, and how often they were met.
+    allow, and how often they were met. split_by: the rule of `SplitRule`; group_from: its pattern. given_splits: how
+    many entries the source (or lists) gave a split, and out of how many.
     """
 
     root: Path
@@ -50,6 +53,9 @@ class ShardReport:
     profile_why: str = ""
     folded: dict[str, int] = field(default_factory=dict)
     refused_letters: dict[str, int] = field(default_factory=dict)
+    split_by: str = "label"
+    group_from: str | None = None
+    given_splits: tuple[int, int] = (0, 0)
     read_bytes: int = field(default=0, compare=False)
 
 
@@ -86,6 +92,9 @@ def report_of(
         profile_why=index.options["profile_why"],
         folded=index.folded,
         refused_letters=index.refused_letters,
+        split_by=index.options["split"],
+        group_from=index.options["group_from"],
+        given_splits=catalogue.count_given_splits(),
         read_bytes=read_bytes,
     )
 
@@ -99,8 +108,10 @@ def notes_of(
     if not missing or not all(source.images_are_files for source in sources):
         return catalogue.notes
     places = " or ".join(images or str(source.root) for source in sources)
-    hint = "" if images else "; --images FOLDER says what the paths of label files are relative to"
-    return (*catalogue.notes, f"{missing:,} images were looked for below {places}, and are not there{hint}")
+    names_paths = len(sources) == 1 and sources[0].layout in _PATHS_IN_LABEL_FILES
+    hint = "; --images FOLDER says what the paths of label files are relative to" if names_paths and not images else ""
+    were, are = ("1 image was", "is") if missing == 1 else (f"{missing:,} images were", "are")
+    return (*catalogue.notes, f"{were} looked for below {places}, and {are} not there{hint}")
 
 
 def _examples_of(index: ShardIndex, catalogue: Catalogue, folder: BuildFolder) -> Iterator[tuple[str, str]]:

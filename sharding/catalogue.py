@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sharding.reasons import REASONS
+from sharding.split import UNDECIDED
 
 ENTRY = np.dtype(
     [
@@ -106,6 +107,16 @@ class Catalogue:
             rows = self._rows(start, min(start + SCAN, self.entries))
             counts += np.bincount(rows["subset"], minlength=len(counts))
         return {name: count for name, count in zip(self.subsets, counts.tolist(), strict=True) if count}
+
+    def count_given_splits(self) -> tuple[int, int]:
+        """How many of the entries that may be used were given a split, and how many these are."""
+        given = usable = 0
+        for start in range(0, self.entries, SCAN):
+            rows = self._rows(start, min(start + SCAN, self.entries))
+            is_usable = rows["problem"] == 0
+            usable += int(is_usable.sum())
+            given += int((is_usable & (rows["split"] != UNDECIDED)).sum())
+        return given, usable
 
     def _rows(self, first: int, last: int) -> np.ndarray:
         content = _read_part(self.folder / "entries.bin", first * ENTRY.itemsize, (last - first) * ENTRY.itemsize)

@@ -17,7 +17,7 @@ from sharding.layouts.find_label_files import lists_of_splits
 from sharding.reasons import Rejected
 from sharding.resume import BuildState
 from sharding.script import ScriptProfile, build_profile, check_direction
-from sharding.script.guess import guess_direction, guess_profile
+from sharding.script.guess import guess_direction_and_why, guess_profile
 from sharding.script.letters import PROFILES
 from sharding.script.profile_file import is_profile_file, read_profile
 from sharding.split import SplitLists, SplitRule, check_split_rule
@@ -224,8 +224,8 @@ def choose_profile(options: ShardOptions, sources: list[Source], catalogue: Cata
         name, why = guess_profile(labels)
         profile = _with_direction(build_profile(name), options.direction)
     if not profile.direction:
-        profile = replace(profile, direction=guess_direction(labels))
-        why += f"; {profile.direction}, as most of the letters are read"
+        direction, why_direction = guess_direction_and_why(labels)
+        profile, why = replace(profile, direction=direction), why + why_direction
     return ProfileChoice(profile, why)
 
 

@@ -4,35 +4,35 @@ from collections.abc import Mapping
 
 REASONS = {
     "no path": "its line in the label file names no image",
-    "odd row": "its line in the label file has not the cells of the others",
-    "label is no text": "a number, a list or an object stands where its text should be",
-    "in no label file": "it lies in the source, and no label file names it",
+    "odd row": "its line in the label file has a different number of cells than the others",
+    "label is no text": "a number, a list or an object where its text should be",
+    "in no label file": "it is in the source, but no label file names it",
     "no label": "nothing says what it reads",
     "no group": "the pattern of --group-from finds nothing in its path",
     "in no list": "none of the split lists names it",
-    "listed twice": "the same line stands in the label files before",
+    "listed twice": "the same line occurs earlier in the label files",
     "two labels": "the label files name it more than once, with different labels, subsets or splits",
     "missing image": "there is no such file",
     "unreadable file": "the system refuses to read it",
     "empty file": "the file has no bytes",
-    "not an image": "no PNG, JPEG, WebP, BMP or TIFF",
+    "not an image": "not a PNG, JPEG, WebP, BMP or TIFF",
     "damaged image": "it cannot be decoded to its end",
     "several pictures": "an animation or a file of several pages",
-    "unsupported pixels": "its pixels are no 8 or 16-bit numbers",
+    "unsupported pixels": "its pixels are not 8 or 16-bit numbers",
     "too many pixels": "larger than a picture of text can be",
     "too wide": "wider, for its height, than a model can read",
     "empty label": "nothing is left after normalising",
-    "label is not UTF-8": "its bytes are no UTF-8 text",
+    "label is not UTF-8": "its bytes are not UTF-8 text",
     "unknown letters": "letters that the script profile does not allow",
     "starts with a mark": "its first character belongs on a letter before it",
     "too many letters": "longer than --max-label",
-    "conflicting labels": "the same image stands elsewhere with another label",
-    "another text is the label": "word.gt.txt stands beside it, and goes first",
+    "conflicting labels": "the same image occurs with another label",
+    "another text is the label": "word.gt.txt is beside it, and goes first",
     "several lines": "its text is more than one line",
-    "Git LFS pointer": "a pointer stands in its place; run: git lfs pull",
+    "Git LFS pointer": "only a pointer to the file is here; run: git lfs pull",
     "link in a tar": "a link to another file, and not the file itself; write the tar with --dereference",
-    "damaged tar": "it is cut, empty or overwritten; all that stood behind that place is lost",
-    "outside": "it lies beside the files that this layout reads",
+    "damaged tar": "it is cut, empty or overwritten; everything after that place is lost",
+    "outside": "it is beside the files that this layout reads",
     "label too long": "CTC needs a frame for each letter, and one more between equal neighbours",
 }
 
@@ -46,3 +46,9 @@ class Rejected(Exception):
         self.reason = reason
         self.detail = detail
         self.letters = letters or {}
+
+    @property
+    def explained(self) -> str:
+        """The reason, and in brackets its detail, or what the reason means where the detail does not help."""
+        says_nothing = not self.detail or self.reason == "not an image"  # its detail is a number of bytes
+        return f"{self.reason} ({REASONS[self.reason] if says_nothing else self.detail})"

@@ -3,9 +3,11 @@
 from sharding.index import ShardIndex
 
 
-def divide_command(index: ShardIndex) -> str:
-    """Shards the same images again, with three splits, whatever splits the source gives."""
-    return f"horovod-ocr shard --split {'file' if index.kind == 'classes' else 'label'} --fractions 0.8,0.1,0.1"
+def divide_command(kind: str) -> str:
+    """Shards the same images again into another folder, with three splits, whatever splits the source gives. kind: of
+    the set."""
+    shard = f"horovod-ocr shard --split {'file' if kind == 'classes' else 'label'} --fractions 0.8,0.1,0.1"
+    return f"{shard} --out NEW_FOLDER" + ("" if kind == "classes" else "; horovod-ocr train --shards NEW_FOLDER")
 
 
 def unseen_split(index: ShardIndex) -> str:
@@ -20,5 +22,5 @@ def empty_split(index: ShardIndex, split: str) -> str:
     read_other = f"read another with --split {others[-1]}, or " if split != "train" and others else ""
     return (
         f"{index.root}: the {split} split holds no sample (there is: {held}); {read_other}give images of it, or divide "
-        f"those there are: {divide_command(index)}"
+        f"those there are: {divide_command(index.kind)}"
     )

@@ -66,7 +66,7 @@ class Recognizer:
         try:
             checked = read_image(read_bytes(path), Limits())
         except Rejected as rejected:
-            raise SourceError(f"{path}: {rejected.reason} ({rejected.detail})") from rejected
+            raise SourceError(f"{path}: {rejected.explained}") from rejected
         width = self.geometry.padded_width_px(checked.width, checked.height)
         pixels_HW = decode_image(checked.content, self.geometry, limit_px=width)
         return WordImage(pad_image(pixels_HW, width), pixels_HW.shape[1])

@@ -32,6 +32,7 @@ from horovod_ocr.reports.stats import (
 )
 from horovod_ocr.reports.summary import SUBSETS_LOOK_LIKE_TEXTS, subsets_look_like_texts
 from horovod_ocr.reports.tally import Tally
+from horovod_ocr.reports.wording import counted, splits_told
 from sharding.audit import Audit, Twin
 from sharding.audit.look import FORMATS, MOST_EXAMPLES, Specimen
 from sharding.files import write_whole
@@ -140,25 +141,26 @@ def warnings_part(audit: Audit) -> list:
         most, count = falling(rejects)[0]
         lines.append(f"{rejects.total() / audit.looked_at:.1%} would be refused, mostly: {most} ({count:,})")
     if conflicts := rejects["conflicting labels"]:
-        lines.append(f"{conflicts:,} images stand with two labels; nobody can say which one is right")
+        lines.append(f"{counted(conflicts, 'image')} with two labels; nobody can say which one is right")
     if across := audit.copies["across splits"]:
         what = "left out" if audit.options["dedup"] else "kept unless shard is told --dedup"
-        lines.append(f"{across:,} copies of an image stand in another split than the image: {what}")
+        lines.append(f"{counted(across, 'copy', 'copies')} of an image in another split than the image: {what}")
     if audit.kind == "words" and (rare := rare_letters(audit)):
-        lines.append(f"{len(rare):,} letters stand fewer than {RARE} times in train: {signs(rare)}")
+        lines.append(f"{counted(len(rare), 'letter')} fewer than {RARE} times in train: {signs(rare)}")
     if found.folded:
-        changes = "; ".join(folds_told(falling_counts(found.folded), MOST_IN_LINE))
-        lines.append(f"the profile changes {found.folded.total():,} letters of labels: {changes}")
+        changes = "; ".join(folds_told(falling_counts(found.folded), audit.profile.name, MOST_IN_LINE))
+        lines.append(f"the profile changes {counted(found.folded.total(), 'letter')} of labels: {changes}")
     if found.refused_letters:
         letters = "; ".join(refused_told(falling_counts(found.refused_letters), MOST_IN_LINE))
-        lines.append(f"the profile {audit.profile.name} refuses {len(found.refused_letters):,} letters: {letters}")
+        refused = counted(found.refused_letters.total(), "letter")
+        lines.append(f"the profile {audit.profile.name} refuses {refused}: {letters}")
     for pair in likely_slips(audit)[:MOST_SLIPS]:
         rare, often = sorted(pair[:2], key=audit.found.raw_letters.get)
-        counts = [f"{audit.found.raw_letters[letter]:,}" for letter in (rare, often)]
-        lines.append(f"{told(rare)} ({counts[0]} times) looks like {told(often)} ({counts[1]}): a slip?")
+        counts = [audit.found.raw_letters[letter] for letter in (rare, often)]
+        lines.append(f"{told(rare)} ({counted(counts[0], 'time')}) looks like {told(often)} ({counts[1]:,}): a slip?")
     empty = [split for split, count in audit.samples.items() if not count]
     if audit.packed and empty:
-        lines.append(f"nothing would stand in {' and '.join(empty)}")
+        lines.append(f"{' and '.join(empty)} would be empty")
     return [Paragraph(line) for line in lines]
 
 
@@ -185,13 +187,13 @@ def copies_part(audit: Audit, most: int) -> list:
     if audit.conflict_examples:
         conflicts = audit.found.rejects["conflicting labels"]
         parts += [
-            Paragraph(f"{conflicts:,} images with two labels, all refused"),
+            Paragraph(f"{counted(conflicts, 'image')} with two labels, all refused"),
             twins_table(head, audit.conflict_examples, most),
         ]
     if audit.copy_examples:
         rows = [(name, count) for name, count in audit.copies.items()]
         parts += [TableOf(("further copies of an image", "images"), rows), twins_table(head, audit.copy_examples, most)]
-    return parts or [Paragraph("no image stands twice")]
+    return parts or [Paragraph("no image occurs twice")]
 
 
 def twins_table(head: tuple[str, ...], twins: list[Twin], most: int) -> TableOf:
@@ -200,17 +202,10 @@ def twins_table(head: tuple[str, ...], twins: list[Twin], most: int) -> TableOf:
 
 
 def splits_part(audit: Audit) -> list:
-    rule = {
-        "label": "the label decides: no word of val or test stands in train",
-        "file": "the path decides",
-        "group": f"what {audit.options['group_from']!r} finds in the path decides",
-        "lists": "lists decide",
-    }[audit.options["split"]]
-    if audit.options["keep_given_splits"]:
-        rule = f"where the source gives none, {rule}"
+    source = splits_told(audit.options["split"], *audit.given_splits, audit.options["group_from"])
     total = audit.packed or 1
     rows = [(split, count, f"{count / total:.1%}") for split, count in audit.samples.items()]
-    return [TableOf(("split", "samples", "share"), rows), Paragraph(rule)]
+    return [TableOf(("split", "samples", "share"), rows), Paragraph(f"splits: {source}")]
 
 
 def labels_part(audit: Audit) -> list:
@@ -220,7 +215,7 @@ def labels_part(audit: Audit) -> list:
     figures = Figures(
         [
             ("different labels", f"{audit.distinct_labels:,}"),
-            ("that stand once", f"{audit.single_labels:,}"),
+            ("that occur once", f"{audit.single_labels:,}"),
             ("samples a label", f"{samples / audit.distinct_labels:,.1f}"),
         ]
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from horovod_ocr.reports.page import Paragraph, TableOf
 from horovod_ocr.reports.stats import RARE, name_of, remark_on, visible
+from horovod_ocr.reports.wording import counted
 from sharding.audit import Audit
 from sharding.audit.confusables import Confusable
 
@@ -14,7 +15,7 @@ SLIP = 100  # times as frequent as what may be a slip for it
 
 
 def alphabet_of(audit: Audit) -> dict[str, tuple[int, int]]:
-    """Letter -> how often it stands in all samples, and in those of train."""
+    """Letter -> how often it occurs in all samples, and in those of train."""
     every = sum(audit.found.letters, Counter())
     return {letter: (every[letter], audit.found.letters[0][letter]) for letter in sorted(every)}
 
@@ -64,7 +65,7 @@ def letters_part(audit: Audit) -> list:
         rare = rare_letters(audit)
         told = f"{len(rare)} rare: {signs(rare, len(rare))}" if rare else f"each {RARE} times or more in train"
         table = TableOf(("letter", "code point", "name", "", "times", "in train"), rows, marked, bars=4)
-        parts += [Paragraph(f"the alphabet after normalising, {len(rows):,} letters, {told}"), table]
+        parts += [Paragraph(f"the alphabet after normalising, {counted(len(rows), 'letter')}, {told}"), table]
     return parts
 
 

@@ -82,7 +82,7 @@ def choose_split(index: ShardIndex) -> str:
         return split
     raise ShardError(
         f"{index.root} has neither a test nor a val split, only what runs are trained on; score that with: horovod-ocr "
-        f"eval --split train; for others, divide the images: {divide_command(index)}"
+        f"eval --split train; for others, divide the images: {divide_command(index.kind)}"
     )
 
 

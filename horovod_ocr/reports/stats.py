@@ -178,7 +178,7 @@ def rejects_part(index: ShardIndex) -> list:
     if any(index.duplicates.values()):
         parts.append(TableOf(("copies of an image", "samples"), list(index.duplicates.items())))
     else:
-        parts.append(Paragraph("no image stands twice"))
+        parts.append(Paragraph("no image occurs twice"))
     return parts
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from horovod_ocr.data.splits import divide_command
 from horovod_ocr.reports.letter_changes import folds_told, refused_told
 from horovod_ocr.reports.page import TableOf
 from horovod_ocr.reports.stats import megabytes, visible
 from horovod_ocr.reports.terminal import draw_table
+from horovod_ocr.reports.wording import counted, splits_told
 from sharding.build import ShardReport
 from sharding.left_out import DUPLICATES_NAME, REJECTS_NAME
 from sharding.reasons import REASONS
@@ -37,11 +39,16 @@ def draw_build(report: ShardReport, seconds: float | None, sheet: Path | None) -
     total = sum(report.samples.values())
     rows = [(split, count, f"{count / total:.1%}") for split, count in report.samples.items()]
     parts.append(draw_table(TableOf(("split", "samples", "share"), rows)))
+    parts += draw_splits(report)
     edges = ", ".join(f"{edge:.2f}" for edge in report.aspect_edges)
-    parts.append(f"{report.shards:,} shards, {megabytes(report.bytes)}; aspect classes up to width / height {edges}")
+    parts.append(
+        f"{counted(report.shards, 'shard')}, {megabytes(report.bytes)}; aspect classes up to width / height {edges}"
+    )
     letters = [visible(letter) for letter in report.alphabet]
-    parts += [f"{len(letters):,} letters: {some_of(letters)}"] if letters else []
-    parts += [f"{len(report.classes):,} classes: {some_of(report.classes)}"] if report.classes else []
+    parts += [f"{counted(len(letters), 'letter')}: {some_of(letters)}"] if letters else []
+    parts += (
+        [f"{counted(len(report.classes), 'class', 'classes')}: {some_of(report.classes)}"] if report.classes else []
+    )
     parts += draw_folds(report)
     parts += draw_subsets(report)
     parts += draw_rejects(report)
@@ -57,7 +64,7 @@ def draw_build(report: ShardReport, seconds: float | None, sheet: Path | None) -
 def draw_account(report: ShardReport) -> list[RenderableType | str]:
     """Where each row, text and picture went, and some labels to compare with their images."""
     rejected = "".join(f", {count:,} {reason}" for reason, count in falling(report.rejects))
-    left_out = f", {report.duplicates['left out']:,} copies left out" if report.duplicates["left out"] else ""
+    left_out = f", {counted(copies, 'copy', 'copies')} left out" if (copies := report.duplicates["left out"]) else ""
     packed = sum(report.samples.values())
     lines = [f"{report.entries:,} read: {packed:,} packed{left_out}, {sum(report.rejects.values()):,} rejected"]
     lines[0] += f" ({rejected[2:]})" if rejected else ""
@@ -68,11 +75,22 @@ def draw_folds(report: ShardReport) -> list[str]:
     """Letters of labels that the profile has changed or refused."""
     parts = []
     if report.folded:
-        parts += [f"{sum(report.folded.values()):,} letters of labels changed by the profile:"]
-        parts += [f"  {line}" for line in folds_told(report.folded)]
+        parts += [f"{counted(sum(report.folded.values()), 'letter')} of labels changed by the profile:"]
+        parts += [f"  {line}" for line in folds_told(report.folded, report.profile)]
     if report.refused_letters:
-        parts += [f"{len(report.refused_letters):,} letters refused, and the labels that hold them:"]
+        parts += [f"{counted(sum(report.refused_letters.values()), 'letter')} refused:"]
         parts += [f"  {line}" for line in refused_told(report.refused_letters)]
+    return parts
+
+
+def draw_splits(report: ShardReport) -> list[str]:
+    """Where the splits come from, and a warning where val or test is empty."""
+    parts = [f"splits: {splits_told(report.split_by, *report.given_splits, report.group_from)}"]
+    if empty := [split for split in ("val", "test") if not report.samples.get(split)]:
+        parts.append(
+            f"warning: {' and '.join(empty)} {'is' if len(empty) == 1 else 'are'} empty; give images of it, or divide "
+            f"those there are: {divide_command(report.kind)}"
+        )
     return parts
 
 
@@ -81,7 +99,9 @@ def draw_subsets(report: ShardReport) -> list[str]:
     if not report.subsets:
         return []
     names = [f"{name or '(none)'} {count:,}" for name, count in falling(report.subsets)]
-    parts = [f"{len(names):,} subsets: {', '.join(names[:SHOWN_SUBSETS])}{', ...' * (len(names) > SHOWN_SUBSETS)}"]
+    parts = [
+        f"{counted(len(names), 'subset')}: {', '.join(names[:SHOWN_SUBSETS])}{', ...' * (len(names) > SHOWN_SUBSETS)}"
+    ]
     if subsets_look_like_texts(len(names), report.entries):
         parts.append(f"warning: {SUBSETS_LOOK_LIKE_TEXTS}")
     return parts
@@ -117,11 +137,11 @@ def draw_rejects(report: ShardReport) -> list[RenderableType | str]:
             f"{named}{hint}"
         )
     if conflicts := report.rejects.get(CONFLICT):
-        parts.append(f"{conflicts:,} images stand more than once, with different labels; none of them was taken")
+        parts.append(f"{conflicts:,} images occur more than once, with different labels; none of them was taken")
     if damaged := report.rejects.get(DAMAGED_TAR):
         parts.append(
-            f"WARNING: {damaged:,} tars are damaged: what stood behind the damage is lost, and nobody knows how much; "
-            f"copy them again (named in {report.root / REJECTS_NAME})"
+            f"WARNING: {counted(damaged, 'damaged tar')}: everything after the damage is lost, and nobody knows how "
+            f"much; copy again (named in {report.root / REJECTS_NAME})"
         )
     return parts
 
@@ -130,7 +150,8 @@ def next_command(report: ShardReport) -> str:
     where = option_of(report.root)
     if report.kind == "classes":  # training reads words only
         return f"horovod-ocr stats{where}"
-    return f"horovodrun -np 3 -H hosts.txt horovod-ocr train{where}"
+    on_hosts = f"horovodrun -np 3 -H hosts.txt horovod-ocr train{where}"
+    return on_hosts if Path("hosts.txt").exists() else f"horovod-ocr train{where}; on several hosts: {on_hosts}"
 
 
 def option_of(root: Path) -> str:
@@ -147,7 +168,9 @@ def draw_proof(report: VerifyReport) -> Group:
     if report.strays:
         parts.append(f"warning: no reader will look at what the index does not name: {some_of(report.strays)}")
     images, labels = report.images_in_two_splits, report.labels_in_two_splits
-    parts += [f"in more than one split: {images:,} images, {labels:,} labels"] if images or labels else []
+    parts += (
+        [f"in more than one split: {counted(images, 'image')}, {counted(labels, 'label')}"] if images or labels else []
+    )
     parts += ["index.json was restored from its copy in build/"] if report.restored_index else []
     parts += [f"made again: {some_of(report.repaired)}"] if report.repaired else []
     parts += ["everything is as the index says"] if report.ok else []

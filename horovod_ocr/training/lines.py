@@ -42,5 +42,5 @@ def unvalidated_line(shards: str, index: ShardIndex) -> str:
     """For a set without a val split."""
     return (
         f"warning: {shards} has no val split: nothing is validated, and the best checkpoint is the last one; for a val "
-        f"split give images of it, or divide those there are: {divide_command(index)}"
+        f"split give images of it, or divide those there are: {divide_command(index.kind)}"
     )

@@ -63,6 +63,7 @@ class Audit:
     """What a build with the same options would do, and what it would find.
 
     sources: (root, layout) of each. kind: "words" or "classes". options: as a build would write them into its index.
+    given_splits: as in `ShardReport`.
     entries: as listed; looked_at: how many of them were read (all, unless a sample was asked for). samples: that would
     be packed, of each split. copies: further copies of an image in the "same split", "across splits", and how many are
     "left out"; conflict_examples: the same image with two labels. found: what was counted entry by entry, conflicts and
@@ -77,6 +78,7 @@ class Audit:
     profile_why: str
     notes: tuple[str, ...]
     options: dict
+    given_splits: tuple[int, int]
     entries: int
     looked_at: int
     samples: dict[str, int]
@@ -169,6 +171,7 @@ class _Look:
             profile_why=self.decided["profile_why"],
             notes=notes_of(catalogue, found.rejects, rules.sources, self.decided["images"]),
             options=self.decided,
+            given_splits=catalogue.count_given_splits(),
             entries=catalogue.entries,
             looked_at=len(numbers),
             samples=dict(zip(SPLITS, counts.sum(axis=1).tolist(), strict=True)),

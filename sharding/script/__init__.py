@@ -19,8 +19,8 @@ from functools import cache, cached_property, lru_cache
 
 from sharding.errors import ConfigError
 from sharding.script.bidi import LTR, RTL, class_of, letters_of_classes, visual_order
-from sharding.script.folds import SILENT, SPELLED, Rewriting, fold_tables, folds_of, spellings
-from sharding.script.letters import DIRECTIONS, PROFILES, is_refused, letters_of
+from sharding.script.folds import SILENT, SPELLED, Rewriting, fold_tables, folds_of, spellings, visible_joiners
+from sharding.script.letters import DIRECTIONS, PROFILES, ZWNJ, is_refused, letters_of
 from sharding.script.unturn import logical_order
 
 DIRECTION_NAMES = ("ltr", "rtl", "visual")
@@ -49,8 +49,9 @@ class ScriptProfile:
 
         Normalising twice changes nothing more. Letters outside the profile stay; `unknown` names them.
         """
+        has_joiners = ZWNJ in label and self._keeps_visible_joiners
         label = self._normalise_once(label)
-        if self.own_folds:  # what one of them makes, another fold may change
+        if self.own_folds or has_joiners:  # what one of them makes, another fold may change
             for _ in range(len(label) + 2):
                 if (again := self._normalise_once(label)) == label:
                     break
@@ -131,6 +132,17 @@ class ScriptProfile:
         read = self.logical_order(self.reading_order(label))
         return label if read == label else self.normalise(read)
 
+    def fold_before(self, letters: str) -> str:
+        """The built-in fold that changes these letters, so that a fold of one's own never meets them; "" for none."""
+        before, after = self._tables
+        text = unicodedata.normalize("NFC", letters.translate(before)).translate(after)
+        if text == letters:
+            is_spelled = "spellings" in self._switched_on and spellings().rewrite(letters) != letters
+            return "spellings" if is_spelled else ""
+        known = folds_of(self.base)
+        # a yeh of any kind composes with a hamza
+        return next((name for name in self._switched_on if not known[name].keys().isdisjoint(letters)), "yeh")
+
     def to_dict(self) -> dict:
         """Plain JSON values, for the index and the checkpoint."""
         return {
@@ -166,8 +178,14 @@ class ScriptProfile:
 
     @cached_property
     def _rewritings(self) -> tuple[Rewriting, ...]:
-        own = tuple([own_rewriting(self.own_folds)] if self.own_folds else [])
-        return (spellings(), *own) if "spellings" in self._switched_on else own
+        found = [spellings()] if "spellings" in self._switched_on else []
+        found += [visible_joiners()] if self._keeps_visible_joiners else []
+        return (*found, *([own_rewriting(self.own_folds)] if self.own_folds else []))
+
+    @cached_property
+    def _keeps_visible_joiners(self) -> bool:
+        """Does the fold `joiners` look at what stands beside a ZWNJ?"""
+        return "joiners" in self._switched_on and ZWNJ not in folds_of(self.base)["joiners"]
 
     @cached_property
     def _told(self) -> dict[str, str]:

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Callable
 from functools import cache
 
-from sharding.script.letters import ARABIC_DIGITS, INVISIBLE, PERSIAN_DIGITS
+from sharding.script.letters import ARABIC_DIGITS, INVISIBLE, PERSIAN_DIGITS, ZWNJ, joining_letters
 
 Table = dict[str, str | None]  # None drops the character
 
@@ -33,8 +33,10 @@ _FOLDS: dict[str, dict[str, Table]] = {
     },
     "arabic": {"tatweel": _TATWEEL, "joiners": _JOINERS},
     # U+06C0 looks like a heh and a hamza above it, which NFC does not compose.
+    # ZWNJ is part of its spelling and may be seen: see `visible_joiners`.
     "persian": {
-        "yeh": _YEH, "kaf": _KAF, "heh_hamza": {"\u06c0": "\u0647\u0654"}, "tatweel": _TATWEEL, "joiners": _JOINERS
+        "yeh": _YEH, "kaf": _KAF, "heh_hamza": {"\u06c0": "\u0647\u0654"}, "tatweel": _TATWEEL,
+        "joiners": {"\u200d": None},
     },
     "thai": {"spellings": {}, "invisible": _INVISIBLE},
     "latin": {"invisible": _INVISIBLE},
@@ -45,7 +47,7 @@ SILENT = frozenset(("invisible",))  # what they drop was never seen
 
 @cache
 def folds_of(base: str) -> dict[str, Table]:
-    """The folds of a built-in profile by their names. `spellings` has no letters of its own: see `SPELLINGS`."""
+    """The folds of a built-in profile by their names. `spellings` has no letters of its own: see `spellings`."""
     folds = _FOLDS[base]
     if base in ("urdu", "arabic", "persian"):
         return {**folds, "presentation_forms": _presentation_forms(), "invisible": _INVISIBLE}
@@ -136,6 +138,21 @@ def spellings() -> Rewriting:
 
 
 SPELLED = "\u0e40\u0ec0"  # letters that are no marks, and part of a spelling all the same: two e are written as one ae
+
+
+@cache
+def visible_joiners() -> Rewriting:
+    """The fold `joiners` of Persian: a ZWNJ stays where it parts two letters that would join (می‌خواهم), behind the
+    marks of the first; it goes where it shows nothing: at the ends, beside spaces, after another one, after a letter
+    that joins no other on its left."""
+    both, right = joining_letters()
+    marks = "".join(chr(code) for code in range(0x600, 0x900) if unicodedata.category(chr(code)) == "Mn")
+    rules: list[Rule] = [
+        (f"({ZWNJ}+)([{marks}]+)", r"\2\1", None),
+        (f"{ZWNJ}+(?={ZWNJ}|[^{both}{right}]|$)", "", None),
+        (f"(^|[^{both}{marks}{ZWNJ}])([{marks}]*){ZWNJ}", r"\1\2", None),
+    ]
+    return Rewriting([(ZWNJ, rules)])
 
 
 def _any_of(rules: list[Rule]) -> str:

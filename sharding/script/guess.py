@@ -42,28 +42,38 @@ def guess_profile(labels: Iterable[str]) -> Guess:
         if letter.isalpha():
             scripts[_script_of(letter)] += count
     script, count = scripts.most_common(1)[0] if scripts else ("", 0)
+    if not total:
+        return Guess("plain", "there is no label to tell by")
     if not scripts:
-        return Guess("plain", f"there is no letter in {total:,} labels")
+        return Guess("plain", f"there is no letter in {_labels(total)}")
     if 2 * count <= scripts.total():
-        return Guess("plain", f"no script has more than half of the letters of {total:,} labels")
+        return Guess("plain", f"no script has more than half of the letters of {_labels(total)}")
     if script not in _CANDIDATES:
-        return Guess("plain", f"most letters are {script.lower()}, for which there is no other profile")
+        return Guess("plain", f"most letters are {_name(script)}, which has no profile of its own")
     trials = [_try(build_profile(name), distinct) for name in _CANDIDATES[script]]
     best, *others = sorted(trials, key=lambda trial: (trial.refused, trial.changed_letters.total()))
     if best.refused > max(_FEW, _FEW_SHARE * total):
         return Guess(
             "plain",
-            f"{best.name} would refuse {best.refused:,} of {total:,} labels ({_some(best.refused_letters)})",
+            f"{best.name} would refuse {best.refused:,} of {_labels(total)} ({_some(best.refused_letters)})",
         )
     return Guess(best.name, _why(best, others, total))
 
 
 def guess_direction(labels: Iterable[str]) -> str:
     """The direction of most letters that have one: "rtl", else "ltr"."""
+    return guess_direction_and_why(labels)[0]
+
+
+def guess_direction_and_why(labels: Iterable[str]) -> tuple[str, str]:
+    """As `guess_direction`, and the end of a sentence that says so; "" where no letter has a direction."""
     found: Counter[str] = Counter()
     for letter, count in _letters_in(Counter(labels)).items():
         found[unicodedata.bidirectional(letter)] += count
-    return "rtl" if found["R"] + found["AL"] > found["L"] else "ltr"
+    rtl, ltr = found["R"] + found["AL"], found["L"]
+    if rtl > ltr:
+        return "rtl", "; read from right to left, as most of the letters are"
+    return "ltr", "; read from left to right, as most of the letters are" if ltr else ""
 
 
 def _letters_in(labels: Counter[str]) -> Counter[str]:
@@ -94,16 +104,27 @@ def _try(profile: ScriptProfile, labels: Counter[str]) -> _Trial:
 
 
 def _why(best: _Trial, others: list[_Trial], total: int) -> str:
-    parts = [f"{best.name} takes all of {total:,} labels"]
+    parts = [f"{best.name} takes all of {_labels(total)}"]
     if best.refused:
-        parts = [f"{best.name} refuses {best.refused:,} of {total:,} labels ({_some(best.refused_letters)})"]
+        parts = [f"{best.name} refuses {best.refused:,} of {_labels(total)} ({_some(best.refused_letters)})"]
     for other in others:
         foreign = other.changed_letters - best.changed_letters
         if other.refused > best.refused:
             parts.append(f"{other.name} would refuse {other.refused:,} ({_some(other.refused_letters)})")
         elif foreign:
-            parts.append(f"{foreign.total():,} letters are foreign to {other.name} ({_some(foreign)})")
+            count = foreign.total()
+            letters = "1 letter is" if count == 1 else f"{count:,} letters are"
+            parts.append(f"{letters} not used in {other.name.capitalize()} ({_some(foreign)})")
     return "; ".join(parts)
+
+
+def _labels(count: int) -> str:
+    return f"{count:,} label{'s' * (count != 1)}"
+
+
+def _name(script: str) -> str:
+    """As a sentence writes it: "CJK", "Hebrew"."""
+    return script if len(script) <= 3 else script.capitalize()
 
 
 def _some(letters: Counter[str]) -> str:

@@ -14,6 +14,7 @@ DIRECTIONS = {"urdu": "rtl", "arabic": "rtl", "persian": "rtl", "thai": "ltr", "
 # Nobody sees these in an image: zero-width space, direction marks, embeddings and isolates, word joiner, byte order
 # mark.
 INVISIBLE = "\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\u061c\ufeff"
+ZWNJ = "\u200c"
 ARABIC_DIGITS = "٠١٢٣٤٥٦٧٨٩"
 PERSIAN_DIGITS = "۰۱۲۳۴۵۶۷۸۹"
 
@@ -46,6 +47,14 @@ _PERSIAN_FOREIGN = "إٱ"
 # what a profile takes although another language's texts are what it stands in
 FOREIGN = {"urdu": "إٱ", "arabic": _ARABIC_FOREIGN, "persian": _PERSIAN_FOREIGN}
 
+# Joining types of Unicode, U+0620..077F: letters that join none, and those that join the letter on their right only.
+_JOINS_NONE = "\u0621\u0674"
+_JOINS_RIGHT = (
+    (0x622, 0x625), (0x627, 0x627), (0x629, 0x629), (0x62F, 0x632), (0x648, 0x648), (0x671, 0x673), (0x675, 0x677),
+    (0x688, 0x699), (0x6C0, 0x6C0), (0x6C3, 0x6CB), (0x6CD, 0x6CD), (0x6CF, 0x6CF), (0x6D2, 0x6D3), (0x6D5, 0x6D5),
+    (0x6EE, 0x6EF), (0x759, 0x75B), (0x76B, 0x76C), (0x771, 0x771), (0x773, 0x774), (0x778, 0x779),
+)  # fmt: skip
+
 _THAI = ((0xE01, 0xE3A), (0xE3F, 0xE5B))  # consonants, vowels, tone marks, Thai digits, baht; U+0E33 is one letter
 
 
@@ -63,7 +72,7 @@ def letters_of(name: str) -> str:
         alphabet = {
             "urdu": _URDU + PERSIAN_DIGITS + _URDU_SIGNS,
             "arabic": _ARABIC + _ARABIC_FOREIGN + ARABIC_DIGITS + PERSIAN_DIGITS,
-            "persian": _PERSIAN + _PERSIAN_FOREIGN + PERSIAN_DIGITS + ARABIC_DIGITS,
+            "persian": _PERSIAN + _PERSIAN_FOREIGN + PERSIAN_DIGITS + ARABIC_DIGITS + ZWNJ,
         }[name]
         own = alphabet + _all_of(_ARABIC_MARKS, "M") + _all_of(_ARABIC_SIGNS, "PS", ("Cf",)) + _PHRASES
     found = dict.fromkeys(" " + _DIGITS + signs() + own)
@@ -81,6 +90,18 @@ def profile_with(letters: Iterable[str]) -> str | None:
     wanted = set(letters)
     found = (name for name in PROFILES if name != "plain" and wanted.issubset(_set_of(name)))
     return next(found, None if any(map(is_refused, wanted)) else "plain")
+
+
+@cache
+def joining_letters() -> tuple[str, str]:
+    """The Arabic letters that join on both sides (as tatweel does), and those that join on their right only."""
+    right = "".join(chr(code) for first, last in _JOINS_RIGHT for code in range(first, last + 1))
+    every = filter(_is_letter, map(chr, (*range(0x620, 0x700), *range(0x750, 0x780))))
+    return "".join(letter for letter in every if letter not in right + _JOINS_NONE) + "\u0640", right
+
+
+def _is_letter(letter: str) -> bool:
+    return unicodedata.category(letter) == "Lo"
 
 
 @cache

@@ -7,6 +7,7 @@ docs/labels.md has a whole example.
 
 import tomllib
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 from sharding.errors import ConfigError
@@ -72,14 +73,15 @@ def _folds_of(path: Path, folds: dict, base: str) -> tuple[tuple[tuple[str, str]
     for source, target in folds.items():
         if type(target) is bool:
             if source not in folds_of(base):
-                raise ConfigError(
-                    f"{path}: folds: {base} has no fold {source!r}; it has: {', '.join(folds_of(base))}"
-                )
+                raise ConfigError(f"{path}: folds: {base} has no fold {source!r}; it has: {', '.join(folds_of(base))}")
             switches[source] = target
         elif type(target) is not str or not source:
             raise ConfigError(f"{path}: folds: {source!r} = {target!r}; write what becomes of which letters, as texts")
         else:
-            own[unicodedata.normalize("NFC", source)] = unicodedata.normalize("NFC", target)
+            composed = unicodedata.normalize("NFC", source)
+            if composed in own:
+                raise ConfigError(f"{path}: folds: {source!r} is given twice, composed and decomposed; give it once")
+            own[composed] = unicodedata.normalize("NFC", target)
     sources = {letter for source in own for letter in source}
     for source, target in own.items():
         if sum(letter in sources for letter in target) >= len(source):
@@ -117,7 +119,13 @@ def _check(path: Path, profile: ScriptProfile, letters: str) -> None:
             raise ConfigError(
                 f"{path}: letters: {_named(taken)} is changed by the fold {fold}; write {fold} = false below [folds]"
             )
+    built_in = replace(profile, own_folds=())
     for source, target in profile.own_folds:
+        if fold := built_in.fold_before(source):
+            raise ConfigError(
+                f"{path}: folds: {source!r} is never met, for the fold {fold} of {profile.base} comes first; write "
+                f"{fold} = false below [folds]"
+            )
         if unknown := profile.unknown(profile.normalise(target)):
             raise ConfigError(
                 f"{path}: folds: {source!r} becomes {target!r}, and {_named(unknown)} is not in letters; add it there"

@@ -151,7 +151,7 @@ class SetProof:
         images, labels = _count_in_two(self._images), _count_in_two(self._labels)
         problems = [*_wrong_in_index(index), *_wrong_keys(self), *_wrong_contents(self)]
         if labels and _is_split_by_label(index):
-            problems.append(f"{labels:,} labels stand in more than one split, though the set is split by label")
+            problems.append(f"{labels:,} labels occur in more than one split, though the set is split by label")
         return VerifyReport(
             samples=sum(shard.samples for shard in index.shards),
             shards=len(index.shards),

@@ -108,7 +108,9 @@ def test_shard_says_what_came_of_it(work: Path):
     assert said.exit_code == 0, said.stderr
     for part in ("not an image", "1 rejected; each is named in shards/rejects.tsv", "1 in the same split", "images/s"):
         assert part in said.stdout
-    assert said.stdout.endswith("next: horovodrun -np 3 -H hosts.txt horovod-ocr train\n")
+    assert said.stdout.endswith(
+        "next: horovod-ocr train; on several hosts: horovodrun -np 3 -H hosts.txt horovod-ocr train\n"
+    )
     assert (work / "shards" / "sheet.png").read_bytes().startswith(b"\x89PNG")
     again = say("shard", "--workers", "1")
     assert again.exit_code == 0 and "complete already" in again.stdout and "images/s" not in again.stdout

@@ -53,7 +53,7 @@ def test_files_in_their_order_and_the_unreadable_named(payload, tmp_path):
     assert [path.name for path in paths] == ["a.jpg", "b.png", "c.png"]
     rows = list(read_files(build_recognizer(payload), paths, batch=2))
     assert [path.name for path, _ in rows] == ["a.jpg", "b.png", "c.png"]
-    assert isinstance(rows[2][1], SourceError) and "c.png: empty file" in str(rows[2][1])
+    assert isinstance(rows[2][1], SourceError) and "c.png: empty file (the file has no bytes)" in str(rows[2][1])
 
 
 def test_turned_and_deep_images_are_read_as_the_sharder_packs_them(payload, tmp_path):
@@ -68,6 +68,12 @@ def test_turned_and_deep_images_are_read_as_the_sharder_packs_them(payload, tmp_
     expected = recognizer.load(tmp_path / "upright.png").pixels_HW.astype(int)
     for name, most in (("turned.jpg", 4), ("deep.png", 0)):
         assert np.abs(recognizer.load(tmp_path / name).pixels_HW.astype(int) - expected).max() <= most
+
+
+def test_a_picture_of_another_kind_is_refused_with_the_kinds_that_are_read(payload, tmp_path):
+    Image.new("L", (40, 20)).save(tmp_path / "a.gif")
+    ((_, refused),) = read_files(build_recognizer(payload), [tmp_path / "a.gif"])
+    assert str(refused) == f"{tmp_path / 'a.gif'}: not an image (not a PNG, JPEG, WebP, BMP or TIFF)"
 
 
 def test_nothing_to_read_is_said(tmp_path):

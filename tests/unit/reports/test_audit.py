@@ -79,9 +79,10 @@ def test_every_letter_is_told_with_what_becomes_of_it(make_source):
     assert "normalising changes 2 of 154 labels" in texts_of(audit, "Letters")
     assert texts_of(audit, "Worth a look")[-2:] == [
         f"the profile changes 2 letters of labels: {YEH} U+064A became {FARSI_YEH} U+06CC 1 time; "
-        "U+200C was dropped 1 time",
-        "the profile urdu refuses 2 letters: a U+0061 1 (profile latin has it; --profile plain takes any); "
-        "р U+0440 1 (--profile plain takes any)",
+        'U+200C (zero width non-joiner) was dropped 1 time; a profile file with extends = "urdu" and joiners = false '
+        "below [folds] keeps it",
+        "the profile urdu refuses 2 letters: a U+0061 1 time (profile latin has it; --profile plain takes any); "
+        "р U+0440 1 time (--profile plain takes any)",
     ]
     assert tables_of(audit)["Script"][0][:2] == ["arabic", sum(map(len, WORDS)) + 9 - 1]
 
@@ -102,7 +103,7 @@ def test_a_letter_that_is_far_rarer_than_its_look_alike_may_be_a_slip(make_sourc
         for line in texts_of(audit_of(make_source([*words, "1amp"]), profile="latin"), "Worth a look")
         if "slip" in line
     ]
-    assert line == "U+0031 1 digit one (1 times) looks like U+006C l latin small letter l (120): a slip?"
+    assert line == "U+0031 1 digit one (1 time) looks like U+006C l latin small letter l (120): a slip?"
     often = audit_of(make_source([*words, *["1amp"] * 9], "often"), profile="latin")
     assert not any("slip" in line for line in texts_of(often, "Worth a look"))
 
@@ -115,7 +116,7 @@ def test_conflicts_and_copies_are_named(make_source):
     rows = tables_of(audit)["The same image again"]
     assert sorted(rows[0][1::3]) == ["ابپ", "تثج"] and len(rows) == 5
     assert ["same split", 1] in rows and {*rows[-1]} >= {"0.png", "152.png", "دن"}
-    assert any(line.startswith("2 images stand with two labels") for line in texts_of(audit, "Worth a look"))
+    assert any(line.startswith("2 images with two labels") for line in texts_of(audit, "Worth a look"))
 
 
 def test_sizes_and_parts_of_the_set_are_those_of_the_images(make_source):
@@ -128,6 +129,19 @@ def test_sizes_and_parts_of_the_set_are_those_of_the_images(make_source):
     assert ["PNG", 300, 0] in tables["Images"]
     assert {row[0]: row[1] for row in tables["Labels"]} == dict.fromkeys(WORDS, 60)
     assert sum(row[1] for row in tables["Splits"]) == 300 and "Classes" not in tables
+
+
+def test_where_the_splits_come_from_is_said(make_source, tmp_path: Path):
+    src = make_source(WORDS)
+    by_label = "splits: by label (no word of val or test is in train)"
+    assert texts_of(audit_of(src), "Splits") == [by_label]
+    assert texts_of(audit_of(src, split="file"), "Splits") == ["splits: by file"]
+    rows = (src / "labels.tsv").read_text("utf-8").splitlines()
+    (src / "labels.tsv").unlink()
+    for split, part in (("train", rows[:100]), ("val", rows[100:120]), ("test", rows[120:])):
+        (src / f"{split}.tsv").write_text("\n".join(part) + "\n", "utf-8")
+    assert texts_of(audit_of(src), "Splits") == ["splits: as the source gives them"]
+    assert texts_of(audit_of(src, split="label"), "Splits") == [by_label]
 
 
 def test_classes_have_no_letters(tmp_path: Path, make_image):

@@ -35,14 +35,14 @@ def test_a_build_is_told_in_numbers():
     text = said(draw_build(BUILT, 5.0, Path("my shards/sheet.png")))
     for part in (
         "8,000", "80.0%", "12 shards, 45.0 MB", "0.80, 1.25", "3 letters: ا ب ◌\u064e",
-        "no PNG, JPEG", "37 rejected; each is named in my shards/rejects.tsv",
+        "not a PNG, JPEG", "37 rejected; each is named in my shards/rejects.tsv",
         "4 in the same split, 2 across splits, 0 left out", "my shards/duplicates.tsv", "--dedup leaves them out",
-        "30 images stand more than once, with different labels", "10,037 images in 5.0 s: 2,007 images/s, 10.0 MB/s",
+        "30 images occur more than once, with different labels", "10,037 images in 5.0 s: 2,007 images/s, 10.0 MB/s",
         "contact sheet: my shards/sheet.png", "words, profile urdu (rtl), labels", "the profile: as asked for",
         "1,231 letters of labels changed by the profile:", "ي U+064A became ی U+06CC 1,230 times",
-        "ـ U+0640 was dropped 1 time", "3 letters refused, and the labels that hold them:",
-        "é U+00E9 12 (profile latin has it; --profile plain takes any)", "京 U+4EAC 2 (--profile plain takes any)",
-        "U+0007 1\n",
+        "ـ U+0640 was dropped 1 time\n", "15 letters refused:",
+        "é U+00E9 12 times (profile latin has it; --profile plain takes any)",
+        "京 U+4EAC 2 times (--profile plain takes any)", "U+0007 1 time\n",
     ):  # fmt: skip
         assert part in text
     without = replace(BUILT, entries=10_043, duplicates={"same split": 4, "across splits": 2, "left out": 6})
@@ -77,8 +77,54 @@ def test_many_letters_or_classes_are_not_all_named():
         ("pets", "classes", "horovod-ocr stats --shards pets"),
     ],
 )
-def test_the_next_command_can_be_pasted(root, kind, command):
-    assert next_command(replace(BUILT, root=Path(root), kind=kind)) == command
+def test_the_next_command_can_be_pasted(root, kind, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    report = replace(BUILT, root=Path(root), kind=kind)
+    here = command.removeprefix("horovodrun -np 3 -H hosts.txt ")
+    assert next_command(report) == (here if kind == "classes" else f"{here}; on several hosts: {command}")
+    (tmp_path / "hosts.txt").write_text("localhost slots=3\n")
+    assert next_command(report) == command
+
+
+@pytest.mark.parametrize(
+    ("report", "line"),
+    [
+        ({"given_splits": (0, 40)}, "splits: by label (no word of val or test is in train)"),
+        ({"given_splits": (40, 40)}, "splits: as the source gives them"),
+        ({"given_splits": (35, 40)}, "splits: given by the source for 35 of 40, the others by label"),
+        ({"given_splits": (0, 40), "split_by": "file"}, "splits: by file"),
+        ({"given_splits": (40, 40), "split_by": "lists"}, "splits: by lists"),
+        ({"split_by": "group", "group_from": "p"}, "splits: by group (what 'p' finds in the path)"),
+    ],
+)
+def test_where_the_splits_come_from_is_said(report, line):
+    assert f"{line}\n" in said(draw_build(replace(BUILT, **report), 5.0, None))
+
+
+def test_an_empty_split_is_warned_of_with_a_command_that_divides_anew():
+    assert "warning" not in said(draw_build(BUILT, 5.0, None))
+    text = said(draw_build(replace(BUILT, samples={"train": 5, "val": 0, "test": 2}), 5.0, None))
+    assert "warning: val is empty; " in text
+    assert "shard --split label --fractions 0.8,0.1,0.1 --out NEW_FOLDER; horovod-ocr train --shards NEW_FOLDER" in text
+    assert "val and test are empty" in said(draw_build(replace(BUILT, samples={"train": 5}), 5.0, None))
+
+
+def test_a_joiner_that_was_dropped_is_named_with_what_keeps_it():
+    text = said(draw_build(replace(BUILT, folded={"\u200c → ": 9}), 5.0, None))
+    assert (
+        'U+200C (zero width non-joiner) was dropped 9 times; a profile file with extends = "urdu" and joiners = false '
+        "below [folds] keeps it\n"
+    ) in text
+    rare = {f"{letter} → ی": 20 for letter in "abcdefghijklm"} | {"\u200c → ": 1}
+    text = said(draw_build(replace(BUILT, folded=rare), 5.0, None))
+    assert "U+200C (zero width non-joiner) was dropped 1 time; a profile file" in text and "and 3 more letters\n" in text
+    own = said(draw_build(replace(BUILT, profile="mine", folded={"\u200c → ": 1}), 5.0, None))
+    assert "U+200C (zero width non-joiner) was dropped 1 time\n" in own
+
+
+def test_one_is_not_said_as_many():
+    text = said(draw_build(replace(BUILT, shards=1, alphabet={"ا": 5}, folded={"ي → ی": 1}), 5.0, None))
+    assert all(part in text for part in ("1 shard,", "1 letter: ا", "1 letter of labels changed"))
 
 
 def test_a_proof_is_told_in_numbers():
@@ -126,5 +172,5 @@ def test_subsets_are_named_and_those_that_look_like_texts_are_said_to():
 
 def test_damaged_tars_are_loud_and_notes_are_told():
     text = said(draw_build(replace(BUILT, rejects={"damaged tar": 2}, notes=("labels.csv: the columns x",)), 5.0, None))
-    assert "WARNING: 2 tars are damaged: what stood behind the damage is lost" in text
+    assert "WARNING: 2 damaged tars: everything after the damage is lost" in text
     assert "note: labels.csv: the columns x" in text

@@ -175,3 +175,12 @@ def test_the_first_in_order_are_a_fair_sample_and_the_same_for_any_order(tmp_pat
 def test_records_are_small():
     assert ENTRY.itemsize + 8 <= 40  # bytes an entry beside its path and label: 1.4 GB for 35 M
     assert np.dtype(ENTRY).names[0] == "text_at"
+
+
+def test_given_splits_are_counted_among_the_entries_that_may_be_used(tmp_path: Path):
+    entries = [Entry(b"%d.png" % number, b"x", split=("train", "val", "")[number % 3]) for number in range(30)]
+    entries.append(Entry(b"a.png", None, problem="in no label file"))
+    entries.append(Entry(b"b.png", None, split="test", problem="no path"))
+    with patch("sharding.catalogue.SCAN", 7):
+        assert write(tmp_path / "given", entries).count_given_splits() == (20, 30)
+    assert write(tmp_path / "rule", entries, keep_splits=False).count_given_splits() == (0, 30)

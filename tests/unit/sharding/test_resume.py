@@ -84,9 +84,7 @@ def test_other_options_are_refused_as_they_are_typed(
         build(src, out, **change)
     said = str(refused.value)
     assert said.startswith(f"{out} was begun {was}, and now it is to go on {is_now}")
-    assert said.endswith(
-        f"; give the same options as then, name another folder with --out, or delete the folder {out}"
-    )
+    assert said.endswith(f"; give the same options as then, name another folder with --out, or delete the folder {out}")
     assert read_set(out) == before
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from sharding.script import build_profile
-from sharding.script.guess import guess_direction, guess_profile
+from sharding.script.guess import guess_direction, guess_direction_and_why, guess_profile
 
 
 @pytest.mark.parametrize(
@@ -36,15 +36,24 @@ def test_the_profile_that_labels_speak_for(labels: list[str], name: str):
 
 def test_a_guess_says_why():
     assert guess_profile(["京AB1234"] * 1000).why == "latin would refuse 1,000 of 1,000 labels (京)"
-    assert guess_profile(["שלום", "12"]).why == "most letters are hebrew, for which there is no other profile"
+    assert guess_profile(["שלום", "12"]).why == "most letters are Hebrew, which has no profile of its own"
+    assert guess_profile(["京都", "12"]).why == "most letters are CJK, which has no profile of its own"
+    assert guess_profile([]).why == "there is no label to tell by"
+    assert guess_profile(["12"]).why == "there is no letter in 1 label"
     assert guess_profile(["12"] * 3).why == "there is no letter in 3 labels"
     assert guess_profile(["ab", "کت"]).why == "no script has more than half of the letters of 2 labels"
     arabic = guess_profile(["على", "علي", "مدرسة"]).why
     assert arabic == (
-        "arabic takes all of 3 labels; 2 letters are foreign to persian (ى ي); 3 letters are foreign to urdu (ى ي ة)"
+        "arabic takes all of 3 labels; 2 letters are not used in Persian (ى ي); 3 letters are not used in Urdu (ى ي ة)"
     )
     urdu = guess_profile(["ٹھیک", "میں", "x"]).why
     assert urdu.startswith("urdu refuses 1 of 3 labels (x); ") and "arabic would refuse 3 (" in urdu
+
+
+def test_a_joiner_that_is_seen_speaks_for_persian():
+    guess = guess_profile(["می\u200cخواهم", "کتاب"])
+    assert guess == ("persian", "persian takes all of 2 labels; 2 letters are not used in Urdu (U+200C ه); 3 letters "
+                     "are not used in Arabic (U+200C ی ک)")  # fmt: skip
 
 
 def test_a_guessed_profile_folds_nothing_that_its_language_keeps_apart():
@@ -59,3 +68,9 @@ def test_direction_follows_the_letters():
     assert guess_direction(["дом"]) == guess_direction(["12"]) == guess_direction([]) == "ltr"
     assert guess_direction(["שלום hello"]) == "ltr"
     assert guess_direction(["שלום hi"]) == "rtl"
+
+
+def test_why_it_is_read_in_that_direction():
+    assert guess_direction_and_why(["שלום"]) == ("rtl", "; read from right to left, as most of the letters are")
+    assert guess_direction_and_why(["дом", "ש"]) == ("ltr", "; read from left to right, as most of the letters are")
+    assert guess_direction_and_why(["12"]) == guess_direction_and_why([]) == ("ltr", "")

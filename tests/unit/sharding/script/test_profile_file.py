@@ -62,6 +62,17 @@ def test_any_letter_with_folds(profile_of):
     assert profile.normalise("京’ дом") == "京' дом" and profile.unknown("京 дом") == ()
 
 
+def test_a_fold_acts_on_what_a_fold_that_is_off_would_change(profile_of):
+    head = 'name = "mine"\nextends = "urdu"\n[folds]\n'
+    assert profile_of(f'{head}joiners = false\n"\\u200c" = " "').normalise("می\u200cکند") == "می کند"
+    assert profile_of(f'{head}kaf = false\n"ك" = "ق"').normalise("كا") == "قا"
+    assert profile_of(f'{head}tatweel = false\n"ـ" = "-"').normalise("کـا") == "ک-ا"
+    own = profile_of(f'{head.replace("urdu", "persian")}presentation_forms = false\n"ﻻ" = "ل"')
+    assert own.normalise("ﻻ") == "ل"
+    # where the ZWNJ of Persian is kept, a fold meets it
+    assert profile_of(f'{head.replace("urdu", "persian")}"\\u200c" = " "').normalise("می\u200cرود") == "می رود"
+
+
 def test_direction_is_that_of_the_letters_unless_it_is_said(profile_of):
     assert profile_of('name = "h"\nletters = "אבגד"').direction == "rtl"
     assert profile_of('name = "h"\nletters = "אבגד"\ndirection = "visual"').direction == "visual"
@@ -86,6 +97,15 @@ def test_direction_is_that_of_the_letters_unless_it_is_said(profile_of):
         ('name = "x"\nletters = "ab"\n[folds]\na = "aa"', "folds: 'a' becomes 'aa', which folds change again"),
         ('name = "x"\nextends = "urdu"\nletters = "ي"', "ي U\\+064A is changed by the fold yeh; write yeh = false"),
         ('name = "x"\nextends = "urdu"\n[folds]\nzwnj = false', "urdu has no fold 'zwnj'; it has: yeh, kaf"),
+        ('name = "x"\nextends = "urdu"\n[folds]\n"\\u200c" = " "', "never met, .*; write joiners = false"),
+        ('name = "x"\nextends = "urdu"\n[folds]\n"ك" = "ق"', "'ك' is never met, for the fold kaf of urdu comes"),
+        ('name = "x"\nextends = "urdu"\n[folds]\n"ـ" = "-"', "'ـ' is never met, .*; write tatweel = false below"),
+        ('name = "x"\nextends = "urdu"\n[folds]\n"ه" = "ھ"', "'ه' is never met, .*; write heh = false below"),
+        ('name = "x"\nextends = "urdu"\n[folds]\n"ی\u0654" = "ی"', "is never met, .*; write yeh = false below"),
+        ('name = "x"\nextends = "persian"\n[folds]\n"ﻻ" = "ل"', "'ﻻ' is never met, .* presentation_forms = false"),
+        ('name = "x"\nextends = "thai"\n[folds]\n"เเก" = "ก"', "'เเก' is never met, .* spellings = false"),
+        ('name = "x"\nletters = "ab"\n[folds]\n"a\u200e" = "b"', "is never met, .* invisible of plain"),
+        ('name = "x"\nletters = "ab"\n[folds]\n"é" = "a"\n"e\u0301" = "b"', "given twice, composed and decomposed"),
         ('name = "x"\nletters = "a\\u0007"', "letters: U\\+0007 can stand in no label"),
     ],
 )
