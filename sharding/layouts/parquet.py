@@ -76,8 +76,8 @@ class ParquetSource(ListedFiles):
             return of_file
         if not (split := split_of_folder(name.strip())):
             raise SourceError(
-                f"{path}, row {row:,}: {name.decode('utf-8', 'replace')!r} is not a name of a split; write train, val or "
-                f"test, or rename the column {self.columns.split!r}"
+                f"{path}, row {row:,}: {name.decode('utf-8', 'replace')!r} is not a name of a split; write train, val "
+                f"or test, or rename the column {self.columns.split!r}"
             )
         if of_file not in ("", split):
             raise SourceError(
