@@ -141,12 +141,14 @@ def warnings_part(audit: Audit) -> list:
         most, count = falling(rejects)[0]
         lines.append(f"{rejects.total() / audit.looked_at:.1%} would be refused, mostly: {most} ({count:,})")
     if conflicts := rejects["conflicting labels"]:
-        lines.append(f"{counted(conflicts, 'image')} with two labels; nobody can say which one is right")
+        lines.append(f"{counted(conflicts, 'image has', 'images have')} two labels; nobody can say which one is right")
     if across := audit.copies["across splits"]:
         what = "left out" if audit.options["dedup"] else "kept unless shard is told --dedup"
-        lines.append(f"{counted(across, 'copy', 'copies')} of an image in another split than the image: {what}")
+        copies = counted(across, "copy of an image is", "copies of an image are")
+        lines.append(f"{copies} in another split than the image: {what}")
     if audit.kind == "words" and (rare := rare_letters(audit)):
-        lines.append(f"{counted(len(rare), 'letter')} fewer than {RARE} times in train: {signs(rare)}")
+        letters = counted(len(rare), "letter occurs", "letters occur")
+        lines.append(f"{letters} fewer than {RARE} times in train: {signs(rare)}")
     if found.folded:
         changes = "; ".join(folds_told(falling_counts(found.folded), audit.profile.name, MOST_IN_LINE))
         lines.append(f"the profile changes {counted(found.folded.total(), 'letter')} of labels: {changes}")
@@ -187,7 +189,7 @@ def copies_part(audit: Audit, most: int) -> list:
     if audit.conflict_examples:
         conflicts = audit.found.rejects["conflicting labels"]
         parts += [
-            Paragraph(f"{counted(conflicts, 'image')} with two labels, all refused"),
+            Paragraph(f"{counted(conflicts, 'image has', 'images have')} two labels, all refused"),
             twins_table(head, audit.conflict_examples, most),
         ]
     if audit.copy_examples:

@@ -87,11 +87,15 @@ def draw_splits(report: ShardReport) -> list[str]:
     """Where the splits come from, and a warning where val or test is empty."""
     parts = [f"splits: {splits_told(report.split_by, *report.given_splits, report.group_from)}"]
     if empty := [split for split in ("val", "test") if not report.samples.get(split)]:
-        parts.append(
-            f"warning: {' and '.join(empty)} {'is' if len(empty) == 1 else 'are'} empty; give images of it, or divide "
-            f"those there are: {divide_command(report.kind)}"
-        )
+        parts.append(f"warning: {' and '.join(empty)} {'is' if len(empty) == 1 else 'are'} empty; {how_filled(report)}")
     return parts
+
+
+def how_filled(report: ShardReport) -> str:
+    """What to do about an empty split."""
+    if report.given_splits[0]:
+        return f"give images of it, or divide those there are: {divide_command(report.kind)}"
+    return "give more images, or other --fractions and another --out"
 
 
 def draw_subsets(report: ShardReport) -> list[str]:

@@ -116,7 +116,7 @@ def test_conflicts_and_copies_are_named(make_source):
     rows = tables_of(audit)["The same image again"]
     assert sorted(rows[0][1::3]) == ["ابپ", "تثج"] and len(rows) == 5
     assert ["same split", 1] in rows and {*rows[-1]} >= {"0.png", "152.png", "دن"}
-    assert any(line.startswith("2 images with two labels") for line in texts_of(audit, "Worth a look"))
+    assert any(line.startswith("2 images have two labels") for line in texts_of(audit, "Worth a look"))
 
 
 def test_sizes_and_parts_of_the_set_are_those_of_the_images(make_source):

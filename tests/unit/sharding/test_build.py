@@ -226,6 +226,31 @@ def test_images_that_are_not_there_are_said_to_have_been_looked_for(build, make_
     assert f"2 images were looked for below {src}, and are not there; --images FOLDER" in note
 
 
+def test_texts_without_an_image_have_no_paths_that_an_option_could_mend(build, make_image, tmp_path: Path):
+    src = tmp_path / "raw"
+    src.mkdir()
+    for number in range(10):
+        (src / f"{number}.gt.txt").write_text("دن", encoding="utf-8")
+        if number:
+            (src / f"{number}.png").write_bytes(make_image(number))
+    report = build(src, tmp_path / "out")
+    assert report.rejects == {"missing image": 1}
+    assert report.notes == (f"1 image was looked for below {src}, and is not there",)
+
+
+def test_where_the_splits_come_from_is_reported(build, make_words, tmp_path: Path):
+    src = make_words(20)
+    rows = (src / "labels.tsv").read_text("utf-8").splitlines()
+    splits = ["split", *["train"] * 8, *["val"] * 5, *["test"] * 2, *[""] * 5]
+    lines = [f"{row}\t{split}" for row, split in zip(rows, splits, strict=True)]
+    (src / "labels.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    report = build(src, tmp_path / "out")
+    assert (report.split_by, report.given_splits) == ("label", (15, 20))
+    assert build(src, tmp_path / "out").given_splits == (15, 20)
+    asked = build(src, tmp_path / "asked", group_from="images")
+    assert (asked.split_by, asked.group_from, asked.given_splits) == ("group", "images", (0, 20))
+
+
 def test_pictures_that_no_label_file_names_are_rejects(build, make_words, make_image, read_list, tmp_path: Path):
     src = make_words(20)
     (src / "images/more.png").write_bytes(make_image(100))
