@@ -29,6 +29,7 @@ CLASS_SUFFIX = b".cls"
 _NOT_READ = b"%s inside a tar is not read; unpack the tar"
 _LOOK_MEMBERS = 5_000
 _LOOK_TARS = 3
+_MOST_FOLDERS = 10_000
 _MOST_HELD = 300_000  # keys of a tar that wait for its end, some hundred bytes each
 _MOST_FIRSTS = 100_000  # pictures of a tar whose places are remembered; of more, those that come again are two labels
 _SIZE = slice(124, 136)  # in a header
@@ -80,9 +81,16 @@ class WebDatasetSource(TarsSource):
     """kind "words": .txt, .gt.txt or .label is the label; "classes": .cls."""
 
     doubt: str = ""
+    _folders: dict[tuple[str, str], None] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def notes(self) -> list[str]:
+        """Splits in folders behind those that `doubt` has looked at."""
+        sentence = _several_splits(self.root, self._folders) if not (self.splits or self.doubt) else ""
+        return [sentence] if sentence else []
 
     def entries(self) -> Iterator[Entry]:
         """Of all tars; then what lies loose beside them."""
+        self._folders.clear()
         yield from super().entries()
         yield from loose_files(self.root, {*self.tars})
 
@@ -92,8 +100,13 @@ class WebDatasetSource(TarsSource):
         held: set[int] = set()
         firsts = _Firsts(window)
         damage = None
+        folder = None
         try:
             for group in _groups(window, self.kind, tar, firsts):
+                if group.key[0] != folder and group.pictures:
+                    folder = group.key[0]
+                    if len(self._folders) < _MOST_FOLDERS:
+                        self._folders[self.tars[place], _folder_of(os.fsdecode(folder) + "/")] = None
                 is_settled, entries = _entries_of(group, prefix, split)
                 if is_settled:
                     yield from entries
@@ -153,9 +166,18 @@ def _splits_inside(root: Path, tars: tuple[str, ...]) -> str:
             with (root / tar).open("rb") as file:
                 members = islice(read_members(Window(file.fileno())), _LOOK_MEMBERS)
                 names = (os.fsdecode(member.name) for member in members if is_image(member.name))
-                found |= {(tar, name.removeprefix("./").rpartition("/")[0]): None for name in names}
+                found |= {(tar, _folder_of(name)): None for name in names}
         except (OSError, DamagedTarError):
             pass  # entries() says so
+    return _several_splits(root, found)
+
+
+def _folder_of(name: str) -> str:
+    return name.removeprefix("./").rpartition("/")[0]
+
+
+def _several_splits(root: Path, found: dict[tuple[str, str], None]) -> str:
+    """A sentence if folders in tars are named after several splits, else "". found: tars, and folders in them."""
     splits: dict[str, tuple[str, str]] = {}
     for (tar, _), (split, folder) in zip(found, splits_of_parts([f"{folder}/" for _, folder in found]), strict=True):
         if split:

@@ -310,6 +310,18 @@ def test_folders_of_splits_in_tars(tmp_path, tars, doubt):
     assert (doubt in source.doubt) if doubt else source.doubt == ""
 
 
+def test_splits_behind_the_first_members_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(tar_samples, "_LOOK_MEMBERS", 4)
+    names = ["train/1", "train/2", "test/3"]
+    write_tar(tmp_path / "x.tar", {f"{name}.{end}": b"x" for name in names for end in ("png", "txt")})
+    source = find_source(tmp_path)
+    assert source.doubt == "" and source.notes() == []
+    for _ in range(2):
+        assert {entry.split for entry in source.entries()} == {""}
+        (note,) = source.notes()
+        assert "x.tar holds train/ and test/; folders inside a tar are not read as splits" in note
+
+
 def test_label_files_inside_tars_are_named(tmp_path):
     files = {"1.png": b"i", "1.txt": b"one", "1.json": b"{}", "1.xml": b"", "2.csv": b"", "2.png": b"j", "3.json": b"",
              "labels.tsv": b"", "d/words.csv": b"", "metadata.jsonl": b"", "labels.json": b"{}", "gt.txt": b"",
