@@ -231,7 +231,7 @@ def test_splits_that_share_labels_are_a_problem_unless_they_were_given(tmp_path:
     assert read_index(tmp_path / "shards").options["given_splits"]
     edit_index(tmp_path / "shards", lambda index: index["options"].update(given_splits=False))
     assert verify(tmp_path / "shards").problems == (
-        "5 labels stand in more than one split, though the set is split by label",
+        "5 labels occur in more than one split, though the set is split by label",
     )
     edit_index(tmp_path / "shards", lambda index: index["options"].update(split="file"))
     assert verify(tmp_path / "shards").ok
