@@ -32,7 +32,6 @@ _LOOK_LINES = 200
 _MOST_FILES = 100  # whose content is looked at
 _LOOK_IMAGES = 20_000  # where none of so many images has a label file in its folder or above, none will
 LIST_SUFFIXES = (b".txt", b".lst")
-_LISTS_IN = 50  # folders
 _Groups = dict[str, list[LabelFile]]  # layout -> its files
 
 
@@ -70,13 +69,12 @@ def find_by_content(root: Path, images: Path | None = None) -> LabelsSource | No
 
 def lists_of_splits(root: Path) -> list[str]:
     """Files that are called like a split and hold lines without texts, at the top of a source and in folders there that
-    hold no picture."""
+    are called like a place for lists."""
     found = []
     top = list_folder(os.fsencode(root))
-    for folder in (top, *(list_folder(os.fsencode(root), name) for name in top.folders[:_LISTS_IN])):
+    places = [name for name in top.folders if b"split" in name.lower() or b"list" in name.lower()]
+    for folder in (top, *(list_folder(os.fsencode(root), name) for name in places)):
         names = {_stem(name) for name in folder.images()}
-        if folder.path and names:
-            continue
         for name in folder.files:
             path = os.fsdecode(folder.prefix + name)
             if _suffix(name) in LIST_SUFFIXES and _stem(name) in SPLIT_OF_NAME and _stem(name) not in names:
