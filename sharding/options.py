@@ -73,19 +73,21 @@ def find_sources(options: ShardOptions, before: BuildState | None = None) -> lis
         raise ConfigError("--images is for one source; make a set of each, and a set of their sets")
     if options.layout or options.label_from_name:
         before = None  # told anyway
+    found_before = [_found_before(path, before, options.images) for path in paths]
     sources = [
-        _found_before(path, before, options.images)
-        or find_source(path, options.layout, options.label_from_name, options.images)
-        for path in paths
+        known or find_source(path, options.layout, options.label_from_name, options.images)
+        for path, known in zip(paths, found_before, strict=True)
     ]
-    if keeps_given_splits(options) and options.split_lists is None:
-        _check_no_lists(sources)
+    takes_given_splits = keeps_given_splits(options) and options.split_lists is None
+    if takes_given_splits:
+        were_taken = before and before.options.get("keep_given_splits") and before.options.get("split_lists") is None
+        _check_no_lists([source for source in sources if not were_taken or source not in found_before])
     if len({source.root.resolve() for source in sources}) < len(sources):
         raise ConfigError("the same folder is named twice as --src; name each once")
     if len({source.kind for source in sources}) > 1:
         kinds = ", ".join(f"{source.root} holds {source.kind}" for source in sources)
         raise ConfigError(f"words and classes do not go into one set ({kinds}); make a set of each")
-    if keeps_given_splits(options) and options.split_lists is None:
+    if takes_given_splits:
         for source in sources:
             if source.doubt:
                 raise SourceError(source.doubt)
