@@ -21,6 +21,7 @@ from sharding.verify import VerifyReport
 SHOWN_NAMES = 100
 SHOWN_SUBSETS = 20
 FEW_SUBSETS, ENTRIES_A_SUBSET = 10, 5
+MANY_REJECTS = 0.01  # of what was read
 SUBSETS_LOOK_LIKE_TEXTS = (
     "so many names of subsets look like texts; name the columns of the label file in its first line "
     "(path, label, subset)"
@@ -65,9 +66,12 @@ def draw_account(report: ShardReport) -> list[RenderableType | str]:
     """Where each row, text and picture went, and some labels to compare with their images."""
     rejected = "".join(f", {count:,} {reason}" for reason, count in falling(report.rejects))
     left_out = f", {counted(copies, 'copy', 'copies')} left out" if (copies := report.duplicates["left out"]) else ""
-    packed = sum(report.samples.values())
-    lines = [f"{report.entries:,} read: {packed:,} packed{left_out}, {sum(report.rejects.values()):,} rejected"]
+    packed, refused = sum(report.samples.values()), sum(report.rejects.values())
+    lines = [f"{report.entries:,} read: {packed:,} packed{left_out}, {refused:,} rejected"]
     lines[0] += f" ({rejected[2:]})" if rejected else ""
+    if refused > report.entries * MANY_REJECTS:
+        share = f"{refused / report.entries:.1%}"
+        lines.append(f"WARNING: {share} is rejected; look into {report.root / REJECTS_NAME} before you train")
     return [*lines, "do these labels fit their images?", *(f"  {path}  {label}" for path, label in report.examples)]
 
 

@@ -165,6 +165,13 @@ def test_the_end_is_an_account_that_a_person_can_check():
     ]
 
 
+def test_many_rejects_are_loud():
+    many = replace(BUILT, rejects={"odd row": 1_000}, entries=11_000)
+    warning = "WARNING: 9.1% is rejected; look into my shards/rejects.tsv before you train"
+    assert warning in said(draw_build(many, 5.0, None))
+    assert "WARNING" not in said(draw_build(BUILT, 5.0, None))
+
+
 def test_subsets_are_named_and_those_that_look_like_texts_are_said_to():
     text = said(draw_build(replace(BUILT, subsets={"lexicon": 9_000, "": 1_037}), 5.0, None))
     assert "2 subsets: lexicon 9,000, (none) 1,037" in text and "look like texts" not in text
