@@ -199,7 +199,10 @@ class ScriptProfile:
             label = label.translate(before)
         label = unicodedata.normalize("NFC", label)
         if after:
-            label = label.translate(after)
+            composed = label
+            label = composed.translate(after)
+            if len(label) > len(composed):  # a letter has become two: a mark after it may belong before the second
+                label = unicodedata.normalize("NFC", label)
         for rewriting in self._rewritings:
             label = rewriting.rewrite(label)
         return " ".join(label.split())

@@ -115,6 +115,7 @@ PERSIAN_TEXT = st.text(st.sampled_from("ابدرکگیيىءةهۀـ\u200c\u200c
         ("ك\u200cب", "ک\u200cب"),
         ("ﻣ\u200cﯽ", "م\u200cی"),
         ("ی\u200c\u0654", "ئ"),
+        ("\u06c0\u064e", "\u0647\u064e\u0654"),
         *((f"{letter}\u200cب", f"{letter}ب") for letter in "ادذرزژوآةأء1۵.,"),
     ],
 )
