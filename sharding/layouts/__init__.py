@@ -31,7 +31,7 @@ The first four may lie in the folders below the top, too.
     pairs.py          which text belongs to which picture
     image_folders.py classes.py  beside, names, classes
     record_files.py   files that hold many images: where they lie
-    tar_members.py tar_sets.py tar_samples.py  shards, webdataset
+    tar_members.py tar_sets.py tar_groups.py tar_samples.py  shards, webdataset
 """
 
 import os

@@ -11,46 +11,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 from sharding.errors import SourceError
 from sharding.layouts.entry import Entry
-from sharding.layouts.files import LINE_ENDS, MAX_IMAGE_BYTES, MAX_TEXT_BYTES, line_of
-from sharding.layouts.folders import is_image, is_note
+from sharding.layouts.files import MAX_IMAGE_BYTES, MAX_TEXT_BYTES
+from sharding.layouts.folders import is_image
 from sharding.layouts.given_splits import splits_of_files, splits_of_parts
 from sharding.layouts.naming import is_label_file
-from sharding.layouts.pairs import Left, Pair, choose, is_text, pair_names, text_stem
+from sharding.layouts.pairs import is_text
 from sharding.layouts.record_files import COMPRESSED_TARS, find_records, is_record_file, loose_files
+from sharding.layouts.tar_groups import CLASS_SUFFIX, Group, Key, Text, entries_of
 from sharding.layouts.tar_members import BLOCK, DamagedTarError, Member, Window, read_members
 from sharding.layouts.tar_sets import TarsSource
-from sharding.reasons import Rejected
 
-CLASS_SUFFIX = b".cls"
-_NOT_READ = b"%s inside a tar is not read; unpack the tar"
 _LOOK_MEMBERS = 5_000
 _LOOK_TARS = 3
 _MOST_FOLDERS = 10_000
 _MOST_HELD = 300_000  # keys of a tar that wait for its end, some hundred bytes each
 _MOST_FIRSTS = 100_000  # pictures of a tar whose places are remembered; of more, those that come again are two labels
 _SIZE = slice(124, 136)  # in a header
-_Key = tuple[bytes, bytes]  # folder, and the name up to its first dot
-
-
-class _Text(NamedTuple):
-    """content: None of a link, and where it is too large for a text."""
-
-    member: Member
-    content: bytes | None
-
-
-@dataclass
-class _Group:
-    """Pictures and texts of one key. others: label files and the like, unless a picture of this key is there."""
-
-    key: _Key
-    pictures: list[Member] = field(default_factory=list)
-    texts: list[_Text] = field(default_factory=list)
-    others: list[Member] = field(default_factory=list)
 
 
 class _Firsts:
@@ -107,7 +86,7 @@ class WebDatasetSource(TarsSource):
                     folder = group.key[0]
                     if len(self._folders) < _MOST_FOLDERS:
                         self._folders[self.tars[place], _folder_of(os.fsdecode(folder) + "/")] = None
-                is_settled, entries = _entries_of(group, prefix, split)
+                is_settled, entries = entries_of(group, prefix, split)
                 if is_settled:
                     yield from entries
                 else:
@@ -192,10 +171,10 @@ def _several_splits(root: Path, found: dict[tuple[str, str], None]) -> str:
     )
 
 
-def _groups(window: Window, kind: str, tar: Path, firsts: _Firsts) -> Iterator[_Group]:
+def _groups(window: Window, kind: str, tar: Path, firsts: _Firsts) -> Iterator[Group]:
     """Members of one key that stand side by side. Before DamagedTarError, what was whole. SourceError where texts and
     classes meet."""
-    group: _Group | None = None
+    group: Group | None = None
     try:
         for member in read_members(window):
             folder, _, name = member.name.rpartition(b"/")
@@ -215,10 +194,10 @@ def _groups(window: Window, kind: str, tar: Path, firsts: _Firsts) -> Iterator[_
             if group is None or group.key != (folder, stem):
                 if group:
                     yield group
-                group = _Group((folder, stem))
+                group = Group((folder, stem))
             if text or is_class:
                 is_readable = not member.link and member.size <= MAX_TEXT_BYTES
-                group.texts.append(_Text(member, window.read(member.at, member.size) if is_readable else None))
+                group.texts.append(Text(member, window.read(member.at, member.size) if is_readable else None))
             elif is_picture:
                 group.pictures.append(firsts.place(member))
             else:
@@ -231,13 +210,13 @@ def _groups(window: Window, kind: str, tar: Path, firsts: _Firsts) -> Iterator[_
         yield group
 
 
-def _entries_of_held(groups: Iterator[_Group], held: set[int], prefix: bytes, split: str) -> Iterator[Entry]:
+def _entries_of_held(groups: Iterator[Group], held: set[int], prefix: bytes, split: str) -> Iterator[Entry]:
     """The entries of the keys that could not be settled while the tar was read. groups: all there are, from the start.
     held: their hashes.
 
     Where what came late changes what was given before, the picture is given again: named in two ways, it is refused.
     """
-    parts: dict[_Key, list[_Group]] = {}
+    parts: dict[Key, list[Group]] = {}
     try:
         for group in groups:
             if hash(group.key) in held:
@@ -246,107 +225,16 @@ def _entries_of_held(groups: Iterator[_Group], held: set[int], prefix: bytes, sp
         pass
     for key, some in parts.items():
         given: Counter[Entry] = Counter()
-        whole = _Group(key)
+        whole = Group(key)
         for group in some:
-            is_settled, entries = _entries_of(group, prefix, split)
+            is_settled, entries = entries_of(group, prefix, split)
             if is_settled:
                 given.update(entries)
             whole.pictures += group.pictures
             whole.texts += group.texts
             whole.others += group.others
-        for entry in _entries_of(whole, prefix, split, is_whole=True)[1]:
+        for entry in entries_of(whole, prefix, split, is_whole=True)[1]:
             if given[entry]:
                 given[entry] -= 1
             else:
                 yield entry
-
-
-def _entries_of(group: _Group, prefix: bytes, split: str, is_whole: bool = False) -> tuple[bool, list[Entry]]:
-    """(has each picture a text, and each text a picture; the entries). is_whole: nothing more of this key follows."""
-    entries = []
-    texts: dict[bytes, _Text | None] = {}  # None: several of that name, with different contents
-    for text in group.texts:
-        name = text.member.name
-        if name not in texts:
-            texts[name] = text
-        elif (known := texts[name]) and _is_same(known.content, text.content):
-            entries.append(Entry(prefix + name, None, "", split, "listed twice"))
-        else:
-            texts[name] = None
-    pairs, left = pair_names(dict.fromkeys(member.name for member in group.pictures), texts)
-    if is_whole:
-        pairs, left = _by_the_key(group.key, pairs, left)
-    by_picture = {pair.picture: pair for pair in pairs}
-    for member in group.pictures:
-        entries.append(_entry_of(member, by_picture[member.name], texts, prefix, split))
-    for name, problem, detail in left:
-        text = texts[name]
-        if problem == "missing image" and is_note(_base(name)):
-            continue
-        if problem == "missing image" and is_label_file(_base(name)):
-            problem, detail = "outside", _NOT_READ % b"a label file"
-        if text and text.member.link:
-            problem, detail = "link in a tar", text.member.link
-        entries.append(Entry(prefix + name, detail, "", split, problem))
-    if not pairs:
-        for member in group.others:
-            what = b"a label file" if is_label_file(_base(member.name)) else b"a file of pictures"
-            entries.append(Entry(prefix + member.name, _NOT_READ % what, "", split, "outside"))
-    is_settled = all(pair.text or pair.problem for pair in pairs) and (bool(pairs) or not group.others)
-    return is_settled and all(one.problem != "missing image" for one in left), entries
-
-
-def _is_same(content: bytes | None, other: bytes | None) -> bool:
-    return content is not None and other is not None and content.strip(LINE_ENDS) == other.strip(LINE_ENDS)
-
-
-def _by_the_key(key: _Key, pairs: list[Pair], left: list[Left]) -> tuple[list[Pair], list[Left]]:
-    """A text that is called as the key (`000.txt`) is the label of the only picture of the key (`000.img.png`). Of
-    several pictures nobody knows which it reads."""
-    folder, stem = key
-    bare = [text for text, problem, _ in left if problem == "missing image" and _base(text_stem(text)) == stem]
-    if not bare or not pairs or any(pair.text or pair.problem for pair in pairs):
-        return pairs, left
-    if len(pairs) == 1:
-        choice = choose(bare)
-        left = [one for one in left if one.text not in bare] + choice.left
-        return [Pair(pairs[0].picture, choice.text, choice.problem, choice.detail)], left
-    shown = b"%s may be the text of any of %d pictures" % (bare[0], len(pairs))
-    left = [one._replace(detail=b"%d pictures may be meant" % len(pairs)) if one.text in bare else one for one in left]
-    return [pair._replace(problem="no label", detail=shown) for pair in pairs], left
-
-
-def _base(path: bytes) -> bytes:
-    return path.rpartition(b"/")[2]
-
-
-def _entry_of(member: Member, pair: Pair, texts: dict[bytes, _Text | None], prefix: bytes, split: str) -> Entry:
-    """The entry of one picture."""
-    path = prefix + member.name
-
-    def rejected(reason: str, detail: bytes | None) -> Entry:
-        return Entry(
-            path, detail, "", split, reason, member.at, member.size
-        )  # one of two by one name has its own place
-
-    if member.link:
-        return rejected("link in a tar", member.link)
-    if pair.problem:
-        return rejected(pair.problem, pair.detail)
-    label = None
-    if pair.text is not None:
-        text = texts[pair.text]
-        if text is None:
-            return rejected("two labels", pair.text + b" comes more than once, with different texts")
-        if text.member.link:
-            return rejected("link in a tar", b"%s is a %s" % (pair.text, text.member.link))
-        if text.content is None:
-            return rejected("too many letters", b"%s has %d bytes" % (pair.text, text.member.size))
-        try:
-            label = line_of(text.content, pair.text)
-        except Rejected as why:
-            return rejected(why.reason, os.fsencode(why.detail))
-        if pair.text.lower().endswith(CLASS_SUFFIX):
-            if not (label := label.strip()):
-                return rejected("no label", pair.text + b" is empty")
-    return Entry(path, label, "", split, "", member.at, member.size)
