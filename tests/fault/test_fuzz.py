@@ -21,7 +21,7 @@ import pytest
 import torch
 
 from horovod_ocr.errors import CheckpointError, OcrError, ShardError
-from horovod_ocr.training.checkpoint import FIELDS, load_checkpoint, read_checkpoint, write_checkpoint
+from horovod_ocr.training.checkpoint import FIELDS, VERSION, load_checkpoint, read_checkpoint, write_checkpoint
 from horovod_ocr.training.folder import Ownership, digest_path
 from sharding.index import check_shards_present, read_idx, read_index
 from tests.unit.training.payload import tiny_payload
@@ -176,7 +176,7 @@ MAY_HOLD = {("config", 2), ("model_options", 2), ("versions", 2)}  # a dictionar
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_fields_that_are_missing_or_of_another_type(tmp_path, field):
-    sound = {"format": "horovod-ocr checkpoint", "version": 1, "step": 8, **tiny_payload(1.0)}
+    sound = {"format": "horovod-ocr checkpoint", "version": VERSION, "step": 8, **tiny_payload(1.0)}
     path = tmp_path / "step-00000008.pt"
     torch.save({name: value for name, value in sound.items() if name != field}, path)
     assert f"it has no field {field}" in refused(path, CheckpointError, read_checkpoint)
