@@ -14,6 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -112,7 +113,7 @@ class Stream:
             generator=torch.Generator(),
         )
         with ReadAhead(self.store, self.shards, self.windows(first_step, last_step), first_step) as ahead:
-            for item in items_of(loader):
+            for item in loader:
                 if isinstance(item, OcrError):  # a worker's own exception would arrive wrapped in its traceback
                     raise item
                 ahead.reach(item.step)
@@ -142,10 +143,12 @@ def end_later() -> None:
     os._exit(1)
 
 
-def items_of(loader: wds.WebLoader) -> Iterator[Batch | OcrError]:
-    """What a loader yields. ClusterError, within seconds, where one of its workers was killed."""
+@contextmanager
+def killed_workers_named() -> Iterator[None]:
+    """ClusterError, within seconds, if a loader worker is killed. Around all that runs while a loader is open: torch
+    raises its RuntimeError out of a signal handler, so out of any line."""
     try:
-        yield from loader
+        yield
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from horovod_ocr.data.batch import normalise_images, prefetch
-from horovod_ocr.data.stream import Stream
+from horovod_ocr.data.stream import Stream, killed_workers_named
 from horovod_ocr.training.damage import DamageTally
 from horovod_ocr.training.device import autocast
 from horovod_ocr.training.task import EXAMPLES, Scores, WordTask
@@ -38,16 +38,17 @@ def evaluate(
     was_training = model.training
     model.eval()
     scores = task.empty_scores(len(stream.store.index.subsets))
-    for batch in prefetch(stream.batches(), device):
-        damage.add(batch.damage)
-        if len(batch):
-            # not around the whole: Horovod cannot write into inference tensors
-            with torch.inference_mode(), autocast(device, precision):
-                logits_TNC = model(normalise_images(batch.images_NHW, device, dtype))
-            frames_N = frames_of(batch.reach_N, model.frame_stride_px)
-            task.score(scores, task.decode(logits_TNC, frames_N), batch.labels, batch.subsets_N)
-        if progress:
-            progress(batch.step + 1, stream.steps)
+    with killed_workers_named():
+        for batch in prefetch(stream.batches(), device):
+            damage.add(batch.damage)
+            if len(batch):
+                # not around the whole: Horovod cannot write into inference tensors
+                with torch.inference_mode(), autocast(device, precision):
+                    logits_TNC = model(normalise_images(batch.images_NHW, device, dtype))
+                frames_N = frames_of(batch.reach_N, model.frame_stride_px)
+                task.score(scores, task.decode(logits_TNC, frames_N), batch.labels, batch.subsets_N)
+            if progress:
+                progress(batch.step + 1, stream.steps)
     model.train(was_training)
     scores.unreadable = damage.agree()
     scores.counts = world.sum_array(scores.counts)

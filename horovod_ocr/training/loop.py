@@ -19,6 +19,7 @@ from horovod_ocr.data.forecast import steps_of_run
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.data.splits import unseen_split
 from horovod_ocr.data.store import ShardStore
+from horovod_ocr.data.stream import killed_workers_named
 from horovod_ocr.errors import CheckpointError, ShardError
 from horovod_ocr.log import RunLog
 from horovod_ocr.models import build_model
@@ -149,7 +150,7 @@ class Session:
             for context in (self.signals, self.watchdog, self.heartbeat):
                 stack.enter_context(context)
             try:
-                with self.world.guard("training"):
+                with self.world.guard("training"), killed_workers_named():
                     self.run_steps()
                     self.world.together(lambda: self.saver.close() if self.saver else None)
             except Exception as error:

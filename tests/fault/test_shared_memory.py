@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -114,8 +115,9 @@ def wait_for_steps(folder: Path) -> None:
 def a_worker_of(pid: int) -> int:
     """A child of a fork server below a process: one that reads the tars, hence has shards mapped."""
     for child in sorted(descendants_of(pid)):
-        maps = Path(f"/proc/{child}/maps").read_text()
-        command = Path(f"/proc/{child}/cmdline").read_bytes()
-        if b"forkserver" in command and ".tar" in maps:
-            return child
+        with suppress(OSError):  # it has ended meanwhile
+            maps = Path(f"/proc/{child}/maps").read_text()
+            command = Path(f"/proc/{child}/cmdline").read_bytes()
+            if b"forkserver" in command and ".tar" in maps:
+                return child
     raise AssertionError("no loader worker is there")
