@@ -13,7 +13,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -113,7 +113,7 @@ class Stream:
             generator=torch.Generator(),
         )
         with ReadAhead(self.store, self.shards, self.windows(first_step, last_step), first_step) as ahead:
-            for item in loader:
+            for item in items_of(loader):
                 if isinstance(item, OcrError):  # a worker's own exception would arrive wrapped in its traceback
                     raise item
                 ahead.reach(item.step)
@@ -152,10 +152,22 @@ def killed_workers_named() -> Iterator[None]:
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
-        raise ClusterError(
-            f"a loader worker on {socket.gethostname()} was killed, most often because the host is out of memory; give "
-            "fewer --workers or a smaller batch, and go on with --resume"
-        ) from error
+        raise ClusterError(worker_killed()) from error
+
+
+def items_of(loader: Iterable[Batch | OcrError]) -> Iterator[Batch | OcrError]:
+    """What a loader yields. ClusterError if a worker is killed while it hands a batch over."""
+    try:
+        yield from loader
+    except (ConnectionError, EOFError) as error:
+        raise ClusterError(worker_killed()) from error
+
+
+def worker_killed() -> str:
+    return (
+        f"a loader worker on {socket.gethostname()} was killed, most often because the host is out of memory; give "
+        "fewer --workers or a smaller batch, and go on with --resume"
+    )
 
 
 def share_batch(batch: Batch) -> Batch:

@@ -16,7 +16,7 @@ from horovod_ocr.data.augment import Augmentation
 from horovod_ocr.data.decoders import DamagedImageError
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.data.store import ShardStore, open_store
-from horovod_ocr.data.stream import ShareReader, Stream, StreamOptions, killed_workers_named
+from horovod_ocr.data.stream import ShareReader, Stream, StreamOptions, items_of, killed_workers_named
 from horovod_ocr.errors import ClusterError, ShardError
 from sharding.index import read_idx, read_index
 
@@ -200,6 +200,13 @@ def test_a_killed_loader_worker_is_said_in_a_sentence_and_nothing_else_is_taken_
         raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
     with pytest.raises(RuntimeError, match="^shape"), killed_workers_named():
         raise RuntimeError("shape of a tensor")
+
+    def loader():
+        yield "batch"
+        raise ConnectionResetError
+
+    with pytest.raises(ClusterError, match="out of memory"):
+        list(items_of(loader()))
 
 
 def test_shards_come_near_while_batches_are_read(word_shards, monkeypatch):

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from statistics import median
 
 import pytest
 from rich.console import Console
@@ -51,17 +52,24 @@ def test_a_run_of_35_million_words_on_three_ranks():
         assert part in text
 
 
-def test_35_million_words_on_three_ranks_cost_a_second_and_200_mb_at_most(tmp_path):
-    """Of the processor, in a process of its own. A child's peak holds what its parent had when it was started, hence
-    the small process between."""
-    command = [sys.executable, "-m", "horovod_ocr", "plan", "--samples", "35000000", "-np", "3"]
-    program = (
-        f"import resource, subprocess; subprocess.run({command}, check=True, stdout=subprocess.DEVNULL); "
-        "used = resource.getrusage(resource.RUSAGE_CHILDREN); print(used.ru_utime + used.ru_stime, used.ru_maxrss)"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path)
-    cpu_s, peak_kib = map(float, done.stdout.split())
-    assert cpu_s < 1 and peak_kib * 1024 < 200e6
+def test_35_million_words_on_three_ranks_cost_what_few_cost_and_200_mb_at_most(tmp_path):
+    """Arithmetic, and nothing for each word: of the processor, in processes of their own, by turns. A child's peak holds
+    what its parent had when it was started, hence the small process between."""
+
+    def cost_of(samples: int) -> tuple[float, float]:
+        command = [sys.executable, "-m", "horovod_ocr", "plan", "--samples", str(samples), "-np", "3"]
+        program = (
+            f"import resource, subprocess; subprocess.run({command}, check=True, stdout=subprocess.DEVNULL); "
+            "used = resource.getrusage(resource.RUSAGE_CHILDREN); print(used.ru_utime + used.ru_stime, used.ru_maxrss)"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path)
+        cpu_s, peak_kib = map(float, done.stdout.split())
+        return cpu_s, peak_kib
+
+    rounds = [(cost_of(35_000), cost_of(35_000_000)) for _ in range(3)]
+    few_s, many_s = (median(costs[place][0] for costs in rounds) for place in (0, 1))
+    assert many_s < 1.5 * few_s, (many_s, few_s)
+    assert max(many[1] for _, many in rounds) * 1024 < 200e6
 
 
 def test_many_ranks_are_summed_up():
