@@ -53,7 +53,7 @@ def test_a_run_of_35_million_words_on_three_ranks():
 
 
 def test_35_million_words_on_three_ranks_cost_what_few_cost_and_200_mb_at_most(tmp_path):
-    """Arithmetic, and nothing for each word: of the processor, in processes of their own, by turns. A child's peak holds
+    """Arithmetic, nothing for each word: of the processor, in processes of their own, by turns. A child's peak holds
     what its parent had when it was started, hence the small process between."""
 
     def cost_of(samples: int) -> tuple[float, float]:
