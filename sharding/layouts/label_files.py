@@ -85,8 +85,10 @@ class LabelFilesSource(ListedFiles):
         is told by `notes`."""
         own, others, unread = {*self.file_names()}, [], 0
         for folder in scan_folders(os.fsencode(self.root)):
-            prefix = folder.prefix
-            yield [prefix + name for name in folder.images()]
+            prefix, images = folder.prefix, folder.images()
+            yield [prefix + name for name in images]
+            if len(images) == len(folder.files):
+                continue
             # lists of splits are read where they are asked for, and refused where they are not
             texts = [name for name in texts_in(folder) if name not in own and not _may_be_list(name)]
             others += texts[: _SHOWN - len(others)]
