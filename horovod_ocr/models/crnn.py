@@ -74,6 +74,15 @@ class CRNN(nn.Module):
         frames_NDT = self.stem(images_N1HW).squeeze(2)
         frames_TND = self.dropout(frames_NDT.permute(2, 0, 1))
         if frames_TND.shape[1]:  # torch's LSTM refuses a batch of none: a rank's share of a small last batch
-            frames_TND, _ = self.lstm(frames_TND)
+            frames_TND = self.read_frames(frames_TND)
         logits_TNC = self.head(self.dropout(frames_TND))
         return logits_TNC.to(torch.promote_types(logits_TNC.dtype, torch.float32))
+
+    def read_frames(self, frames_TND: Tensor) -> Tensor:
+        """The LSTM in the precision of its own weights: (T, N, D) -> (T, N, 2 x hidden).
+
+        Autocast to bf16 gives cuDNN's LSTM float16, whatever autocast's own dtype, and without loss scaling most small
+        gradients are then zero. In float32 cuDNN computes it with TF32 by default.
+        """
+        with torch.autocast(frames_TND.device.type, enabled=False):
+            return self.lstm(frames_TND.to(self.lstm.weight_hh_l0.dtype))[0]
