@@ -38,7 +38,7 @@ class Charset:
         Raises LabelError for a letter that is not in the charset.
         """
         try:
-            return [self.ids[letter] for letter in self.profile.reading_order(label)]
+            return list(map(self.ids.__getitem__, self.profile.reading_order(label)))
         except KeyError as error:
             raise LabelError(f"label {label!r}: letter {error.args[0]!r} is not in the charset") from error
 

@@ -5,6 +5,7 @@ Shapes: T frames, N images, C classes, S targets of all images one after another
 
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 import torch
@@ -54,8 +55,10 @@ class WordTask:
     def targets(self, labels: list[str]) -> tuple[Tensor, Tensor]:
         """Labels to targets_S (int64, end to end) and lengths_N."""
         encoded = [self.charset.encode(label) for label in labels]
-        lengths = torch.tensor([len(ids) for ids in encoded], dtype=torch.int64)
-        return torch.tensor([number for ids in encoded for number in ids], dtype=torch.int64), lengths
+        # by way of numpy: three times as fast as torch.tensor
+        lengths_N = np.fromiter(map(len, encoded), np.int64, len(encoded))
+        targets_S = np.fromiter(chain.from_iterable(encoded), np.int64, int(lengths_N.sum()))
+        return torch.from_numpy(targets_S), torch.from_numpy(lengths_N)
 
     def losses(self, logits_TNC: Tensor, frames_N: Tensor, labels: list[str]) -> tuple[Tensor, int]:
         """CTC loss of each sample, and how many labels are too long for T frames: their loss is zero."""
@@ -63,8 +66,7 @@ class WordTask:
             return logits_TNC.sum((0, 2)) * 0, 0  # still a graph: synchronised BatchNorm needs this rank's backward
         targets_S, lengths_N = self.targets(labels)
         # scaled down at random, a sample may need a few frames of its padding
-        repeats_N = torch.tensor([_repeats(ids) for ids in targets_S.split(lengths_N.tolist())])
-        needed_N, frames = lengths_N + repeats_N, logits_TNC.shape[0]
+        needed_N, frames = lengths_N + count_repeats(targets_S, lengths_N), logits_TNC.shape[0]
         frames_N = torch.maximum(frames_N, needed_N).clamp(max=frames)
         log_probs_TNC = logits_TNC.log_softmax(-1)
         losses_N = functional.ctc_loss(
@@ -96,6 +98,10 @@ class WordTask:
         return cls(Charset.from_dict(values["charset"]))
 
 
-def _repeats(ids: Tensor) -> int:
-    """Adjacent equal targets: CTC needs a blank frame between them."""
-    return int((ids[1:] == ids[:-1]).sum())
+def count_repeats(targets_S: Tensor, lengths_N: Tensor) -> Tensor:
+    """Adjacent equal targets of each label (int64, N): CTC needs a blank frame between them."""
+    ends_N = lengths_N.cumsum(0)
+    seconds_N = torch.minimum(ends_N - lengths_N + 1, ends_N)  # where each label's second target is; it may have none
+    # before[s]: repeats at the places below s, with those between labels, which are left out in what is subtracted
+    before = functional.pad((targets_S[1:] == targets_S[:-1]).cumsum(0), (2, 0))
+    return before[ends_N] - before[seconds_N]

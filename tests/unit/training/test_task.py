@@ -1,15 +1,19 @@
 """The loss is a sum over samples, whatever the batch they come in."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.nn import functional
 
 from horovod_ocr.errors import ConfigError
 from horovod_ocr.text.charset import Charset
 from horovod_ocr.text.decode import Reading
 from horovod_ocr.text.metrics import scores_of
-from horovod_ocr.training.task import WordTask
+from horovod_ocr.training.task import WordTask, count_repeats
 from sharding.script import build_profile
 
 TASK = WordTask(Charset.build("abc", build_profile("latin")))
@@ -25,6 +29,17 @@ def test_each_sample_has_the_loss_that_it_has_alone():
         logits_TNC[:, :1].log_softmax(-1), torch.tensor([[1, 2, 3]]), [12], [3], reduction="sum"
     )
     torch.testing.assert_close(alone[0].sum(), expected)
+
+
+@given(st.lists(st.text("ab", max_size=5), max_size=8))
+def test_repeats_are_counted_within_each_label(labels):
+    """Not between the end of one label and the start of the next; empty labels have none."""
+    targets_S, lengths_N = TASK.targets(labels)
+    assert (targets_S.dtype, lengths_N.dtype) == (torch.int64, torch.int64)
+    assert lengths_N.tolist() == list(map(len, labels))
+    assert "".join("_abc"[number] for number in targets_S.tolist()) == "".join(labels)
+    expected = [sum(one == other for one, other in pairwise(label)) for label in labels]
+    assert count_repeats(targets_S, lengths_N).tolist() == expected
 
 
 def test_frames_of_the_padding_are_lent_to_a_squeezed_sample():
