@@ -14,6 +14,7 @@ from sharding.check import Limits
 from sharding.options import ShardOptions
 from sharding.script import PROFILES
 
+DEVICES = ("auto", "cpu", "cuda")
 SETTINGS_FILE = "horovod-ocr.toml"
 TABLES = ("shard", "train")
 _SPLIT_RULES = {"split", "group_from", "split_lists"}
@@ -31,6 +32,7 @@ class TrainConfig:
     Plan: global_batch samples a step over all ranks, lanes, window, seed.
     Optimizer: AdamW, its lr at the peak after warmup_share of the steps, then a cosine to zero; clip_norm of the
     global gradient.
+    device: auto (a GPU for each rank, or the CPU for all if there are too few), cpu, or cuda (a GPU for each).
     precision: auto, bf16, fp32, or fp64 (to prove what rounding would hide). sync_batchnorm: batch statistics over all
     ranks.
     Ranks: compression of gradients on their way, none or fp16; accumulate, parts that a rank's share of a batch is
@@ -63,6 +65,7 @@ class TrainConfig:
     warmup_share: float = 0.1
     weight_decay: float = 0.02
     clip_norm: float = 5.0
+    device: str = "auto"
     precision: str = "auto"
     sync_batchnorm: bool = False
     augment: bool = True
@@ -223,6 +226,7 @@ def check_config(config: TrainConfig) -> TrainConfig:
         raise ConfigError(f"steps {config.steps}, epochs {config.epochs}: one of them must be more than 0")
     if not 0 <= config.warmup_share < 1:
         raise ConfigError(f"warmup_share is a fraction of the steps, 0 to below 1, not {config.warmup_share}")
+    check_device(config.device)
     if config.precision not in ("auto", "bf16", "fp32", "fp64"):
         raise ConfigError(f"precision is auto, bf16, fp32 or fp64, not {config.precision!r}")
     if config.compression not in ("none", "fp16"):
@@ -230,6 +234,11 @@ def check_config(config: TrainConfig) -> TrainConfig:
     if config.profile:
         profiled_steps(config.profile)
     return config
+
+
+def check_device(name: str) -> None:
+    if name not in DEVICES:
+        raise ConfigError(f"device is auto, cpu or cuda, not {name!r}")
 
 
 def profiled_steps(text: str) -> tuple[int, int]:

@@ -4,6 +4,8 @@ A world of one needs no Horovod: every command runs on a laptop without it.
 """
 
 import os
+import re
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +19,8 @@ from horovod_ocr.log import rank_of_process
 # Each cycle of Horovod's background loop takes time from the computation on CPU ranks, and our build of it goes on at
 # once where a rank waits: cycles may be long (ms)
 CPU_CYCLE_TIME_MS = "25"
+# What Horovod and Gloo say if another process is gone. Anything else is a reason of its own.
+OTHER_IS_GONE = re.compile(r"has been shut down|closed by peer|reset by peer|broken pipe|pair closure", re.IGNORECASE)
 
 
 class World:
@@ -31,6 +35,8 @@ class World:
         self.world_size = horovod.size() if horovod else 1
         self.local_rank = horovod.local_rank() if horovod else 0
         self.local_size = horovod.local_size() if horovod else 1
+        # without NCCL, Horovod waits for ever for a tensor on a GPU
+        self.sums_on_gpus = bool(horovod.nccl_built()) if horovod else True
 
     @property
     def is_root(self) -> bool:
@@ -90,15 +96,13 @@ class World:
 
     @contextmanager
     def guard(self, what: str) -> Iterator[None]:
-        """Turn what a collective raises on the ranks that are left, when another one is gone, into one sentence."""
+        """Turn what Horovod, NCCL and CUDA raise into one sentence: another rank is gone, or this one's own reason."""
         try:
             yield
         except Exception as error:
-            if type(error).__name__ != "HorovodInternalError":
-                raise
-            raise ClusterError(
-                f"rank {self.rank}: {what} stopped because another rank ended; its own message says why"
-            ) from error
+            if why := explain(error):
+                raise ClusterError(f"rank {self.rank} on {socket.gethostname()}: {what} {why}") from error
+            raise
 
     def together(self, action: Callable[[], Any]) -> Any:
         """Run `action` on every rank; where it raises an OcrError on any, raise the first such on all. Collective.
@@ -137,6 +141,22 @@ def agreed(error: OcrError) -> OcrError:
     return error
 
 
+def explain(error: Exception) -> str:
+    """Why a device or a collective failed, after "training"; "" for any other error."""
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    if isinstance(error, torch.OutOfMemoryError):
+        return f"stopped: {reason.partition('. ')[0]}; give a smaller --global-batch, or --accumulate 2 for less memory"
+    if isinstance(error, torch.AcceleratorError):
+        return f"stopped: {reason}"
+    if type(error).__name__ != "HorovodInternalError":
+        return ""
+    if "network error" in reason:  # NCCL cannot tell
+        return f"stopped because another rank ended, whose own message says why, or because of the network ({reason})"
+    if OTHER_IS_GONE.search(reason):
+        return "stopped because another rank ended; its own message says why"
+    return f"stopped: {reason}"
+
+
 def open_world() -> World:
     """The world this process belongs to: Horovod's under horovodrun, of one otherwise. Collective."""
     if rank_of_process() is None:
@@ -146,6 +166,7 @@ def open_world() -> World:
     # A group of tensors travels alone and in its own order; or else what else is ready decides where in the ring's
     # blocks a number lies, and so in which order three or more ranks' are added.
     os.environ.setdefault("HOROVOD_DISABLE_GROUP_FUSION", "1")
+    os.environ.setdefault("NCCL_DEBUG", "WARN")  # without it, NCCL's errors have no reason
     try:
         import horovod.torch as hvd
     except ImportError as error:

@@ -14,6 +14,10 @@ from horovod_ocr.progress import progress_bar
 
 TrainedRun = Annotated[str | None, typer.Option(help="Name of a run.  [default: the newest]")]
 RunsFolder = Annotated[Path | None, typer.Option(help="Folder of the runs.  [default: runs]")]
+Device = Annotated[
+    str | None,
+    typer.Option(metavar="auto|cpu|cuda", help="auto: a GPU for each process, or the CPU for all.  [default: auto]"),
+]
 output = Console(soft_wrap=True)
 
 
@@ -35,6 +39,7 @@ def train(
     global_batch: Annotated[int | None, typer.Option(help="Samples a step over all ranks.")] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, order and augmentation.")] = None,
+    device: Device = None,
     precision: Annotated[str | None, typer.Option(help="auto, bf16, fp32 or fp64.")] = None,
     workers: Annotated[int | None, typer.Option(help="Loader processes a rank; -1: choose.")] = None,
     cache_dir: Annotated[
@@ -59,22 +64,23 @@ def train(
 ) -> None:
     """Train on this process's part of the shards; under horovodrun, one process a GPU."""
     with one_sentence():
-        from horovod_ocr.config import parse_settings
+        from horovod_ocr.config import TrainConfig, parse_settings
         from horovod_ocr.training.begin import choose_config
         from horovod_ocr.training.loop import train as train_run
+        from horovod_ocr.training.watchdog import Watchdog
         from horovod_ocr.world import open_world
 
         given = {
             "run": run, "steps": steps, "epochs": epochs, "global_batch": global_batch, "lr": lr, "seed": seed,
             "precision": precision, "workers": workers, "cache_dir": cache_dir, "max_bad": max_bad, "shards": shards,
-            "compression": compression, "accumulate": accumulate, "profile": profile,
+            "device": device, "compression": compression, "accumulate": accumulate, "profile": profile,
             "resume": resume or None, "sync_batchnorm": sync_batchnorm or None, "runs": str(runs) if runs else None,
         }  # fmt: skip
         given = {name: value for name, value in given.items() if value is not None}
         if epochs is not None and steps is None:
             given |= {"steps": 0, "min_steps": 0}  # a recipe's would go before them
         world = open_world()
-        with world.guard("training"):
+        with world.guard("training"), Watchdog(TrainConfig.stall_timeout_s, world.rank):
             config = world.together(
                 lambda: choose_config(recipe or "", given | parse_settings(settings or [])) if world.is_root else None
             )
@@ -89,6 +95,7 @@ def evaluate(
         str | None, typer.Option(help="Where the shards are, as in train.  [default: the run's]")
     ] = None,
     split: Annotated[str | None, typer.Option(help="train, val or test.  [default: test, or val without one]")] = None,
+    device: Device = None,
 ) -> None:
     """Score a checkpoint on words it was not trained on: a table, and eval.json in the run's folder."""
     with one_sentence():
@@ -97,7 +104,7 @@ def evaluate(
 
         world = open_world()
         with progress_bar("reading", shown=world.is_root) as progress, world.guard("evaluation"):
-            folder, report = score_run(world, folder_of_runs(runs), run, shards, split, progress)
+            folder, report = score_run(world, folder_of_runs(runs), run, shards, split, device or "auto", progress)
         if world.is_root:
             output.print(draw_report(report))
             print(f"written: {folder / 'eval.json'}; run: {folder.resolve()}")
@@ -114,6 +121,7 @@ def predict(
     run: TrainedRun = None,
     runs: RunsFolder = None,
     form: Annotated[str, typer.Option("--format", help="text (path, tab, reading) or jsonl.")] = "text",
+    device: Device = None,
 ) -> None:
     """Read image files with the best checkpoint."""
     with one_sentence():
@@ -121,9 +129,12 @@ def predict(
             raise ConfigError(f"--format is text or jsonl, not {form!r}")
         from horovod_ocr.deploy.recognizer import build_recognizer, find_images, read_files
         from horovod_ocr.training.checkpoint import load_best
+        from horovod_ocr.training.device import choose_device
+        from horovod_ocr.world import World
 
         paths = find_images(images)
-        recognizer = build_recognizer(load_best(folder_of_runs(runs), run)[1])
+        chosen, _ = choose_device(World(), device or "auto")
+        recognizer = build_recognizer(load_best(folder_of_runs(runs), run)[1], device=chosen)
         failed: OcrError | None = None
         with progress_bar("reading") as progress:
             for number, (path, reading) in enumerate(read_files(recognizer, paths), start=1):

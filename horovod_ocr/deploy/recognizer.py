@@ -25,6 +25,8 @@ from sharding.images import read_bytes, read_image
 from sharding.layouts.folders import is_image
 from sharding.reasons import Rejected
 
+CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True)
 class WordImage:
@@ -72,9 +74,8 @@ class Recognizer:
         return WordImage(pad_image(pixels_HW, width), pixels_HW.shape[1])
 
 
-def build_recognizer(payload: dict, precision: str = "auto", device: torch.device | None = None) -> Recognizer:
+def build_recognizer(payload: dict, precision: str = "auto", device: torch.device = CPU) -> Recognizer:
     """From a checkpoint's payload."""
-    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     it = restore(payload, device)
     return Recognizer(it.model, it.task, it.geometry, device, choose_precision(precision, device))
 

@@ -20,6 +20,7 @@ from horovod_ocr.training.device import choose_device, choose_precision
 from horovod_ocr.training.evaluate import evaluate
 from horovod_ocr.training.restore import restore
 from horovod_ocr.training.task import Scores, WordTask
+from horovod_ocr.training.watchdog import Watchdog
 from horovod_ocr.world import World
 from sharding.files import write_whole
 from sharding.index import ShardIndex
@@ -34,6 +35,7 @@ def score_run(
     name: str | None = None,
     shards: str | None = None,
     split: str | None = None,
+    device: str = "auto",
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Path, dict]:
     """Read a split with a run's best checkpoint; root writes eval.json. Returns the run's folder and the report.
@@ -45,8 +47,8 @@ def score_run(
     config = overlay(TrainConfig(), payload["config"], f"{run}: its checkpoint")
     store = world.together(lambda: open_store(shards or config.shards, config.cache_dir, int(config.cache_gb * 1e9)))
     index = store.index
-    device = world.together(lambda: choose_device(world))
-    it = world.together(lambda: restore(payload, device))
+    chosen, _ = choose_device(world, device)
+    it = world.together(lambda: restore(payload, chosen))
     world.together(lambda: check_readable(it.task, index))
     split = split or world.together(lambda: choose_split(index))
     options = StreamOptions(
@@ -61,7 +63,15 @@ def score_run(
     )
     stream = world.together(lambda: Stream(store, it.geometry, options))
     damage = DamageTally(world, stream.shards, config.max_bad)
-    scores = evaluate(it.model, it.task, stream, world, device, choose_precision("auto", device), damage, progress)
+    with Watchdog(config.stall_timeout_s, world.rank) as watchdog:
+
+        def read(batches: int, of: int) -> None:
+            watchdog.reached(payload["step"], f"batch {batches} of {of} of the {split} split")
+            if progress:
+                progress(batches, of)
+
+        precision = choose_precision("auto", chosen)
+        scores = evaluate(it.model, it.task, stream, world, chosen, precision, damage, read)
     facts = {
         "run": run.name,
         "step": payload["step"],

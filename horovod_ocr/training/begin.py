@@ -2,7 +2,10 @@
 
 import socket
 import time
+from dataclasses import dataclass
 from pathlib import Path
+
+import torch
 
 from horovod_ocr.config import (
     TrainConfig,
@@ -21,7 +24,37 @@ from horovod_ocr.errors import CheckpointError, ConfigError, ShardError
 from horovod_ocr.log import console
 from horovod_ocr.recipe import read_recipe
 from horovod_ocr.training.checkpoint import LAST, load_checkpoint, newest_run
+from horovod_ocr.training.device import choose_device
+from horovod_ocr.training.watchdog import Watchdog
 from horovod_ocr.world import World
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What all ranks of a run begin with. device: this rank's. payload: of the checkpoint to resume from, else None."""
+
+    run: Path
+    store: ShardStore
+    payload: dict | None
+    device: torch.device
+    why_cpu: str = ""
+
+
+def begin(config: TrainConfig, world: World, watchdog: Watchdog) -> Beginning:
+    """Agree on device, run and shards, and load the checkpoint of a run that goes on. Every rank must call this.
+
+    Raises the same OcrError on every rank.
+    """
+    device, why_cpu = choose_device(world, config.device)
+    watchdog.reached(0, "the run's folder and the shards")
+    run = world.broadcast(world.together(lambda: choose_run(config) if world.is_root else None))
+    store = world.together(lambda: open_shards(config, world))
+    world.together(lambda: check_same(world.gather(store.index.digest), config.shards))
+    watchdog.reached(0, "the checkpoint")
+    resumes = config.resume and world.is_root
+    payload = world.broadcast(world.together(lambda: load_checkpoint(run) if resumes else None))
+    watchdog.reached(0, "the model and its data")
+    return Beginning(run, store, payload, device, why_cpu)
 
 
 def choose_config(recipe: str, given: dict) -> TrainConfig:

@@ -3,25 +3,102 @@
 import contextlib
 import hashlib
 import os
+import socket
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
+from horovod_ocr.config import check_device
 from horovod_ocr.errors import ConfigError
-from horovod_ocr.world import World
+from horovod_ocr.training.gpus import Gpus, find_gpus
+from horovod_ocr.world import World, agreed
+
+BUILD_WITH_NCCL = "scripts/build_horovod.sh --nccl"
 
 
-def choose_device(world: World) -> torch.device:
-    """The GPU of this process's place on its host; else the CPU, its cores divided among the host's ranks."""
-    if torch.cuda.is_available():
-        count = torch.cuda.device_count()
-        if world.local_rank >= count:
-            raise ConfigError(
-                f"local rank {world.local_rank}, but this host has {count} GPUs; lower its slots in hosts.txt"
-            )
-        torch.cuda.set_device(world.local_rank)
-        return torch.device("cuda", world.local_rank)
+@dataclass(frozen=True)
+class Place:
+    """A rank's place: its host, its number among the host's ranks, and the GPUs that it may use there.
+
+    can_exchange: can Horovod sum what lies on a GPU?
+    """
+
+    host: str
+    local_rank: int
+    gpus: Gpus
+    can_exchange: bool = True
+
+
+def choose_device(world: World, wanted: str = "auto") -> tuple[torch.device, str]:
+    """A GPU of its own for each rank, or the CPU for all. Every rank must call this.
+
+    Returns also why it is the CPU although there is a GPU; "" if there is none, or if the CPU was asked for.
+
+    wanted: auto (GPUs if there is one for each rank), cpu or cuda.
+    Raises ConfigError, on every rank, for GPUs that do not work, for several ranks on GPUs with a Horovod without
+    NCCL, and for `cuda` without a GPU for each rank.
+    """
+    check_device(wanted)
+    gpus = Gpus() if wanted == "cpu" else find_gpus()
+    place = Place(socket.gethostname(), world.local_rank, gpus, world.sums_on_gpus)
+    numbers, why_cpu = assign_gpus(world.gather(place), wanted)
+    if numbers:
+        torch.cuda.set_device(numbers[world.rank])
+        return torch.device("cuda", numbers[world.rank]), ""
     torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // world.local_size))
-    return torch.device("cpu")
+    return torch.device("cpu"), why_cpu
+
+
+def assign_gpus(places: Sequence[Place], wanted: str) -> tuple[list[int], str]:
+    """The number of each rank's GPU, as its own torch counts; none of them for the CPU, with the reason.
+
+    places: of all ranks. A launcher may show each rank all GPUs of its host or one of its own; either way no two
+    ranks get the same one.
+    """
+    if wanted == "cpu":
+        return [], ""
+    for place in places:
+        if place.gpus.problem:
+            raise agreed(ConfigError(f"{place.host}: {place.gpus.problem}; or train on the CPUs: --device cpu"))
+    chosen = [place.local_rank % max(1, len(place.gpus.numbers)) for place in places]
+    if why := shortage_of_gpus(places, chosen):
+        if wanted == "cuda":
+            raise agreed(ConfigError(f"--device cuda, but {why}; a GPU for each rank is needed: lower the slots"))
+        return [], why if any(place.gpus.numbers or place.gpus.remark for place in places) else ""
+    if len(places) > 1 and (without := next((place.host for place in places if not place.can_exchange), "")):
+        raise agreed(
+            ConfigError(
+                f"{without}: Horovod is built without NCCL, and would wait for ever for what lies on a GPU; build it "
+                f"with: {BUILD_WITH_NCCL}; or train on the CPUs: --device cpu"
+            )
+        )
+    return [place.gpus.numbers[each] for place, each in zip(places, chosen, strict=True)], ""
+
+
+def shortage_of_gpus(places: Sequence[Place], chosen: Sequence[int]) -> str:
+    """The hosts that have fewer GPUs than ranks, in words; "" if there are none."""
+    ranks = Counter(place.host for place in places)
+    taken: dict[str, set[str]] = {host: set() for host in ranks}
+    for place, each in zip(places, chosen, strict=True):
+        taken[place.host] |= set(place.gpus.uuids[each : each + 1])
+    remarks = {place.host: f" ({place.gpus.remark})" for place in places if place.gpus.remark}
+    return ", ".join(
+        f"ranks on {host}: {ranks[host]}, GPUs: {len(taken[host])}{remarks.get(host, '')}"
+        for host in ranks
+        if len(taken[host]) < ranks[host]
+    )
+
+
+def first_contact(device: torch.device) -> str:
+    """What ranks wait for when they first sum on this device, for who finds out that they wait for ever."""
+    if device.type == "cuda":
+        return (
+            "the first contact of the GPUs (NCCL): is a port blocked between the hosts, or the network interface the "
+            "wrong one? Name it: NCCL_SOCKET_IFNAME=eth0"
+        )
+    return "the first contact of the ranks"
 
 
 def generator_of(device: torch.device) -> torch.Generator:

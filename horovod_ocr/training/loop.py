@@ -18,7 +18,6 @@ from horovod_ocr.data.batch import Batch, normalise_images, prefetch
 from horovod_ocr.data.forecast import steps_of_run
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.data.splits import unseen_split
-from horovod_ocr.data.store import ShardStore
 from horovod_ocr.data.stream import killed_workers_named
 from horovod_ocr.errors import CheckpointError, ShardError
 from horovod_ocr.log import RunLog
@@ -26,10 +25,9 @@ from horovod_ocr.models import build_model
 from horovod_ocr.models.batchnorm import average_statistics, synchronise_batchnorm
 from horovod_ocr.text.metrics import scores_of
 from horovod_ocr.training.agreement import SkippedUpdates, Wishes, address_of, check_same_weights, share_warnings
-from horovod_ocr.training.begin import check_resumable, check_same, choose_run, identity_of, open_shards, open_stream
-from horovod_ocr.training.checkpoint import load_checkpoint
+from horovod_ocr.training.begin import Beginning, begin, check_resumable, identity_of, open_stream
 from horovod_ocr.training.damage import DamageTally
-from horovod_ocr.training.device import autocast, choose_device, choose_precision, generator_of, seed_of_rank
+from horovod_ocr.training.device import autocast, choose_precision, first_contact, generator_of, seed_of_rank
 from horovod_ocr.training.evaluate import evaluate, frames_of
 from horovod_ocr.training.exchange import Exchange, split_batch
 from horovod_ocr.training.interval import Interval
@@ -52,33 +50,31 @@ def train(config: TrainConfig, world: World) -> Path:
     on every rank for what can be known before the first step; DivergedError when the loss or a gradient is not finite
     again and again, or when ranks hold different weights.
     """
-    with world.guard("training"):
-        run = world.broadcast(world.together(lambda: choose_run(config) if world.is_root else None))
-        store = world.together(lambda: open_shards(config, world))
-        world.together(lambda: check_same(world.gather(store.index.digest), config.shards))
-        resumes = config.resume and world.is_root
-        payload = world.broadcast(world.together(lambda: load_checkpoint(run) if resumes else None))
-        session = world.together(lambda: Session(config, world, run, store, payload))
-        session.start(payload)
-    session.work()
-    return run
+    with Watchdog(config.stall_timeout_s, world.rank) as watchdog:
+        with world.guard("training"):
+            beginning = begin(config, world, watchdog)
+            session = world.together(lambda: Session(config, world, beginning, watchdog))
+            session.start(beginning.payload)
+        session.work()
+    return session.run
 
 
 class Session:
     """One process's part of a training run."""
 
-    def __init__(self, config: TrainConfig, world: World, run: Path, store: ShardStore, payload: dict | None):
-        self.config, self.world, self.run, self.store = config, world, run, store
-        self.index = index = store.index
-        self.device = choose_device(world)
+    def __init__(self, config: TrainConfig, world: World, beginning: Beginning, watchdog: Watchdog):
+        self.config, self.world, self.watchdog = config, world, watchdog
+        self.run, self.store, payload = beginning.run, beginning.store, beginning.payload
+        self.index = index = self.store.index
+        self.device, self.why_cpu = beginning.device, beginning.why_cpu
         self.precision = choose_precision(config.precision, self.device)
         self.dtype = torch.float64 if self.precision == "fp64" else torch.float32
         self.task = WordTask.of(index)
         self.geometry = Geometry(config.height, index.aspect_edges)
         on_gpu = self.device.type == "cuda"
-        self.train_stream = open_stream(config, world, store, self.geometry, "train", on_gpu)
+        self.train_stream = open_stream(config, world, self.store, self.geometry, "train", on_gpu)
         has_val = bool(index.totals.get("val"))
-        self.val_stream = open_stream(config, world, store, self.geometry, "val", on_gpu) if has_val else None
+        self.val_stream = open_stream(config, world, self.store, self.geometry, "val", on_gpu) if has_val else None
         self.steps_per_epoch = self.train_stream.steps
         self.total_steps = steps_of_run(config.steps, config.epochs, config.min_steps, self.steps_per_epoch)
         period = min(5000, max(1, self.total_steps // 10))
@@ -86,8 +82,7 @@ class Session:
         self.save_every = config.save_every_steps or period
         self.step, self.best, self.stop_reason, self.gradient_norm = 0, math.inf, "", 0.0
         self.signals = StopSignals()
-        self.watchdog = Watchdog(config.stall_timeout_s, world.rank)
-        self.heartbeat = Heartbeat(run, world.is_root, self.total_steps, world.world_size)
+        self.heartbeat = Heartbeat(self.run, world.is_root, self.total_steps, world.world_size)
         self.identity = identity_of(config, self.task.to_dict(), self.geometry, index.digest)
         torch.manual_seed(config.seed)
         model = build_model(config.model, self.task.outputs, config.height, **config.model_options)
@@ -95,7 +90,7 @@ class Session:
         if config.sync_batchnorm:
             synchronise_batchnorm(self.model, world.sum)
         if payload:
-            check_resumable(payload, self.identity, str(run), config.shards, self.total_steps)
+            check_resumable(payload, self.identity, str(self.run), config.shards, self.total_steps)
 
     def start(self, payload: dict | None) -> None:
         """Wrap, then load, then broadcast: a wrapper drops what was loaded before it. Collective."""
@@ -106,11 +101,13 @@ class Session:
             world.together(lambda: load_state(payload, self.model, self.exchange.optimizer))
             load_generator(payload["rng"], generator_of(self.device), world)
             self.step, self.best = payload["step"], payload["best"]
+        self.reached(first_contact(self.device))
         world.broadcast_tensors(self.model.state_dict())
         check_same_weights(world, self.model.state_dict(), "after the broadcast")
         self.hosts = world.gather(socket.gethostname())
         self.log = world.together(lambda: RunLog(self.run, world.rank, self.step))
-        self.saver = world.together(lambda: Saver(self.run, c.keep_checkpoints, c.keep_epochs) if is_root else None)
+        kept = c.keep_checkpoints, c.keep_epochs
+        self.saver = world.together(lambda: Saver(self.run, *kept, self.device.type == "cuda") if is_root else None)
         self.saved_s = time.monotonic()
         self.profile = Profile(c.profile, self.run, world.rank, self.device, self.total_steps)
         self.interval = Interval(self.device)
@@ -130,8 +127,8 @@ class Session:
         settings = ", ".join(f"{name}={value}" for name, value in c.to_dict().items())
         validates = f"validates every {self.validate_every}, " if self.val_stream else ""
         return [
-            f"{'resume' if self.step else 'train'} {self.run}: {self.world.world_size} ranks on {self.device.type}, "
-            f"{self.precision}, {torch.get_num_threads()} threads a rank",
+            f"{'resume' if self.step else 'train'} {self.run}: {self.world.world_size} ranks on {self.device.type}"
+            f"{self.why_cpu and f' ({self.why_cpu})'}, {self.precision}, {torch.get_num_threads()} threads a rank",
             f"settings: {settings}",
             f"shards {c.shards}: {index.totals}, {letters} letters, profile {index.profile.name} "
             f"({index.profile.direction}), widths "
@@ -147,7 +144,7 @@ class Session:
         """Train to the end, or until asked to stop. However it ends, the run's folder says so. Collective."""
         with ExitStack() as stack:
             stack.callback(self.log.close)
-            for context in (self.signals, self.watchdog, self.heartbeat):
+            for context in (self.signals, self.heartbeat):
                 stack.enter_context(context)
             try:
                 with self.world.guard("training"), killed_workers_named():

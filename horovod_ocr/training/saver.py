@@ -22,12 +22,13 @@ class Saver:
     been. failures: how many in a row; remedy: what to do about the latest.
     """
 
-    def __init__(self, run: Path, keep: int, keep_epochs: int):
+    def __init__(self, run: Path, keep: int, keep_epochs: int, on_gpu: bool = False):
         """Take the run's folder over from whatever job wrote there before. CheckpointError where it cannot be written.
 
         keep: the last so many stay, beside BEST; keep_epochs: so does the last one of each of so many latest epochs.
+        on_gpu: do the tensors that it will save lie there?
         """
-        self.run, self.keep, self.keep_epochs = run, keep, keep_epochs
+        self.run, self.keep, self.keep_epochs, self.on_gpu = run, keep, keep_epochs, on_gpu
         self.ownership = Ownership(run)
         self.failures, self.remedy = 0, ""
         self.error: Exception | None = None  # that ends the run: it is no longer ours, or a fault of the program
@@ -41,7 +42,7 @@ class Saver:
         """
         self.wait()
         copied, on_device = snapshot({**payload, "epoch": epoch}), None
-        if torch.cuda.is_initialized():
+        if self.on_gpu:
             on_device = torch.cuda.Event()
             on_device.record()
         self.thread = threading.Thread(target=self.write, args=(step, copied, is_best, on_device), name="saver")
