@@ -16,7 +16,8 @@ from torch import nn
 from horovod_ocr.config import TrainConfig
 from horovod_ocr.data.batch import normalise_images
 from horovod_ocr.errors import OcrError
-from horovod_ocr.training import exchange, loop
+from horovod_ocr.training import device, exchange, loop
+from horovod_ocr.training.gpus import Gpus
 from horovod_ocr.world import open_world
 from sharding.index import read_idx
 
@@ -50,6 +51,7 @@ def main() -> None:
     exchange.GROUP_BYTES = faulty.group_bytes
     torch.use_deterministic_algorithms(True, warn_only=True)
     world = open_world()
+    faulty.begin(world)
     try:
         loop.train(replace(TrainConfig(), **settings), world)
     except OcrError as error:  # as the command line says it
@@ -66,8 +68,9 @@ class Faulty:
     """What goes wrong, on the last rank alone where it is not said otherwise. Steps count from 1.
 
     dies_after: SIGKILL, on every rank. asked_after: SIGTERM to itself. drifts_after: one weight changes. nan_at: steps
-    whose images are not finite. slow_s: longer for every step. On all ranks: frozen_batchnorm, statistics stay;
-    group_bytes, of gradients that travel together.
+    whose images are not finite. slow_s: longer for every step. silent_s: before it first talks to other ranks. On all
+    ranks: frozen_batchnorm, statistics stay; group_bytes, of gradients that travel together; gpus, that each host seems
+    to have, with a Horovod without NCCL.
     """
 
     dies_after: int = 0
@@ -75,8 +78,17 @@ class Faulty:
     drifts_after: int = 0
     nan_at: tuple[int, ...] = ()
     slow_s: float = 0.0
+    silent_s: float = 0.0
     frozen_batchnorm: bool = False
     group_bytes: int = exchange.GROUP_BYTES
+    gpus: int = 0
+
+    def begin(self, world) -> None:
+        if self.gpus:
+            numbers = tuple(range(self.gpus))
+            device.find_gpus = lambda: Gpus(numbers, tuple(f"gpu-{number}" for number in numbers))
+            world.sums_on_gpus = False
+        time.sleep(self.silent_s * (world.rank == world.world_size - 1))
 
     def before(self, session) -> None:
         if self.frozen_batchnorm:
