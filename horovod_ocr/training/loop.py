@@ -88,7 +88,7 @@ class Session:
         model = build_model(config.model, self.task.outputs, config.height, **config.model_options)
         self.model: nn.Module = model.to(self.device, self.dtype)
         if config.sync_batchnorm:
-            synchronise_batchnorm(self.model, world.sum)
+            synchronise_batchnorm(self.model, world.sum, world.rank, world.world_size)
         if payload:
             check_resumable(payload, self.identity, str(self.run), config.shards, self.total_steps)
 
