@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
 # Builds Horovod 0.28.1 for the torch of a virtual environment, keeps the wheel in a cache, and installs it.
 #
-#   scripts/build_horovod.sh [--nccl] [PYTHON]      PYTHON: the environment's python (default: .venv/bin/python)
-#   scripts/build_horovod.sh --check [PYTHON]       only say what a build would miss; any python, torch need not be there
+#   scripts/build_horovod.sh [--nccl | --no-nccl] [PYTHON]   PYTHON: the environment's python (default: .venv/bin/python)
+#   scripts/build_horovod.sh --check [PYTHON]   only say what a build would miss; any python, torch need not be there
 #
 # Why not from an index: 0.28.1 is the last release, has no wheels, and its sources ask for C++14 where torch >= 2.1
 # needs C++17. horovod-0.28.1.patch changes that and teaches horovodrun hostfiles (-H hosts.txt) and plain sentences.
-# Gloo is always built, MPI where mpicxx and mpirun are found (not with HOROVOD_WITHOUT_MPI=1), NCCL with --nccl (or
-# HOROVOD_GPU_OPERATIONS=NCCL).
+# Gloo is always built, MPI where mpicxx and mpirun are found (not with HOROVOD_WITHOUT_MPI=1).
+# NCCL is built if torch is a CUDA build and this machine has an NVIDIA driver. --nccl and --no-nccl overrule that, and
+# so does HOROVOD_GPU_OPERATIONS=NCCL or none, which make passes on. The build needs no GPU and no CUDA toolkit: the NCCL
+# is torch's own, and nvcc comes from PyPI in torch's CUDA version, into a temporary folder. To use a toolkit of this
+# machine instead, set HOROVOD_CUDA_HOME and HOROVOD_NCCL_HOME.
 # Exit codes: 2 something is missing on this machine, 1 the build failed.
 set -euo pipefail
 
@@ -22,46 +25,51 @@ fail() { say "${*:2}"; exit "$1"; }
 
 python=$here/../.venv/bin/python
 check_only=
+nccl=${HOROVOD_GPU_OPERATIONS:-auto}
+unset HOROVOD_GPU_OPERATIONS   # the compile gets it from flags, below
 for argument in "$@"; do
     case $argument in
-        --nccl) export HOROVOD_GPU_OPERATIONS=NCCL ;;
+        --nccl) nccl=NCCL ;;
+        --no-nccl) nccl=none ;;
         --check) check_only=1 ;;
-        -*) fail 2 "unknown option $argument; there are --nccl and --check" ;;
+        -*) fail 2 "unknown option $argument; there are --nccl, --no-nccl and --check" ;;
         *) python=$argument ;;
     esac
 done
 python=$(command -v "$python") || fail 2 "$python is not there; run: make setup"
 PATH=$(cd "${python%/*}" && pwd):$PATH   # cmake may come from the environment
 
-# What is built is named by the version: 0.28.1+torch2.13.0.cpu.mpi.p1a2b3c4d. pip records it in the environment, the cache
-# names the wheel after it, so that nothing else has to remember what was built, from what, with what.
-flags=(HOROVOD_WITH_PYTORCH=1 HOROVOD_WITHOUT_TENSORFLOW=1 HOROVOD_WITHOUT_MXNET=1 HOROVOD_WITH_GLOO=1)
-controllers=gloo
-if [[ -z ${HOROVOD_WITHOUT_MPI:-} ]] && command -v mpicxx >/dev/null && command -v mpirun >/dev/null; then
-    flags+=(HOROVOD_WITH_MPI=1)
-    controllers=mpi
-else
-    flags+=(HOROVOD_WITHOUT_MPI=1)
-fi
-[[ -n ${HOROVOD_GPU_OPERATIONS:-} ]] && controllers+=.${HOROVOD_GPU_OPERATIONS,,}
-
+# Says, on one line: the wheel tag; the versions of torch and Horovod; whether Python.h is there; the CUDA version torch
+# is built for; the newest one the driver supports (12080 is CUDA 12.8); the folder of torch's CUDA wheels.
 describe_python() {
     "$python" - <<'PYTHON'
-import importlib.metadata as metadata, os, sys, sysconfig
+import ctypes, importlib.metadata as metadata, importlib.util, os, runpy, sys, sysconfig
 def version_of(name):
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return "none"
+def driver_version():
+    version = ctypes.c_int()
+    try:
+        failed = ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(version))
+    except OSError:
+        return "none"
+    return "none" if failed else version.value
 headers = os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h"))
-print(f"cp{sys.version_info.major}{sys.version_info.minor}", version_of("torch"), version_of("horovod"), int(headers))
+cuda = wheels = "none"
+if spec := importlib.util.find_spec("torch"):
+    folder = os.path.dirname(spec.origin)
+    cuda = runpy.run_path(os.path.join(folder, "version.py")).get("cuda") or "none"  # importing torch takes seconds
+    nvidia = os.path.join(os.path.dirname(folder), "nvidia")
+    if os.path.isdir(f"{nvidia}/cu{cuda.split('.')[0]}") and os.path.exists(f"{nvidia}/nccl/lib/libnccl.so.2"):
+        wheels = nvidia
+print(f"cp{sys.version_info.major}{sys.version_info.minor}", version_of("torch"), version_of("horovod"), int(headers),
+      cuda, driver_version(), wheels)
 PYTHON
 }
-read -r tag torch installed headers < <(describe_python)
+read -r tag torch installed headers cuda driver cuda_wheels < <(describe_python)
 [[ $torch != none || $check_only ]] || fail 2 "torch is not in $python; run: make setup"
-patch_digest=$( (cat "$patch_file"; echo "${flags[@]}") | sha256sum)
-wanted=$version+torch${torch//+/.}.$controllers.p${patch_digest:0:8}
-wheel=$cache/horovod-$wanted-$tag-$tag-linux_$(uname -m).whl
 
 # Proves that the build is whole, and says what is in it. MPI's own library is opened here too.
 report() {
@@ -88,6 +96,61 @@ if [[ $check_only ]]; then
     compgen -G "$cache/horovod-$version+*.whl" >/dev/null || check_tools  # with a wheel in the cache nothing is compiled
     exit 0
 fi
+
+note=
+# Sets nccl to NCCL or none. The choice depends on torch and the driver alone, so that every run makes the same.
+choose_nccl() {
+    case $nccl in
+        none) return ;;
+        auto)
+            if [[ $cuda == none || $driver == none ]]; then
+                nccl=none
+                [[ $cuda == none ]] || note="without NCCL, because no NVIDIA driver is here; --nccl builds it all the same"
+                return
+            fi
+            nccl=NCCL ;;
+        NCCL) ;;
+        *) fail 2 "HOROVOD_GPU_OPERATIONS=$nccl is not supported; there are NCCL and none" ;;
+    esac
+    [[ $cuda != none ]] || fail 2 "NCCL needs a CUDA build of torch, and torch $torch of $python has no CUDA; install" \
+        "PyPI's torch for Linux, or leave --nccl (HOROVOD_GPU_OPERATIONS=NCCL) out"
+    [[ $cuda_wheels != none || -n ${HOROVOD_CUDA_HOME:-} ]] || fail 2 "torch $torch of $python does not come with" \
+        "PyPI's wheels of CUDA ${cuda%%.*} and NCCL; install PyPI's torch, or set HOROVOD_CUDA_HOME and" \
+        "HOROVOD_NCCL_HOME to a CUDA $cuda toolkit and its NCCL, or build without NCCL: --no-nccl (make:" \
+        "HOROVOD_GPU_OPERATIONS=none)"
+    check_driver
+}
+
+# The build needs no GPU, so a driver that is too old does not stop it.
+check_driver() {
+    local major=${cuda%%.*} driver_wanted="a newer driver"
+    [[ $driver != none ]] && ((driver < major * 1000)) || return 0
+    case $major in
+        12) driver_wanted="driver 525 or newer" ;;
+        13) driver_wanted="driver 580 or newer (for Turing GPUs and newer)" ;;
+    esac
+    say "torch $torch is built for CUDA $cuda, but this machine's NVIDIA driver supports CUDA" \
+        "$((driver / 1000)).$((driver % 1000 / 10)) at most, so torch cannot use the GPU; install $driver_wanted"
+}
+
+# What is built is named by the version: 0.28.1+torch2.13.0.mpi.nccl.p1a2b3c4d. pip records it in the environment, the
+# cache names the wheel after it, so that nothing else has to remember what was built, from what, with what.
+choose_nccl
+flags=(HOROVOD_WITH_PYTORCH=1 HOROVOD_WITHOUT_TENSORFLOW=1 HOROVOD_WITHOUT_MXNET=1 HOROVOD_WITH_GLOO=1)
+parts=gloo
+if [[ -z ${HOROVOD_WITHOUT_MPI:-} ]] && command -v mpicxx >/dev/null && command -v mpirun >/dev/null; then
+    flags+=(HOROVOD_WITH_MPI=1)
+    parts=mpi
+else
+    flags+=(HOROVOD_WITHOUT_MPI=1)
+fi
+if [[ $nccl == NCCL ]]; then
+    flags+=(HOROVOD_GPU_OPERATIONS=NCCL)
+    parts+=.nccl
+fi
+patch_digest=$( (cat "$patch_file"; echo "${flags[@]}") | sha256sum)
+wanted=$version+torch${torch//+/.}.$parts.p${patch_digest:0:8}
+wheel=$cache/horovod-$wanted-$tag-$tag-linux_$(uname -m).whl
 
 # Runs a long command with its output in a log and a note every 15 s; where it fails, shows why and keeps the log.
 run_logged() {
@@ -132,6 +195,24 @@ fetch_source() {
         git apply "$patch_file") || fail 1 "$patch_file does not apply to horovod-$version"
 }
 
+# A CUDA_HOME and an NCCL_HOME of links into the wheels. nvcc looks for ../lib64 beside itself, CMake for libcudart.so
+# and libnccl.so; the wheels have lib, libcudart.so.13 and libnccl.so.2.
+assemble_cuda() {
+    local major=${cuda%%.*} home=$work/cuda
+    local fetched=$work/wheels/nvidia/cu$major
+    run_logged "fetching nvcc of CUDA $cuda (104 MB)" "$work/cuda.log" "$python" -m pip install --no-compile \
+        --target "$work/wheels" "cuda-toolkit[nvcc,cccl,cudart]==$cuda.*"
+    mkdir -p "$home/bin" "$home/lib64" "$home/nccl/lib"
+    ln -s "$fetched"/bin/* "$home/bin/"
+    ln -s "$fetched"/{include,nvvm} "$home/"
+    ln -s "$fetched"/lib/libcu* "$home/lib64/"
+    ln -s "libcudart.so.$major" "$home/lib64/libcudart.so"
+    ln -s lib64 "$home/lib"
+    ln -s "$cuda_wheels/nccl/include" "$home/nccl/include"
+    ln -s "$cuda_wheels/nccl/lib/libnccl.so.2" "$home/nccl/lib/libnccl.so"
+    export HOROVOD_CUDA_HOME=$home HOROVOD_NCCL_HOME=$home/nccl HOROVOD_NCCL_LINK=SHARED
+}
+
 build() {
     check_tools
     mkdir -p "$cache"
@@ -141,6 +222,11 @@ build() {
     # Horovod's setup.py would fetch CMake 3.13 from source where none is found
     command -v cmake >/dev/null || run_logged "installing cmake" "$work/cmake.log" "$python" -m pip install 'cmake>=3.13,<4'
     fetch_source
+    if [[ $nccl == NCCL ]]; then
+        [[ -n ${HOROVOD_CUDA_HOME:-} ]] || assemble_cuda
+        export CUDA_HOME=$HOROVOD_CUDA_HOME   # torch's name for it
+        PATH=$CUDA_HOME/bin:$PATH             # Horovod asks the first nvcc of PATH which GPUs there are to compile for
+    fi
     # CMAKE_POLICY_VERSION_MINIMUM: CMake 4 refuses the bundled libraries without it.
     # MAKEFLAGS: make's own would reach the compile; setup.py's -j8 wants 8 GB.
     run_logged "compiling (about 5 CPU minutes)" "$work/build.log" env -u MFLAGS -u MAKELEVEL "${flags[@]}" \
@@ -154,7 +240,7 @@ install_wheel() { "$python" -m pip install --quiet --no-deps --force-reinstall "
 if [[ $installed == "$wanted" ]] && report; then
     exit 0
 fi
-say "wanted: $wanted; installed: $installed"
+say "wanted: $wanted; installed: $installed${note:+ ($note)}"
 if [[ -f $wheel ]]; then
     say "taken from the cache: $wheel"
     install_wheel

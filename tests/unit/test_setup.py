@@ -66,7 +66,7 @@ def test_the_build_names_every_missing_tool_and_its_package_before_it_starts(tmp
     environment = bare_environment(tmp_path, "cat sha256sum uname")
     # an environment with torch but without Horovod; written as a program, because the real one may have both
     python = tmp_path / "python"
-    python.write_text("#!/bin/sh\necho cp311 2.13.0 none 0\n")
+    python.write_text("#!/bin/sh\necho cp311 2.13.0 none 0 none none none\n")
     python.chmod(0o755)
     build = run("/bin/bash", ROOT / "scripts/build_horovod.sh", python, env=environment)
     assert build.returncode == 2
@@ -78,7 +78,7 @@ def test_the_build_names_every_missing_tool_and_its_package_before_it_starts(tmp
 def test_a_check_before_torch_is_there_names_them_too_unless_a_wheel_is_kept(tmp_path):
     environment = bare_environment(tmp_path, "cat sha256sum uname")
     python = tmp_path / "python"
-    python.write_text("#!/bin/sh\necho cp311 none none 0\n")
+    python.write_text("#!/bin/sh\necho cp311 none none 0 none none none\n")
     python.chmod(0o755)
     check = ("/bin/bash", ROOT / "scripts/build_horovod.sh", "--check", python)
     missing = run(*check, env=environment)
