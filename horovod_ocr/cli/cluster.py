@@ -25,8 +25,11 @@ def doctor(
     hosts: Hosts = None,
     shards: Annotated[str | None, typer.Option(help="Where the shards are, as in train.  [default: shards]")] = None,
     runs: Annotated[str | None, typer.Option(metavar="FOLDER", help="As in train.  [default: runs]")] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="auto|cpu|cuda", help="As in train.  [default: auto]")
+    ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Load neither torch nor Horovod, and measure no bandwidth.")
+        bool, typer.Option("--quick", help="Load neither torch nor Horovod, and let no ranks meet.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
@@ -36,7 +39,8 @@ def doctor(
         from horovod_ocr.launch.doctor import examine
         from horovod_ocr.reports.doctor import draw_doctor
 
-        given = {name: value for name, value in (("shards", shards), ("runs", runs)) if value is not None}
+        given = {"shards": shards, "runs": runs, "device": device}
+        given = {name: value for name, value in given.items() if value is not None}
         try:
             recipe = default_recipe(shards or "")
         except ShardError:

@@ -11,7 +11,7 @@ from horovod_ocr.config import TrainConfig, default_recipe, load_config
 from horovod_ocr.errors import ClusterError, ConfigError, ShardError
 from horovod_ocr.launch.doctor import examine
 from horovod_ocr.launch.hosts import Host
-from horovod_ocr.launch.job import Job, spell_horovodrun
+from horovod_ocr.launch.job import Job, sent_by_hand, spell_horovodrun
 from horovod_ocr.launch.record import LaunchLog, find_run, last_step, lock_run, take_up
 from horovod_ocr.launch.roster import ranks_of
 from horovod_ocr.launch.ssh import Ssh
@@ -46,6 +46,8 @@ def launch(
     with lock_run(run), tempfile.TemporaryDirectory(prefix="horovod-ocr-") as folder:
         record = take_up(run, options.words, config.stall_timeout_s)
         ssh, log = Ssh(hosts, Path(folder)), LaunchLog(run)
+        if variables := sent_by_hand():
+            log.line(f"{' '.join(variables)} goes to the ranks on all hosts")
         train = [*options.words, "--run", run.name]
 
         def start(job: str, chosen: tuple[Host, ...], resumes: bool) -> Job:

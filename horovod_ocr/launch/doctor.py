@@ -1,7 +1,7 @@
 """Asks all hosts at once what they are, and judges the answers (`judge`).
 
-quick, before each start: ssh, versions, folders, clock. Full: torch and Horovod are loaded, and a 64 MB allreduce
-measures what lies between the hosts.
+quick, before each start: ssh, versions, folders, clock. Full: torch and Horovod are loaded, and all ranks meet as they
+would to train: on their GPUs, if they have one each. A 64 MB allreduce measures what lies between the hosts.
 """
 
 import json
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from horovod_ocr.config import TrainConfig
 from horovod_ocr.errors import OcrError
-from horovod_ocr.launch.bandwidth import gradient_bytes, measure_allreduce
+from horovod_ocr.launch.contact import Contact, gradient_bytes, meet
 from horovod_ocr.launch.hosts import Host
 from horovod_ocr.launch.judge import gigabytes, judge
 from horovod_ocr.launch.probe import (
@@ -28,6 +28,7 @@ from horovod_ocr.launch.probe import (
     probe_command,
 )
 from horovod_ocr.launch.report import Cell, DoctorReport, Probe, Row
+from horovod_ocr.launch.roster import ranks_of
 from horovod_ocr.launch.ssh import FAILED, TIMED_OUT, Answer, Ssh, is_local
 
 SLOW_STEP_S = 1.0
@@ -63,12 +64,14 @@ def examine(
             }  # fmt: skip
             request = Request(config.shards, config.runs, config.cache_dir, mark, loads=not quick, batch=batch)
             probes = probe_hosts(ssh, hosts, request)
-        report = judge(probes, addresses_by_interface(), interfaces_given, config.workers)
-        fit = [replace(host, slots=1) for host in hosts if host.name in report.fit_hosts]
-        if quick or len(fit) < 2:
+        report = judge(probes, addresses_by_interface(), interfaces_given, config.workers, config.device)
+        fit = [host for host in hosts if host.name in report.fit_hosts]
+        ranks = ranks_of(fit)
+        if quick or ranks < 2:
             return report
-        tell(f"measuring an allreduce over {len(fit)} hosts")
-        return report.with_rows(*judge_bandwidth(report.hosts, fit, measure_allreduce(ssh, fit), wanted_bytes(config)))
+        tell(f"first contact of {ranks} ranks on {len(fit)} host{'s' * (len(fit) > 1)}")
+        contact = meet(ssh, fit, config.device)
+        return report.with_rows(*judge_contact(report.hosts, fit, contact, wanted_bytes(config)))
 
 
 def probe_hosts(ssh: Ssh, hosts: Sequence[Host], request: Request) -> list[Probe]:
@@ -141,28 +144,31 @@ def wanted_bytes(config: TrainConfig) -> int:
         return 0
 
 
-def judge_bandwidth(
-    names: Sequence[str], measured: Sequence[Host], outcome: float | str, gradients: int
+def judge_contact(
+    names: Sequence[str], met: Sequence[Host], contact: Contact | str, gradients: int
 ) -> tuple[Row, ...]:
-    """names: of all hosts; measured: those that took part; outcome: bytes/s of the allreduce, or why there is none;
-    gradients: bytes of a step, 0: not known."""
-    taken = {host.name for host in measured}
+    """names: of all hosts; met: those that took part; contact: what was measured, or why there is none; gradients:
+    bytes of a step, 0: not known."""
+    taken = {host.name for host in met}
 
     def row(fact: str, cell: Cell) -> Row:
         return Row(fact, tuple(cell if name in taken else Cell("", "unknown") for name in names))
 
-    if isinstance(outcome, str):
-        remark = f"an allreduce over these hosts failed: {outcome}; are all ports open between them?"
-        return (row("bandwidth", Cell("none", "fails", remark)),)
-    speed = Cell(f"{outcome / 1e6:,.0f} MB/s")
+    if isinstance(contact, str):
+        remark = f"an allreduce over these ranks failed: {contact}; are all ports open between them?"
+        return (row("first contact", Cell("none", "fails", remark)),)
+    first = row("first contact", Cell(f"{ranks_of(met)} ranks, {contact.device}"))
+    if len(met) == 1:
+        return (first,)
+    speed = row("bandwidth", Cell(f"{contact.bytes_per_s / 1e6:,.0f} MB/s"))
     if not gradients:
-        return (row("bandwidth", speed),)
-    seconds = gradients / outcome
+        return first, speed
+    seconds = gradients / contact.bytes_per_s
     needs = Cell(f"{megabytes(gradients)} in {seconds:.2f} s")
     if seconds > SLOW_STEP_S:
         remark = f"the gradients of a step take {seconds:.1f} s between these hosts; --compression fp16 halves that"
         needs = replace(needs, state="warns", remark=remark)
-    return row("bandwidth", speed), row("gradients", needs)
+    return first, speed, row("gradients", needs)
 
 
 def megabytes(size: int) -> str:

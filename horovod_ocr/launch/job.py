@@ -1,5 +1,6 @@
 """One attempt of a supervised run: one horovodrun, what it says relayed and understood."""
 
+import os
 import re
 import shutil
 import signal
@@ -24,6 +25,8 @@ SENTENCE = "horovod-ocr: "  # before what a person can mend
 OUR_CODES = range(ConfigError.exit_code, DivergedError.exit_code + 1)
 SSH_FAILED = 255  # also when the command that ssh ran was killed by a signal
 START_TIMEOUT_S = 120  # over NFS, a first import of torch may take longer than horovodrun's own 30 s
+# horovodrun sends the environment to other hosts, but not the first of these, and overwrites the second one everywhere
+NOT_SENT = ("CUDA_VISIBLE_DEVICES", "NCCL_SOCKET_IFNAME")
 READ_S = 2.0  # for the last lines of a job that has ended
 
 
@@ -34,9 +37,16 @@ def spell_horovodrun(hosts: tuple[Host, ...], program: Sequence[str], options: S
     horovodrun = str(beside) if beside.exists() else shutil.which("horovodrun")
     if horovodrun is None:
         raise ClusterError("no horovodrun in this environment; build it with: make setup")
+    variables = sent_by_hand()
+    program = ["env", *variables, *program] if variables else program
     patience = ["--disable-cache", "--start-timeout", str(START_TIMEOUT_S)]
     where = ["-np", str(ranks_of(hosts)), "-H", spell_hosts(hosts)]
     return [horovodrun, "--gloo", *patience, *where, *options, *program]
+
+
+def sent_by_hand() -> list[str]:
+    """NAME=VALUE of what a person has set and horovodrun would not pass on to the ranks."""
+    return [f"{name}={os.environ[name]}" for name in NOT_SENT if name in os.environ]
 
 
 class Words:
@@ -104,7 +114,10 @@ class Words:
             lost = f"the connection to it is lost ({self.connection})"
             return f"rank {rank} on {host}: {lost if self.connection else 'killed, or the connection to it is lost'}"
         if 128 < code < 128 + signal.NSIG:
-            return f"rank {rank} on {host} was killed ({name_of_signal(code - 128)})"
+            last = self.last_of_rank.get(rank, "")
+            # aborted by a library, which says why; other signals come from outside
+            why = f": {last}" if code - 128 == signal.SIGABRT and last else ""
+            return f"rank {rank} on {host} was killed ({name_of_signal(code - 128)}){why}"
         words = self.last_of_rank.get(rank, "it said nothing")
         if code in OUR_CODES:
             words = self.sentences.get(rank) or next(iter(self.sentences.values()), words)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from horovod_ocr.data.shared_memory import choose_workers, shortage
-from horovod_ocr.launch.report import Cell, DoctorReport, Peers, Probe, Row
+from horovod_ocr.launch.report import Cell, DoctorReport, Peers, Probe, Row, gpus_of
 
 CLOCKS_APART_S = 2.0
 LITTLE_MEMORY_BYTES = 1 << 30  # a rank
@@ -16,11 +16,12 @@ MAKE_SETUP = "make the environment there again: make setup"
 
 def judge(
     probes: Sequence[Probe], own_interfaces: dict[str, list[str]] | None = None, interfaces_given: bool = False,
-    workers: int = -1,
+    workers: int = -1, device: str = "auto",
 ) -> DoctorReport:  # fmt: skip
     """A row for each fact that any host was asked for. A host that does not answer fails in the first row; the others
     are judged among themselves."""
-    peers = Peers(tuple(probe for probe in probes if not probe.error), own_interfaces or {}, interfaces_given, workers)
+    answering = tuple(probe for probe in probes if not probe.error)
+    peers = Peers(answering, own_interfaces or {}, interfaces_given, workers, device)
     rows = [Row("ssh", tuple(map(judge_ssh, probes)))]
     for name, (fact, judge_fact) in FACTS.items():
         if any(fact in probe.facts for probe in peers.probes):
@@ -74,11 +75,12 @@ def judge_horovod(probe: Probe, peers: Peers) -> Cell:
         return replace(
             cell, state="fails", remark=f"Horovod was built without Gloo, which starts the ranks; {MAKE_SETUP}"
         )
-    if cell.state == "ok" and probe.get("build", "gpus") and not built["nccl"]:
+    if cell.state == "ok" and built and not built["nccl"] and peers.train_on_gpus and not peers.train_in_one_process:
         remark = (
-            "built without NCCL, gradients leave the GPU to be summed; build it with: scripts/build_horovod.sh --nccl"
+            "built without NCCL, it waits for ever for what lies on a GPU; build it there with: "
+            "scripts/build_horovod.sh --nccl; or train on the CPUs: --device cpu"
         )
-        return replace(cell, state="warns", remark=remark)
+        return replace(cell, state="fails", remark=remark)
     return cell
 
 
@@ -96,21 +98,31 @@ def judge_package(probe: Probe, peers: Peers) -> Cell:
 
 
 def judge_gpus(probe: Probe, peers: Peers) -> Cell:
-    """What torch sees is what ranks train on; all of them on a GPU each, or none."""
-    if why := probe.get("gpus", "why"):
-        return Cell("?", "fails", f"{why}; mend the driver of the GPU, nvidia-smi must answer")
-    names, driver = probe.get("gpus", "names"), probe.get("gpus", "driver")
+    """Ranks train on a GPU each, or all on the CPU. What torch sees counts: it may be less than the driver lists."""
+    names, driver = probe.get("gpus", "names") or [], probe.get("gpus", "driver")
     text = f"{len(names)} {names[0]}" if names else "none"
     text += f", {driver}" if driver else ""
-    seen = probe.get("build", "gpus")
-    if names and probe.get("build", "torch") and not seen:
-        remark = "torch sees no GPU here; make the environment with a torch for CUDA, and mind its driver's version"
-        return Cell(text, "fails" if any(peer.get("build", "gpus") for peer in peers.probes) else "warns", remark)
-    if names and probe.slots > len(names):
-        return Cell(text, "fails", f"slots={probe.slots} in hosts.txt, but GPUs: {len(names)}; lower its slots")
-    if not names and any(peer.get("gpus", "names") for peer in peers.probes):
-        others = ", ".join(peer.host for peer in peers.probes if peer.get("gpus", "names"))
-        return Cell(text, "fails", f"no GPU here, but on {others}; gradients of both do not meet: leave one kind out")
+    if peers.device == "cpu":
+        return Cell(text)
+    if why := probe.get("gpus", "why"):
+        return Cell("?", "fails", f"{why}; repair the driver of the GPU, nvidia-smi must answer")
+    if why := probe.get("build", "gpu_problem"):
+        return Cell(text, "fails", f"{why}; or train on the CPUs: --device cpu")
+    seen = gpus_of(probe)
+    if names and not seen:
+        why = probe.get("build", "gpu_remark") or "the reason is not known"
+        mend = f"torch sees no GPU here ({why}); make the environment with a torch for CUDA"
+        return Cell(text, "fails" if peers.device == "cuda" or peers.have_gpus else "warns", mend)
+    if not seen and peers.have_gpus:
+        others = ", ".join(peer.host for peer in peers.probes if gpus_of(peer))
+        return Cell(text, "fails", f"no GPU here, but on {others}: all would train on the CPU; leave one kind out")
+    if not seen and peers.device == "cuda":
+        return Cell(text, "fails", "no GPU here; leave the host out, or give --device auto")
+    if probe.slots > seen > 0:
+        remark = f"slots={probe.slots} in hosts.txt, but GPUs: {seen}; lower its slots"
+        if peers.device == "cuda":
+            return Cell(text, "fails", remark)
+        return Cell(text, "warns", f"{remark}, or all ranks train on the CPU")
     if driver and driver != (usual := peers.usual("gpus", "driver")):
         same = peers.with_value("gpus", "driver", usual)
         return Cell(text, "warns", f"driver {driver} here, {usual} on {same}; best is the same on all")

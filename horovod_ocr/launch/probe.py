@@ -137,18 +137,27 @@ def load_build() -> dict:
 
 
 def describe_build() -> dict:
-    """What torch and Horovod can do here. cuda: version that torch was built for, "": none; gpus: that torch sees."""
+    """What torch and Horovod can do here. cuda: version that torch was built for, "": none; gpus: that it can compute
+    on; gpu_problem: why it cannot, "" if it can or if there is none; gpu_remark: of training.gpus."""
     import torch
 
     from horovod_ocr.errors import ClusterError
+    from horovod_ocr.training.gpus import find_gpus
     from horovod_ocr.world import describe_horovod
 
     try:
         horovod = describe_horovod()
     except ClusterError as error:
         horovod = {"why": str(error)}
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return {"torch": torch.__version__, "cuda": torch.version.cuda or "", "gpus": gpus, "horovod": horovod}
+    found = find_gpus()
+    return {
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda or "",
+        "gpus": len(found.numbers),
+        "gpu_problem": found.problem,
+        "gpu_remark": found.remark,
+        "horovod": horovod,
+    }
 
 
 def last_line(text: str) -> str:

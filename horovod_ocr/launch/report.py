@@ -23,6 +23,12 @@ class Probe:
         return self.facts.get(fact, {}).get(key)
 
 
+def gpus_of(probe: Probe) -> int:
+    """That torch can compute on; that the driver lists, if torch was not asked."""
+    seen = probe.get("build", "gpus")
+    return len(probe.get("gpus", "names") or ()) if seen is None else seen
+
+
 @dataclass(frozen=True)
 class Cell:
     """text: a few letters. remark: what is wrong and how to mend it, a sentence; "" where nothing is."""
@@ -70,12 +76,13 @@ class DoctorReport:
 @dataclass(frozen=True)
 class Peers:
     """The hosts that answered, and the interfaces of the machine that asks (name -> addresses). interfaces_given:
-    ranks are told which to use. workers: as in TrainConfig."""
+    ranks are told which to use. workers, device: as in TrainConfig."""
 
     probes: tuple[Probe, ...]
     own_interfaces: dict[str, list[str]]
     interfaces_given: bool = False
     workers: int = -1
+    device: str = "auto"
 
     def usual(self, fact: str, key: str):
         """The most frequent value; of several, the one of the first host. None where no host has one."""
@@ -84,6 +91,15 @@ class Peers:
 
     def with_value(self, fact: str, key: str, value) -> str:
         return ", ".join(probe.host for probe in self.probes if probe.get(fact, key) == value)
+
+    @property
+    def have_gpus(self) -> bool:
+        return any(gpus_of(probe) for probe in self.probes)
+
+    @property
+    def train_on_gpus(self) -> bool:
+        """Is there a GPU for each rank, and the CPU not asked for?"""
+        return self.device != "cpu" and all(gpus_of(probe) >= probe.slots for probe in self.probes)
 
     @property
     def train_in_one_process(self) -> bool:

@@ -40,6 +40,7 @@ def test_three_hosts_that_can_train(bed, work):
     assert {cell["state"] for row in rows.values() for cell in row.values()} == {"ok"}
     assert rows["ssh"]["node1"]["text"] == "this machine" and rows["ssh"]["node2"]["text"] == "answers"
     assert {cell["text"] for cell in rows["network"].values()} == {"eth0"}
+    assert {cell["text"] for cell in rows["first contact"].values()} == {"3 ranks, cpu"}
     speeds = {cell["text"] for cell in rows["bandwidth"].values()}
     assert len(speeds) == 1 and float(speeds.pop().removesuffix(" MB/s").replace(",", "")) > 0
     assert "gradients" in rows
@@ -84,4 +85,4 @@ def test_runs_of_its_own_an_interface_of_another_name_and_no_such_folder(bed, wo
     assert [cell["state"] for cell in rows["network"].values()] == ["ok", "fails", "ok"]
     assert "eth0" in rows["network"]["node2"]["remark"]
     assert {cell["state"] for cell in rows["shards"].values()} == {"fails"}
-    assert "bandwidth" not in rows
+    assert "first contact" not in rows

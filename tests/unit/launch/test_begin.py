@@ -184,6 +184,26 @@ def test_what_a_job_says_tells_why_it_ended(lines, reason):
     assert words.reason(4) == reason
 
 
+def test_what_a_person_set_for_the_gpus_goes_to_all_hosts(monkeypatch):
+    """horovodrun keeps the one back, and sets the other itself before the command."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    monkeypatch.setenv("NCCL_SOCKET_IFNAME", "ib0")
+    command = spell_command(NODES, [], ["--steps", "9"])
+    assert command[command.index("env") :][:3] == ["env", "CUDA_VISIBLE_DEVICES=0,1", "NCCL_SOCKET_IFNAME=ib0"]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.delenv("NCCL_SOCKET_IFNAME")
+    assert "env" not in spell_command(NODES, [], [])
+
+
+def test_a_rank_that_a_library_aborted_keeps_its_last_words():
+    words = Words(NODES)
+    words.note("[1]<stderr>:  what():  NCCL async error: unhandled cuda error\n")
+    words.note("Process 1 exit with status code 134.\n")
+    assert words.reason(134) == (
+        "rank 1 on node1 was killed (SIGABRT): what():  NCCL async error: unhandled cuda error"
+    )
+
+
 def test_a_rank_that_ended_because_it_missed_another_is_not_the_cause():
     """Where it is gone before the end of a rank on another host is known."""
 
@@ -191,7 +211,7 @@ def test_a_rank_that_ended_because_it_missed_another_is_not_the_cause():
         pass
 
     with pytest.raises(ClusterError) as raised, World().guard("training"):
-        raise HorovodInternalError
+        raise HorovodInternalError("Connection closed by peer [10.0.0.2]:4711")
     words = Words(NODES)
     words.note(f"[0]<stderr>:horovod-ocr: {raised.value}\n")
     words.note("Process 0 exit with status code 4.\n")

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import pytest
 
 from horovod_ocr.config import TrainConfig
-from horovod_ocr.launch import bandwidth, doctor
-from horovod_ocr.launch.bandwidth import gradient_bytes, told_by_horovodrun
-from horovod_ocr.launch.doctor import judge_bandwidth, marked, probe_host, probe_hosts, wanted_bytes, why_no_answer
+from horovod_ocr.launch import contact, doctor
+from horovod_ocr.launch.contact import Contact, gradient_bytes, told_by_horovodrun
+from horovod_ocr.launch.doctor import judge_contact, marked, probe_host, probe_hosts, wanted_bytes, why_no_answer
 from horovod_ocr.launch.hosts import Host
 from horovod_ocr.launch.probe import Request, probe_command
 from horovod_ocr.launch.report import Cell
@@ -108,16 +108,18 @@ def test_this_machine_alone(word_shards, tmp_path):
     assert (said["ssh"], said["runs"]) == ("this machine", "writable")
 
 
-def test_bandwidth_beside_what_gradients_need():
-    hosts = [Host("node1"), Host("node2")]
-    speed, needs = judge_bandwidth(("node1", "node2", "node3"), hosts, 100e6, 27_000_000)
+def test_the_first_contact_and_its_bandwidth_beside_what_gradients_need():
+    hosts = [Host("node1"), Host("node2", 2)]
+    names = ("node1", "node2", "node3")
+    first, speed, needs = judge_contact(names, hosts, Contact("cuda", 100e6), 27_000_000)
+    assert [cell.text for cell in first.cells] == ["3 ranks, cuda", "3 ranks, cuda", ""]
     assert [cell.text for cell in speed.cells] == ["100 MB/s", "100 MB/s", ""]
     assert needs.cells[0] == Cell("27.0 MB in 0.27 s") and needs.cells[2].state == "unknown"
-    slow = judge_bandwidth(("node1", "node2"), hosts, 10e6, 27_000_000)[1].cells[0]
+    slow = judge_contact(names, hosts, Contact("cpu", 10e6), 27_000_000)[2].cells[0]
     assert slow.state == "warns" and "2.7 s" in slow.remark and "--compression fp16" in slow.remark
-    (alone,) = judge_bandwidth(("node1", "node2"), hosts, 100e6, 0)
-    assert alone.fact == "bandwidth"
-    (none,) = judge_bandwidth(("node1", "node2"), hosts, "no allreduce ended within 160 s", 5)
+    assert [row.fact for row in judge_contact(names, hosts, Contact("cpu", 100e6), 0)] == ["first contact", "bandwidth"]
+    assert [row.fact for row in judge_contact(names, hosts[1:], Contact("cpu", 100e6), 5)] == ["first contact"]
+    (none,) = judge_contact(names, hosts, "no allreduce ended within 160 s", 5)
     assert none.cells[0].state == "fails" and "all ports open" in none.cells[0].remark
 
 
@@ -129,13 +131,19 @@ def test_what_tells_most_of_what_horovodrun_said():
     unreached = "starting\nNoValidAddressesFound: Horovod was unable to connect to task service #0\nTo fix it, rename\n"
     assert "unable to connect" in told_by_horovodrun(unreached, 1)
     assert told_by_horovodrun("", 7) == "horovodrun ended with code 7"
+    nccl = (
+        "[0]<stdout>:node1:71:90 [0] bootstrap.cc:45 NCCL WARN Bootstrap : no socket interface found\n"
+        "[0]<stderr>:rank 0 on node1: the first contact stopped: ncclCommInitRank failed: internal error\n"
+        "horovodrun: rank 0 ended first, with exit code 1\n"
+    )
+    assert told_by_horovodrun(nccl, 1).endswith("internal error (NCCL: Bootstrap : no socket interface found)")
 
 
 def test_an_interrupt_ends_what_measures(tmp_path, monkeypatch):
     """Which runs in a session of its own, where a terminal's does not reach it."""
     pid = tmp_path / "pid"
     command = ["sh", "-c", f"echo $$ > {pid}.new; mv {pid}.new {pid}; exec sleep 60"]
-    monkeypatch.setattr(bandwidth, "spell_horovodrun", lambda hosts, program: command)
+    monkeypatch.setattr(contact, "spell_horovodrun", lambda hosts, program: command)
 
     def interrupt(number, frame):
         if pid.exists():
@@ -146,7 +154,7 @@ def test_an_interrupt_ends_what_measures(tmp_path, monkeypatch):
     signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
     try:
         with pytest.raises(KeyboardInterrupt):
-            bandwidth.measure_allreduce(SimpleNamespace(environment=lambda: dict(os.environ)), [Host("a")], 20)
+            contact.meet(SimpleNamespace(environment=lambda: dict(os.environ)), [Host("a")], "auto", 20)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

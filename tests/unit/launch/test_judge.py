@@ -25,7 +25,8 @@ def facts_of(number: int, gpus: int = 0) -> dict:
         "shards": {"digest": "1" * 64, "train": 1000, "batch_bytes": 10_000_000},
         "runs": {"sees_mark": True},
         "interfaces": {"addresses": {"eth0": [f"10.0.0.{number}"], "docker0": ["172.17.0.1"]}},
-        "build": {"torch": "2.13.0", "cuda": "12.8" if gpus else "", "gpus": gpus, "horovod": horovod},
+        "build": {"torch": "2.13.0", "cuda": "12.8" if gpus else "", "gpus": gpus, "horovod": horovod}
+        | {"gpu_problem": "", "gpu_remark": ""},
     }
 
 
@@ -38,8 +39,8 @@ def hosts_with(change: dict | None = None, gpus: int = 0, slots: int = 1, **of_p
     return [*probes[:2], Probe("node3", slots, facts, **of_probe)]
 
 
-def report_on(probes: list[Probe], workers: int = -1) -> DoctorReport:
-    return judge(probes, facts_of(1)["interfaces"]["addresses"], workers=workers)
+def report_on(probes: list[Probe], workers: int = -1, device: str = "auto") -> DoctorReport:
+    return judge(probes, facts_of(1)["interfaces"]["addresses"], workers=workers, device=device)
 
 
 def cells_of(report: DoctorReport, row: str) -> tuple[Cell, ...]:
@@ -67,7 +68,7 @@ WRONG = [
     ("package", {"package": {"version": "0.0.9"}}, "fails", "0.0.9 here, 0.1.0 on node1, node2"),
     ("package", {"package": {"sources": "b" * 64}}, "warns", "/project are not those of node1, node2"),
     ("package", {"package": {"why": "/project: Stale file handle"}}, "fails", "Stale file handle"),
-    ("GPU, driver", {"gpus": {"why": "nvidia-smi: has failed"}}, "fails", "mend the driver"),
+    ("GPU, driver", {"gpus": {"why": "nvidia-smi: has failed"}}, "fails", "repair the driver"),
     ("memory", {"memory": {"free_bytes": GB // 2}}, "warns", "end what else runs"),
     ("memory", {"memory": {"why": "no answer within 45 s"}}, "warns", "45 s"),
     ("disk", {"disk": {"free_bytes": GB}}, "warns", "--runs"),
@@ -120,21 +121,52 @@ def test_clocks(off_s, state, words):
     assert cell.state == state and words in cell.remark and cell.text == f"{off_s:+.1f} s"
 
 
+def gpu_cell(probes: list[Probe], host: int = 2, **options) -> Cell:
+    return cells_of(report_on(probes, **options), "GPU, driver")[host]
+
+
 def test_gpus_on_all_hosts_or_on_none():
     assert report_on(hosts_with(gpus=2, slots=2)).can_start
     missing = {"gpus": {"names": [], "driver": ""}, "build": {"gpus": 0}}
-    assert "but on node1, node2" in cells_of(report_on(hosts_with(missing, gpus=1)), "GPU, driver")[2].remark
-    unseen = cells_of(report_on(hosts_with({"build": {"gpus": 0}}, gpus=1)), "GPU, driver")[2]
-    assert unseen.state == "fails" and "torch sees no GPU" in unseen.remark
-    few = cells_of(report_on(hosts_with(gpus=1, slots=2)), "GPU, driver")[0]
-    assert few.state == "fails" and "lower its slots" in few.remark
-    older = cells_of(report_on(hosts_with({"gpus": {"driver": "550.54"}}, gpus=1)), "GPU, driver")[2]
+    cell = gpu_cell(hosts_with(missing, gpus=1))
+    assert cell.state == "fails" and "but on node1, node2" in cell.remark
+    older = gpu_cell(hosts_with({"gpus": {"driver": "550.54"}}, gpus=1))
     assert older.state == "warns" and "550.54 here, 565.57 on node1, node2" in older.remark
 
 
-def test_gpus_want_nccl():
+def test_more_slots_than_gpus_mean_the_cpu_and_with_cuda_nothing():
+    cell = gpu_cell(hosts_with(gpus=1, slots=2))
+    assert cell.state == "warns" and "slots=2 in hosts.txt, but GPUs: 1; lower its slots, or all ranks" in cell.remark
+    assert gpu_cell(hosts_with(gpus=1, slots=2), device="cuda").state == "fails"
+    assert gpu_cell(hosts_with(gpus=1, slots=2), device="cpu") == Cell("1 H200, 565.57")
+    assert gpu_cell(hosts_with(gpus=0), device="cuda").state == "fails"
+    # what torch sees counts, not what the driver lists
+    hidden = gpu_cell(hosts_with({"build": {"gpus": 1}}, gpus=2, slots=2))
+    assert hidden.state == "warns" and "GPUs: 1" in hidden.remark
+
+
+def test_a_gpu_that_torch_does_not_see_or_cannot_use():
+    remark = "torch 2.13.0+cpu is built without CUDA"
+    unseen = gpu_cell(hosts_with({"build": {"gpus": 0, "gpu_remark": remark}}, gpus=1))
+    assert unseen.state == "fails" and f"torch sees no GPU here ({remark})" in unseen.remark
+    broken = {"build": {"gpus": 0, "gpu_problem": "the driver is too old"}}
+    cell = gpu_cell(hosts_with(broken, gpus=1))
+    assert cell.state == "fails" and "too old; or train on the CPUs: --device cpu" in cell.remark
+    assert gpu_cell(hosts_with(broken, gpus=1), device="cpu").state == "ok"
+
+
+def test_several_ranks_on_gpus_want_nccl():
     horovod = {"version": "0.28.1", "gloo": True, "mpi": True, "nccl": False}
-    assert "--nccl" in cells_of(report_on(hosts_with({"build": {"horovod": horovod}}, gpus=1)), "horovod")[2].remark
+    without = {"build": {"horovod": horovod}}
+
+    def cell_of(**options) -> Cell:
+        slots = options.pop("slots", 1)
+        return cells_of(report_on(hosts_with(without, gpus=1, slots=slots), **options), "horovod")[2]
+
+    assert cell_of().state == "fails" and "--nccl" in cell_of().remark
+    assert cell_of(device="cpu").state == cell_of(slots=2).state == "ok", "they train on the CPU"
+    facts = facts_of(1, gpus=1) | {"build": facts_of(1, gpus=1)["build"] | {"horovod": horovod}}
+    assert judge([Probe("localhost", 1, facts, started_by="")]).can_start, "one rank sums nothing"
 
 
 @pytest.mark.parametrize(

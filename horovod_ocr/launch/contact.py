@@ -1,42 +1,56 @@
-"""How fast gradients travel: an allreduce over hosts, one rank each, and the bytes that a model's need.
+"""The first contact of the ranks, as they meet to train: do they reach each other, on what device, how fast?
 
-Started by horovodrun as `python -m horovod_ocr.launch.bandwidth`; root prints one line of JSON.
+Started by horovodrun as `python -m horovod_ocr.launch.contact DEVICE`; root prints one line of JSON.
 """
 
 import json
 import re
-import signal
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from horovod_ocr.config import TrainConfig
 from horovod_ocr.data.store import read_index_at
-from horovod_ocr.errors import ClusterError
+from horovod_ocr.errors import ClusterError, OcrError
 from horovod_ocr.launch.hosts import Host
 from horovod_ocr.launch.job import START_TIMEOUT_S, spell_horovodrun
 from horovod_ocr.launch.ssh import Ssh, kill_session
 
 ALLREDUCE_BYTES = 64 << 20
 MOST_TIMES, MOST_S = 5, 5.0
-LIMIT_S = 100  # of a rank
+LIMIT_S = 100  # without progress
+
+
+class Contact(NamedTuple):
+    """device: cpu or cuda. bytes_per_s: of an allreduce of ALLREDUCE_BYTES."""
+
+    device: str
+    bytes_per_s: float
 
 
 def main() -> None:
-    from horovod_ocr.training.device import choose_device
+    from horovod_ocr.training.device import choose_device, first_contact
+    from horovod_ocr.training.watchdog import Watchdog
     from horovod_ocr.world import open_world
 
-    signal.alarm(LIMIT_S)  # a rank that waits for one that never comes ends by itself, on whatever host
-    world = open_world()
-    seconds = time_allreduce(world, choose_device(world))
+    try:
+        world = open_world()
+        # a rank that waits for one that never comes ends by itself, on whatever host
+        with Watchdog(LIMIT_S, world.rank) as watchdog, world.guard("the first contact"):
+            device, _ = choose_device(world, sys.argv[1])
+            watchdog.reached(0, first_contact(device))
+            seconds = time_allreduce(world, device)
+    except OcrError as error:
+        sys.exit(str(error))
     if world.is_root:
-        print(json.dumps({"allreduce_bytes": ALLREDUCE_BYTES, "seconds": seconds}), flush=True)
+        print(json.dumps({"device": device.type, "seconds": seconds}), flush=True)
 
 
 def time_allreduce(world, device) -> float:
-    """Median seconds of an allreduce of ALLREDUCE_BYTES. Collective."""
+    """Median seconds of an allreduce of ALLREDUCE_BYTES. Every rank must call this."""
     import torch
 
     values = torch.ones(ALLREDUCE_BYTES // 4, device=device)
@@ -51,10 +65,10 @@ def time_allreduce(world, device) -> float:
     return statistics.median(once() for _ in range(times))
 
 
-def measure_allreduce(ssh: Ssh, hosts: Sequence[Host], timeout_s: float = START_TIMEOUT_S + LIMIT_S) -> float | str:
-    """Bytes/s of an allreduce over the hosts; or, in a few words, why there is none."""
+def meet(ssh: Ssh, hosts: Sequence[Host], device: str, timeout_s: float = START_TIMEOUT_S + LIMIT_S) -> Contact | str:
+    """An allreduce over all slots of the hosts; or, in a few words, why there is none. device: of TrainConfig."""
     try:
-        command = spell_horovodrun(tuple(hosts), [sys.executable, "-m", "horovod_ocr.launch.bandwidth"])
+        command = spell_horovodrun(tuple(hosts), [sys.executable, "-m", "horovod_ocr.launch.contact", device])
         started = subprocess.Popen(
             command,
             env=ssh.environment(),
@@ -77,18 +91,22 @@ def measure_allreduce(ssh: Ssh, hosts: Sequence[Host], timeout_s: float = START_
         if started.poll() is None:  # also where a person interrupts
             kill_session(started)
             started.communicate()
-    found = re.search(r'"seconds": ([\d.e+-]+)', said)
-    return ALLREDUCE_BYTES / float(found[1]) if found else told_by_horovodrun(said, started.returncode)
+    if found := re.search(r'"device": "(\w+)", "seconds": ([\d.e+-]+)', said):
+        return Contact(found[1], ALLREDUCE_BYTES / float(found[2]))
+    return told_by_horovodrun(said, started.returncode)
 
 
 def told_by_horovodrun(said: str, code: int) -> str:
-    """The line that tells most: the last of the rank that ended first, else the last that speaks of an error."""
+    """The line that tells most: the last of the rank that ended first, else the last that speaks of an error. NCCL's
+    own reason is added."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     first = re.search(r"rank (\d+) ended first", said)
     mark = f"[{first[1]}]<stderr>:" if first else ""
     of_rank = [f"rank {first[1]}: {line.removeprefix(mark)}" for line in lines if mark and line.startswith(mark)]
     errors = [line for line in lines if re.search("error|unable|could not|timed out", line, re.IGNORECASE)]
-    return (of_rank or errors or lines or [f"horovodrun ended with code {code}"])[-1]
+    line = (of_rank or errors or lines or [f"horovodrun ended with code {code}"])[-1]
+    warned = re.search(r"NCCL WARN (.+)", said)
+    return f"{line} (NCCL: {warned[1].strip()})" if warned else line
 
 
 def gradient_bytes(config: TrainConfig) -> int:
