@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole way, once: words -> shards -> two ranks -> a checkpoint -> a score. make demo calls it in the environment.
+# The whole way, once: words -> shards -> ranks -> a checkpoint -> a score. make demo calls it in the environment.
 # What it makes stands in demo/, anew each time.
 set -euo pipefail
 cd "${BASH_SOURCE[0]%/*}/.."
@@ -18,7 +18,9 @@ run() {
 
 run render horovod-ocr synth --words 30000 --out raw/
 run shard horovod-ocr shard --src raw/
-run train horovodrun -np 2 -H localhost:2 horovod-ocr train --recipe demo
+# one rank a GPU; without any, two on the CPU
+ranks=$(python -c "from horovod_ocr.training.gpus import find_gpus; print(len(find_gpus().numbers) or 2)")
+run train horovodrun -np "$ranks" -H "localhost:$ranks" horovod-ocr train --recipe demo
 run eval horovod-ocr eval
 
 printf '\ntime:\n'

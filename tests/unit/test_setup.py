@@ -4,6 +4,7 @@ import importlib.metadata
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -114,6 +115,27 @@ def test_mpi_comes_before_the_first_build_and_no_second_one_follows(tmp_path):
     lines = (ROOT / "Makefile").read_text().splitlines()
     setup = lines.index(next(line for line in lines if line.startswith("setup:")))
     assert "install_system_packages.sh --before-build" in lines[setup + 1] and "build_horovod.sh" in lines[setup + 2]
+
+
+@pytest.mark.parametrize(("gpus", "ranks"), [(0, 2), (1, 1), (4, 4)])
+def test_the_demo_trains_on_one_rank_a_gpu_and_without_gpus_on_two(tmp_path, gpus, ranks):
+    """The demo's commands, spoken by programs that do nothing."""
+    (tmp_path / "scripts").mkdir()
+    demo = shutil.copy(ROOT / "scripts/demo.sh", tmp_path / "scripts")
+    (tmp_path / "bin").mkdir()
+    python = (
+        f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT)!r})\n"
+        "import horovod_ocr.training.gpus as gpus\n"
+        f"gpus.find_gpus = lambda: gpus.Gpus(numbers=tuple(range({gpus})))\n"
+        "exec(sys.argv[2])\n"
+    )
+    shell = "#!/bin/sh\nmkdir -p runs/demo\n"
+    for name, text in (("horovod-ocr", shell), ("horovodrun", shell), ("python", python)):
+        (tmp_path / "bin" / name).write_text(text)
+        (tmp_path / "bin" / name).chmod(0o755)
+    done = run("/bin/bash", demo, env={**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"})
+    assert done.returncode == 0, done.stderr
+    assert f"$ horovodrun -np {ranks} -H localhost:{ranks} horovod-ocr train --recipe demo" in done.stdout
 
 
 @needs_horovod
