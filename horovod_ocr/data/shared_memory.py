@@ -17,6 +17,8 @@ from sharding.index import ShardInfo
 SHARED = Path("/dev/shm")
 PREFETCH = 2  # batches that each worker makes ahead of the step
 HELD = 2  # by the rank: the batch it computes with, and the one before it until that is let go
+# of a rank: one reads about 20,000 words/s, and takes 20 MB besides its batches
+MOST_WORKERS = 8
 PAGE_BYTES = 4096  # the least that a tensor takes there
 LEAST_ADVISED_BYTES = 64 << 20
 
@@ -40,9 +42,34 @@ def largest_batch_bytes(
     return largest
 
 
-def choose_workers(wanted: int, on_gpu: bool) -> int:
-    """Loader processes a rank; -1: four beside a GPU, none where the model computes on the same cores."""
-    return wanted if wanted >= 0 else 4 if on_gpu else 0
+def count_cores() -> int:
+    """That this process may use: of its host's, those that a container or a launcher leaves to it."""
+    return len(os.sched_getaffinity(0))
+
+
+def choose_workers(
+    wanted: int, on_gpu: bool, cores: int, ranks: int, batch_bytes: int = 0, free_bytes: int | None = None
+) -> int:
+    """Loader processes of a rank. A number that was given is taken; `shortage` tells if there is no room for it.
+
+    -1: none where the model computes on the same cores. Beside a GPU, all of the rank's cores but the one that it
+    needs itself, at least 1, at most MOST_WORKERS, and no more than have room in half of /dev/shm, but at least 1.
+
+    cores: that the host's ranks may use, `ranks` in number. batch_bytes: of the largest batch, 0 if
+    it is not known. free_bytes: of /dev/shm, None where there is none.
+    """
+    if wanted >= 0 or not on_gpu:
+        return max(0, wanted)
+    half = None if free_bytes is None else free_bytes // 2  # NCCL and other jobs need some
+    return max(1, min(MOST_WORKERS, cores // ranks - 1, workers_with_room(batch_bytes, ranks, half)))
+
+
+def workers_with_room(batch_bytes: int, ranks: int, free_bytes: int | None) -> int:
+    """The most loader workers of each of a host's ranks whose batches have room, at most MOST_WORKERS."""
+    if free_bytes is None or not batch_bytes:
+        return MOST_WORKERS
+    batches = max(0, free_bytes) // (ranks * batch_bytes)
+    return min(MOST_WORKERS, max(0, (batches - HELD) // PREFETCH))
 
 
 def whole_pages(size: int) -> int:

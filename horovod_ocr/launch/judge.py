@@ -10,6 +10,7 @@ from horovod_ocr.launch.report import Cell, DoctorReport, Peers, Probe, Row, gpu
 CLOCKS_APART_S = 2.0
 LITTLE_MEMORY_BYTES = 1 << 30  # a rank
 LITTLE_SHARED_BYTES = 256 << 20  # a rank with loader workers; containers have 64 MB in all unless told otherwise
+LARGER = "docker run --shm-size=2g"
 LITTLE_DISK_BYTES = 2 << 30
 MAKE_SETUP = "make the environment there again: make setup"
 
@@ -149,12 +150,16 @@ def judge_shared_memory(probe: Probe, peers: Peers) -> Cell:
     if free is None:
         return Cell("", "unknown")
     cell = Cell(f"{free / 1e6:,.0f} MB free" if free < 1e9 else f"{gigabytes(free)} free")
-    workers = choose_workers(peers.workers, on_gpu=bool(probe.get("gpus", "names")))
-    batch_bytes = probe.get("shards", "batch_bytes")
+    batch_bytes = probe.get("shards", "batch_bytes") or 0
+    wanted = peers.workers, peers.train_on_gpus, probe.get("machine", "cores") or 1, probe.slots
+    workers = choose_workers(*wanted, batch_bytes, free)
     if batch_bytes and (why := shortage(batch_bytes, workers, probe.slots, free)):
         return replace(cell, state="fails", remark=why)
+    if workers < (most := choose_workers(*wanted)):
+        remark = f"room for {workers} loader workers of each rank, not {most}; give the container more: {LARGER}"
+        return replace(cell, state="warns", remark=remark)
     if workers and not batch_bytes and free < probe.slots * LITTLE_SHARED_BYTES:
-        remark = "little for the loader workers; give the container more: docker run --shm-size=2g"
+        remark = f"little for the loader workers; give the container more: {LARGER}"
         return replace(cell, state="warns", remark=remark)
     return cell
 

@@ -27,7 +27,7 @@ from pathlib import Path
 import horovod_ocr
 import sharding
 from horovod_ocr.data.image import Geometry
-from horovod_ocr.data.shared_memory import free_shared_bytes, largest_batch_bytes
+from horovod_ocr.data.shared_memory import count_cores, free_shared_bytes, largest_batch_bytes
 from horovod_ocr.data.store import is_remote, read_index_at
 from sharding.index import check_shards_present
 
@@ -73,7 +73,7 @@ def main() -> None:
 def answer_all(request: Request, within_s: float = ANSWER_WITHIN_S) -> dict[str, dict]:
     """Every fact, all asked at once. A fact that is not had within so many seconds says so."""
     asked: dict[str, Callable[[], dict]] = {
-        "machine": lambda: {"name": socket.gethostname()},
+        "machine": lambda: {"name": socket.gethostname(), "cores": count_cores()},
         "python": lambda: {"version": platform.python_version(), "executable": sys.executable},
         "torch": lambda: {"version": importlib.metadata.version("torch")},
         "horovod": lambda: {"version": importlib.metadata.version("horovod")},

@@ -60,6 +60,7 @@ def score_run(
         replaces_damaged=False,
         rank=world.rank,
         world_size=world.world_size,
+        to_gpu=chosen.type == "cuda",
     )
     stream = world.together(lambda: Stream(store, it.geometry, options))
     damage = DamageTally(world, stream.shards, config.max_bad)

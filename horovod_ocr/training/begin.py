@@ -2,7 +2,7 @@
 
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -17,7 +17,15 @@ from horovod_ocr.config import (
     table_of_settings,
 )
 from horovod_ocr.data.image import Geometry
-from horovod_ocr.data.shared_memory import choose_workers, free_shared_bytes, largest_batch_bytes, shortage
+from horovod_ocr.data.shared_memory import (
+    choose_workers,
+    count_cores,
+    free_shared_bytes,
+    largest_batch_bytes,
+    shared_bytes_needed,
+    shortage,
+    workers_with_room,
+)
 from horovod_ocr.data.store import ShardStore, open_store
 from horovod_ocr.data.stream import Stream, StreamOptions
 from horovod_ocr.errors import CheckpointError, ConfigError, ShardError
@@ -27,6 +35,10 @@ from horovod_ocr.training.checkpoint import LAST, load_checkpoint, newest_run
 from horovod_ocr.training.device import choose_device
 from horovod_ocr.training.watchdog import Watchdog
 from horovod_ocr.world import World
+
+# Val samples of a rank that are worth loader workers, which are started for each validation anew: in the 0.2 to 0.6 s
+# that this takes, the rank alone reads about 10,000 words. Kept, they would take cores and memory from training.
+LEAST_VALIDATED = 10_000
 
 
 @dataclass(frozen=True)
@@ -99,8 +111,8 @@ def open_shards(config: TrainConfig, world: World) -> ShardStore:
     return open_store(config.shards, config.cache_dir, int(config.cache_gb * 1e9))
 
 
-def stream_options(config: TrainConfig, split: str, world: World, workers: int) -> StreamOptions:
-    """How this rank reads a split: shuffled, changed at random and without a gap for training alone."""
+def stream_options(config: TrainConfig, split: str, world: World, on_gpu: bool) -> StreamOptions:
+    """How this rank reads a split: shuffled, changed at random and without a gap for training alone. No workers yet."""
     training = split == "train"
     return StreamOptions(
         split=split,
@@ -114,31 +126,41 @@ def stream_options(config: TrainConfig, split: str, world: World, workers: int) 
         replaces_damaged=training,
         rank=world.rank,
         world_size=world.world_size,
-        workers=workers,
+        to_gpu=on_gpu,
     )
 
 
-def open_stream(
-    config: TrainConfig, world: World, store: ShardStore, geometry: Geometry, split: str, on_gpu: bool
-) -> Stream:
-    """A split of a run's shards. ShardError where it is empty, ConfigError where its loader workers have no room."""
-    workers = choose_workers(config.workers, on_gpu) if split == "train" else 0
-    stream = Stream(store, geometry, stream_options(config, split, world, workers))
-    check_shared_memory(stream, world.local_size, free_shared_bytes())
-    return stream
+def open_streams(
+    config: TrainConfig, world: World, store: ShardStore, geometry: Geometry, on_gpu: bool
+) -> tuple[Stream, Stream | None]:
+    """The train split and the val split, None where there is none, with the loader workers that there is room for.
 
-
-def check_shared_memory(stream: Stream, ranks: int, free_bytes: int | None) -> None:
-    """ConfigError where the loader workers of a host's ranks could not hand over their batches. Asked before they
-    start: a worker that finds no room ends the run in the middle.
-
-    ranks: of the host. free_bytes: of its /dev/shm, None where there is none.
+    Raises ShardError if the train split is empty, ConfigError if its loader workers have no room.
     """
-    o = stream.options
-    if o.workers:
-        batch_bytes = largest_batch_bytes(stream.shards, stream.geometry, o.lanes, o.global_batch, o.world_size)
-        if why := shortage(batch_bytes, o.workers, ranks, free_bytes):
-            raise ConfigError(f"{socket.gethostname()}: {why}")
+    ranks, free_bytes = world.local_size, free_shared_bytes()
+    options = stream_options(config, "train", world, on_gpu)
+    reads_alone = config.workers == 0 or not on_gpu and config.workers < 0
+    batch_bytes = 0 if reads_alone else batch_bytes_of(store, geometry, options)
+    workers = choose_workers(config.workers, on_gpu, count_cores(), ranks, batch_bytes, free_bytes)
+    if why := shortage(batch_bytes, workers, ranks, free_bytes):
+        # a worker that finds no room would end the run in the middle
+        raise ConfigError(f"{socket.gethostname()}: {why}")
+    train = Stream(store, geometry, replace(options, workers=workers))
+    if not store.index.totals.get("val"):
+        return train, None
+    val = Stream(store, geometry, stream_options(config, "val", world, on_gpu))
+    if on_gpu and workers and store.index.totals["val"] >= LEAST_VALIDATED * world.world_size:
+        # the batches of the train split's workers stay where they are meanwhile
+        left_bytes = None if free_bytes is None else free_bytes // 2 - shared_bytes_needed(batch_bytes, workers, ranks)
+        room = workers_with_room(batch_bytes_of(store, geometry, val.options), ranks, left_bytes)
+        val.options = replace(val.options, workers=min(workers, room))
+    return train, val
+
+
+def batch_bytes_of(store: ShardStore, geometry: Geometry, options: StreamOptions) -> int:
+    """Shared memory that the largest batch of a split takes."""
+    shards = store.index.of(options.split)
+    return largest_batch_bytes(shards, geometry, options.lanes, options.global_batch, options.world_size)
 
 
 def identity_of(config: TrainConfig, task: dict, geometry: Geometry, index_digest: str) -> dict:

@@ -25,7 +25,7 @@ from horovod_ocr.models import build_model
 from horovod_ocr.models.batchnorm import average_statistics, synchronise_batchnorm
 from horovod_ocr.text.metrics import scores_of
 from horovod_ocr.training.agreement import SkippedUpdates, Wishes, address_of, check_same_weights, share_warnings
-from horovod_ocr.training.begin import Beginning, begin, check_resumable, identity_of, open_stream
+from horovod_ocr.training.begin import Beginning, begin, check_resumable, identity_of, open_streams
 from horovod_ocr.training.damage import DamageTally
 from horovod_ocr.training.device import autocast, choose_precision, first_contact, generator_of, seed_of_rank
 from horovod_ocr.training.evaluate import evaluate, frames_of
@@ -72,9 +72,7 @@ class Session:
         self.task = WordTask.of(index)
         self.geometry = Geometry(config.height, index.aspect_edges)
         on_gpu = self.device.type == "cuda"
-        self.train_stream = open_stream(config, world, self.store, self.geometry, "train", on_gpu)
-        has_val = bool(index.totals.get("val"))
-        self.val_stream = open_stream(config, world, self.store, self.geometry, "val", on_gpu) if has_val else None
+        self.train_stream, self.val_stream = open_streams(config, world, self.store, self.geometry, on_gpu)
         self.steps_per_epoch = self.train_stream.steps
         self.total_steps = steps_of_run(config.steps, config.epochs, config.min_steps, self.steps_per_epoch)
         period = min(5000, max(1, self.total_steps // 10))

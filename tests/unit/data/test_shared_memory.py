@@ -10,12 +10,14 @@ from horovod_ocr.data import shared_memory
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.data.plan import EpochPlan, ShardSlice
 from horovod_ocr.data.shared_memory import (
+    MOST_WORKERS,
     PAGE_BYTES,
     choose_workers,
     free_shared_bytes,
     largest_batch_bytes,
     shared_bytes_needed,
     shortage,
+    workers_with_room,
 )
 from sharding.index import ShardInfo
 
@@ -57,8 +59,28 @@ def test_a_shortage_is_a_sentence_with_its_numbers():
     assert "4 loader workers of each of 3 ranks need up to 300.0 MB of it (30 batches" in shortage(10 * MB, 4, 3, MB)
 
 
-def test_without_a_number_four_workers_stand_beside_a_gpu():
-    assert [choose_workers(-1, True), choose_workers(-1, False), choose_workers(7, False)] == [4, 0, 7]
+@pytest.mark.parametrize(
+    ("cores", "ranks", "workers"), [(1, 1, 1), (2, 1, 1), (4, 1, 3), (16, 4, 3), (16, 1, MOST_WORKERS), (224, 8, 8)]
+)
+def test_without_a_number_workers_take_the_cores_that_are_left_beside_a_gpu(cores, ranks, workers):
+    assert choose_workers(-1, True, cores, ranks) == workers
+    assert choose_workers(-1, False, cores, ranks) == 0, "without a GPU the model computes on these cores"
+    assert choose_workers(0, True, cores, ranks) == 0
+    assert choose_workers(30, False, cores, ranks) == choose_workers(30, True, cores, ranks, 10 * MB, MB) == 30
+
+
+@given(st.integers(1, 40), st.integers(1, 8), st.integers(1, 20 * MB), st.integers(0, 2000 * MB))
+def test_no_more_workers_are_chosen_than_half_of_the_shared_memory_has_room_for(cores, ranks, batch_bytes, free_bytes):
+    chosen = choose_workers(-1, True, cores, ranks, batch_bytes, free_bytes)
+    most = choose_workers(-1, True, cores, ranks)
+    assert 1 <= chosen <= most
+    assert chosen == 1 or shared_bytes_needed(batch_bytes, chosen, ranks) <= free_bytes / 2
+    assert chosen == most or shared_bytes_needed(batch_bytes, chosen + 1, ranks) > free_bytes / 2
+
+
+def test_room_without_limits():
+    assert workers_with_room(MB, 2, None) == workers_with_room(0, 2, 10) == MOST_WORKERS
+    assert workers_with_room(MB, 2, -10) == 0
 
 
 def test_what_is_free_is_asked_of_the_system(tmp_path, monkeypatch):

@@ -5,12 +5,15 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import webdataset as wds
 
 from horovod_ocr.data.augment import Augmentation
 from horovod_ocr.data.decoders import DamagedImageError
@@ -80,6 +83,35 @@ def test_workers_leave_signals_of_a_terminal_and_of_slurm_to_the_rank(word_shard
         os.kill(worker.pid, number)
     read.extend(batches)
     assert [batch.step for batch in read] == list(range(stream.steps))
+
+
+@pytest.mark.slow
+def test_workers_share_what_is_imported(word_shards):
+    """A worker that imported torch by itself would keep three fifths of its memory for itself, and start slowly. In a
+    process of its own: a fork server that runs already imports nothing more."""
+    done = subprocess.run([sys.executable, __file__, str(word_shards)], capture_output=True, text=True, timeout=120)
+    resident, private = map(int, done.stdout.split())
+    assert 0 < private < 0.3 * resident
+
+
+def print_memory_of_a_worker(shards: str) -> None:
+    """Resident and private memory, kB."""
+    batches = open_stream(shards, workers=1).batches()
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    lines = Path(f"/proc/{worker.pid}/smaps_rollup").read_text().splitlines()[1:]
+    kilobytes = {line.split(":")[0]: line.split()[1] for line in lines}
+    print(kilobytes["Rss"], kilobytes["Private_Dirty"])
+
+
+@pytest.mark.parametrize("to_gpu", [True, False])
+def test_memory_is_pinned_for_a_gpu_alone(word_shards, monkeypatch, to_gpu):
+    """And not for a GPU that the machine has and training does not use: pinning makes a CUDA context on it."""
+    asked = {}
+    monkeypatch.setattr(wds, "WebLoader", lambda pipeline, **options: asked.update(options) or ())
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert list(open_stream(word_shards, to_gpu=to_gpu).batches()) == []
+    assert asked["pin_memory"] == to_gpu
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -238,3 +270,7 @@ def test_an_image_that_matches_its_digest_but_does_not_decode_is_damage(word_sha
         (wanted, "the image does not decode (no image)")
     ]
     assert len(batch) == len(share.rows)
+
+
+if __name__ == "__main__":
+    print_memory_of_a_worker(sys.argv[1])

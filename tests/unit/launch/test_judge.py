@@ -14,7 +14,7 @@ def facts_of(number: int, gpus: int = 0) -> dict:
     """What a host answers that is as it should be."""
     horovod = {"version": "0.28.1", "gloo": True, "mpi": True, "nccl": gpus > 0}
     return {
-        "machine": {"name": f"node{number}"},
+        "machine": {"name": f"node{number}", "cores": 10},
         "python": {"version": "3.11.7", "executable": "/env/bin/python"},
         "torch": {"version": "2.13.0"},
         "horovod": {"version": "0.28.1+torch2.13.0.mpi"},
@@ -172,7 +172,8 @@ def test_several_ranks_on_gpus_want_nccl():
 @pytest.mark.parametrize(
     ("shared_bytes", "gpus", "slots", "workers", "fails"),
     [
-        (64 << 20, 1, 1, -1, True),  # a container's, for four workers beside the GPU
+        (64 << 20, 1, 1, 4, True),  # a container's: 4 workers x 2 batches and 2 of the rank, of 10 MB: 100 MB
+        (39_999_999, 1, 1, -1, True),  # not even one worker's beside the GPU
         (64 << 20, 0, 1, -1, False),  # without a GPU there are none
         (64 << 20, 1, 1, 0, False),
         (64 << 20, 0, 1, 2, False),  # 2 workers x 2 batches and 2 of the rank, of 10 MB: 60 MB
@@ -188,6 +189,16 @@ def test_the_batches_of_the_loader_workers_must_fit_the_shared_memory(shared_byt
     assert (first.state, second.state, third.state) == ("ok", "ok", "fails" if fails else "ok")
     assert (report.fit_hosts == ("node1", "node2")) == fails
     assert not fails or ("docker run --shm-size=" in third.remark and "--set workers=0" in third.remark)
+
+
+def test_fewer_workers_beside_a_gpu_than_its_cores_would_feed_are_said():
+    little = {"memory": {"shared_bytes": 100_000_000}}
+    report = report_on(hosts_with(little, gpus=2, slots=2))
+    first, second, third = cells_of(report, "/dev/shm")
+    assert report.can_start and (first.state, second.state, third.state) == ("ok", "ok", "warns")
+    assert third.remark.startswith("room for 1 loader workers of each rank, not 4; give the container more")
+    few = {"machine": {"cores": 4}} | little
+    assert cells_of(report_on(hosts_with(few, gpus=2, slots=2)), "/dev/shm")[2].state == "ok"
 
 
 def test_shared_memory_without_shards_to_tell_what_is_needed():

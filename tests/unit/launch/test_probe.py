@@ -1,6 +1,7 @@
 """What this machine says of itself: every fact, or why it could not be had."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,7 @@ def test_the_program_answers_in_one_line(word_shards, tmp_path):
     answers = json.loads(line)
     assert answers.keys() == FACTS | {"took_s", "clock"}
     assert answers["python"]["executable"] == sys.executable
+    assert answers["machine"]["cores"] == len(os.sched_getaffinity(0))
     assert answers["package"]["version"] == __version__
     index = read_index(word_shards)
     assert answers["shards"] == {"digest": index.digest, "train": index.totals["train"]}
