@@ -138,29 +138,29 @@ def open_streams(
     Raises ShardError if the train split is empty, ConfigError if its loader workers have no room.
     """
     ranks, free_bytes = world.local_size, free_shared_bytes()
-    options = stream_options(config, "train", world, on_gpu)
+    train = Stream(store, geometry, stream_options(config, "train", world, on_gpu))
     reads_alone = config.workers == 0 or not on_gpu and config.workers < 0
-    batch_bytes = 0 if reads_alone else batch_bytes_of(store, geometry, options)
+    batch_bytes = 0 if reads_alone else batch_bytes_of(train)
     workers = choose_workers(config.workers, on_gpu, count_cores(), ranks, batch_bytes, free_bytes)
     if why := shortage(batch_bytes, workers, ranks, free_bytes):
         # a worker that finds no room would end the run in the middle
         raise ConfigError(f"{socket.gethostname()}: {why}")
-    train = Stream(store, geometry, replace(options, workers=workers))
+    train.options = replace(train.options, workers=workers)
     if not store.index.totals.get("val"):
         return train, None
     val = Stream(store, geometry, stream_options(config, "val", world, on_gpu))
     if on_gpu and workers and store.index.totals["val"] >= LEAST_VALIDATED * world.world_size:
         # the batches of the train split's workers stay where they are meanwhile
         left_bytes = None if free_bytes is None else free_bytes // 2 - shared_bytes_needed(batch_bytes, workers, ranks)
-        room = workers_with_room(batch_bytes_of(store, geometry, val.options), ranks, left_bytes)
+        room = workers_with_room(batch_bytes_of(val), ranks, left_bytes)
         val.options = replace(val.options, workers=min(workers, room))
     return train, val
 
 
-def batch_bytes_of(store: ShardStore, geometry: Geometry, options: StreamOptions) -> int:
-    """Shared memory that the largest batch of a split takes."""
-    shards = store.index.of(options.split)
-    return largest_batch_bytes(shards, geometry, options.lanes, options.global_batch, options.world_size)
+def batch_bytes_of(stream: Stream) -> int:
+    """Shared memory that the largest batch of a stream takes."""
+    o = stream.options
+    return largest_batch_bytes(stream.shards, stream.geometry, o.lanes, o.global_batch, o.world_size)
 
 
 def identity_of(config: TrainConfig, task: dict, geometry: Geometry, index_digest: str) -> dict:

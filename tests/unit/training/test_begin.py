@@ -1,5 +1,6 @@
 """What a run begins from."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -8,7 +9,7 @@ from horovod_ocr.config import TrainConfig
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.data.shared_memory import MOST_WORKERS, shared_bytes_needed
 from horovod_ocr.data.store import open_store
-from horovod_ocr.errors import ConfigError
+from horovod_ocr.errors import ConfigError, ShardError
 from horovod_ocr.training import begin
 from horovod_ocr.training.begin import choose_config
 from horovod_ocr.training.checkpoint import write_checkpoint
@@ -43,9 +44,7 @@ def streams_of(word_shards, monkeypatch):
 
 
 def needed_bytes(stream, ranks) -> int:
-    o = stream.options
-    batch_bytes = begin.batch_bytes_of(stream.store, stream.geometry, o)
-    return shared_bytes_needed(batch_bytes, o.workers, ranks)
+    return shared_bytes_needed(begin.batch_bytes_of(stream), stream.options.workers, ranks)
 
 
 @pytest.mark.parametrize(("workers", "free_bytes", "fits"), [(2, 1 << 20, False), (2, 1 << 30, True), (0, 0, True)])
@@ -56,6 +55,15 @@ def test_a_run_begins_if_the_batches_of_the_workers_that_it_asks_for_fit(streams
         return
     with pytest.raises(ConfigError, match=r"/dev/shm has 1\.0 MB free, and 2 loader workers need up to \d"):
         streams_of(on_gpu, free_bytes, workers)
+
+
+@pytest.mark.parametrize("workers", [-1, 0, 2])
+def test_an_empty_train_split_is_named_whoever_would_read_it(word_shards, workers):
+    store = open_store(str(word_shards))
+    store.index = replace(store.index, shards=tuple(shard for shard in store.index.shards if shard.split != "train"))
+    world, geometry = SimpleNamespace(rank=0, world_size=1, local_size=1), Geometry(64, store.index.aspect_edges)
+    with pytest.raises(ShardError, match="train"):
+        begin.open_streams(TrainConfig(workers=workers), world, store, geometry, on_gpu=True)
 
 
 def test_on_the_cpu_no_worker_is_started_by_itself_and_nothing_is_pinned(streams_of):
@@ -81,7 +89,7 @@ def test_little_shared_memory_leaves_fewer_workers_and_both_splits_have_room(str
     monkeypatch.setattr(begin, "LEAST_VALIDATED", 1)
     train, val = streams_of(local_size=ranks)
     enough = 2 * (needed_bytes(train, ranks) + needed_bytes(val, ranks))
-    least = shared_bytes_needed(begin.batch_bytes_of(train.store, train.geometry, train.options), 1, ranks)
+    least = shared_bytes_needed(begin.batch_bytes_of(train), 1, ranks)
     found = []
     for free_bytes in [*range(least, enough, (enough - least) // 20), enough]:
         train, val = streams_of(free_bytes=free_bytes, local_size=ranks)
