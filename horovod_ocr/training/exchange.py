@@ -21,7 +21,7 @@ class Exchange:
     """The optimizer of all ranks as one.
 
     fp16: gradients travel as such. passes: backward passes before each update; without samples, of `zero_loss`.
-    Gradients travel in fixed groups, so sums are made in one order: runs on the same ranks are bit-equal.
+    Gradients travel in fixed groups, so sums are made in one order: on CPUs, runs on the same ranks are bit-equal.
     """
 
     def __init__(self, world: World, model: nn.Module, weight_decay: float, fp16: bool = False, passes: int = 1):
