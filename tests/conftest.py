@@ -5,9 +5,13 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from horovod_ocr.synth.generate import SynthOptions, synthesize
 from sharding.build import ShardOptions, build_shards
+
+settings.register_profile("no deadline", deadline=None)  # a time limit for each example fails on a busy machine
+settings.load_profile("no deadline")
 
 KNOWN_SKIPS = (
     r"needs Horovod",  # a machine without a compiler: everything that runs in one process is still tested

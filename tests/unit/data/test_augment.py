@@ -54,7 +54,7 @@ def alone(name: str, strength: float, image_HW: np.ndarray, seed: int, width_px:
     return change_image(image_HW, width_px, change)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     height=st.integers(16, 64), width=st.integers(4, 300), room=st.integers(-30, 60), seed=st.integers(0, 10**6),
     parts=st.lists(st.floats(0, 1), min_size=6, max_size=6),

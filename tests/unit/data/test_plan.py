@@ -98,7 +98,7 @@ def runs(draw) -> tuple[list[ShardSlice], StreamOptions]:
     )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(run=runs(), data=st.data())
 def test_every_sample_once_in_the_same_batches_whatever_the_numbers(run, data):
     """Two epochs; broken off at any step, and gone on with on another number of ranks and workers."""
@@ -125,7 +125,7 @@ def test_every_sample_once_in_the_same_batches_whatever_the_numbers(run, data):
         assert len(seen) == len(set(seen)) and set(seen) == everything(shards)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(run=runs(), data=st.data())
 def test_windows_name_what_each_step_reads(run, data):
     """What a rank reads at a step lies in windows of its lanes that are open at that step."""

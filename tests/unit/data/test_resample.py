@@ -28,7 +28,7 @@ def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.where(np.arange(width) % 64 < 32, levels_HW, (levels_HW > 127) * np.uint8(255))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(1, 100), st.integers(1, 160), st.floats(0.5, 4), st.floats(0.5, 4), st.integers(0, 9))
 @example(64, 113, 1.2, 1.2, 0)  # 113 cuts badly into blocks
 def test_any_size_is_within_one_level_of_pillow(height, width, taller, wider, seed):

@@ -139,7 +139,7 @@ def model(sources: list[list[Line]], gives_splits: bool, contents: dict, roots: 
     check=st.sampled_from(["full", "structure", "header"]),
     range_size=st.sampled_from([1, 3, 512]),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_image_ends_in_one_place_and_the_right_one(
     make_image, build, read_packed, read_list, sources, gives_splits, dedup, samples_per_shard, check,
     range_size,

@@ -41,7 +41,7 @@ def test_small_sets_get_small_shards():
     samples_per_shard=st.sampled_from([None, 1, 3, 50]),
     seed=st.integers(0, 9),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_every_sample_that_stays_is_placed_once_and_in_order(
     write_spool, entries, range_size, bucket_samples, samples_per_shard, seed
 ):

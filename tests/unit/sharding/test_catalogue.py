@@ -58,7 +58,7 @@ ENTRIES = st.lists(
 
 
 @given(listings=st.lists(ENTRIES, min_size=1, max_size=3), batch=st.integers(1, 9), scan=st.integers(1, 9))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_was_listed_comes_back(tmp_path_factory, listings, batch, scan):
     folder = tmp_path_factory.getbasetemp() / "catalogue"
     with patch.object(listing, "_BATCH", batch), patch.object(listing, "SCAN", scan):
@@ -100,7 +100,7 @@ def test_what_was_listed_comes_back(tmp_path_factory, listings, batch, scan):
     sources=st.integers(1, 2),
     batch=st.integers(1, 5),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_is_named_again_stays_once_or_not_at_all(tmp_path_factory, entries, sources, batch):
     folder = tmp_path_factory.getbasetemp() / "repeats"
     with patch.object(listing, "SCAN", batch):

@@ -46,7 +46,7 @@ def words(tmp_path_factory, make_image, build) -> Path:
     open_files=st.sampled_from([1, 3, 256]),
     digests_together=st.sampled_from([1, 5]),
 )
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_the_same_bytes_for_any_sizes_of_the_parts(
     words, build, read_set, tmp_path_factory, most_entries, run_bytes, bucket_samples, together_bytes, gap_bytes,
     open_files, digests_together,

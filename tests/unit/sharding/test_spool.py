@@ -36,7 +36,7 @@ SAMPLES = st.lists(
 
 
 @given(samples=SAMPLES, first=st.integers(0, 1000), run_bytes=st.sampled_from([1, 30, 100, 32 << 20]))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_what_goes_in_comes_out(tmp_path_factory, samples, first, run_bytes):
     samples = [sample._replace(entry=first + 2 * place) for place, sample in enumerate(samples)]  # odd ones: rejects
     order = np.random.default_rng(0).integers(0, 2**63, 2 * len(samples), np.uint64)

@@ -109,7 +109,7 @@ def test_what_is_converted_is_decoded_to_its_end_by_every_check(make_image, suff
 
 
 @pytest.mark.slow
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.data())
 def test_damaged_bytes_are_read_or_rejected_but_never_crash(data: st.DataObject):
     kind = data.draw(st.sampled_from(FORMATS))
@@ -198,7 +198,7 @@ def test_files_that_cannot_be_read(tmp_path: Path):
     cut=st.integers(0, 20),
     rule=st.sampled_from([ImageRule(check, form) for check in CHECKS for form in FORMS]),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_reader_of_many_images_says_what_is_said_of_one(size, mode: str, place, cut: int, rule: ImageRule):
     content = bytearray(encode(Image.new("L", size, 7).convert(mode), "PNG"))
     if place is not None:

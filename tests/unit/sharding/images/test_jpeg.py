@@ -238,7 +238,7 @@ def test_fill_bytes_before_markers_belong_there():
         assert read_image(filled, LIMITS, ImageRule(check)).content is filled
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.data())
 def test_garbage_is_read_or_rejected_but_never_crashes(data: st.DataObject):
     mode = data.draw(st.sampled_from(["L", "RGB", "CMYK"]))

@@ -265,7 +265,7 @@ def test_animations_are_refused_and_those_of_one_picture_are_not(check: str):
     assert np.array_equal(pixels(still), RAMP[..., 0]) and b"acTL" not in still.content
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.data())
 def test_garbage_is_read_or_rejected_but_never_crashes(data: st.DataObject):
     """In half of the cases under checksums that are right."""

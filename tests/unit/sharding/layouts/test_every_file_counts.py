@@ -34,7 +34,7 @@ TEXT_SUFFIXES = st.sampled_from([".txt", ".txt", ".gt.txt", ".gt.txt", ".TXT", "
 PICTURES = st.builds("{}{}{}".format, FOLDERS, STEMS, PICTURE_SUFFIXES)
 TEXTS = st.builds("{}{}{}".format, FOLDERS, STEMS, TEXT_SUFFIXES)
 LINE_ENDS = st.sampled_from(["", "\n", "\r\n", "\n\n", "\f"])
-few = settings(max_examples=60, deadline=None)
+few = settings(max_examples=60)
 
 
 def outcomes(source: Source, folder: Path) -> tuple[dict[str, bytes], Counter[str], Counter[str]]:

@@ -113,7 +113,7 @@ def check_entries(entries: list[Listed], rows: list[Row], pictures: set[str]) ->
 
 
 @given(rows=ROWS, dialect=DIALECTS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_each_row_ends_in_one_place_in_any_dialect(rows, dialect):
     # without a header three cells are path, label and subset, and rows are told from damaged ones by most of them
     has_header = dialect.has_header or len(dialect.columns) > 2 or any(row.damage for row in rows)
@@ -137,7 +137,7 @@ def test_each_row_ends_in_one_place_in_any_dialect(rows, dialect):
 
 
 @given(rows=ROWS, layout=st.sampled_from(["easyocr", "paddleocr", "splits", "huggingface", "jsonl", "doctr"]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_each_row_ends_in_one_place_in_every_layout_of_label_files(rows, layout):
     rows = [row._replace(damage=row.damage if row.damage == "missing" else "") for row in rows]
     with tempfile.TemporaryDirectory() as folder:

@@ -5,7 +5,7 @@ import os
 import tarfile
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sharding.layouts import tar_members
@@ -36,7 +36,6 @@ paths = st.lists(names, min_size=1, max_size=4).map("/".join)
     files=st.dictionaries(paths, st.binary(max_size=1500), min_size=1, max_size=8),
     tar_format=st.sampled_from(FORMATS[1:]),
 )
-@settings(deadline=None)
 def test_as_tarfile_sees_them(tmp_path_factory, files, tar_format):
     path = tmp_path_factory.getbasetemp() / "any.tar"
     write_tar(path, files, tar_format, pax_headers={"comment": "global"} if tar_format == tarfile.PAX_FORMAT else None)

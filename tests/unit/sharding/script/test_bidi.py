@@ -17,7 +17,7 @@ MARKS = " \u064e\u0651\u05b8\u0301"
 UNMIRRORED = str.maketrans({close: opening for opening, close in (*bracket_pairs().items(), ("«", "»"), ("<", ">"))})
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.text(st.sampled_from(MIXED), max_size=24), st.sampled_from(("R", "L")))
 def test_the_order_is_that_of_a_library_for_it(label: str, base: str):
     label = label.lstrip(MARKS)
@@ -31,7 +31,7 @@ def without_marks(text: str) -> str:
     return "".join(letter for letter in text if not is_mark(letter)).translate(UNMIRRORED)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.text(st.sampled_from(MIXED), max_size=12), st.sampled_from((HEBREW, PLAIN)))
 def test_what_stands_in_an_image_is_read_back_as_a_label_that_stands_there_so(label: str, profile):
     label = profile.normalise(label).lstrip(MARKS)

@@ -76,7 +76,7 @@ def test_two_workers_find_what_one_finds(copy: Path, monkeypatch):
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_any_flipped_byte_is_blamed_on_its_shard_alone(whole: Path, data):
     path = data.draw(st.sampled_from(sorted((*whole.glob("*.tar"), *whole.glob("*.idx")))))
@@ -93,7 +93,7 @@ def test_any_flipped_byte_is_blamed_on_its_shard_alone(whole: Path, data):
     assert not report.ok
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_any_other_length_is_blamed_on_its_shard_alone(whole: Path, data):
     path = data.draw(st.sampled_from(sorted((*whole.glob("*.tar"), *whole.glob("*.idx")))))
