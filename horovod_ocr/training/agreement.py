@@ -6,6 +6,7 @@ import tarfile
 from collections.abc import Callable
 from contextlib import suppress
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -50,22 +51,31 @@ class SkippedUpdates:
         self.world, self.most, self.address = world, most, address
         self.count = self.in_a_row = 0
         self.suspects: list[str] = []  # of this rank
+        self.pending: list[tuple[int, Tensor, np.ndarray, np.ndarray, Tensor]] = []
 
-    def note(self, step: int, skipped: bool, batch: Batch, finite_N: Tensor) -> None:
-        """Once a step. finite_N: which of this rank's samples have finite figures. Collective when too many were left
-        out.
+    def note(self, step: int, is_finite: Tensor, batch: Batch, finite_N: Tensor) -> None:
+        """Once a step; asks nothing of the device. is_finite: of `Exchange.update`. finite_N: which of this rank's
+        samples have finite figures."""
+        self.pending.append((step, is_finite, batch.shards_N, batch.rows_N, finite_N))
 
-        Raises DivergedError, on every rank, with the samples.
+    def settle(self) -> None:
+        """Look at the updates since the last time: this waits for the device. Every rank must call this, at the same
+        step.
+
+        Raises DivergedError, on every rank, with the samples, if too many in a row were left out.
         """
-        if not skipped:
-            self.in_a_row, self.suspects = 0, []
-            return
-        self.count += 1
-        self.in_a_row += 1
-        for place in (~finite_N).nonzero().flatten().tolist():
-            self.suspects.append(self.address(int(batch.shards_N[place]), int(batch.rows_N[place])))
-        if self.in_a_row >= self.most:
-            raise agreed(DivergedError(self.sentence(step)))
+        pending, self.pending = self.pending, []
+        taken = torch.stack([is_finite for _, is_finite, *_ in pending]).tolist() if pending else []
+        for is_taken, (step, _, shards_N, rows_N, finite_N) in zip(taken, pending, strict=True):
+            if is_taken:
+                self.in_a_row, self.suspects = 0, []
+                continue
+            self.count += 1
+            self.in_a_row += 1
+            for place in (~finite_N).nonzero().flatten().tolist():
+                self.suspects.append(self.address(int(shards_N[place]), int(rows_N[place])))
+            if self.in_a_row >= self.most:
+                raise agreed(DivergedError(self.sentence(step)))
 
     def sentence(self, step: int) -> str:
         suspects = [

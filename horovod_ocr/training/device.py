@@ -65,7 +65,9 @@ def assign_gpus(places: Sequence[Place], wanted: str) -> tuple[list[int], str]:
     chosen = [place.local_rank % max(1, len(place.gpus.numbers)) for place in places]
     if why := shortage_of_gpus(places, chosen):
         if wanted == "cuda":
-            raise agreed(ConfigError(f"--device cuda, but {why}; a GPU for each rank is needed: lower the slots, or give --device auto"))
+            raise agreed(
+                ConfigError(f"--device cuda, but {why}; give each rank a GPU (slots in hosts.txt), or --device auto")
+            )
         return [], why if any(place.gpus.numbers or place.gpus.remark for place in places) else ""
     if len(places) > 1 and (without := next((place.host for place in places if not place.can_exchange), "")):
         raise agreed(

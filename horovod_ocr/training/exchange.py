@@ -45,11 +45,11 @@ class Exchange:
         """The loss of a rank without samples: gradients of zero, sent under the names the others send."""
         return sum(parameter.sum() * 0 for parameter in self.parameters)
 
-    def update(self, lr: float, clip_norm: float) -> Tensor | None:
-        """Wait for the sums, clip them by their global norm, step with this learning rate. Collective.
+    def update(self, lr: float, clip_norm: float) -> tuple[Tensor, Tensor]:
+        """Wait for the sums, clip them by their global norm, step with this learning rate. Every rank must call this.
 
-        Returns the norm before clipping; None, on every rank alike, where it is not finite: then nothing of the model
-        has changed since `begin`.
+        Returns the norm before clipping, and whether it is finite, as scalars on the device, equal on every rank: the
+        GPU is not waited for. If it is not finite, nothing of the model has changed since `begin`.
         Raises ConfigError where a parameter has no gradient.
         """
         if missing := sum(parameter.grad is None for parameter in self.parameters):  # a group would never be whole
@@ -59,10 +59,10 @@ class Exchange:
             self.optimizer.synchronize()
         self.waited_s += time.monotonic() - started_s
         norm = nn.utils.clip_grad_norm_(self.parameters, clip_norm)
-        if not bool(norm.isfinite()):
-            if self.statistics:
-                torch._foreach_copy_(self.statistics, self.statistics_before)
-            return None
+        is_finite = norm.isfinite()
+        for values, before in zip(self.statistics, self.statistics_before, strict=True):
+            torch.where(is_finite, values, before, out=values)
+        self.optimizer.found_inf = (~is_finite).float()  # AdamW leaves the step out
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         if self.world.world_size == 1:
@@ -70,7 +70,7 @@ class Exchange:
         else:
             with self.optimizer.skip_synchronize():
                 self.optimizer.step()
-        return norm
+        return norm, is_finite
 
 
 def group_parameters(parameters: list[nn.Parameter], most_bytes: int) -> list[list[nn.Parameter]]:

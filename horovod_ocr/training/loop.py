@@ -78,7 +78,8 @@ class Session:
         period = min(5000, max(1, self.total_steps // 10))
         self.validate_every = config.validate_every_steps or period
         self.save_every = config.save_every_steps or period
-        self.step, self.best, self.stop_reason, self.gradient_norm = 0, math.inf, "", 0.0
+        self.step, self.best, self.stop_reason = 0, math.inf, ""
+        self.gradient_norm = torch.zeros((), device=self.device)
         self.signals = StopSignals()
         self.heartbeat = Heartbeat(self.run, world.is_root, self.total_steps, world.world_size)
         self.identity = identity_of(config, self.task.to_dict(), self.geometry, index.digest)
@@ -121,11 +122,12 @@ class Session:
     def opening_lines(self) -> list[str]:
         """What runs on what: all settings, the shards, the model."""
         c, index = self.config, self.index
+        ranks = f"{self.world.world_size} rank{'s' * (self.world.world_size > 1)}"
         letters, parameters = self.task.outputs - 1, sum(p.numel() for p in self.model.parameters())
         settings = ", ".join(f"{name}={value}" for name, value in c.to_dict().items())
         validates = f"validates every {self.validate_every}, " if self.val_stream else ""
         return [
-            f"{'resume' if self.step else 'train'} {self.run}: {self.world.world_size} ranks on {self.device.type}"
+            f"{'resume' if self.step else 'train'} {self.run}: {ranks} on {self.device.type}"
             f"{self.why_cpu and f' ({self.why_cpu})'}, {self.precision}, {torch.get_num_threads()} threads a rank",
             f"settings: {settings}",
             f"shards {c.shards}: {index.totals}, {letters} letters, profile {index.profile.name} "
@@ -197,11 +199,10 @@ class Session:
         self.interval.count(batch)
         self.reached("the gradients of the other ranks")
         lr = learning_rate(self.step, self.total_steps, self.config.lr, self.config.warmup_share)
-        norm = self.exchange.update(lr, self.config.clip_norm)
-        self.skipped.note(self.step + 1, norm is None, batch, finite_N)
-        if norm is not None:
-            self.gradient_norm = norm
+        norm, is_finite = self.exchange.update(lr, self.config.clip_norm)
+        self.gradient_norm = torch.where(is_finite, norm, self.gradient_norm)
         self.step += 1
+        self.skipped.note(self.step, is_finite, batch, finite_N)
 
     def compute_gradients(self, batch: Batch) -> Tensor:
         """Forward and backward over this rank's share, part after part. Returns which samples' figures are finite."""
@@ -233,6 +234,9 @@ class Session:
         saves |= self.step % self.save_every == 0 or validates or is_last
         if c.check_ranks_every_steps and self.step % c.check_ranks_every_steps == 0:
             check_same_weights(self.world, dict(self.model.named_parameters()), f"step {self.step}")
+        # a GPU would be waited for at each step
+        if self.device.type == "cpu" or logs or saves or len(self.skipped.pending) >= c.most_skipped:
+            self.skipped.settle()
         if logs or saves:
             with self.saving_before_it_stops():
                 self.damaged = self.damage.agree()

@@ -44,6 +44,8 @@ def load_state(payload: dict, model: nn.Module, optimizer: torch.optim.Optimizer
         model.load_state_dict(payload["model"])
         if optimizer:
             optimizer.load_state_dict(payload["optimizer"])
+            for group in optimizer.param_groups:  # checkpoints of earlier versions say otherwise
+                group["fused"] = True
     except (RuntimeError, ValueError, KeyError) as error:
         raise does_not_fit(payload) from error
 

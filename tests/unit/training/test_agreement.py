@@ -57,16 +57,23 @@ def batch(*rows):
     return SimpleNamespace(shards_N=np.zeros(len(rows), int), rows_N=np.array(rows))
 
 
-def test_updates_left_out_in_a_row_stop_the_run_with_the_samples():
+@pytest.mark.parametrize("settles_at", [(1, 2, 3, 4), (4,)], ids=["each step", "seldom"])
+def test_updates_left_out_in_a_row_stop_the_run_with_the_samples(settles_at):
     skipped = SkippedUpdates(
         OtherRanks(["train-000009.tar, sample 5"]), 2, lambda shard, row: f"shard {shard}, row {row}"
     )
-    skipped.note(1, True, batch(3, 4), torch.tensor([False, True]))
-    skipped.note(2, False, batch(3, 4), torch.tensor([True, True]))
-    skipped.note(3, True, batch(5, 6), torch.tensor([True, False]))
-    assert (skipped.count, skipped.in_a_row) == (2, 1)
+    steps = [
+        (False, batch(3, 4), [False, True]),
+        (True, batch(3, 4), [True, True]),
+        (False, batch(5, 6), [True, False]),
+        (False, batch(7), [False]),
+    ]
     with pytest.raises(DivergedError) as raised:
-        skipped.note(4, True, batch(7), torch.tensor([False]))
+        for step, (is_finite, rows, finite) in enumerate(steps, start=1):
+            skipped.note(step, torch.tensor(is_finite), rows, torch.tensor(finite))
+            if step in settles_at:
+                skipped.settle()
+    assert step == 4 and (skipped.count, skipped.in_a_row) == (3, 2)
     sentence = str(raised.value)
     assert "step 4: the loss or a gradient was not finite 2 times in a row" in sentence
     assert sentence.splitlines()[1:] == [
@@ -77,8 +84,9 @@ def test_updates_left_out_in_a_row_stop_the_run_with_the_samples():
 
 def test_gradients_that_overflow_without_a_bad_loss_are_said_without_samples():
     skipped = SkippedUpdates(World(), 1, str)
+    skipped.note(1, torch.tensor(False), batch(1), torch.tensor([True]))
     with pytest.raises(DivergedError, match="go on with --resume$"):
-        skipped.note(1, True, batch(1), torch.tensor([True]))
+        skipped.settle()
 
 
 def test_one_bit_of_one_weight_is_found_and_the_rank_named():

@@ -29,7 +29,7 @@ def test_each_rank_has_a_gpu_of_its_own():
 def test_all_ranks_take_the_cpu_if_one_host_has_too_few_gpus():
     places = places_on("node1", 1, 1) + places_on("node2", 3, 2)
     assert assign_gpus(places, "auto") == ([], "ranks on node2: 3, GPUs: 2")
-    with pytest.raises(ConfigError, match="ranks on node2: 3, GPUs: 2; a GPU for each rank is needed"):
+    with pytest.raises(ConfigError, match="ranks on node2: 3, GPUs: 2; give each rank a GPU"):
         assign_gpus(places, "cuda")
 
 

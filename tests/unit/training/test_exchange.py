@@ -7,15 +7,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from horovod_ocr.errors import ConfigError
 from horovod_ocr.training.exchange import Exchange, group_parameters, split_batch
 from horovod_ocr.world import World
 
 
-def exchange() -> tuple[nn.Linear, Exchange]:
+def exchange(dtype: torch.dtype = torch.float32) -> tuple[nn.Linear, Exchange]:
     torch.manual_seed(0)
-    model = nn.Linear(3, 2)
+    model = nn.Linear(3, 2, dtype=dtype)
     return model, Exchange(World(), model, weight_decay=0.0)
 
 
@@ -42,23 +43,26 @@ def test_the_norm_before_clipping_is_told_and_the_step_taken():
     model, gradients = exchange()
     before = model.weight.detach().clone()
     (model(torch.ones(4, 3)).sum() * 10).backward()
-    norm = gradients.update(lr=0.1, clip_norm=1.0)
-    assert norm.item() == pytest.approx(math.sqrt(6 * 40**2 + 2 * 40**2))
+    norm, is_finite = gradients.update(lr=0.1, clip_norm=1.0)
+    assert is_finite.item() and norm.item() == pytest.approx(math.sqrt(6 * 40**2 + 2 * 40**2))
     clipped = math.sqrt(sum(float(p.grad.square().sum()) for p in model.parameters()))
     assert clipped == pytest.approx(1, rel=1e-4)
     assert (model.weight - before).abs().min() > 0.09  # AdamW's first step is lr
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_an_update_that_is_not_finite_changes_nothing(bad):
-    model, gradients = exchange()
-    model(torch.ones(4, 3)).sum().backward()
+def test_an_update_that_is_not_finite_changes_nothing(bad, dtype):
+    model, gradients = exchange(dtype)
+    images = torch.ones(4, 3, dtype=dtype)
+    model(images).sum().backward()
     gradients.update(lr=0.1, clip_norm=1.0)
     before = [p.detach().clone() for p in model.parameters()]
     state = {k: v.clone() for k, v in gradients.optimizer.state[model.weight].items()}
     gradients.optimizer.zero_grad()
-    (model(torch.ones(4, 3)).sum() * bad).backward()
-    assert gradients.update(lr=0.1, clip_norm=1.0) is None
+    (model(images).sum() * bad).backward()
+    norm, is_finite = gradients.update(lr=0.1, clip_norm=1.0)
+    assert not is_finite and not norm.isfinite()
     assert all(torch.equal(p, q) for p, q in zip(model.parameters(), before, strict=True))
     assert all(torch.equal(gradients.optimizer.state[model.weight][k], v) for k, v in state.items())
 
@@ -71,7 +75,7 @@ def test_an_update_that_is_not_finite_leaves_no_trace_in_the_statistics():
         before = {name: values.clone() for name, values in model.state_dict().items() if values.is_floating_point()}
         gradients.begin()
         model(images).square().sum().backward()
-        assert (gradients.update(lr=0.1, clip_norm=1.0) is not None) == is_taken
+        assert gradients.update(lr=0.1, clip_norm=1.0)[1] == is_taken
         for name, values in before.items():
             assert torch.equal(model.state_dict()[name], values) != is_taken
 
@@ -87,3 +91,16 @@ def test_a_parameter_that_no_loss_reaches_is_one_sentence():
     model.weight.sum().backward()
     with pytest.raises(ConfigError, match="1 of the model's parameters get no gradient"):
         gradients.update(lr=0.1, clip_norm=1.0)
+
+
+def test_an_update_asks_for_no_value_of_the_device():
+    """A GPU would have to be waited for. Fake tensors have none: to ask for one is an error."""
+    with FakeTensorMode():
+        model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+        gradients = Exchange(World(), model, weight_decay=0.1)
+        for _ in range(2):
+            gradients.begin()
+            model(torch.ones(4, 3)).sum().backward()
+            norm, is_finite = gradients.update(lr=0.1, clip_norm=1.0)
+        with pytest.raises(DataDependentOutputException):
+            bool(is_finite)
