@@ -43,10 +43,9 @@ class World:
         return self.rank == 0
 
     def sum(self, values: Tensor) -> Tensor:
-        """Sum over the ranks; equal on all. Differentiable: its gradient is summed as well. Collective."""
-        return values if self.world_size == 1 else SumOverRanks.apply(values, self)
-
-    def sum_once(self, values: Tensor) -> Tensor:
+        """Sum over the ranks; equal on all. It has no gradient. Collective."""
+        if self.world_size == 1:
+            return values
         # Horovod's default name counts gradients too, which a rank without samples sends later. Names that come again
         # find what was agreed on them before; one name stands for one type and shape.
         name = f"sum.{values.dtype}.{'x'.join(map(str, values.shape))}"
@@ -120,19 +119,6 @@ class World:
         if errors:
             raise agreed(errors[0])
         return result
-
-
-class SumOverRanks(torch.autograd.Function):
-    """The gradient of a sum over ranks is the sum of the ranks' gradients."""
-
-    @staticmethod
-    def forward(ctx, values: Tensor, world: World) -> Tensor:
-        ctx.world = world
-        return world.sum_once(values)
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
-        return ctx.world.sum_once(gradient), None
 
 
 def agreed(error: OcrError) -> OcrError:

@@ -99,12 +99,23 @@ def evaluate(
 ) -> None:
     """Score a checkpoint on words it was not trained on: a table, and eval.json in the run's folder."""
     with one_sentence():
+        from horovod_ocr.config import TrainConfig
         from horovod_ocr.reports.score import draw_report, score_run
+        from horovod_ocr.training.watchdog import Watchdog
         from horovod_ocr.world import open_world
 
         world = open_world()
-        with progress_bar("reading", shown=world.is_root) as progress, world.guard("evaluation"):
-            folder, report = score_run(world, folder_of_runs(runs), run, shards, split, device or "auto", progress)
+        with (
+            progress_bar("reading", shown=world.is_root) as progress,
+            world.guard("evaluation"),
+            Watchdog(TrainConfig.stall_timeout_s, world.rank) as watchdog,
+        ):
+
+            def read(batches: int, of: int) -> None:
+                watchdog.reached(0, f"batch {batches} of {of}")
+                progress(batches, of)
+
+            folder, report = score_run(world, folder_of_runs(runs), run, shards, split, device or "auto", read)
         if world.is_root:
             output.print(draw_report(report))
             print(f"written: {folder / 'eval.json'}; run: {folder.resolve()}")

@@ -9,18 +9,19 @@ from rich.table import Table
 from rich.text import Text
 
 from horovod_ocr.config import TrainConfig, overlay
+from horovod_ocr.data.shared_memory import choose_workers, count_cores
 from horovod_ocr.data.splits import divide_command, unseen_split
 from horovod_ocr.data.store import open_store
 from horovod_ocr.data.stream import Stream, StreamOptions
 from horovod_ocr.errors import CheckpointError, ShardError
 from horovod_ocr.text.metrics import scores_by_length, scores_of
+from horovod_ocr.training.begin import give_workers
 from horovod_ocr.training.checkpoint import load_best
 from horovod_ocr.training.damage import DamageTally
 from horovod_ocr.training.device import choose_device, choose_precision
 from horovod_ocr.training.evaluate import evaluate
 from horovod_ocr.training.restore import restore
 from horovod_ocr.training.task import Scores, WordTask
-from horovod_ocr.training.watchdog import Watchdog
 from horovod_ocr.world import World
 from sharding.files import write_whole
 from sharding.index import ShardIndex
@@ -64,15 +65,10 @@ def score_run(
     )
     stream = world.together(lambda: Stream(store, it.geometry, options))
     damage = DamageTally(world, stream.shards, config.max_bad)
-    with Watchdog(config.stall_timeout_s, world.rank) as watchdog:
-
-        def read(batches: int, of: int) -> None:
-            watchdog.reached(payload["step"], f"batch {batches} of {of} of the {split} split")
-            if progress:
-                progress(batches, of)
-
-        precision = choose_precision("auto", chosen)
-        scores = evaluate(it.model, it.task, stream, world, chosen, precision, damage, read)
+    if options.to_gpu:
+        give_workers(stream, world.local_size, choose_workers(-1, True, count_cores(), world.local_size))
+    precision = choose_precision("auto", chosen)
+    scores = evaluate(it.model, it.task, stream, world, chosen, precision, damage, progress)
     facts = {
         "run": run.name,
         "step": payload["step"],

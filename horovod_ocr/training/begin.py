@@ -36,9 +36,9 @@ from horovod_ocr.training.device import choose_device
 from horovod_ocr.training.watchdog import Watchdog
 from horovod_ocr.world import World
 
-# Val samples of a rank that are worth loader workers, which are started for each validation anew: in the 0.2 to 0.6 s
-# that this takes, the rank alone reads about 10,000 words. Kept, they would take cores and memory from training.
-LEAST_VALIDATED = 10_000
+# Samples of a rank that are worth loader workers, if these are started for one pass, as for each validation: in the 0.2
+# to 0.6 s that this takes, the rank alone reads about 10,000 words. Kept, they would take memory from training.
+LEAST_FOR_WORKERS = 10_000
 
 
 @dataclass(frozen=True)
@@ -149,12 +149,24 @@ def open_streams(
     if not store.index.totals.get("val"):
         return train, None
     val = Stream(store, geometry, stream_options(config, "val", world, on_gpu))
-    if on_gpu and workers and store.index.totals["val"] >= LEAST_VALIDATED * world.world_size:
+    if on_gpu:
         # the batches of the train split's workers stay where they are meanwhile
-        left_bytes = None if free_bytes is None else free_bytes // 2 - shared_bytes_needed(batch_bytes, workers, ranks)
-        room = workers_with_room(batch_bytes_of(val), ranks, left_bytes)
-        val.options = replace(val.options, workers=min(workers, room))
+        give_workers(val, ranks, workers, shared_bytes_needed(batch_bytes, workers, ranks))
     return train, val
+
+
+def give_workers(stream: Stream, ranks: int, most: int, used_bytes: int = 0) -> None:
+    """At most so many loader workers to a stream that is read once, beside a GPU: if it is long enough to be worth
+    them, and as far as they have room in half of /dev/shm.
+
+    ranks: of the host. used_bytes: of /dev/shm, by other workers.
+    """
+    free_bytes = free_shared_bytes()
+    samples = sum(shard.samples for shard in stream.shards)
+    if samples >= LEAST_FOR_WORKERS * stream.options.world_size:
+        left_bytes = None if free_bytes is None else free_bytes // 2 - used_bytes
+        room = workers_with_room(batch_bytes_of(stream), ranks, left_bytes)
+        stream.options = replace(stream.options, workers=min(most, room))
 
 
 def batch_bytes_of(stream: Stream) -> int:

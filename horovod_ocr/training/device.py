@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import os
 import socket
 from collections import Counter
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from horovod_ocr.config import check_device
+from horovod_ocr.data.shared_memory import count_cores
 from horovod_ocr.errors import ConfigError
 from horovod_ocr.training.gpus import Gpus, find_gpus
 from horovod_ocr.world import World, agreed
@@ -47,7 +47,7 @@ def choose_device(world: World, wanted: str = "auto") -> tuple[torch.device, str
     if numbers:
         torch.cuda.set_device(numbers[world.rank])
         return torch.device("cuda", numbers[world.rank]), ""
-    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // world.local_size))
+    torch.set_num_threads(max(1, count_cores() // world.local_size))
     return torch.device("cpu"), why_cpu
 
 

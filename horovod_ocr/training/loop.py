@@ -128,7 +128,8 @@ class Session:
         validates = f"validates every {self.validate_every}, " if self.val_stream else ""
         return [
             f"{'resume' if self.step else 'train'} {self.run}: {ranks} on {self.device.type}"
-            f"{self.why_cpu and f' ({self.why_cpu})'}, {self.precision}, {torch.get_num_threads()} threads a rank",
+            f"{self.why_cpu and f' ({self.why_cpu})'}, {self.precision}, {torch.get_num_threads()} threads and "
+            f"{self.train_stream.options.workers} loader workers a rank",
             f"settings: {settings}",
             f"shards {c.shards}: {index.totals}, {letters} letters, profile {index.profile.name} "
             f"({index.profile.direction}), widths "

@@ -77,7 +77,7 @@ def test_beside_a_gpu_a_long_val_split_has_workers_too(streams_of, monkeypatch):
     train, val = streams_of()
     assert (train.options.workers, val.options.workers) == (MOST_WORKERS, 0), "the split is read before they start"
     assert train.options.to_gpu and val.options.to_gpu
-    monkeypatch.setattr(begin, "LEAST_VALIDATED", 1)
+    monkeypatch.setattr(begin, "LEAST_FOR_WORKERS", 1)
     assert [stream.options.workers for stream in streams_of()] == [MOST_WORKERS, MOST_WORKERS]
     assert [stream.options.workers for stream in streams_of(workers=2)] == [2, 2]
     assert [stream.options.workers for stream in streams_of(workers=0)] == [0, 0]
@@ -86,7 +86,7 @@ def test_beside_a_gpu_a_long_val_split_has_workers_too(streams_of, monkeypatch):
 
 @pytest.mark.parametrize("ranks", [1, 3])
 def test_little_shared_memory_leaves_fewer_workers_and_both_splits_have_room(streams_of, monkeypatch, ranks):
-    monkeypatch.setattr(begin, "LEAST_VALIDATED", 1)
+    monkeypatch.setattr(begin, "LEAST_FOR_WORKERS", 1)
     train, val = streams_of(local_size=ranks)
     enough = 2 * (needed_bytes(train, ranks) + needed_bytes(val, ranks))
     least = shared_bytes_needed(begin.batch_bytes_of(train), 1, ranks)
