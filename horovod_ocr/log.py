@@ -14,8 +14,8 @@ from rich.console import Console
 
 from sharding.files import write_whole
 
-# where a process finds its rank: what the launchers of horovodrun set (Gloo; OpenMPI; MPICH and Intel MPI)
-RANK_VARIABLES = ("HOROVOD_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
+# where a process finds its rank: what launchers set (horovodrun with Gloo; OpenMPI; MPICH, Intel MPI and srun)
+RANK_VARIABLES = ("HOROVOD_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")
 console = Console(stderr=True, soft_wrap=True)  # progress and remarks; results go to standard output
 
 

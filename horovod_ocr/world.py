@@ -146,6 +146,7 @@ def explain(error: Exception) -> str:
 def open_world() -> World:
     """The world this process belongs to: Horovod's under horovodrun, of one otherwise. Collective."""
     if rank_of_process() is None:
+        check_alone()
         return World()
     if not torch.cuda.is_available():
         os.environ.setdefault("HOROVOD_CYCLE_TIME", CPU_CYCLE_TIME_MS)
@@ -159,6 +160,15 @@ def open_world() -> World:
         raise ClusterError(f"Horovod is not in this environment ({error}); build it with: make setup") from error
     hvd.init()
     return World(hvd)
+
+
+def check_alone() -> None:
+    """ClusterError if this process is one of several that do not know their ranks: each would train for itself."""
+    if (tasks := int(os.environ.get("SLURM_STEP_NUM_TASKS", 1))) > 1:
+        raise ClusterError(
+            f"srun started {tasks} processes that do not know their ranks; give it --mpi=pmix (or pmi2), or start them "
+            "with horovodrun"
+        )
 
 
 def describe_horovod() -> dict:

@@ -100,6 +100,8 @@ def measure(task: dict, job: Job) -> dict:
     words, batches = read_batches(Path(task["set"]), config, job.rank)
     model = build_model(config.model, words.outputs, config.height, **config.model_options).train()
     exchange = Exchange(job.world, model, config.weight_decay)
+    if job.world.world_size == 1:
+        exchange.statistics = exchange.statistics_before = []
     trained = Trained(config, choose_precision(config.precision, CPU), words, model, job.wrap(model), exchange)
     sequence = cycle(batches)
     for batch in islice(sequence, task["warm_up"]):

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from horovod_ocr.errors import ClusterError
-from horovod_ocr.world import World
+from horovod_ocr.log import RANK_VARIABLES
+from horovod_ocr.world import World, open_world
 
 
 class HorovodInternalError(RuntimeError):
@@ -57,3 +58,13 @@ def test_too_little_memory_on_the_gpu_is_a_sentence_with_a_remedy():
 def test_other_errors_pass_as_they_are():
     with pytest.raises(ZeroDivisionError), World().guard("training"):
         raise ZeroDivisionError
+
+
+def test_processes_of_srun_that_do_not_know_their_ranks_are_refused(monkeypatch):
+    for name in RANK_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")
+    assert open_world().world_size == 1
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "4")
+    with pytest.raises(ClusterError, match="srun started 4 processes that do not know their ranks; give it --mpi=pmix"):
+        open_world()
