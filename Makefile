@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help:  ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
-# The script itself sees whether there is anything to do: another torch, another patch, MPI come or gone.
+# The script itself sees whether there is anything to do: another torch or patch, MPI or an NVIDIA driver come or gone.
 setup: $(VENV)/.installed  ## .venv with the package and a Horovod built for its torch (first time: about 5 minutes)
 	@scripts/install_system_packages.sh --before-build $(BIN)/python
 	@scripts/build_horovod.sh $(BIN)/python
