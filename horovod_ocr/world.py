@@ -6,6 +6,7 @@ A world of one needs no Horovod: every command runs on a laptop without it.
 import os
 import re
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,12 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from horovod_ocr.errors import ClusterError, DataError, OcrError
+from horovod_ocr.errors import ClusterError, ConfigError, DataError, OcrError
 from horovod_ocr.log import rank_of_process
 
 # Each cycle of Horovod's background loop takes time from the computation on CPU ranks, and our build of it goes on at
 # once where a rank waits: cycles may be long (ms)
 CPU_CYCLE_TIME_MS = "25"
+SIZE_VARIABLES = ("SLURM_STEP_NUM_TASKS", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE")  # how many processes a launcher started
 # What Horovod and Gloo say if another process is gone. Anything else is a reason of its own.
 OTHER_IS_GONE = re.compile(r"has been shut down|closed by peer|reset by peer|broken pipe|pair closure", re.IGNORECASE)
 
@@ -100,7 +102,9 @@ class World:
             yield
         except Exception as error:
             if why := explain(error):
-                raise ClusterError(f"rank {self.rank} on {socket.gethostname()}: {what} {why}") from error
+                # without memory, a run that is started again would end the same
+                kind = ConfigError if isinstance(error, torch.OutOfMemoryError) else ClusterError
+                raise kind(f"rank {self.rank} on {socket.gethostname()}: {what} {why}") from error
             raise
 
     def together(self, action: Callable[[], Any]) -> Any:
@@ -131,8 +135,8 @@ def explain(error: Exception) -> str:
     """Why a device or a collective failed, after "training"; "" for any other error."""
     reason = (str(error) or type(error).__name__).splitlines()[0]
     if isinstance(error, torch.OutOfMemoryError):
-        return f"stopped: {reason.partition('. ')[0]}; give a smaller --global-batch, or --accumulate 2 for less memory"
-    if isinstance(error, torch.AcceleratorError):
+        return f"stopped: {reason.partition('. ')[0]}; give a smaller --global-batch, or --accumulate 2"
+    if isinstance(error, torch.AcceleratorError) or reason.startswith(("CUDA error", "cuDNN error")):
         return f"stopped: {reason}"
     if type(error).__name__ != "HorovodInternalError":
         return ""
@@ -146,9 +150,9 @@ def explain(error: Exception) -> str:
 def open_world() -> World:
     """The world this process belongs to: Horovod's under horovodrun, of one otherwise. Collective."""
     if rank_of_process() is None:
-        check_alone()
+        check_alone(1)
         return World()
-    if not torch.cuda.is_available():
+    if not has_nvidia_driver():
         os.environ.setdefault("HOROVOD_CYCLE_TIME", CPU_CYCLE_TIME_MS)
     # A group of tensors travels alone and in its own order; or else what else is ready decides where in the ring's
     # blocks a number lies, and so in which order three or more ranks' are added.
@@ -159,15 +163,25 @@ def open_world() -> World:
     except ImportError as error:
         raise ClusterError(f"Horovod is not in this environment ({error}); build it with: make setup") from error
     hvd.init()
+    check_alone(hvd.size())
     return World(hvd)
 
 
-def check_alone() -> None:
-    """ClusterError if this process is one of several that do not know their ranks: each would train for itself."""
-    if (tasks := int(os.environ.get("SLURM_STEP_NUM_TASKS", 1))) > 1:
+def has_nvidia_driver() -> bool:
+    """Is a driver for NVIDIA GPUs loaded? /dev/dxg: that of Windows, under WSL."""
+    return any(map(os.path.exists, ("/proc/driver/nvidia/version", "/dev/dxg")))
+
+
+def check_alone(ranks: int) -> None:
+    """ClusterError if srun or mpiexec started several processes and Horovod sees one rank: each would train for itself,
+    in one folder."""
+    if ranks > 1 or "HOROVOD_RANK" in os.environ or (sys.stdin and sys.stdin.isatty()):  # a shell that srun started
+        return
+    started = max(int(os.environ.get(name) or 1) for name in SIZE_VARIABLES)
+    if started > 1:
         raise ClusterError(
-            f"srun started {tasks} processes that do not know their ranks; give it --mpi=pmix (or pmi2), or start them "
-            "with horovodrun"
+            f"{started} processes were started, but each of them is alone: Horovod learns no ranks from this launcher; "
+            "start them with horovodrun, or with srun --mpi=pmix and a Horovod built with that MPI"
         )
 
 

@@ -18,10 +18,18 @@ run() {
 
 run render horovod-ocr synth --words 30000 --out raw/
 run shard horovod-ocr shard --src raw/
-# one rank a GPU; without any, two on the CPU
-ranks=$(python -c "from horovod_ocr.training.gpus import find_gpus; print(len(find_gpus().numbers) or 2)")
-run train horovodrun -np "$ranks" -H "localhost:$ranks" horovod-ocr train --recipe demo
-run eval horovod-ocr eval
+# one rank a GPU; without any, or with one that does not work, two on the CPU
+read -r ranks device < <(python - <<'PYTHON'
+import sys
+from horovod_ocr.training.gpus import find_gpus
+gpus = find_gpus()
+if gpus.problem:
+    print(f"\nthe demo takes the CPU: {gpus.problem}", file=sys.stderr)
+print(len(gpus.numbers) or 2, "cpu" if gpus.problem else "auto")
+PYTHON
+)
+run train horovodrun -np "$ranks" -H "localhost:$ranks" horovod-ocr train --recipe demo --device "$device"
+run eval horovod-ocr eval --device "$device"
 
 printf '\ntime:\n'
 printf '%s\n' "${stages[@]}"

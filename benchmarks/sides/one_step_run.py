@@ -102,7 +102,7 @@ def measure(task: dict, job: Job) -> dict:
     exchange = Exchange(job.world, model, config.weight_decay)
     if job.world.world_size == 1:
         exchange.statistics = exchange.statistics_before = []
-    trained = Trained(config, choose_precision(config.precision, CPU), words, model, job.wrap(model), exchange)
+    trained = Trained(config, choose_precision(config.precision, CPU, World()), words, model, job.wrap(model), exchange)
     sequence = cycle(batches)
     for batch in islice(sequence, task["warm_up"]):
         take_step(trained, job, batch)

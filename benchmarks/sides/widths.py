@@ -23,6 +23,7 @@ from horovod_ocr.training.device import autocast, choose_precision
 from horovod_ocr.training.evaluate import frames_of
 from horovod_ocr.training.optim import build_optimizer
 from horovod_ocr.training.task import WordTask
+from horovod_ocr.world import World
 
 ROUNDS = 3
 MOST_WORDS = 0.99
@@ -42,7 +43,7 @@ def compare_widths(shards: Path) -> dict:
     task = WordTask.of(stream.store.index)
     model = build_model(config.model, task.outputs, config.height, **config.model_options).train()
     optimizer = build_optimizer(model, config.weight_decay)
-    precision = choose_precision(config.precision, CPU)
+    precision = choose_precision(config.precision, CPU, World())
     wide = one_width_for_all(stream.store.index.aspect_histogram, stream.geometry.width_px)
     figures = dict.fromkeys([f"{kind}_{unit}" for kind in KINDS for unit in ("s", "px")], 0.0)
     steps = Counter(batch.images_NHW.shape[2] for batch in stream.batches())

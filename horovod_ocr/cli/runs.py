@@ -144,7 +144,7 @@ def predict(
         from horovod_ocr.world import World
 
         paths = find_images(images)
-        chosen, _ = choose_device(World(), device or "auto")
+        chosen = choose_device(World(), device or "auto").device
         recognizer = build_recognizer(load_best(folder_of_runs(runs), run)[1], device=chosen)
         failed: OcrError | None = None
         with progress_bar("reading") as progress:

@@ -15,6 +15,7 @@ from horovod_ocr.data.plan import EpochPlan, ShardSlice
 from sharding.index import ShardInfo
 
 SHARED = Path("/dev/shm")
+QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container's own control group: microseconds of each period, or "max"
 PREFETCH = 2  # batches that each worker makes ahead of the step
 HELD = 2  # by the rank: the batch it computes with, and the one before it until that is let go
 # of a rank: one reads about 20,000 words/s, and takes 20 MB besides its batches
@@ -44,24 +45,34 @@ def largest_batch_bytes(
 
 def count_cores() -> int:
     """That this process may use: of its host's, those that a container or a launcher leaves to it."""
-    return len(os.sched_getaffinity(0))
+    return min(len(os.sched_getaffinity(0)), quota_of_cores())
+
+
+def quota_of_cores() -> int:
+    """Whole cores of time that the control group gets (docker --cpus, limits of Kubernetes): they show in no affinity.
+    At least 1; without a limit, all of the machine."""
+    try:
+        quota, period = QUOTA.read_text().split()
+        return max(1, int(quota) // int(period))
+    except (OSError, ValueError):  # no control groups of version 2, or no limit: "max"
+        return os.cpu_count() or 1
 
 
 def choose_workers(
-    wanted: int, on_gpu: bool, cores: int, ranks: int, batch_bytes: int = 0, free_bytes: int | None = None
+    wanted: int, on_gpu: bool, cores: int, ranks: int = 1, batch_bytes: int = 0, free_bytes: int | None = None
 ) -> int:
     """Loader processes of a rank. A number that was given is taken; `shortage` tells if there is no room for it.
 
     -1: none where the model computes on the same cores. Beside a GPU, all of the rank's cores but the one that it
     needs itself, at least 1, at most MOST_WORKERS, and no more than have room in half of /dev/shm, but at least 1.
 
-    cores: that the host's ranks may use, `ranks` in number. batch_bytes: of the largest batch, 0 if
-    it is not known. free_bytes: of /dev/shm, None where there is none.
+    cores: of this rank. ranks: of its host, which share /dev/shm. batch_bytes: of the largest batch, 0 if it is not
+    known. free_bytes: of /dev/shm, None where there is none.
     """
     if wanted >= 0 or not on_gpu:
         return max(0, wanted)
     half = None if free_bytes is None else free_bytes // 2  # NCCL and other jobs need some
-    return max(1, min(MOST_WORKERS, cores // ranks - 1, workers_with_room(batch_bytes, ranks, half)))
+    return max(1, min(MOST_WORKERS, cores - 1, workers_with_room(batch_bytes, ranks, half)))
 
 
 def workers_with_room(batch_bytes: int, ranks: int, free_bytes: int | None) -> int:

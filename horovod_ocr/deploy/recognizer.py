@@ -20,6 +20,7 @@ from horovod_ocr.training.device import autocast, choose_precision
 from horovod_ocr.training.evaluate import frames_of
 from horovod_ocr.training.restore import restore
 from horovod_ocr.training.task import WordTask
+from horovod_ocr.world import World
 from sharding.check import Limits
 from sharding.images import read_bytes, read_image
 from sharding.layouts.folders import is_image
@@ -77,7 +78,7 @@ class Recognizer:
 def build_recognizer(payload: dict, precision: str = "auto", device: torch.device = CPU) -> Recognizer:
     """From a checkpoint's payload."""
     it = restore(payload, device)
-    return Recognizer(it.model, it.task, it.geometry, device, choose_precision(precision, device))
+    return Recognizer(it.model, it.task, it.geometry, device, choose_precision(precision, device, World()))
 
 
 def find_images(paths: Iterable[Path]) -> list[Path]:

@@ -21,14 +21,16 @@ from horovod_ocr.launch.ssh import Ssh, kill_session
 
 ALLREDUCE_BYTES = 64 << 20
 MOST_TIMES, MOST_S = 5, 5.0
+MARK = "contact: "
 LIMIT_S = 100  # without progress
 
 
 class Contact(NamedTuple):
-    """device: cpu or cuda. bytes_per_s: of an allreduce of ALLREDUCE_BYTES."""
+    """device: cpu or cuda. bytes_per_s: of an allreduce of ALLREDUCE_BYTES. why_cpu: of `choose_device`."""
 
     device: str
     bytes_per_s: float
+    why_cpu: str = ""
 
 
 def main() -> None:
@@ -40,13 +42,14 @@ def main() -> None:
         world = open_world()
         # a rank that waits for one that never comes ends by itself, on whatever host
         with Watchdog(LIMIT_S, world.rank) as watchdog, world.guard("the first contact"):
-            device, _ = choose_device(world, sys.argv[1])
-            watchdog.reached(0, first_contact(device))
-            seconds = time_allreduce(world, device)
+            chosen = choose_device(world, sys.argv[1])
+            watchdog.reached(0, first_contact(chosen.device))
+            seconds = time_allreduce(world, chosen.device)
     except OcrError as error:
         sys.exit(str(error))
     if world.is_root:
-        print(json.dumps({"device": device.type, "seconds": seconds}), flush=True)
+        speed = ALLREDUCE_BYTES / seconds
+        print(MARK + json.dumps(Contact(chosen.device.type, speed, chosen.why_cpu)), flush=True)
 
 
 def time_allreduce(world, device) -> float:
@@ -91,8 +94,8 @@ def meet(ssh: Ssh, hosts: Sequence[Host], device: str, timeout_s: float = START_
         if started.poll() is None:  # also where a person interrupts
             kill_session(started)
             started.communicate()
-    if found := re.search(r'"device": "(\w+)", "seconds": ([\d.e+-]+)', said):
-        return Contact(found[1], ALLREDUCE_BYTES / float(found[2]))
+    if found := re.search(rf"{MARK}(.*)", said):
+        return Contact(*json.loads(found[1]))
     return told_by_horovodrun(said, started.returncode)
 
 

@@ -20,7 +20,6 @@ from horovod_ocr.launch.contact import Contact, gradient_bytes, meet
 from horovod_ocr.launch.hosts import Host
 from horovod_ocr.launch.judge import gigabytes, judge
 from horovod_ocr.launch.probe import (
-    ANSWER_WITHIN_S,
     Request,
     addresses_by_interface,
     last_line,
@@ -89,7 +88,7 @@ def probe_host(ssh: Ssh, host: Host, request: Request) -> Probe:
     asked = Probe(host.name, host.slots, started_by="" if local else "ssh")
     started = time.time()
     # connecting and starting Python come on top of what the probe itself allows
-    answer = ssh.run(host, probe_command(), request.to_json(), timeout_s=ANSWER_WITHIN_S + 30)
+    answer = ssh.run(host, probe_command(), request.to_json(), timeout_s=request.answer_within_s + 30)
     ended = time.time()
     try:
         facts = json.loads(last_line(answer.out))
@@ -157,7 +156,10 @@ def judge_contact(
     if isinstance(contact, str):
         remark = f"an allreduce over these ranks failed: {contact}; are all ports open between them?"
         return (row("first contact", Cell("none", "fails", remark)),)
-    first = row("first contact", Cell(f"{ranks_of(met)} ranks, {contact.device}"))
+    cell = Cell(f"{ranks_of(met)} ranks, {contact.device}")
+    if contact.why_cpu:
+        cell = replace(cell, state="warns", remark=f"all ranks train on the CPU: {contact.why_cpu}")
+    first = row("first contact", cell)
     if len(met) == 1:
         return (first,)
     speed = row("bandwidth", Cell(f"{contact.bytes_per_s / 1e6:,.0f} MB/s"))

@@ -14,7 +14,7 @@ from typing import IO
 from horovod_ocr.errors import ClusterError, ConfigError, DivergedError
 from horovod_ocr.launch.hosts import Host, spell_hosts
 from horovod_ocr.launch.roster import ranks_of
-from horovod_ocr.launch.ssh import kill_session
+from horovod_ocr.launch.ssh import kill_session, visible_gpus
 
 # what horovodrun puts before a rank's line, and its own words about the rank that ended first
 RANK_LINE = re.compile(r"\[(\d+)\]<(stdout|stderr)>:(.*)", re.DOTALL)
@@ -25,8 +25,6 @@ SENTENCE = "horovod-ocr: "  # before what a person can mend
 OUR_CODES = range(ConfigError.exit_code, DivergedError.exit_code + 1)
 SSH_FAILED = 255  # also when the command that ssh ran was killed by a signal
 START_TIMEOUT_S = 120  # over NFS, a first import of torch may take longer than horovodrun's own 30 s
-# horovodrun sends the environment to other hosts, but not the first of these, and overwrites the second one everywhere
-NOT_SENT = ("CUDA_VISIBLE_DEVICES", "NCCL_SOCKET_IFNAME")
 READ_S = 2.0  # for the last lines of a job that has ended
 
 
@@ -45,8 +43,10 @@ def spell_horovodrun(hosts: tuple[Host, ...], program: Sequence[str], options: S
 
 
 def sent_by_hand() -> list[str]:
-    """NAME=VALUE of what a person has set and horovodrun would not pass on to the ranks."""
-    return [f"{name}={os.environ[name]}" for name in NOT_SENT if name in os.environ]
+    """NAME=VALUE of what a person has set and horovodrun does not pass on: it sends the environment to other hosts, but
+    without CUDA_VISIBLE_DEVICES, and sets NCCL_SOCKET_IFNAME itself."""
+    interface = os.environ.get("NCCL_SOCKET_IFNAME")
+    return [*visible_gpus(), *([f"NCCL_SOCKET_IFNAME={interface}"] if interface else [])]
 
 
 class Words:

@@ -112,8 +112,8 @@ def judge_gpus(probe: Probe, peers: Peers) -> Cell:
     seen = gpus_of(probe)
     if names and not seen:
         why = probe.get("build", "gpu_remark") or "the reason is not known"
-        mend = f"torch sees no GPU here ({why}); make the environment with a torch for CUDA"
-        return Cell(text, "fails" if peers.device == "cuda" or peers.have_gpus else "warns", mend)
+        remark = f"torch sees no GPU here: {why}"
+        return Cell(text, "fails" if peers.device == "cuda" or peers.have_gpus else "warns", remark)
     if not seen and peers.have_gpus:
         others = ", ".join(peer.host for peer in peers.probes if gpus_of(peer))
         return Cell(text, "fails", f"no GPU here, but on {others}: all would train on the CPU; leave one kind out")
@@ -124,6 +124,8 @@ def judge_gpus(probe: Probe, peers: Peers) -> Cell:
         if peers.device == "cuda":
             return Cell(text, "fails", remark)
         return Cell(text, "warns", f"{remark}, or all ranks train on the CPU")
+    if others := [peer.host for peer in peers.probes if set(names) != set(peer.get("gpus", "names") or names)]:
+        return Cell(text, "warns", f"other GPUs than on {', '.join(others)}: all ranks go at the pace of the slowest")
     if driver and driver != (usual := peers.usual("gpus", "driver")):
         same = peers.with_value("gpus", "driver", usual)
         return Cell(text, "warns", f"driver {driver} here, {usual} on {same}; best is the same on all")
@@ -151,8 +153,8 @@ def judge_shared_memory(probe: Probe, peers: Peers) -> Cell:
         return Cell("", "unknown")
     cell = Cell(f"{free / 1e6:,.0f} MB free" if free < 1e9 else f"{gigabytes(free)} free")
     batch_bytes = probe.get("shards", "batch_bytes") or 0
-    wanted = peers.workers, peers.train_on_gpus, probe.get("machine", "cores") or 1, probe.slots
-    workers = choose_workers(*wanted, batch_bytes, free)
+    wanted = peers.workers, peers.train_on_gpus, (probe.get("machine", "cores") or 1) // probe.slots
+    workers = choose_workers(*wanted, probe.slots, batch_bytes, free)
     if batch_bytes and (why := shortage(batch_bytes, workers, probe.slots, free)):
         return replace(cell, state="fails", remark=why)
     if workers < (most := choose_workers(*wanted)):

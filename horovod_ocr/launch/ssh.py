@@ -1,6 +1,7 @@
 """Commands on other hosts: through ssh, under a configuration made of hosts.txt."""
 
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -16,6 +17,13 @@ FAILED = 255  # ssh's own exit code: the host does not answer, does not let us i
 TIMED_OUT = 124  # as timeout(1) has it
 NOT_FOUND = 127  # as a shell has it
 CARRIED = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH")  # a shell over ssh reads no profile; horovodrun carries them too
+
+
+def visible_gpus() -> list[str]:
+    """CUDA_VISIBLE_DEVICES=VALUE, if a person has set it to what means the same on every host: numbers."""
+    value = os.environ.get("CUDA_VISIBLE_DEVICES")
+    is_for_all = value is not None and re.fullmatch(r"[-\d, ]*", value) and "SLURM_JOB_ID" not in os.environ
+    return [f"CUDA_VISIBLE_DEVICES={value}"] if is_for_all else []
 
 
 class Answer(NamedTuple):
@@ -60,7 +68,7 @@ class Ssh:
         """
         if not is_local(host):
             carried = [f"{name}={os.environ[name]}" for name in CARRIED if name in os.environ]
-            carried.append("PYTHONUTF8=1")  # names of files, whatever the locale is there
+            carried += ["PYTHONUTF8=1", *visible_gpus()]  # UTF-8: names of files, whatever the locale is there
             script = f"cd {shlex.quote(os.getcwd())} && exec {shlex.join(['env', *carried, *command])}"
             command = [str(self.program), host.alias, script]
         try:

@@ -9,11 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 from horovod_ocr.config import TrainConfig, overlay
-from horovod_ocr.data.shared_memory import choose_workers, count_cores
+from horovod_ocr.data.shared_memory import choose_workers
 from horovod_ocr.data.splits import divide_command, unseen_split
 from horovod_ocr.data.store import open_store
 from horovod_ocr.data.stream import Stream, StreamOptions
 from horovod_ocr.errors import CheckpointError, ShardError
+from horovod_ocr.log import console
 from horovod_ocr.text.metrics import scores_by_length, scores_of
 from horovod_ocr.training.begin import give_workers
 from horovod_ocr.training.checkpoint import load_best
@@ -48,8 +49,11 @@ def score_run(
     config = overlay(TrainConfig(), payload["config"], f"{run}: its checkpoint")
     store = world.together(lambda: open_store(shards or config.shards, config.cache_dir, int(config.cache_gb * 1e9)))
     index = store.index
-    chosen, _ = choose_device(world, device)
-    it = world.together(lambda: restore(payload, chosen))
+    chosen = choose_device(world, device)
+    precision = choose_precision("auto", chosen.device, world)
+    if chosen.why_cpu and world.is_root:
+        console.print(f"on the CPU: {chosen.why_cpu}", markup=False)
+    it = world.together(lambda: restore(payload, chosen.device))
     world.together(lambda: check_readable(it.task, index))
     split = split or world.together(lambda: choose_split(index))
     options = StreamOptions(
@@ -61,14 +65,13 @@ def score_run(
         replaces_damaged=False,
         rank=world.rank,
         world_size=world.world_size,
-        to_gpu=chosen.type == "cuda",
+        to_gpu=chosen.device.type == "cuda",
     )
     stream = world.together(lambda: Stream(store, it.geometry, options))
     damage = DamageTally(world, stream.shards, config.max_bad)
     if options.to_gpu:
-        give_workers(stream, world.local_size, choose_workers(-1, True, count_cores(), world.local_size))
-    precision = choose_precision("auto", chosen)
-    scores = evaluate(it.model, it.task, stream, world, chosen, precision, damage, progress)
+        give_workers(stream, world.local_size, choose_workers(-1, True, chosen.cores))
+    scores = evaluate(it.model, it.task, stream, world, chosen.device, precision, damage, progress)
     facts = {
         "run": run.name,
         "step": payload["step"],

@@ -103,8 +103,8 @@ def check_same_weights(world: World, tensors: dict[str, Tensor], when: str) -> N
     raise agreed(
         DivergedError(
             f"{when}: {', '.join(odd)} hold other weights than rank 0, in {len(names)} of {len(sums)} tensors, first "
-            f"{names[0]}: memory, a driver or a library of those hosts is at fault (see horovod-ocr doctor); go on "
-            "from the last checkpoint with --resume"
+            f"{names[0]}: memory, a driver or a library of those hosts is at fault, or their GPUs are of another kind "
+            "(see horovod-ocr doctor); go on from the last checkpoint with --resume"
         )
     )
 

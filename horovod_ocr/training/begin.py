@@ -19,7 +19,6 @@ from horovod_ocr.config import (
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.data.shared_memory import (
     choose_workers,
-    count_cores,
     free_shared_bytes,
     largest_batch_bytes,
     shared_bytes_needed,
@@ -32,7 +31,7 @@ from horovod_ocr.errors import CheckpointError, ConfigError, ShardError
 from horovod_ocr.log import console
 from horovod_ocr.recipe import read_recipe
 from horovod_ocr.training.checkpoint import LAST, load_checkpoint, newest_run
-from horovod_ocr.training.device import choose_device
+from horovod_ocr.training.device import choose_device, choose_precision
 from horovod_ocr.training.watchdog import Watchdog
 from horovod_ocr.world import World
 
@@ -43,13 +42,16 @@ LEAST_FOR_WORKERS = 10_000
 
 @dataclass(frozen=True)
 class Beginning:
-    """What all ranks of a run begin with. device: this rank's. payload: of the checkpoint to resume from, else None."""
+    """What all ranks of a run begin with. payload: of the checkpoint to resume from, else None. device, cores: of this
+    rank."""
 
     run: Path
     store: ShardStore
     payload: dict | None
     device: torch.device
-    why_cpu: str = ""
+    precision: str
+    cores: int
+    why_cpu: str
 
 
 def begin(config: TrainConfig, world: World, watchdog: Watchdog) -> Beginning:
@@ -57,7 +59,8 @@ def begin(config: TrainConfig, world: World, watchdog: Watchdog) -> Beginning:
 
     Raises the same OcrError on every rank.
     """
-    device, why_cpu = choose_device(world, config.device)
+    device, cores, why_cpu = choose_device(world, config.device)
+    precision = choose_precision(config.precision, device, world)
     watchdog.reached(0, "the run's folder and the shards")
     run = world.broadcast(world.together(lambda: choose_run(config) if world.is_root else None))
     store = world.together(lambda: open_shards(config, world))
@@ -66,7 +69,7 @@ def begin(config: TrainConfig, world: World, watchdog: Watchdog) -> Beginning:
     resumes = config.resume and world.is_root
     payload = world.broadcast(world.together(lambda: load_checkpoint(run) if resumes else None))
     watchdog.reached(0, "the model and its data")
-    return Beginning(run, store, payload, device, why_cpu)
+    return Beginning(run, store, payload, device, precision, cores, why_cpu)
 
 
 def choose_config(recipe: str, given: dict) -> TrainConfig:
@@ -131,7 +134,7 @@ def stream_options(config: TrainConfig, split: str, world: World, on_gpu: bool) 
 
 
 def open_streams(
-    config: TrainConfig, world: World, store: ShardStore, geometry: Geometry, on_gpu: bool
+    config: TrainConfig, world: World, store: ShardStore, geometry: Geometry, on_gpu: bool, cores: int
 ) -> tuple[Stream, Stream | None]:
     """The train split and the val split, None where there is none, with the loader workers that there is room for.
 
@@ -141,7 +144,7 @@ def open_streams(
     train = Stream(store, geometry, stream_options(config, "train", world, on_gpu))
     reads_alone = config.workers == 0 or not on_gpu and config.workers < 0
     batch_bytes = 0 if reads_alone else batch_bytes_of(train)
-    workers = choose_workers(config.workers, on_gpu, count_cores(), ranks, batch_bytes, free_bytes)
+    workers = choose_workers(config.workers, on_gpu, cores, ranks, batch_bytes, free_bytes)
     if why := shortage(batch_bytes, workers, ranks, free_bytes):
         # a worker that finds no room would end the run in the middle
         raise ConfigError(f"{socket.gethostname()}: {why}")

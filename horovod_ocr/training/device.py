@@ -2,15 +2,18 @@
 
 import contextlib
 import hashlib
+import os
 import socket
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
 
 import torch
 
 from horovod_ocr.config import check_device
-from horovod_ocr.data.shared_memory import count_cores
+from horovod_ocr.data.shared_memory import quota_of_cores
 from horovod_ocr.errors import ConfigError
 from horovod_ocr.training.gpus import Gpus, find_gpus
 from horovod_ocr.world import World, agreed
@@ -20,21 +23,25 @@ BUILD_WITH_NCCL = "scripts/build_horovod.sh --nccl"
 
 @dataclass(frozen=True)
 class Place:
-    """A rank's place: its host, its number among the host's ranks, and the GPUs that it may use there.
-
-    can_exchange: can Horovod sum what lies on a GPU?
-    """
+    """What a rank says of its place. cores: that it may run on. can_exchange: can Horovod sum what lies on a GPU?"""
 
     host: str
-    local_rank: int
     gpus: Gpus
+    cores: frozenset[int] = frozenset()
     can_exchange: bool = True
 
 
-def choose_device(world: World, wanted: str = "auto") -> tuple[torch.device, str]:
-    """A GPU of its own for each rank, or the CPU for all. Every rank must call this.
+class Chosen(NamedTuple):
+    """cores: this rank's share of its host. why_cpu: why it is the CPU although there is a GPU; "" if there is none, or
+    if the CPU was asked for."""
 
-    Returns also why it is the CPU although there is a GPU; "" if there is none, or if the CPU was asked for.
+    device: torch.device
+    cores: int
+    why_cpu: str = ""
+
+
+def choose_device(world: World, wanted: str = "auto") -> Chosen:
+    """A GPU of its own for each rank, or the CPU for all. Every rank must call this.
 
     wanted: auto (GPUs if there is one for each rank), cpu or cuda.
     Raises ConfigError, on every rank, for GPUs that do not work, for several ranks on GPUs with a Horovod without
@@ -42,28 +49,31 @@ def choose_device(world: World, wanted: str = "auto") -> tuple[torch.device, str
     """
     check_device(wanted)
     gpus = Gpus() if wanted == "cpu" else find_gpus()
-    place = Place(socket.gethostname(), world.local_rank, gpus, world.sums_on_gpus)
-    numbers, why_cpu = assign_gpus(world.gather(place), wanted)
+    place = Place(socket.gethostname(), gpus, frozenset(os.sched_getaffinity(0)), world.sums_on_gpus)
+    places = world.gather(place)
+    numbers, why_cpu = assign_gpus(places, wanted)
+    cores = share_of_cores(places, world.rank, quota_of_cores())
     if numbers:
         torch.cuda.set_device(numbers[world.rank])
-        return torch.device("cuda", numbers[world.rank]), ""
-    torch.set_num_threads(max(1, count_cores() // world.local_size))
-    return torch.device("cpu"), why_cpu
+        return Chosen(torch.device("cuda", numbers[world.rank]), cores)
+    torch.set_num_threads(cores)
+    return Chosen(torch.device("cpu"), cores, why_cpu)
 
 
 def assign_gpus(places: Sequence[Place], wanted: str) -> tuple[list[int], str]:
     """The number of each rank's GPU, as its own torch counts; none of them for the CPU, with the reason.
 
-    places: of all ranks. A launcher may show each rank all GPUs of its host or one of its own; either way no two
-    ranks get the same one.
+    places: of all ranks. A launcher may show each rank all GPUs of its host, some, or one of its own; no two ranks get
+    the same one.
     """
     if wanted == "cpu":
         return [], ""
     for place in places:
         if place.gpus.problem:
             raise agreed(ConfigError(f"{place.host}: {place.gpus.problem}; or train on the CPUs: --device cpu"))
-    chosen = [place.local_rank % max(1, len(place.gpus.numbers)) for place in places]
-    if why := shortage_of_gpus(places, chosen):
+    rank_of_gpu = match_gpus([place.gpus.uuids for place in places])
+    if len(rank_of_gpu) < len(places):
+        why = shortage_of_gpus(places, set(rank_of_gpu.values()))
         if wanted == "cuda":
             raise agreed(
                 ConfigError(f"--device cuda, but {why}; give each rank a GPU (slots in hosts.txt), or --device auto")
@@ -76,21 +86,68 @@ def assign_gpus(places: Sequence[Place], wanted: str) -> tuple[list[int], str]:
                 f"with: {BUILD_WITH_NCCL}; or train on the CPUs: --device cpu"
             )
         )
-    return [place.gpus.numbers[each] for place, each in zip(places, chosen, strict=True)], ""
+    uuid_of_rank = {rank: uuid for uuid, rank in rank_of_gpu.items()}
+    gpus = [place.gpus for place in places]
+    return [each.numbers[each.uuids.index(uuid_of_rank[rank])] for rank, each in enumerate(gpus)], ""
 
 
-def shortage_of_gpus(places: Sequence[Place], chosen: Sequence[int]) -> str:
-    """The hosts that have fewer GPUs than ranks, in words; "" if there are none."""
+def match_gpus(visible: Sequence[Sequence[str]]) -> dict[str, int]:
+    """GPU -> rank, for as many ranks as can have one of their own. visible: the GPUs that each rank sees.
+
+    Each takes the first that is free; if none is, another rank moves to a free one (Kuhn's augmenting paths, 1955).
+    """
+    owner: dict[str, int] = {}
+
+    def find(rank: int, tried: set[str]) -> bool:
+        for uuid in sorted(visible[rank], key=owner.__contains__):
+            if uuid not in tried:
+                tried.add(uuid)
+                if uuid not in owner or find(owner[uuid], tried):
+                    owner[uuid] = rank
+                    return True
+        return False
+
+    for rank in range(len(visible)):
+        find(rank, set())
+    return owner
+
+
+def shortage_of_gpus(places: Sequence[Place], served: set[int]) -> str:
+    """The hosts that have fewer GPUs than ranks, in words. served: ranks that have one."""
     ranks = Counter(place.host for place in places)
-    taken: dict[str, set[str]] = {host: set() for host in ranks}
-    for place, each in zip(places, chosen, strict=True):
-        taken[place.host] |= set(place.gpus.uuids[each : each + 1])
+    gpus = Counter(places[rank].host for rank in served)
     remarks = {place.host: f" ({place.gpus.remark})" for place in places if place.gpus.remark}
     return ", ".join(
-        f"ranks on {host}: {ranks[host]}, GPUs: {len(taken[host])}{remarks.get(host, '')}"
+        f"ranks on {host}: {ranks[host]}, GPUs: {gpus[host]}{remarks.get(host, '')}"
         for host in ranks
-        if len(taken[host]) < ranks[host]
+        if gpus[host] < ranks[host]
     )
+
+
+def share_of_cores(places: Sequence[Place], rank: int, quota: int) -> int:
+    """Cores for this rank, at least 1: a core that several ranks of its host may run on is shared among them, and so is
+    the time of `quota` cores."""
+    neighbours = [place for place in places if place.host == places[rank].host]
+    users = Counter(core for place in neighbours for core in place.cores)
+    share = sum(Fraction(1, users[core]) for core in places[rank].cores)
+    return max(1, int(min(share, Fraction(quota, len(neighbours)))))
+
+
+def choose_precision(wanted: str, device: torch.device, world: World) -> str:
+    """`auto` is bf16 if the devices of all ranks multiply in it (on other CPUs it is slower than fp32), else fp32.
+
+    Every rank must call this.
+    """
+    if wanted != "auto":
+        return wanted
+    return "bf16" if all(world.gather(multiplies_bf16(device))) else "fp32"
+
+
+def multiplies_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    can = torch.cpu.get_capabilities()
+    return bool(can.get("amx_bf16") or can.get("avx512_bf16"))
 
 
 def first_contact(device: torch.device) -> str:
@@ -117,13 +174,3 @@ def autocast(device: torch.device, precision: str):
     if precision == "bf16":
         return torch.autocast(device.type, torch.bfloat16)
     return contextlib.nullcontext()
-
-
-def choose_precision(wanted: str, device: torch.device) -> str:
-    """`auto` is bf16 where the device multiplies in it (on other CPUs it is slower than fp32), else fp32."""
-    if wanted != "auto":
-        return wanted
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    can = torch.cpu.get_capabilities()
-    return "bf16" if can.get("amx_bf16") or can.get("avx512_bf16") else "fp32"

@@ -48,12 +48,15 @@ class Exchange:
     def update(self, lr: float, clip_norm: float) -> tuple[Tensor, Tensor]:
         """Wait for the sums, clip them by their global norm, step with this learning rate. Every rank must call this.
 
-        Returns the norm before clipping, and whether it is finite, as scalars on the device, equal on every rank: the
-        GPU is not waited for. If it is not finite, nothing of the model has changed since `begin`.
+        Returns the norm before clipping, and whether it is finite, as scalars on the device, equal on every rank: to
+        know them, a GPU would be waited for. If it is not finite, neither weights nor statistics have changed since
+        `begin`.
         Raises ConfigError where a parameter has no gradient.
         """
         if missing := sum(parameter.grad is None for parameter in self.parameters):  # a group would never be whole
             raise ConfigError(f"{missing} of the model's parameters get no gradient; freeze them (requires_grad)")
+        if self.parameters[0].is_cuda and self.world.world_size > 1:
+            torch.cuda.current_stream().synchronize()  # this rank's own backward is not waiting for others
         started_s = time.monotonic()
         if self.world.world_size > 1:
             self.optimizer.synchronize()

@@ -3,13 +3,14 @@
 import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
+from horovod_ocr.world import has_nvidia_driver
+
 # The oldest driver for each major version of CUDA: NVIDIA, "CUDA Compatibility", table of minimum driver versions
 OLDEST_DRIVER = {"11": "450", "12": "525", "13": "580"}
-KERNEL_MODULE = Path("/proc/driver/nvidia/version")
+NO_DEVICE = "torch finds no GPU, although an NVIDIA driver is here"
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,13 @@ class Gpus:
 def find_gpus() -> Gpus:
     """Initialises CUDA where there is a GPU. Never raises for what is wrong with a GPU or its driver."""
     if torch.version.cuda is None:
-        return Gpus(remark=f"torch {torch.__version__} is built without CUDA" if KERNEL_MODULE.exists() else "")
+        remark = f"torch {torch.__version__} is built without CUDA; make the environment with one for CUDA"
+        return Gpus(remark=remark if has_nvidia_driver() else "")
     try:
         torch.cuda.init()
-    except RuntimeError as error:
+        found = [(number, torch.cuda.get_device_properties(number)) for number in range(torch.cuda.device_count())]
+    except Exception as error:  # whatever it is, it is said, on all ranks
         return explain(str(error))
-    found = [(number, torch.cuda.get_device_properties(number)) for number in range(torch.cuda.device_count())]
     compiled = torch.cuda.get_arch_list()
     usable = [(number, gpu) for number, gpu in found if has_code_for((gpu.major, gpu.minor), compiled)]
     if found and not usable:
@@ -47,14 +49,15 @@ def find_gpus() -> Gpus:
 
 def explain(error: str) -> Gpus:
     """What torch says when CUDA does not start: is there no GPU, or one that is not usable?"""
-    if "No CUDA GPUs" in error:
-        hidden = "CUDA_VISIBLE_DEVICES" in os.environ and KERNEL_MODULE.exists()
-        return Gpus(remark=f"CUDA_VISIBLE_DEVICES={os.environ['CUDA_VISIBLE_DEVICES']}" if hidden else "")
-    if "no NVIDIA driver" in error:
-        reason = "libcuda.so.1 is not found; in a container: docker run --gpus all"
-        return Gpus(remark=reason if KERNEL_MODULE.exists() else "")
     if too_old := re.search(r"too old \(found version (\d+)\)", error):
         return Gpus(problem=driver_too_old(int(too_old[1]), torch.version.cuda))
+    if not has_nvidia_driver():
+        return Gpus()
+    if "No CUDA GPUs" in error:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        return Gpus(remark=NO_DEVICE if visible is None else f"CUDA_VISIBLE_DEVICES={visible}")
+    if "no NVIDIA driver" in error:
+        return Gpus(remark="libcuda.so.1 is not found; in a container: docker run --gpus all")
     first = error.splitlines()[0].partition(". ")[0].rstrip(".")
     return Gpus(problem=f"the GPU or its driver does not work ({first}); look at nvidia-smi and dmesg")
 

@@ -27,7 +27,7 @@ from horovod_ocr.text.metrics import scores_of
 from horovod_ocr.training.agreement import SkippedUpdates, Wishes, address_of, check_same_weights, share_warnings
 from horovod_ocr.training.begin import Beginning, begin, check_resumable, identity_of, open_streams
 from horovod_ocr.training.damage import DamageTally
-from horovod_ocr.training.device import autocast, choose_precision, first_contact, generator_of, seed_of_rank
+from horovod_ocr.training.device import autocast, first_contact, generator_of, seed_of_rank
 from horovod_ocr.training.evaluate import evaluate, frames_of
 from horovod_ocr.training.exchange import Exchange, split_batch
 from horovod_ocr.training.interval import Interval
@@ -66,13 +66,13 @@ class Session:
         self.config, self.world, self.watchdog = config, world, watchdog
         self.run, self.store, payload = beginning.run, beginning.store, beginning.payload
         self.index = index = self.store.index
-        self.device, self.why_cpu = beginning.device, beginning.why_cpu
-        self.precision = choose_precision(config.precision, self.device)
+        self.device, self.precision, self.why_cpu = beginning.device, beginning.precision, beginning.why_cpu
         self.dtype = torch.float64 if self.precision == "fp64" else torch.float32
         self.task = WordTask.of(index)
         self.geometry = Geometry(config.height, index.aspect_edges)
-        on_gpu = self.device.type == "cuda"
-        self.train_stream, self.val_stream = open_streams(config, world, self.store, self.geometry, on_gpu)
+        self.train_stream, self.val_stream = open_streams(
+            config, world, self.store, self.geometry, self.device.type == "cuda", beginning.cores
+        )
         self.steps_per_epoch = self.train_stream.steps
         self.total_steps = steps_of_run(config.steps, config.epochs, config.min_steps, self.steps_per_epoch)
         period = min(5000, max(1, self.total_steps // 10))

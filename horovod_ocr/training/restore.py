@@ -43,9 +43,9 @@ def load_state(payload: dict, model: nn.Module, optimizer: torch.optim.Optimizer
     try:
         model.load_state_dict(payload["model"])
         if optimizer:
-            optimizer.load_state_dict(payload["optimizer"])
-            for group in optimizer.param_groups:  # checkpoints of earlier versions say otherwise
-                group["fused"] = True
+            # checkpoints of earlier versions do not say so; what the groups say decides where `step` goes
+            groups = [{**group, "fused": True} for group in payload["optimizer"]["param_groups"]]
+            optimizer.load_state_dict({**payload["optimizer"], "param_groups": groups})
     except (RuntimeError, ValueError, KeyError) as error:
         raise does_not_fit(payload) from error
 

@@ -117,8 +117,11 @@ def test_mpi_comes_before_the_first_build_and_no_second_one_follows(tmp_path):
     assert "install_system_packages.sh --before-build" in lines[setup + 1] and "build_horovod.sh" in lines[setup + 2]
 
 
-@pytest.mark.parametrize(("gpus", "ranks"), [(0, 2), (1, 1), (4, 4)])
-def test_the_demo_trains_on_one_rank_a_gpu_and_without_gpus_on_two(tmp_path, gpus, ranks):
+@pytest.mark.parametrize(
+    ("gpus", "ranks", "device"),
+    [("()", 2, "auto"), ("(0,)", 1, "auto"), ("(0, 1, 2, 3)", 4, "auto"), ("(), problem='too old'", 2, "cpu")],
+)
+def test_the_demo_trains_on_one_rank_a_gpu_and_without_gpus_on_two(tmp_path, gpus, ranks, device):
     """The demo's commands, spoken by programs that do nothing."""
     (tmp_path / "scripts").mkdir()
     demo = shutil.copy(ROOT / "scripts/demo.sh", tmp_path / "scripts")
@@ -126,8 +129,8 @@ def test_the_demo_trains_on_one_rank_a_gpu_and_without_gpus_on_two(tmp_path, gpu
     python = (
         f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT)!r})\n"
         "import horovod_ocr.training.gpus as gpus\n"
-        f"gpus.find_gpus = lambda: gpus.Gpus(numbers=tuple(range({gpus})))\n"
-        "exec(sys.argv[2])\n"
+        f"gpus.find_gpus = lambda: gpus.Gpus({gpus})\n"
+        "exec(sys.stdin.read())\n"
     )
     shell = "#!/bin/sh\nmkdir -p runs/demo\n"
     for name, text in (("horovod-ocr", shell), ("horovodrun", shell), ("python", python)):
@@ -135,7 +138,9 @@ def test_the_demo_trains_on_one_rank_a_gpu_and_without_gpus_on_two(tmp_path, gpu
         (tmp_path / "bin" / name).chmod(0o755)
     done = run("/bin/bash", demo, env={**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"})
     assert done.returncode == 0, done.stderr
-    assert f"$ horovodrun -np {ranks} -H localhost:{ranks} horovod-ocr train --recipe demo" in done.stdout
+    train = f"$ horovodrun -np {ranks} -H localhost:{ranks} horovod-ocr train --recipe demo --device {device}\n"
+    assert train in done.stdout and f"$ horovod-ocr eval --device {device}\n" in done.stdout
+    assert ("the demo takes the CPU: too old" in done.stderr) == (device == "cpu")
 
 
 @needs_horovod

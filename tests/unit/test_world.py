@@ -1,11 +1,13 @@
 """A world of one; and what errors of Horovod, NCCL and CUDA become."""
 
+import io
+import sys
+
 import pytest
 import torch
 
-from horovod_ocr.errors import ClusterError
-from horovod_ocr.log import RANK_VARIABLES
-from horovod_ocr.world import World, open_world
+from horovod_ocr.errors import ClusterError, ConfigError, OcrError
+from horovod_ocr.world import World, check_alone
 
 
 class HorovodInternalError(RuntimeError):
@@ -16,6 +18,7 @@ OWN_REASONS = [
     HorovodInternalError("ncclCommInitRank failed: unhandled system error (run with NCCL_DEBUG=INFO for details)"),
     HorovodInternalError("cudaEventSynchronize failed: an illegal memory access was encountered"),
     HorovodInternalError("[/src/gloo/unbound_buffer.cc:133] Timed out waiting 30000ms for recv operation"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
     torch.AcceleratorError("CUDA error: uncorrectable ECC error encountered\nCUDA kernel errors might be asynchronous"),
 ]
 OTHERS_REASONS = [
@@ -27,7 +30,7 @@ OTHERS_REASONS = [
 
 
 def sentence_of(error: Exception) -> str:
-    with pytest.raises(ClusterError) as raised, World().guard("training"):
+    with pytest.raises(OcrError) as raised, World().guard("training"):
         raise error
     assert raised.value.__cause__ is error
     return str(raised.value)
@@ -51,7 +54,9 @@ def test_what_nccl_cannot_tell_is_said_with_both_reasons():
 
 def test_too_little_memory_on_the_gpu_is_a_sentence_with_a_remedy():
     said = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 1.00 GiB"
-    sentence = sentence_of(torch.OutOfMemoryError(said))
+    with pytest.raises(ConfigError) as raised, World().guard("training"):  # which launch does not start again
+        raise torch.OutOfMemoryError(said)
+    sentence = str(raised.value)
     assert "CUDA out of memory; give a smaller --global-batch, or --accumulate 2" in sentence
 
 
@@ -60,11 +65,19 @@ def test_other_errors_pass_as_they_are():
         raise ZeroDivisionError
 
 
-def test_processes_of_srun_that_do_not_know_their_ranks_are_refused(monkeypatch):
-    for name in RANK_VARIABLES:
+@pytest.mark.parametrize("variable", ["SLURM_STEP_NUM_TASKS", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE"])
+def test_processes_that_were_started_together_and_are_alone_are_refused(monkeypatch, variable):
+    for name in ("HOROVOD_RANK", "SLURM_STEP_NUM_TASKS", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")
-    assert open_world().world_size == 1
-    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "4")
-    with pytest.raises(ClusterError, match="srun started 4 processes that do not know their ranks; give it --mpi=pmix"):
-        open_world()
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    monkeypatch.setenv(variable, "1")
+    check_alone(1)
+    monkeypatch.setenv(variable, "4")
+    check_alone(4)
+    with pytest.raises(ClusterError, match="4 processes were started, but each of them is alone"):
+        check_alone(1)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    check_alone(1)  # of a person, in a shell that srun started
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: False)
+    monkeypatch.setenv("HOROVOD_RANK", "0")  # horovodrun -np 1
+    check_alone(1)

@@ -13,8 +13,10 @@ from horovod_ocr.data.shared_memory import (
     MOST_WORKERS,
     PAGE_BYTES,
     choose_workers,
+    count_cores,
     free_shared_bytes,
     largest_batch_bytes,
+    quota_of_cores,
     shared_bytes_needed,
     shortage,
     workers_with_room,
@@ -60,13 +62,24 @@ def test_a_shortage_is_a_sentence_with_its_numbers():
 
 
 @pytest.mark.parametrize(
-    ("cores", "ranks", "workers"), [(1, 1, 1), (2, 1, 1), (4, 1, 3), (16, 4, 3), (16, 1, MOST_WORKERS), (224, 8, 8)]
+    ("cores", "workers"), [(0, 1), (1, 1), (2, 1), (4, 3), (16, MOST_WORKERS), (28, MOST_WORKERS)]
 )
-def test_without_a_number_workers_take_the_cores_that_are_left_beside_a_gpu(cores, ranks, workers):
-    assert choose_workers(-1, True, cores, ranks) == workers
-    assert choose_workers(-1, False, cores, ranks) == 0, "without a GPU the model computes on these cores"
-    assert choose_workers(0, True, cores, ranks) == 0
-    assert choose_workers(30, False, cores, ranks) == choose_workers(30, True, cores, ranks, 10 * MB, MB) == 30
+def test_without_a_number_workers_take_the_cores_that_are_left_beside_a_gpu(cores, workers):
+    assert choose_workers(-1, True, cores) == workers
+    assert choose_workers(-1, False, cores) == 0, "without a GPU the model computes on these cores"
+    assert choose_workers(0, True, cores) == 0
+    assert choose_workers(30, False, cores) == choose_workers(30, True, cores, 2, 10 * MB, MB) == 30
+
+
+@pytest.mark.parametrize(("text", "cores"), [("200000 100000", 2), ("50000 100000", 1), ("250000 100000", 2)])
+def test_a_container_may_have_less_time_than_cores(tmp_path, monkeypatch, text, cores):
+    (tmp_path / "cpu.max").write_text(f"{text}\n")
+    monkeypatch.setattr(shared_memory, "QUOTA", tmp_path / "cpu.max")
+    assert quota_of_cores() == cores and count_cores() == min(cores, len(os.sched_getaffinity(0)))
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    assert quota_of_cores() == os.cpu_count()
+    (tmp_path / "cpu.max").unlink()
+    assert quota_of_cores() == os.cpu_count()
 
 
 @given(st.integers(1, 40), st.integers(1, 8), st.integers(1, 20 * MB), st.integers(0, 2000 * MB))

@@ -190,8 +190,13 @@ def test_what_a_person_set_for_the_gpus_goes_to_all_hosts(monkeypatch):
     monkeypatch.setenv("NCCL_SOCKET_IFNAME", "ib0")
     command = spell_command(NODES, [], ["--steps", "9"])
     assert command[command.index("env") :][:3] == ["env", "CUDA_VISIBLE_DEVICES=0,1", "NCCL_SOCKET_IFNAME=ib0"]
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     monkeypatch.delenv("NCCL_SOCKET_IFNAME")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-8a3f")  # of this machine, as what a batch system sets here
+    assert "env" not in spell_command(NODES, [], [])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    assert "env" not in spell_command(NODES, [], [])
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     assert "env" not in spell_command(NODES, [], [])
 
 

@@ -119,6 +119,8 @@ def test_the_first_contact_and_its_bandwidth_beside_what_gradients_need():
     assert slow.state == "warns" and "2.7 s" in slow.remark and "--compression fp16" in slow.remark
     assert [row.fact for row in judge_contact(names, hosts, Contact("cpu", 100e6), 0)] == ["first contact", "bandwidth"]
     assert [row.fact for row in judge_contact(names, hosts[1:], Contact("cpu", 100e6), 5)] == ["first contact"]
+    slow = judge_contact(names, hosts[1:], Contact("cpu", 1e6, "ranks on node2: 2, GPUs: 1"), 5)[0].cells[1]
+    assert slow.state == "warns" and slow.remark.endswith("on the CPU: ranks on node2: 2, GPUs: 1")
     (none,) = judge_contact(names, hosts, "no allreduce ended within 160 s", 5)
     assert none.cells[0].state == "fails" and "all ports open" in none.cells[0].remark
 

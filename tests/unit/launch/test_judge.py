@@ -134,6 +134,11 @@ def test_gpus_on_all_hosts_or_on_none():
     assert older.state == "warns" and "550.54 here, 565.57 on node1, node2" in older.remark
 
 
+def test_gpus_of_several_kinds_are_said():
+    cells = cells_of(report_on(hosts_with({"gpus": {"names": ["T4"]}}, gpus=1)), "GPU, driver")
+    assert {cell.state for cell in cells} == {"warns"} and "than on node1, node2" in cells[2].remark
+
+
 def test_more_slots_than_gpus_mean_the_cpu_and_with_cuda_nothing():
     cell = gpu_cell(hosts_with(gpus=1, slots=2))
     assert cell.state == "warns" and "slots=2 in hosts.txt, but GPUs: 1; lower its slots, or all ranks" in cell.remark
@@ -148,7 +153,7 @@ def test_more_slots_than_gpus_mean_the_cpu_and_with_cuda_nothing():
 def test_a_gpu_that_torch_does_not_see_or_cannot_use():
     remark = "torch 2.13.0+cpu is built without CUDA"
     unseen = gpu_cell(hosts_with({"build": {"gpus": 0, "gpu_remark": remark}}, gpus=1))
-    assert unseen.state == "fails" and f"torch sees no GPU here ({remark})" in unseen.remark
+    assert unseen.state == "fails" and f"torch sees no GPU here: {remark}" in unseen.remark
     broken = {"build": {"gpus": 0, "gpu_problem": "the driver is too old"}}
     cell = gpu_cell(hosts_with(broken, gpus=1))
     assert cell.state == "fails" and "too old; or train on the CPUs: --device cpu" in cell.remark

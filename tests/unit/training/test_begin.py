@@ -32,13 +32,12 @@ def test_a_run_of_another_version_goes_on_without_the_settings_that_are_gone(tmp
 def streams_of(word_shards, monkeypatch):
     """What open_streams gives: the train and the val split of 40 cores' ranks, with so much of /dev/shm free."""
     store = open_store(str(word_shards))
-    monkeypatch.setattr(begin, "count_cores", lambda: 40)
 
     def open_them(on_gpu=True, free_bytes=1 << 30, workers=-1, local_size=1):
         world = SimpleNamespace(rank=0, world_size=1, local_size=local_size)
         monkeypatch.setattr(begin, "free_shared_bytes", lambda: free_bytes)
         config = TrainConfig(workers=workers)
-        return begin.open_streams(config, world, store, Geometry(64, store.index.aspect_edges), on_gpu)
+        return begin.open_streams(config, world, store, Geometry(64, store.index.aspect_edges), on_gpu, 40)
 
     return open_them
 
@@ -63,7 +62,7 @@ def test_an_empty_train_split_is_named_whoever_would_read_it(word_shards, worker
     store.index = replace(store.index, shards=tuple(shard for shard in store.index.shards if shard.split != "train"))
     world, geometry = SimpleNamespace(rank=0, world_size=1, local_size=1), Geometry(64, store.index.aspect_edges)
     with pytest.raises(ShardError, match="train"):
-        begin.open_streams(TrainConfig(workers=workers), world, store, geometry, on_gpu=True)
+        begin.open_streams(TrainConfig(workers=workers), world, store, geometry, True, 40)
 
 
 def test_on_the_cpu_no_worker_is_started_by_itself_and_nothing_is_pinned(streams_of):

@@ -12,10 +12,10 @@ COMPILED = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120"]  # torch 2.1
 
 
 @pytest.fixture
-def cuda(monkeypatch, tmp_path):
+def cuda(monkeypatch):
     """A torch for CUDA 13.0 on a machine with a driver. `cards`: (name, major, minor, uuid) of its GPUs; `error`: what
     torch.cuda.init raises."""
-    fake = SimpleNamespace(cards=[], error="")
+    fake = SimpleNamespace(cards=[], error="", has_driver=True)
 
     def init():
         if fake.error:
@@ -30,8 +30,7 @@ def cuda(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: len(fake.cards))
     monkeypatch.setattr(torch.cuda, "get_device_properties", properties)
     monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: COMPILED)
-    (tmp_path / "version").write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.65.06")
-    monkeypatch.setattr(gpus, "KERNEL_MODULE", tmp_path / "version")
+    monkeypatch.setattr(gpus, "has_nvidia_driver", lambda: fake.has_driver)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     return fake
 
@@ -85,21 +84,29 @@ def test_a_driver_that_is_too_old_is_a_problem_with_the_version_to_install(cuda)
 def test_any_other_failure_of_cuda_is_a_problem_and_keeps_its_words(cuda, error):
     cuda.error = error
     assert error.partition(". ")[0].rstrip(".") in find_gpus().problem
+    cuda.has_driver = False
+    assert find_gpus() == Gpus(), "a library without a driver: there is no GPU"
 
 
-def test_no_gpu_is_no_problem(cuda, monkeypatch):
+def test_what_fails_while_gpus_are_asked_is_a_problem_too(cuda, monkeypatch):
+    cuda.cards = [("H200", 9, 0, "a")]
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: cuda.cards[7])
+    assert "list index out of range" in find_gpus().problem
+
+
+def test_no_gpu_is_no_problem_but_remarked_where_there_is_a_driver(cuda, monkeypatch):
     cuda.error = "No CUDA GPUs are available"
-    assert find_gpus() == Gpus()
+    assert find_gpus() == Gpus(remark=gpus.NO_DEVICE)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     assert find_gpus() == Gpus(remark="CUDA_VISIBLE_DEVICES=-1")
     cuda.error = "Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU"
     assert "docker run --gpus all" in find_gpus().remark
-    monkeypatch.setattr(gpus, "KERNEL_MODULE", gpus.KERNEL_MODULE.with_name("none"))
+    cuda.has_driver = False
     assert find_gpus() == Gpus()
 
 
 def test_a_torch_without_cuda_is_remarked_where_there_is_a_driver(cuda, monkeypatch):
     monkeypatch.setattr(torch.version, "cuda", None)
     assert "built without CUDA" in find_gpus().remark
-    monkeypatch.setattr(gpus, "KERNEL_MODULE", gpus.KERNEL_MODULE.with_name("none"))
+    cuda.has_driver = False
     assert find_gpus() == Gpus()
