@@ -276,6 +276,15 @@ def parse_settings(assignments: list[str]) -> dict:
     return values
 
 
+def with_settings(given: dict, assignments: list[str]) -> dict:
+    """Named options and `--set` as one. ConfigError for a setting that both give, with other values."""
+    values = parse_settings(assignments)
+    for name in given.keys() & values.keys():
+        if given[name] != values[name]:
+            raise ConfigError(f"{name} is given twice: {given[name]!r}, and {values[name]!r} with --set")
+    return given | values
+
+
 def table_of_settings(command: str, folder: Path = Path(".")) -> dict:
     """A command's table in horovod-ocr.toml; empty where there is none. ConfigError for a table that no command has."""
     path = folder / SETTINGS_FILE

@@ -32,11 +32,13 @@ for argument in "$@"; do
         --nccl) nccl=NCCL ;;
         --no-nccl) nccl=none ;;
         --check) check_only=1 ;;
-        -*) fail 2 "unknown option $argument; there are --nccl, --no-nccl and --check" ;;
+        -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+        -*) fail 2 "unknown option $argument; there are --nccl, --no-nccl, --check and --help" ;;
         *) python=$argument ;;
     esac
 done
-python=$(command -v "$python") || fail 2 "$python is not there; run: make setup"
+found=$(command -v "$python") || fail 2 "$python is not there; run: make setup"
+python=$found
 PATH=$(cd "${python%/*}" && pwd):$PATH   # cmake may come from the environment
 
 # Says, on one line: the wheel tag; the versions of torch and Horovod; whether Python.h is there; the CUDA version torch

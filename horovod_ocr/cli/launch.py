@@ -52,7 +52,7 @@ def launch(
 
 def train_options(words: list[str]):
     """What the trainer's own parser makes of its options: a wrong one is said now, and not by every rank."""
-    from horovod_ocr.config import TrainConfig, parse_settings
+    from horovod_ocr.config import TrainConfig, with_settings
     from horovod_ocr.launch.begin import TrainOptions
 
     app = typer.Typer(add_completion=False)
@@ -62,5 +62,5 @@ def train_options(words: list[str]):
     recipe, resumes = values.pop("recipe", ""), values.pop("resume", False)
     names = {entry.name for entry in fields(TrainConfig)}
     given = {name: str(value) if name == "runs" else value for name, value in values.items() if name in names}
-    given |= parse_settings(values.get("settings") or [])
+    given = with_settings(given, values.get("settings") or [])
     return TrainOptions([word for word in words if word != "--resume"], given, recipe, resumes)

@@ -64,7 +64,7 @@ def train(
 ) -> None:
     """Train on this process's part of the shards; under horovodrun, one process a GPU."""
     with one_sentence():
-        from horovod_ocr.config import TrainConfig, parse_settings
+        from horovod_ocr.config import TrainConfig, with_settings
         from horovod_ocr.training.begin import choose_config
         from horovod_ocr.training.loop import train as train_run
         from horovod_ocr.training.watchdog import Watchdog
@@ -77,12 +77,13 @@ def train(
             "resume": resume or None, "sync_batchnorm": sync_batchnorm or None, "runs": str(runs) if runs else None,
         }  # fmt: skip
         given = {name: value for name, value in given.items() if value is not None}
+        given = with_settings(given, settings or [])
         if epochs is not None and steps is None:
-            given |= {"steps": 0, "min_steps": 0}  # a recipe's would go before them
+            given = {"steps": 0, "min_steps": 0} | given  # a recipe's would go before them
         world = open_world()
         with world.guard("training"), Watchdog(TrainConfig.stall_timeout_s, world.rank):
             config = world.together(
-                lambda: choose_config(recipe or "", given | parse_settings(settings or [])) if world.is_root else None
+                lambda: choose_config(recipe or "", given) if world.is_root else None
             )
             config = world.broadcast(config)
         train_run(config, world)
@@ -115,7 +116,7 @@ def evaluate(
                 watchdog.reached(0, f"batch {batches} of {of}")
                 progress(batches, of)
 
-            folder, report = score_run(world, folder_of_runs(runs), run, shards, split, device or "auto", read)
+            folder, report = score_run(world, folder_of_runs(runs), run, shards, split, device_given(device), read)
         if world.is_root:
             output.print(draw_report(report))
             print(f"written: {folder / 'eval.json'}; run: {folder.resolve()}")
@@ -125,6 +126,12 @@ def folder_of_runs(given: Path | None) -> Path:
     from horovod_ocr.config import TrainConfig, table_of_settings
 
     return given or Path(table_of_settings("train").get("runs", TrainConfig.runs))
+
+
+def device_given(option: str | None) -> str:
+    from horovod_ocr.config import TrainConfig, table_of_settings
+
+    return table_of_settings("train").get("device", TrainConfig.device) if option is None else option
 
 
 def predict(
@@ -144,7 +151,7 @@ def predict(
         from horovod_ocr.world import World
 
         paths = find_images(images)
-        chosen = choose_device(World(), device or "auto").device
+        chosen = choose_device(World(), device_given(device)).device
         recognizer = build_recognizer(load_best(folder_of_runs(runs), run)[1], device=chosen)
         failed: OcrError | None = None
         with progress_bar("reading") as progress:

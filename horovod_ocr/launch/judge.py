@@ -118,7 +118,8 @@ def judge_gpus(probe: Probe, peers: Peers) -> Cell:
         others = ", ".join(peer.host for peer in peers.probes if gpus_of(peer))
         return Cell(text, "fails", f"no GPU here, but on {others}: all would train on the CPU; leave one kind out")
     if not seen and peers.device == "cuda":
-        return Cell(text, "fails", "no GPU here; leave the host out, or give --device auto")
+        why = f": torch {probe.get('build', 'torch')} is built without CUDA" if probe.get("build", "cuda") == "" else ""
+        return Cell(text, "fails", f"no GPU here{why}; leave the host out, or give --device auto")
     if probe.slots > seen > 0:
         remark = f"slots={probe.slots} in hosts.txt, but GPUs: {seen}; lower its slots"
         if peers.device == "cuda":

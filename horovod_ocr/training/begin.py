@@ -86,6 +86,7 @@ def choose_config(recipe: str, given: dict) -> TrainConfig:
     if unknown := sorted(set(saved) - set(TrainConfig().to_dict())):
         console.print(f"warning: {run} was begun by another version; not known: {', '.join(unknown)}", markup=False)
     saved = {name: value for name, value in saved.items() if name not in unknown}
+    saved["device"] = table_of_settings("train").get("device", TrainConfig.device)  # of the machine, not of the run
     config = overlay(TrainConfig(), saved, f"{run}: its checkpoint")
     config = overlay(config, {**read_recipe(recipe), **given, "run": run.name, "runs": str(runs)}, "the command line")
     return check_config(config)

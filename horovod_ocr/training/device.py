@@ -75,8 +75,12 @@ def assign_gpus(places: Sequence[Place], wanted: str) -> tuple[list[int], str]:
     if len(rank_of_gpu) < len(places):
         why = shortage_of_gpus(places, set(rank_of_gpu.values()))
         if wanted == "cuda":
+            cpu_build = "" if torch.version.cuda else f"; torch {torch.__version__} is built without CUDA"
             raise agreed(
-                ConfigError(f"--device cuda, but {why}; give each rank a GPU (slots in hosts.txt), or --device auto")
+                ConfigError(
+                    f"--device cuda needs a GPU for each rank ({why}{cpu_build}); lower the slots in hosts.txt, or "
+                    "give --device auto"
+                )
             )
         return [], why if any(place.gpus.numbers or place.gpus.remark for place in places) else ""
     if len(places) > 1 and (without := next((place.host for place in places if not place.can_exchange), "")):

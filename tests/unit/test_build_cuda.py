@@ -230,3 +230,10 @@ def test_other_gpu_operations_than_nccl_are_refused(tmp_path):
     refused = Machine(tmp_path).build(HOROVOD_GPU_OPERATIONS="MPI")
     assert refused.returncode == 2
     assert "HOROVOD_GPU_OPERATIONS=MPI is not supported; there are NCCL and none" in refused.stderr
+
+
+def test_a_python_that_is_not_there_is_named_and_help_is_the_header():
+    gone = subprocess.run(["bash", SCRIPT, "/no/such/python"], capture_output=True, text=True, timeout=60)
+    assert (gone.returncode, gone.stderr) == (2, "horovod: /no/such/python is not there; run: make setup\n")
+    helped = subprocess.run(["bash", SCRIPT, "--help"], capture_output=True, text=True, timeout=60)
+    assert helped.returncode == 0 and "--no-nccl" in helped.stdout and "set -e" not in helped.stdout

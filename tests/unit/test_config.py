@@ -17,6 +17,7 @@ from horovod_ocr.config import (
     parse_fractions,
     parse_settings,
     table_of_settings,
+    with_settings,
 )
 from horovod_ocr.errors import ConfigError
 from horovod_ocr.recipe import recipe_names
@@ -209,3 +210,9 @@ def test_a_profile_file_that_is_called_like_a_recipe_does_not_choose_it(word_sha
     mine = replace(index, root=tmp_path, profile=replace(index.profile, name="demo"))
     write_index(mine)
     assert default_recipe(str(tmp_path), tmp_path) == ""
+
+
+def test_a_setting_that_is_given_twice_with_other_values_is_refused():
+    assert with_settings({"lr": 0.5, "run": "a"}, ["seed=3", "run=a"]) == {"lr": 0.5, "run": "a", "seed": 3}
+    with pytest.raises(ConfigError, match="device is given twice: 'cpu', and 'cuda' with --set"):
+        with_settings({"device": "cpu"}, ["device=cuda"])

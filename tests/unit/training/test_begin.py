@@ -28,6 +28,18 @@ def test_a_run_of_another_version_goes_on_without_the_settings_that_are_gone(tmp
         choose_config("", {"resume": True, "runs": str(tmp_path), "run": "it", "gone": 1})
 
 
+def test_the_device_is_that_of_the_machine_and_not_of_the_run(tmp_path, monkeypatch):
+    """What was trained on a GPU goes on where there is none, and the other way round."""
+    monkeypatch.chdir(tmp_path)
+    saved = TrainConfig(run="it", device="cuda", lr=0.5).to_dict()
+    monkeypatch.setattr(begin, "load_checkpoint", lambda run: {"config": saved})
+    resumed = {"resume": True, "run": "it"}
+    assert (choose_config("", resumed).device, choose_config("", resumed).lr) == ("auto", 0.5)
+    assert choose_config("", resumed | {"device": "cpu"}).device == "cpu"
+    (tmp_path / "horovod-ocr.toml").write_text('[train]\ndevice = "cuda"\n')
+    assert choose_config("", resumed).device == "cuda"
+
+
 @pytest.fixture
 def streams_of(word_shards, monkeypatch):
     """What open_streams gives: the train and the val split of 40 cores' ranks, with so much of /dev/shm free."""

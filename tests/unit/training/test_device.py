@@ -39,7 +39,7 @@ def test_each_rank_has_a_gpu_of_its_own():
 def test_all_ranks_take_the_cpu_if_one_host_has_too_few_gpus():
     places = places_on("node1", 1, 1) + places_on("node2", 3, 2)
     assert assign_gpus(places, "auto") == ([], "ranks on node2: 3, GPUs: 2")
-    with pytest.raises(ConfigError, match="ranks on node2: 3, GPUs: 2; give each rank a GPU"):
+    with pytest.raises(ConfigError, match="needs a GPU for each rank .ranks on node2: 3, GPUs: 2"):
         assign_gpus(places, "cuda")
 
 
@@ -82,7 +82,7 @@ def test_a_machine_without_gpus_needs_no_reason_for_the_cpu():
     assert assign_gpus([Place("node1", Gpus(remark="CUDA_VISIBLE_DEVICES="))], "auto") == (
         [], "ranks on node1: 1, GPUs: 0 (CUDA_VISIBLE_DEVICES=)",
     )  # fmt: skip
-    with pytest.raises(ConfigError, match="--device cuda, but ranks on node1: 3, GPUs: 0"):
+    with pytest.raises(ConfigError, match="--device cuda needs a GPU for each rank .ranks on node1: 3, GPUs: 0"):
         assign_gpus(places_on("node1", 3, 0), "cuda")
 
 
