@@ -97,7 +97,7 @@ def take_step(
     images_N1HW = normalise_images(images_NHW, CPU)
     with autocast(CPU, precision):
         logits_TNC = model(images_N1HW)
-    loss_sum, _ = task.loss_sum(logits_TNC, frames_of(reach_N, model.frame_stride_px), labels)
-    (loss_sum / len(labels)).backward()
+    losses_N, _ = task.losses(logits_TNC, frames_of(reach_N, model.frame_stride_px), labels)
+    losses_N.mean().backward()
     nn.utils.clip_grad_norm_(model.parameters(), 5.0)
     optimizer.step()
