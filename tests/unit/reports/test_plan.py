@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
-from statistics import median
 
 import pytest
 from rich.console import Console
@@ -67,7 +66,7 @@ def test_35_million_words_on_three_ranks_cost_what_few_cost_and_200_mb_at_most(t
         return cpu_s, peak_kib
 
     rounds = [(cost_of(35_000), cost_of(35_000_000)) for _ in range(3)]
-    few_s, many_s = (median(costs[place][0] for costs in rounds) for place in (0, 1))
+    few_s, many_s = (min(costs[place][0] for costs in rounds) for place in (0, 1))  # what else runs only adds
     assert many_s < 1.5 * few_s, (many_s, few_s)
     assert max(many[1] for _, many in rounds) * 1024 < 200e6
 
