@@ -10,6 +10,7 @@ from rich.console import Console
 
 from horovod_ocr.cli.sentence import one_sentence
 from horovod_ocr.errors import ConfigError, OcrError
+from horovod_ocr.log import rank_of_process
 from horovod_ocr.progress import progress_bar
 
 TrainedRun = Annotated[str | None, typer.Option(help="Name of a run.  [default: the newest]")]
@@ -80,12 +81,11 @@ def train(
         given = with_settings(given, settings or [])
         if epochs is not None and steps is None:
             given = {"steps": 0, "min_steps": 0} | given  # a recipe's would go before them
-        world = open_world()
-        with world.guard("training"), Watchdog(TrainConfig.stall_timeout_s, world.rank):
-            config = world.together(
-                lambda: choose_config(recipe or "", given) if world.is_root else None
-            )
-            config = world.broadcast(config)
+        with Watchdog(TrainConfig.stall_timeout_s, rank_of_process() or 0):  # ranks may wait for each other at once
+            world = open_world()
+            with world.guard("training"):
+                config = world.together(lambda: choose_config(recipe or "", given) if world.is_root else None)
+                config = world.broadcast(config)
         train_run(config, world)
 
 
@@ -105,18 +105,15 @@ def evaluate(
         from horovod_ocr.training.watchdog import Watchdog
         from horovod_ocr.world import open_world
 
-        world = open_world()
-        with (
-            progress_bar("reading", shown=world.is_root) as progress,
-            world.guard("evaluation"),
-            Watchdog(TrainConfig.stall_timeout_s, world.rank) as watchdog,
-        ):
+        with Watchdog(TrainConfig.stall_timeout_s, rank_of_process() or 0) as watchdog:
+            world = open_world()
+            with progress_bar("reading", shown=world.is_root) as progress, world.guard("evaluation"):
 
-            def read(batches: int, of: int) -> None:
-                watchdog.reached(0, f"batch {batches} of {of}")
-                progress(batches, of)
+                def read(batches: int, of: int) -> None:
+                    watchdog.reached(0, f"batch {batches} of {of}")
+                    progress(batches, of)
 
-            folder, report = score_run(world, folder_of_runs(runs), run, shards, split, device_given(device), read)
+                folder, report = score_run(world, folder_of_runs(runs), run, shards, split, device_given(device), read)
         if world.is_root:
             output.print(draw_report(report))
             print(f"written: {folder / 'eval.json'}; run: {folder.resolve()}")

@@ -18,6 +18,7 @@ from horovod_ocr.errors import ClusterError, OcrError
 from horovod_ocr.launch.hosts import Host
 from horovod_ocr.launch.job import START_TIMEOUT_S, spell_horovodrun
 from horovod_ocr.launch.ssh import Ssh, kill_session
+from horovod_ocr.log import rank_of_process
 
 ALLREDUCE_BYTES = 64 << 20
 MOST_TIMES, MOST_S = 5, 5.0
@@ -39,12 +40,13 @@ def main() -> None:
     from horovod_ocr.world import open_world
 
     try:
-        world = open_world()
         # a rank that waits for one that never comes ends by itself, on whatever host
-        with Watchdog(LIMIT_S, world.rank) as watchdog, world.guard("the first contact"):
-            chosen = choose_device(world, sys.argv[1])
-            watchdog.reached(0, first_contact(chosen.device))
-            seconds = time_allreduce(world, chosen.device)
+        with Watchdog(LIMIT_S, rank_of_process() or 0) as watchdog:
+            world = open_world()
+            with world.guard("the first contact"):
+                chosen = choose_device(world, sys.argv[1])
+                watchdog.reached(0, first_contact(chosen.device))
+                seconds = time_allreduce(world, chosen.device)
     except OcrError as error:
         sys.exit(str(error))
     if world.is_root:
