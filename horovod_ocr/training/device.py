@@ -47,7 +47,7 @@ def choose_device(world: World, wanted: str = "auto") -> Chosen:
     Raises ConfigError, on every rank, for GPUs that do not work, for several ranks on GPUs with a Horovod without
     NCCL, and for `cuda` without a GPU for each rank.
     """
-    check_device(wanted)
+    world.together(lambda: check_device(wanted))
     gpus = Gpus() if wanted == "cpu" else find_gpus()
     place = Place(socket.gethostname(), gpus, frozenset(os.sched_getaffinity(0)), world.sums_on_gpus)
     places = world.gather(place)
