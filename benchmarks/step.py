@@ -148,8 +148,13 @@ def take_turns(bench: Bench, rounds: int) -> dict[Side, list[list[dict]]]:
             runs[side].append(bench.run(side))
         print(f"round {number + 1} of {rounds}", file=sys.stderr)
     for precision in PRECISIONS:
-        ends = {rank["weights"] for side in sides if side.precision == precision and side.name not in ("alone", "apart")
-                for ranks in runs[side] for rank in ranks}  # fmt: skip
+        ends = {
+            rank["weights"]
+            for side in sides
+            if side.precision == precision and side.name not in ("alone", "apart")
+            for ranks in runs[side]
+            for rank in ranks
+        }
         if len(ends) > 1:
             sys.exit(f"{precision}: ours and ddp end with other weights; nothing to compare")
     return runs

@@ -134,11 +134,14 @@ def ratios_of(us: dict[str, float], widths: dict) -> dict[str, float]:
     return {
         "stock jpeg / ours jpeg, fast": us["stock jpeg"] / us["ours jpeg, fast"],
         "stock jpeg / ours jpeg 64 px, fast": us["stock jpeg"] / us["ours jpeg 64 px, fast"],
-        **{f"{side} / ours png, {decoder}": us[side] / us[f"ours png, {decoder}"]
-           for side in (*MOSAICML, *LITDATA) for decoder in ("pillow", "fast")},
+        **{
+            f"{side} / ours png, {decoder}": us[side] / us[f"ours png, {decoder}"]
+            for side in (*MOSAICML, *LITDATA)
+            for decoder in ("pillow", "fast")
+        },
         "step, width of the widest / of a class": widths["widest_s"] / widths["class_s"],
         "step, width of 99 % / of a class": widths["most words_s"] / widths["class_s"],
-    }  # fmt: skip
+    }
 
 
 def print_ratios(ratios: dict[str, float]) -> None:

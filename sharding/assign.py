@@ -51,9 +51,13 @@ class Assignment:
 
 
 def assign(
-    spools: list[Path], counts: np.ndarray, left_out: Duplicates, samples_per_shard: int | None, placed: Path,
+    spools: list[Path],
+    counts: np.ndarray,
+    left_out: Duplicates,
+    samples_per_shard: int | None,
+    placed: Path,
     members: Path,
-) -> Assignment:  # fmt: skip
+) -> Assignment:
     """Decide over all spooled samples; fills `placed` (FACTS) and `members` (uint32, the entry of each sample).
 
     counts: [splits, cells] samples that stay in the set, at least one.

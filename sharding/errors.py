@@ -1,14 +1,14 @@
 """The errors a person can mend. Each carries its exit code and a sentence that says what, where and what to do.
 
-    OcrError
-    ├── ConfigError          2   an option, a recipe or a settings file is wrong
-    ├── DataError            3
-    │   ├── SourceError          the raw images or their labels
-    │   ├── LabelError           a text that the script profile does not allow
-    │   └── ShardError           a shard, its .idx, or the index
-    ├── CheckpointError      3   horovod_ocr.errors
-    └── ClusterError         4   horovod_ocr.errors
-        └── DivergedError    5
+OcrError
+├── ConfigError          2   an option, a recipe or a settings file is wrong
+├── DataError            3
+│   ├── SourceError          the raw images or their labels
+│   ├── LabelError           a text that the script profile does not allow
+│   └── ShardError           a shard, its .idx, or the index
+├── CheckpointError      3   horovod_ocr.errors
+└── ClusterError         4   horovod_ocr.errors
+    └── DivergedError    5
 """
 
 

@@ -117,9 +117,19 @@ class Inspector:
         if length * self._px_a_letter * height > width:  # it may not fit: count exactly
             check_fits(text, self.rules.profile, width, height, self._limits)
         seen = (
-            image, label, number, subset, split, length, label_hash,
-            width, height, image_format, digest_of(image), len(content),
-        )  # fmt: skip
+            image,
+            label,
+            number,
+            subset,
+            split,
+            length,
+            label_hash,
+            width,
+            height,
+            image_format,
+            digest_of(image),
+            len(content),
+        )
         return _make(Sample, seen)
 
     def _remember(self, label: bytes | None) -> _Label | Rejected:

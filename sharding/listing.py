@@ -60,9 +60,14 @@ def write_catalogue(
     catalogue = Catalogue(folder, writer.entries, subsets, classes, writer.given_splits, names, tuple(notes))
     _mark_repeats(catalogue)
     values = {
-        "entries": writer.entries, "texts": writer.text_bytes, "subsets": subsets, "classes": catalogue.classes,
-        "given_splits": catalogue.given_splits, "source_names": names, "notes": notes,
-    }  # fmt: skip
+        "entries": writer.entries,
+        "texts": writer.text_bytes,
+        "subsets": subsets,
+        "classes": catalogue.classes,
+        "given_splits": catalogue.given_splits,
+        "source_names": names,
+        "notes": notes,
+    }
     write_whole(folder / CATALOGUE_NAME, json.dumps(values).encode() + b"\n")
     return catalogue
 

@@ -1,6 +1,6 @@
 """The same rendered words as every side of benchmarks/stream.py reads them: shards, an LMDB, MDS, litdata's chunks.
 
-    python benchmarks/sides/word_sets.py '{"folder": "sets", "words": 12000, "streaming": [...]}'
+python benchmarks/sides/word_sets.py '{"folder": "sets", "words": 12000, "streaming": [...]}'
 """
 
 import io

@@ -20,9 +20,20 @@ from horovod_ocr.cli.shards import shard, stats, synth, verify
 
 # in the order of the data's way; --help lists them so
 COMMANDS = {
-    "synth": synth, "audit": audit, "shard": shard, "verify": verify, "stats": stats, "show": show, "plan": plan,
-    "doctor": doctor, "launch": launch, "train": train, "runs": runs, "eval": evaluate, "predict": predict,
-}  # fmt: skip
+    "synth": synth,
+    "audit": audit,
+    "shard": shard,
+    "verify": verify,
+    "stats": stats,
+    "show": show,
+    "plan": plan,
+    "doctor": doctor,
+    "launch": launch,
+    "train": train,
+    "runs": runs,
+    "eval": evaluate,
+    "predict": predict,
+}
 
 app = typer.Typer(
     help="Train recognisers of word images on several machines: shard, train under horovodrun, eval, predict.",

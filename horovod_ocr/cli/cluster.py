@@ -25,9 +25,7 @@ def doctor(
     hosts: Hosts = None,
     shards: Annotated[str | None, typer.Option(help="Where the shards are, as in train.  [default: shards]")] = None,
     runs: Annotated[str | None, typer.Option(metavar="FOLDER", help="As in train.  [default: runs]")] = None,
-    device: Annotated[
-        str | None, typer.Option(metavar="auto|cpu|cuda", help="As in train.  [default: auto]")
-    ] = None,
+    device: Annotated[str | None, typer.Option(metavar="auto|cpu|cuda", help="As in train.  [default: auto]")] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Load neither torch nor Horovod, and let no ranks meet.")
     ] = False,
@@ -52,9 +50,7 @@ def doctor(
             output.print(draw_doctor(report, output.width))
         if not report.can_start:
             unfit = [host for host in report.hosts if host not in report.fit_hosts]
-            raise ClusterError(
-                f"training could not start on {', '.join(unfit)}; mend what fails, or leave it out"
-            )
+            raise ClusterError(f"training could not start on {', '.join(unfit)}; mend what fails, or leave it out")
 
 
 def hosts_given(text: str | None, slots: int = 1):

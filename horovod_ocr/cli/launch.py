@@ -41,9 +41,11 @@ def launch(
 
         launcher = ["--autotune"] if autotune else []
         for name, value in (
-            ("--network-interfaces", network_interfaces), ("--cycle-time-ms", cycle_time_ms),
-            ("--fusion-threshold-mb", fusion_threshold_mb), ("--timeline-filename", timeline_filename),
-        ):  # fmt: skip
+            ("--network-interfaces", network_interfaces),
+            ("--cycle-time-ms", cycle_time_ms),
+            ("--fusion-threshold-mb", fusion_threshold_mb),
+            ("--timeline-filename", timeline_filename),
+        ):
             launcher += [name, value] if value is not None else []
         where = hosts_given(hosts, np or 1)
         np = np or sum(host.slots for host in where)

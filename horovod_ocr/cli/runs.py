@@ -72,11 +72,25 @@ def train(
         from horovod_ocr.world import open_world
 
         given = {
-            "run": run, "steps": steps, "epochs": epochs, "global_batch": global_batch, "lr": lr, "seed": seed,
-            "precision": precision, "workers": workers, "cache_dir": cache_dir, "max_bad": max_bad, "shards": shards,
-            "device": device, "compression": compression, "accumulate": accumulate, "profile": profile,
-            "resume": resume or None, "sync_batchnorm": sync_batchnorm or None, "runs": str(runs) if runs else None,
-        }  # fmt: skip
+            "run": run,
+            "steps": steps,
+            "epochs": epochs,
+            "global_batch": global_batch,
+            "lr": lr,
+            "seed": seed,
+            "precision": precision,
+            "workers": workers,
+            "cache_dir": cache_dir,
+            "max_bad": max_bad,
+            "shards": shards,
+            "device": device,
+            "compression": compression,
+            "accumulate": accumulate,
+            "profile": profile,
+            "resume": resume or None,
+            "sync_batchnorm": sync_batchnorm or None,
+            "runs": str(runs) if runs else None,
+        }
         given = {name: value for name, value in given.items() if value is not None}
         given = with_settings(given, settings or [])
         if epochs is not None and steps is None:
@@ -92,9 +106,7 @@ def train(
 def evaluate(
     run: TrainedRun = None,
     runs: RunsFolder = None,
-    shards: Annotated[
-        str | None, typer.Option(help="Where the shards are, as in train.  [default: the run's]")
-    ] = None,
+    shards: Annotated[str | None, typer.Option(help="Where the shards are, as in train.  [default: the run's]")] = None,
     split: Annotated[str | None, typer.Option(help="train, val or test.  [default: test, or val without one]")] = None,
     device: Device = None,
 ) -> None:

@@ -57,9 +57,16 @@ def synth(
         from horovod_ocr.synth.generate import SynthOptions, synthesize
 
         options = SynthOptions(
-            words=words, out=out, seed=seed, lexicon_share=lexicon_share, max_letters=max_letters, size_px=size_px,
-            degrade=degrade, workers=workers, overwrite=overwrite,
-        )  # fmt: skip
+            words=words,
+            out=out,
+            seed=seed,
+            lexicon_share=lexicon_share,
+            max_letters=max_letters,
+            size_px=size_px,
+            degrade=degrade,
+            workers=workers,
+            overwrite=overwrite,
+        )
         if font:
             options = replace(options, fonts=tuple(font))
         with progress_bar("drawing") as progress:

@@ -33,8 +33,10 @@ def largest_batch_bytes(
     """
     plan = EpochPlan(
         [ShardSlice(shard.samples, shard.aspect_class) for shard in shards],
-        lanes=lanes, global_batch=global_batch, shuffle=False,
-    )  # fmt: skip
+        lanes=lanes,
+        global_batch=global_batch,
+        shuffle=False,
+    )
     largest = 0
     for each in plan.classes:
         samples = int(batch_parts(each, world_size).max())

@@ -109,9 +109,12 @@ def spell_command(hosts: tuple[Host, ...], launcher: list[str], train: list[str]
 
 
 def check_hosts(
-    new: tuple[Host, ...], used: tuple[Host, ...], config: TrainConfig, interfaces_given: bool,
+    new: tuple[Host, ...],
+    used: tuple[Host, ...],
+    config: TrainConfig,
+    interfaces_given: bool,
     say: Callable[[str], None],
-) -> dict[str, str]:  # fmt: skip
+) -> dict[str, str]:
     """The doctor's quick part on all hosts in use; for the new ones what keeps them from training, "" for nothing.
 
     interfaces_given: horovodrun is told which to use. say: told what is not as it should be."""

@@ -45,9 +45,12 @@ SSH_SAYS = {
 
 
 def examine(
-    hosts: Sequence[Host], config: TrainConfig, quick: bool = False,
-    tell: Callable[[str], None] = lambda sentence: None, interfaces_given: bool = False,
-) -> DoctorReport:  # fmt: skip
+    hosts: Sequence[Host],
+    config: TrainConfig,
+    quick: bool = False,
+    tell: Callable[[str], None] = lambda sentence: None,
+    interfaces_given: bool = False,
+) -> DoctorReport:
     """The report on hosts that shall train by this config. Hosts that do not answer never keep it from the others.
 
     config: its shards, runs and cache_dir are looked for; full measures its model's gradients. tell: called with a
@@ -58,9 +61,11 @@ def examine(
         tell(f"asking {len(hosts)} host{'s' * (len(hosts) > 1)}")
         with marked(config.runs) as mark:
             batch = {
-                "height": config.height, "lanes": config.lanes, "global_batch": config.global_batch,
+                "height": config.height,
+                "lanes": config.lanes,
+                "global_batch": config.global_batch,
                 "world_size": sum(host.slots for host in hosts),
-            }  # fmt: skip
+            }
             request = Request(config.shards, config.runs, config.cache_dir, mark, loads=not quick, batch=batch)
             probes = probe_hosts(ssh, hosts, request)
         report = judge(probes, addresses_by_interface(), interfaces_given, config.workers, config.device)
@@ -143,9 +148,7 @@ def wanted_bytes(config: TrainConfig) -> int:
         return 0
 
 
-def judge_contact(
-    names: Sequence[str], met: Sequence[Host], contact: Contact | str, gradients: int
-) -> tuple[Row, ...]:
+def judge_contact(names: Sequence[str], met: Sequence[Host], contact: Contact | str, gradients: int) -> tuple[Row, ...]:
     """names: of all hosts; met: those that took part; contact: what was measured, or why there is none; gradients:
     bytes of a step, 0: not known."""
     taken = {host.name for host in met}

@@ -1,10 +1,10 @@
 """hosts.txt: which hosts train, and how many processes each may run. Everything that asks about hosts asks here.
 
-    # from # on is a comment
-    node1
-    node2:4                                  # four processes, one a GPU; the same as slots=4
-    node3 slots=4 address=10.0.0.3 port=2222 # where ssh finds it, when its name alone does not say so
-    [fd00::4]:4                              # an IPv6 address
+# from # on is a comment
+node1
+node2:4                                  # four processes, one a GPU; the same as slots=4
+node3 slots=4 address=10.0.0.3 port=2222 # where ssh finds it, when its name alone does not say so
+[fd00::4]:4                              # an IPv6 address
 """
 
 import difflib

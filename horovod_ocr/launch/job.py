@@ -130,9 +130,15 @@ class Job:
     def __init__(self, command: list[str], environment: dict[str, str], hosts: tuple[Host, ...]):
         self.words = Words(hosts)
         self.process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            start_new_session=True, encoding="utf-8", errors="replace",
-        )  # fmt: skip
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            encoding="utf-8",
+            errors="replace",
+        )
         pairs = ((self.process.stdout, sys.stdout), (self.process.stderr, sys.stderr))
         self.relays = [threading.Thread(target=self.relay, args=pair, daemon=True) for pair in pairs]
         for relay in self.relays:

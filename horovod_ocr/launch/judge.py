@@ -16,9 +16,12 @@ MAKE_SETUP = "make the environment there again: make setup"
 
 
 def judge(
-    probes: Sequence[Probe], own_interfaces: dict[str, list[str]] | None = None, interfaces_given: bool = False,
-    workers: int = -1, device: str = "auto",
-) -> DoctorReport:  # fmt: skip
+    probes: Sequence[Probe],
+    own_interfaces: dict[str, list[str]] | None = None,
+    interfaces_given: bool = False,
+    workers: int = -1,
+    device: str = "auto",
+) -> DoctorReport:
     """A row for each fact that any host was asked for. A host that does not answer fails in the first row; the others
     are judged among themselves."""
     answering = tuple(probe for probe in probes if not probe.error)

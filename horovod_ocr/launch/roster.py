@@ -32,11 +32,13 @@ class Roster:
     """
 
     def __init__(
-        self, hosts: tuple[Host, ...],
+        self,
+        hosts: tuple[Host, ...],
         clear: Callable[[tuple[Host, ...], str], dict[str, str]],
         check: Callable[[tuple[Host, ...], tuple[Host, ...]], dict[str, str]],
-        say: Callable[[str], None], clock: Callable[[], float] = time.monotonic,
-    ):  # fmt: skip
+        say: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ):
         self.hosts, self.clear, self.check, self.say, self.clock = hosts, clear, check, say, clock
         self.problems: dict[str, str] = {}
         self.passed: set[str] = set()  # hosts that passed the check and have answered since

@@ -73,9 +73,14 @@ class Ssh:
             command = [str(self.program), host.alias, script]
         try:
             with subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                start_new_session=True, encoding="utf-8", errors="replace",
-            ) as started:  # fmt: skip
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                encoding="utf-8",
+                errors="replace",
+            ) as started:
                 self.running.add(started)
                 try:
                     out, err = started.communicate(input, timeout=timeout_s)

@@ -131,12 +131,15 @@ class Supervisor:
     the Roster."""
 
     def __init__(
-        self, wish: Wish, record: LaunchRecord,
+        self,
+        wish: Wish,
+        record: LaunchRecord,
         start: Callable[[str, tuple[Host, ...], bool], Job],
         clear: Callable[[tuple[Host, ...], str], dict[str, str]],
         check: Callable[[tuple[Host, ...], tuple[Host, ...]], dict[str, str]],
-        clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
-    ):  # fmt: skip
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ):
         self.wish, self.record = wish, record
         self.start, self.clock, self.sleep = start, clock, sleep
         self.log = LaunchLog(wish.run)

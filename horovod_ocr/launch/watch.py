@@ -18,9 +18,14 @@ class Watch:
     """Looks at a job now and then. `state`: the job's own last word, None before its first."""
 
     def __init__(
-        self, job: Job, name: str, run: Path, first_step: int, stall_timeout_s: float,
+        self,
+        job: Job,
+        name: str,
+        run: Path,
+        first_step: int,
+        stall_timeout_s: float,
         clock: Callable[[], float] = time.monotonic,
-    ):  # fmt: skip
+    ):
         self.job, self.name, self.run, self.first_step = job, name, run, first_step
         self.stall_timeout_s, self.clock = stall_timeout_s, clock
         self.state: RunState | None = None

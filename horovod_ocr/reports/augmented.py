@@ -37,9 +37,20 @@ WIDEST_PX = 1 << 14  # at the trained height; the sharder lets no image be wider
 OFF = Augmentation(**{entry.name: 0.0 for entry in fields(Augmentation)})
 # what a change that is off is shown at
 SHOWN = Augmentation(
-    scale=0.1, shear=0.15, shift_px=6.0, contrast=0.4, noise=0.08, rotation_deg=4.0, perspective=0.15, elastic=0.06,
-    thickness_px=0.6, blur_px=1.0, paper=0.3, jpeg=0.85, share=1.0,
-)  # fmt: skip
+    scale=0.1,
+    shear=0.15,
+    shift_px=6.0,
+    contrast=0.4,
+    noise=0.08,
+    rotation_deg=4.0,
+    perspective=0.15,
+    elastic=0.06,
+    thickness_px=0.6,
+    blur_px=1.0,
+    paper=0.3,
+    jpeg=0.85,
+    share=1.0,
+)
 
 
 class Column(NamedTuple):

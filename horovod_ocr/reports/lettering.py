@@ -14,9 +14,18 @@ NASTALIQ = Path(__file__).parents[1] / "synth/fonts/NotoNastaliqUrdu-Regular.ttf
 FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.fonts", "~/.local/share/fonts", "/Library/Fonts")
 # how names of letters begin in Unicode that a font for Chinese, Japanese and Korean has
 CJK = (
-    "CJK ", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO", "IDEOGRAPHIC", "KANGXI", "FULLWIDTH", "HALFWIDTH",
-    "CIRCLED IDEOGRAPH", "PARENTHESIZED IDEOGRAPH",
-)  # fmt: skip
+    "CJK ",
+    "HIRAGANA",
+    "KATAKANA",
+    "HANGUL",
+    "BOPOMOFO",
+    "IDEOGRAPHIC",
+    "KANGXI",
+    "FULLWIDTH",
+    "HALFWIDTH",
+    "CIRCLED IDEOGRAPH",
+    "PARENTHESIZED IDEOGRAPH",
+)
 # Debian's packages of fonts, each with a file that tells that it is installed
 PACKAGES = {
     "fonts-noto-cjk": "NotoSansCJK-Regular",

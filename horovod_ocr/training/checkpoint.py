@@ -30,9 +30,19 @@ from sharding.files import whole_file, write_whole
 FORMAT = "horovod-ocr checkpoint"
 VERSION = 2  # 2: labels are turned as UAX 9 says
 FIELDS = {
-    "step": int, "best": float, "model": dict, "optimizer": dict, "rng": list, "config": dict, "task": dict,
-    "model_name": str, "model_options": dict, "geometry": dict, "plan": dict, "versions": dict,
-}  # fmt: skip
+    "step": int,
+    "best": float,
+    "model": dict,
+    "optimizer": dict,
+    "rng": list,
+    "config": dict,
+    "task": dict,
+    "model_name": str,
+    "model_options": dict,
+    "geometry": dict,
+    "plan": dict,
+    "versions": dict,
+}
 PLAIN_FIELDS = ("config", "task", "model_options", "geometry", "plan", "versions")
 MOST_VALUES, MOST_LEVELS, MOST_PX = 1_000_000, 20, 10_000
 
@@ -215,7 +225,7 @@ SOUND = {
     "plan": lambda plan: is_plain(plan) and is_plan(plan),
     "geometry": lambda values: is_plain(values) and is_geometry(values),
     "task": lambda values: is_plain(values) and bool(WordTask.from_dict(values)),
-}  # fmt: skip
+}
 
 
 def load_best(runs: Path, name: str | None) -> tuple[Path, dict]:

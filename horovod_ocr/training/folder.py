@@ -24,9 +24,12 @@ TRAIN_FIRST = "train first: horovodrun -np 3 -H hosts.txt horovod-ocr train"
 
 
 _REMEDIES = {
-    errno.ENOSPC: "make room", errno.EDQUOT: "make room",
-    errno.EROFS: "make it writable", errno.EACCES: "make it writable", errno.EPERM: "make it writable",
-}  # fmt: skip
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room",
+    errno.EROFS: "make it writable",
+    errno.EACCES: "make it writable",
+    errno.EPERM: "make it writable",
+}
 
 
 def remedy_for(error: OSError) -> str:

@@ -94,4 +94,3 @@ def no_code_for(name: str, capability: tuple[int, int], compiled: list[str]) -> 
         f"torch {torch.__version__} has no code for the GPU {name} (compute capability "
         f"{capability[0]}.{capability[1]}; it has {' '.join(compiled)}): a GPU of another generation, or another torch"
     )
-

@@ -285,9 +285,15 @@ class Session:
         """Score the val split over all ranks; is it the best so far? Collective."""
         started_s = time.monotonic()
         scores = evaluate(
-            self.model, self.task, self.val_stream, self.world, self.device, self.precision, self.val_damage,
+            self.model,
+            self.task,
+            self.val_stream,
+            self.world,
+            self.device,
+            self.precision,
+            self.val_damage,
             lambda done, steps: self.reached(f"batch {done} of {steps} of the val split"),
-        )  # fmt: skip
+        )
         values = scores_of(scores.counts)
         is_best = values["cer"] < self.best
         self.best = min(self.best, values["cer"])

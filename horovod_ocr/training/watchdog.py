@@ -46,8 +46,10 @@ class Watchdog:
             faulthandler.dump_traceback_later(self.timeout_s + GRACE_S, exit=True)
             reached_s, step, waits_for = self.latest
             if time.monotonic() - reached_s > self.timeout_s:
-                end(f"stalled: rank {self.rank} on {socket.gethostname()}, step {step}: no progress for "
-                    f"{self.timeout_s:g} s; it waited for {waits_for}")  # fmt: skip
+                end(
+                    f"stalled: rank {self.rank} on {socket.gethostname()}, step {step}: no progress for "
+                    f"{self.timeout_s:g} s; it waited for {waits_for}"
+                )
             self.ended.wait(self.timeout_s / CHECKS)
 
 

@@ -28,10 +28,12 @@ _LOOK_ALIKES = (
     # Latin, Cyrillic, Greek
     "1lI|\u0406\u04c0\u0399",
     "0Oo\u041e\u043e\u039f\u03bf",
-    *("A\u0410\u0391 B\u0412\u0392 C\u0421 E\u0415\u0395 H\u041d\u0397 J\u0408 K\u041a\u039a M\u041c\u039c "
-      "N\u039d P\u0420\u03a1 S\u0405 T\u0422\u03a4 X\u0425\u03a7 Y\u04ae\u03a5 Z\u0396 a\u0430 c\u0441 "
-      "d\u0501 e\u0435 h\u04bb i\u0456 j\u0458 p\u0440\u03c1 q\u051b s\u0455 v\u03bd w\u051d x\u0445\u03c7 y\u0443 "
-      "\u00b5\u03bc \u00df\u03b2 \u0110\u00d0 \u01dd\u0259").split(),
+    *(
+        "A\u0410\u0391 B\u0412\u0392 C\u0421 E\u0415\u0395 H\u041d\u0397 J\u0408 K\u041a\u039a M\u041c\u039c "
+        "N\u039d P\u0420\u03a1 S\u0405 T\u0422\u03a4 X\u0425\u03a7 Y\u04ae\u03a5 Z\u0396 a\u0430 c\u0441 "
+        "d\u0501 e\u0435 h\u04bb i\u0456 j\u0458 p\u0440\u03c1 q\u051b s\u0455 v\u03bd w\u051d x\u0445\u03c7 y\u0443 "
+        "\u00b5\u03bc \u00df\u03b2 \u0110\u00d0 \u01dd\u0259"
+    ).split(),
     # Thai: sara am, and its circle alone
     "\u0e33\u0e4d",
     # punctuation
@@ -43,7 +45,7 @@ _LOOK_ALIKES = (
     "\u00b7\u2022\u2219",
     "~\u223c",
     " \u00a0\u2002\u2003\u2009\u200a\u202f\u3000",
-)  # fmt: skip
+)
 
 
 class Confusable(NamedTuple):

@@ -160,9 +160,7 @@ def _by_header(path: Path, first: int, header: list[bytes], lines: list[bytes], 
     return Dialect(separator, len(header), place, *columns[1:], quoted, True, first, None, padding, notes, paths)
 
 
-def _only(
-    path: Path, first: int, names: list[str], shown: list[str], what: str, known: Sequence[str]
-) -> int | None:
+def _only(path: Path, first: int, names: list[str], shown: list[str], what: str, known: Sequence[str]) -> int | None:
     """The place of the one column with a known name. SourceError for two: nobody knows which is meant."""
     places = [place for place, name in enumerate(names) if name in known]
     if len(places) > 1:

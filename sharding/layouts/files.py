@@ -17,9 +17,11 @@ BOM = codecs.BOM_UTF8
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 LFS_ADVICE = "a pointer of Git LFS, and not the file itself; run: git lfs pull"
 WIDE_MARKS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
-    (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
-)  # fmt: skip
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 LINE_ENDS = b"\r\n\f"  # Tesseract ends its texts with a form feed
 _PNG_END = b"\0\0\0\0IEND\xaeB\x60\x82"
 _PIECE_BYTES = 1 << 16  # a word image is read whole at once
@@ -28,10 +30,18 @@ _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 # The file server is away, or this machine has no room: no fault of the file.
 AWAY = frozenset(
     (
-        errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH,
-        errno.ENETUNREACH, errno.EMFILE, errno.ENFILE, errno.ENOMEM,
+        errno.ESTALE,
+        errno.ETIMEDOUT,
+        errno.ENOTCONN,
+        errno.ECONNRESET,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.ENETUNREACH,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
     )
-)  # fmt: skip
+)
 
 
 class FileReader(Reader):

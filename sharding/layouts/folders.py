@@ -13,15 +13,40 @@ from sharding.layouts.files import AWAY
 # Of the second row no image can be used: it becomes a reject that says so, and is not passed over.
 IMAGE_SUFFIXES = frozenset(
     (
-        b".png", b".jpg", b".jpeg", b".jpe", b".jfif", b".webp", b".bmp", b".tif", b".tiff",
-        b".gif", b".jp2", b".pgm", b".ppm", b".pbm", b".pnm", b".avif", b".heic",
+        b".png",
+        b".jpg",
+        b".jpeg",
+        b".jpe",
+        b".jfif",
+        b".webp",
+        b".bmp",
+        b".tif",
+        b".tiff",
+        b".gif",
+        b".jp2",
+        b".pgm",
+        b".ppm",
+        b".pbm",
+        b".pnm",
+        b".avif",
+        b".heic",
     )
-)  # fmt: skip
+)
 # what may hold the labels of words
 _TEXT_SUFFIXES = (
-    b".txt", b".tsv", b".csv", b".json", b".jsonl", b".xml", b".mdb", b".parquet", b".tar", b".label", b".lst",
+    b".txt",
+    b".tsv",
+    b".csv",
+    b".json",
+    b".jsonl",
+    b".xml",
+    b".mdb",
+    b".parquet",
+    b".tar",
+    b".label",
+    b".lst",
     b".xlsx",
-)  # fmt: skip
+)
 _NOTES = (b"readme", b"license", b"licence", b"copying", b"changelog")
 _CATALOGUE = (b"build", b"entries.bin")  # in a shard set, from before its source is listed on (catalogue.py)
 _THREADS = 8  # a folder on NFS is a wait of milliseconds

@@ -19,15 +19,43 @@ _LABEL_FILE = re.compile(
 )
 
 PATH_COLUMNS = (
-    "path", "paths", "file", "files", "file_name", "filename", "file_path", "filepath", "image", "images", "image_path",
-    "image_name", "image_file", "img", "img_path", "img_name", "imgpath",
-)  # fmt: skip
+    "path",
+    "paths",
+    "file",
+    "files",
+    "file_name",
+    "filename",
+    "file_path",
+    "filepath",
+    "image",
+    "images",
+    "image_path",
+    "image_name",
+    "image_file",
+    "img",
+    "img_path",
+    "img_name",
+    "imgpath",
+)
 # taken for the path where no column of the list above is there
 WEAK_PATH_COLUMNS = ("id", "name", "image_id", "img_id", "key")
 TEXT_COLUMNS = (
-    "text", "texts", "label", "labels", "transcription", "transcriptions", "transcript", "word", "words", "gt",
-    "ground_truth", "groundtruth", "caption", "sentence", "string",
-)  # fmt: skip
+    "text",
+    "texts",
+    "label",
+    "labels",
+    "transcription",
+    "transcriptions",
+    "transcript",
+    "word",
+    "words",
+    "gt",
+    "ground_truth",
+    "groundtruth",
+    "caption",
+    "sentence",
+    "string",
+)
 SPLIT_COLUMNS = ("split", "partition", "fold")
 SUBSET_COLUMNS = ("subset",)
 

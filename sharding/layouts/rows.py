@@ -55,8 +55,13 @@ class RowReader:
         self._splits: dict[bytes, str] = {}
         # rows that need no closer look: a path, a label, and perhaps a subset
         self._is_simple = not has_lists and (
-            dialect.path, dialect.label, dialect.split, dialect.subset, dialect.cells, dialect.padding
-        ) in ((0, 1, None, None, 2, 0), (0, 1, None, 2, 3, 0))  # fmt: skip
+            dialect.path,
+            dialect.label,
+            dialect.split,
+            dialect.subset,
+            dialect.cells,
+            dialect.padding,
+        ) in ((0, 1, None, None, 2, 0), (0, 1, None, 2, 3, 0))
         self._find_odd = _ODD_PATH if dialect.has_quotes else _ODD_PATH_OR_QUOTE
         self._has_suffixes = any(map(is_image, dialect.paths))
         self._open_quote = -1  # the last line with a cell that begins with a quote and does not end it
@@ -88,8 +93,13 @@ class RowReader:
         """The loop of most files: rows of a path, a label, and perhaps a subset. is_odd: some of them want a closer
         look. Returns the number of the last line."""
         separator, split, rule, subsets, find_odd, by_folder = (
-            self._dialect.separator, self._split, self._rule, self._subsets, self._find_odd, self._split_of_path
-        )  # fmt: skip
+            self._dialect.separator,
+            self._split,
+            self._rule,
+            self._subsets,
+            self._find_odd,
+            self._split_of_path,
+        )
         is_plain, has_subset, subset = rule.is_plain, self._dialect.subset is not None, ""
         for line in block:
             number += 1

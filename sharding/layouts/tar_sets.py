@@ -22,9 +22,14 @@ from sharding.layouts.marks import ListedFiles, mark_files
 from sharding.layouts.tar_members import BLOCK, DamagedTarError, TarReader, Window
 
 _OTHER_FORMATS = {
-    b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK\3\4": "zip",
-    b"7z\xbc\xaf": "7z", b"Rar!": "rar",
-}  # fmt: skip
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\0": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"PK\3\4": "zip",
+    b"7z\xbc\xaf": "7z",
+    b"Rar!": "rar",
+}
 _OWN_SUFFIXES = tuple(suffix.encode() for suffix in OWN_SUFFIXES)
 _make = tuple.__new__  # an Entry without the check of its arguments: half the time of one
 _THREADS = 8

@@ -35,13 +35,16 @@ _FOLDS: dict[str, dict[str, Table]] = {
     # U+06C0 looks like a heh and a hamza above it, which NFC does not compose.
     # ZWNJ is part of its spelling and may be seen: see `visible_joiners`.
     "persian": {
-        "yeh": _YEH, "kaf": _KAF, "heh_hamza": {"\u06c0": "\u0647\u0654"}, "tatweel": _TATWEEL,
+        "yeh": _YEH,
+        "kaf": _KAF,
+        "heh_hamza": {"\u06c0": "\u0647\u0654"},
+        "tatweel": _TATWEEL,
         "joiners": {"\u200d": None},
     },
     "thai": {"spellings": {}, "invisible": _INVISIBLE},
     "latin": {"invisible": _INVISIBLE},
     "plain": {"spellings": {}, "invisible": _INVISIBLE},
-}  # fmt: skip
+}
 SILENT = frozenset(("invisible",))  # what they drop was never seen
 
 

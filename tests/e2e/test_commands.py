@@ -212,8 +212,11 @@ def test_a_raw_folder_with_all_that_can_be_wrong(tmp_path):
     assert said.returncode == 0, said.stderr
     rejects = (tmp_path / "shards/rejects.tsv").read_text("utf-8").splitlines()
     assert len(rejects) == 5 and {row.split("\t")[0] for row in rejects[1:]} == {
-        "gone.png", "broken.png", "empty.png", "latin.png",
-    }  # fmt: skip
+        "gone.png",
+        "broken.png",
+        "empty.png",
+        "latin.png",
+    }
     index = json.loads((tmp_path / "shards/index.json").read_text())
     assert sum(index["rejects"].values()) == 4 and sum(index["totals"].values()) == 2
     for reason in index["rejects"]:

@@ -14,9 +14,14 @@ from tests.ranks.launch import digests_of, steps_of_epoch
 PROGRAM = Path(__file__).with_name("watched.py")
 PATIENCE_S = 300  # for what must come; a machine that others use is slow
 SMALL = {
-    "workers": 0, "height": 32, "model_options": {"width": 0.25, "hidden": 24}, "log_every_steps": 5,
-    "save_every_steps": 5, "validate_every_steps": 1000, "precision": "fp32",
-}  # fmt: skip
+    "workers": 0,
+    "height": 32,
+    "model_options": {"width": 0.25, "hidden": 24},
+    "log_every_steps": 5,
+    "save_every_steps": 5,
+    "validate_every_steps": 1000,
+    "precision": "fp32",
+}
 
 
 class Launched:

@@ -187,9 +187,7 @@ def test_fields_that_are_missing_or_of_another_type(tmp_path, field):
             assert f"its field {field} " in sentence, (value if place < 3 else place, sentence)
 
 
-@pytest.mark.parametrize(
-    "version", [None, "1", 1.0, 1 << 900, endless()], ids=["none", "text", "float", "big", "list"]
-)
+@pytest.mark.parametrize("version", [None, "1", 1.0, 1 << 900, endless()], ids=["none", "text", "float", "big", "list"])
 def test_versions_that_are_none(tmp_path, version):
     path = tmp_path / "x.pt"
     torch.save({"format": "horovod-ocr checkpoint", "version": version}, path)

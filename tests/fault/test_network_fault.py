@@ -36,9 +36,14 @@ def test_a_training_goes_on_without_a_host_that_is_cut_off_and_takes_it_in_again
     """
     steps = 3 * steps_of_epoch(few_words, global_batch=6)
     settings = {
-        "shards": str(few_words), "steps": steps, "global_batch": 6, "lanes": 6, "precision": "fp64",
-        "sync_batchnorm": True, "stall_timeout_s": 60,
-    }  # fmt: skip
+        "shards": str(few_words),
+        "steps": steps,
+        "global_batch": 6,
+        "lanes": 6,
+        "precision": "fp64",
+        "sync_batchnorm": True,
+        "stall_timeout_s": 60,
+    }
     training = Launched(bed, tmp_path, **settings)
     training.wait_for_steps(1, 6)
     bed.cut("node3")
@@ -53,8 +58,10 @@ def test_a_training_goes_on_without_a_host_that_is_cut_off_and_takes_it_in_again
 
     restarts = training.restarts
     assert [restart["hosts"] for restart in restarts] == [
-        ["node1", "node2"], ["node1", "node2", "node3"], ["node1", "node3"],
-    ]  # fmt: skip
+        ["node1", "node2"],
+        ["node1", "node2", "node3"],
+        ["node1", "node3"],
+    ]
     assert "rank 2 on node3" in restarts[0]["reason"] and "node3 does not answer" in restarts[0]["reason"]
     assert restarts[1]["reason"] == "node3 is back"
     assert "rank 1 on node2" in restarts[2]["reason"] and "node2 does not answer" in restarts[2]["reason"]

@@ -26,8 +26,11 @@ pytestmark = [
 ]
 GLOBAL_BATCH, SAVE_EVERY, STALL_S = 5, 3, 10
 SETTINGS = {
-    "global_batch": GLOBAL_BATCH, "save_every_steps": SAVE_EVERY, "stall_timeout_s": STALL_S, "precision": "fp32",
-}  # fmt: skip
+    "global_batch": GLOBAL_BATCH,
+    "save_every_steps": SAVE_EVERY,
+    "stall_timeout_s": STALL_S,
+    "precision": "fp32",
+}
 
 
 class Undisturbed(NamedTuple):

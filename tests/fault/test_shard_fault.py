@@ -19,9 +19,17 @@ pytestmark = pytest.mark.fault
 IMAGES, SAMPLES_PER_SHARD = 1500, 25
 # as far as a build may come before it is killed: (stage, images)
 MOMENTS = (
-    ("", 0), ("listing", 0), ("reading", 0), ("reading", 0.3), ("reading", 0.6), ("reading", 0.9), ("writing", 0),
-    ("writing", 0.25), ("writing", 0.5), ("writing", 0.75),
-)  # fmt: skip
+    ("", 0),
+    ("listing", 0),
+    ("reading", 0),
+    ("reading", 0.3),
+    ("reading", 0.6),
+    ("reading", 0.9),
+    ("writing", 0),
+    ("writing", 0.25),
+    ("writing", 0.5),
+    ("writing", 0.75),
+)
 
 
 def finish(raw: Path, out: Path, told: list[str] | None = None):

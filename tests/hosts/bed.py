@@ -149,9 +149,13 @@ class Bed:
         log = (self.folder / f"{name}.log").open("ab")
         keeper = subprocess.Popen(
             ["sh", "-c", KEEPER, "keeper", *map(str, arguments)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            start_new_session=True,
             env={**os.environ, "PATH": SYSTEM_PATH},
-        )  # fmt: skip
+        )
         log.close()
         self.keepers[name], self.pids[name] = keeper, int(keeper.stdout.readline())
         if keeper.stdout.readline() != "ready\n":

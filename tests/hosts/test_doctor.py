@@ -80,8 +80,10 @@ def test_runs_of_its_own_an_interface_of_another_name_and_no_such_folder(bed, wo
         bed.reboot("node2")
     assert done.returncode == 4 and not rows["can_start"]
     assert {host: cell["state"] for host, cell in rows["runs"].items()} == {
-        "node1": "ok", "node2": "ok", "node3": "warns",
-    }  # fmt: skip
+        "node1": "ok",
+        "node2": "ok",
+        "node3": "warns",
+    }
     assert [cell["state"] for cell in rows["network"].values()] == ["ok", "fails", "ok"]
     assert "eth0" in rows["network"]["node2"]["remark"]
     assert {cell["state"] for cell in rows["shards"].values()} == {"fails"}

@@ -36,9 +36,13 @@ def test_two_epochs_hold_each_sample_once_though_killed_and_resumed_on_other_ran
     epoch = steps_of_epoch(word_shards, global_batch=32)
     saved = epoch - 4
     settings = {
-        "shards": str(word_shards), "steps": 2 * epoch, "global_batch": 32, "save_every_steps": saved,
-        "validate_every_steps": 10 * epoch, "workers": workers,
-    }  # fmt: skip
+        "shards": str(word_shards),
+        "steps": 2 * epoch,
+        "global_batch": 32,
+        "save_every_steps": saved,
+        "validate_every_steps": 10 * epoch,
+        "workers": workers,
+    }
     died = train_on_ranks(before, tmp_path, **settings, faults={"dies_after": saved + 2})
     assert died.returncode != 0
     assert load_checkpoint(tmp_path / "runs/it", LAST)["step"] == saved

@@ -19,9 +19,13 @@ pytestmark = [
 def test_a_share_computed_in_parts_gives_the_update_of_the_whole(word_shards, tmp_path):
     """In float64 and with BatchNorm's statistics frozen: they alone would see each part for itself."""
     settings = {
-        "shards": str(word_shards), "steps": 6, "global_batch": 24, "precision": "fp64",
-        "faults": {"frozen_batchnorm": True}, "validate_every_steps": 100,
-    }  # fmt: skip
+        "shards": str(word_shards),
+        "steps": 6,
+        "global_batch": 24,
+        "precision": "fp64",
+        "faults": {"frozen_batchnorm": True},
+        "validate_every_steps": 100,
+    }
     assert_ran(train_on_ranks(2, tmp_path / "whole", **settings))
     assert_ran(train_on_ranks(2, tmp_path / "parts", **settings, accumulate=5))
     assert_ran(train_on_ranks(2, tmp_path / "fp16", **settings, compression="fp16"))
@@ -53,9 +57,13 @@ def test_in_how_many_groups_gradients_travel_changes_nothing(word_shards, tmp_pa
 
 def test_asked_to_stop_one_rank_stops_all_and_the_run_goes_on_as_if_it_had_not(word_shards, tmp_path):
     settings = {
-        "shards": str(word_shards), "steps": 12, "global_batch": 24, "save_every_steps": 100,
-        "validate_every_steps": 100, "model_options": {"width": 0.25, "hidden": 24, "dropout": 0.2},
-    }  # fmt: skip
+        "shards": str(word_shards),
+        "steps": 12,
+        "global_batch": 24,
+        "save_every_steps": 100,
+        "validate_every_steps": 100,
+        "model_options": {"width": 0.25, "hidden": 24, "dropout": 0.2},
+    }
     at_once, asked = tmp_path / "at_once", tmp_path / "asked"
     assert_ran(train_on_ranks(2, at_once, **settings))
     stopped = train_on_ranks(2, asked, **settings, faults={"asked_after": 6})

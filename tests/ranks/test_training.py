@@ -41,9 +41,13 @@ def test_1_x_24_and_3_x_8_samples_give_the_same_parameters(word_shards, tmp_path
 def test_20_steps_at_once_and_10_killed_and_10_give_bit_equal_parameters(word_shards, tmp_path):
     """In the middle of an epoch, dropout on, each rank with a random state of its own."""
     settings = {
-        "shards": str(word_shards), "steps": 20, "global_batch": 24, "save_every_steps": 10, "validate_every_steps": 10,
+        "shards": str(word_shards),
+        "steps": 20,
+        "global_batch": 24,
+        "save_every_steps": 10,
+        "validate_every_steps": 10,
         "model_options": {"width": 0.25, "hidden": 24, "dropout": 0.2},
-    }  # fmt: skip
+    }
     at_once, killed = tmp_path / "at_once", tmp_path / "killed"
     assert_ran(train_on_ranks(2, at_once, **settings))
     died = train_on_ranks(2, killed, **settings, faults={"dies_after": 13})

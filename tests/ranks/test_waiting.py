@@ -43,9 +43,13 @@ def test_while_all_ranks_wait_the_loop_pauses(tmp_path):
     command = [horovodrun(), "--gloo", "-np", "2", "-H", "localhost:2", sys.executable, "-c", PROGRAM, str(WAIT_S)]
     marks = {"HOROVOD_TIMELINE": str(tmp_path / "timeline.json"), "HOROVOD_TIMELINE_MARK_CYCLES": "1"}
     job = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=120,
+        command,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
         env={**environment(), **marks, "HOROVOD_CYCLE_TIME": CPU_CYCLE_TIME_MS},
-    )  # fmt: skip
+    )
     assert_ran(job)
     assert [json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2)] == [[2, 2], [2, 2]]
     cycles = (tmp_path / "timeline.json").read_text().count("CYCLE_START")

@@ -9,9 +9,22 @@ import pytest
 ROOT = Path(__file__).parents[2]
 # the order of the data's way; a room imports only rooms before it
 ROOMS = [
-    "errors", "log", "progress", "text", "data", "recipe", "config", "models", "world", "training", "launch", "reports",
-    "deploy", "synth", "cli",
-]  # fmt: skip
+    "errors",
+    "log",
+    "progress",
+    "text",
+    "data",
+    "recipe",
+    "config",
+    "models",
+    "world",
+    "training",
+    "launch",
+    "reports",
+    "deploy",
+    "synth",
+    "cli",
+]
 FILES = sorted([*(ROOT / "sharding").rglob("*.py"), *(ROOT / "horovod_ocr").rglob("*.py")])
 
 

@@ -127,10 +127,18 @@ def test_nccl_is_built_with_nvcc_from_pypi_and_the_nccl_of_torch(tmp_path):
     assert compile_environment["HOROVOD_NCCL_LINK"] == "SHARED"
     assert (machine.record / "nvcc").read_text().strip() == f"{home}/bin/nvcc"
     assert set((machine.record / "cuda_home").read_text().split()) >= {
-        "./bin/nvcc", "./bin/ptxas", "./nvvm/bin/cicc", "./include/cuda_runtime.h", "./include/cccl/cub.h",
-        "./lib64/libcudart.so", "./lib64/libcudart_static.a", "./lib64/libcudadevrt.a", "./lib/libcudart.so",
-        "./nccl/lib/libnccl.so", "./nccl/include/nccl.h",
-    }  # fmt: skip
+        "./bin/nvcc",
+        "./bin/ptxas",
+        "./nvvm/bin/cicc",
+        "./include/cuda_runtime.h",
+        "./include/cccl/cub.h",
+        "./lib64/libcudart.so",
+        "./lib64/libcudart_static.a",
+        "./lib64/libcudadevrt.a",
+        "./lib/libcudart.so",
+        "./nccl/lib/libnccl.so",
+        "./nccl/include/nccl.h",
+    }
     assert not Path(home).exists(), "the toolkit was temporary"
 
 

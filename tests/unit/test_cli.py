@@ -39,8 +39,12 @@ def test_help_lists_the_commands_in_the_order_of_the_data():
     lines = CliRunner().invoke(app, ["--help"]).stdout.split("Commands:\n")[1].splitlines()
     assert [line.split()[0] for line in lines] == list(COMMANDS)
     assert [name for name in COMMANDS if name in ("synth", "shard", "train", "eval", "predict")] == [
-        "synth", "shard", "train", "eval", "predict",
-    ]  # fmt: skip
+        "synth",
+        "shard",
+        "train",
+        "eval",
+        "predict",
+    ]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -98,8 +102,13 @@ def test_every_setting_of_the_sharder_is_an_option_with_its_default_in_the_help(
 
 def test_the_help_names_every_choice():
     said = {option.name: option.help for option in typer.main.get_command(app).commands["shard"].params if option.help}
-    for name, choices in (("layout", LAYOUTS), ("check", CHECKS), ("image", FORMS), ("profile", PROFILES),
-                          ("direction", DIRECTION_NAMES)):  # fmt: skip
+    for name, choices in (
+        ("layout", LAYOUTS),
+        ("check", CHECKS),
+        ("image", FORMS),
+        ("profile", PROFILES),
+        ("direction", DIRECTION_NAMES),
+    ):
         assert all(re.search(rf"\b{choice}\b", said[name]) for choice in choices)
 
 

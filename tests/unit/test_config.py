@@ -124,21 +124,51 @@ def test_every_option_of_the_sharder_has_its_setting(tmp_path):
     named = {others.get(entry.name, entry.name) for entry in fields(ShardOptions)}
     assert named == {entry.name for entry in fields(ShardSettings)}
     values = {
-        "src": ["a", "b"], "out": "c", "profile": "thai", "direction": "rtl", "layout": "names", "images": "i",
-        "label_from_name": "(x)", "seed": 3,
-        "samples_per_shard": 7, "workers": 2, "check": "header", "split": "file", "group_from": "g", "split_lists": "l",
-        "fractions": [0.5, 0.5, 0], "dedup": True, "max_label": 9, "image": "jpeg", "height": 32, "scratch": "s",
-    }  # fmt: skip
+        "src": ["a", "b"],
+        "out": "c",
+        "profile": "thai",
+        "direction": "rtl",
+        "layout": "names",
+        "images": "i",
+        "label_from_name": "(x)",
+        "seed": 3,
+        "samples_per_shard": 7,
+        "workers": 2,
+        "check": "header",
+        "split": "file",
+        "group_from": "g",
+        "split_lists": "l",
+        "fractions": [0.5, 0.5, 0],
+        "dedup": True,
+        "max_label": 9,
+        "image": "jpeg",
+        "height": 32,
+        "scratch": "s",
+    }
     assert values.keys() == named
     (tmp_path / "horovod-ocr.toml").write_text("[shard]\n" + "".join(f"{k} = {toml(v)}\n" for k, v in values.items()))
     asked_for = ShardOptions(
-        src=(Path("a"), Path("b")), out=Path("c"), profile="thai", direction="rtl", images=Path("i"), seed=3,
+        src=(Path("a"), Path("b")),
+        out=Path("c"),
+        profile="thai",
+        direction="rtl",
+        images=Path("i"),
+        seed=3,
         samples_per_shard=7,
         workers=2,
-        layout="names", label_from_name="(x)", check="header", split="file", group_from="g", split_lists=Path("l"),
-        fractions=(0.5, 0.5, 0.0), dedup=True, image="jpeg", height_px=32, limits=Limits(max_label=9),
+        layout="names",
+        label_from_name="(x)",
+        check="header",
+        split="file",
+        group_from="g",
+        split_lists=Path("l"),
+        fractions=(0.5, 0.5, 0.0),
+        dedup=True,
+        image="jpeg",
+        height_px=32,
+        limits=Limits(max_label=9),
         scratch=Path("s"),
-    )  # fmt: skip
+    )
     assert load_shard_options({}, tmp_path) == asked_for
     assert all(getattr(asked_for, entry.name) != entry.default for entry in fields(ShardOptions))
 

@@ -27,8 +27,9 @@ def test_root_writes_for_the_run_and_each_rank_for_itself(tmp_path, capsys):
     assert capsys.readouterr().out == "hello of rank 0\n"
     assert json.loads((tmp_path / "metrics.jsonl").read_text()) == {"kind": "train", "step": 5, "loss": 1.5}
     assert [line[20:] for line in (tmp_path / "train.log").read_text().splitlines()] == [
-        "hello of rank 0", "a note of rank 0",
-    ]  # fmt: skip
+        "hello of rank 0",
+        "a note of rank 0",
+    ]
     assert (tmp_path / "logs/rank-1.log").read_text()[20:] == "a note of rank 1\n"
     assert len(list((tmp_path / "tensorboard").glob("events*"))) == 1
 

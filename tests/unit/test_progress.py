@@ -62,9 +62,15 @@ def test_json_lines_come_each_second_and_with_the_last_record_of_a_stage(clock, 
     assert [line["done"] for line in lines if line["stage"] == "reading"] == [0, 10, 20, 25]
     assert [line["done"] for line in lines if line["stage"] == "writing"] == [0, 2]
     assert lines[1] == {
-        "event": "progress", "stage": "reading", "done": 10, "total": 25, "images_per_s": 10.0, "mb_per_s": 0.01,
-        "eta_s": 1.5, "rejects": {"empty label": 10},
-    }  # fmt: skip
+        "event": "progress",
+        "stage": "reading",
+        "done": 10,
+        "total": 25,
+        "images_per_s": 10.0,
+        "mb_per_s": 0.01,
+        "eta_s": 1.5,
+        "rejects": {"empty label": 10},
+    }
 
 
 def test_the_last_record_is_written_when_the_work_fails(clock, capsys):

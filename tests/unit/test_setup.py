@@ -44,9 +44,19 @@ def test_the_installed_torch_is_the_one_that_is_asked_for():
 def test_only_world_py_may_import_horovod(statement, path, is_banned):
     source = f"def late():\n    {statement}\n"  # an import inside a function counts too
     checked = run(
-        sys.executable, "-m", "ruff", "check", "--no-cache", "--select", "TID251", "--stdin-filename", ROOT / path, "-",
-        input=source, cwd=ROOT,
-    )  # fmt: skip
+        sys.executable,
+        "-m",
+        "ruff",
+        "check",
+        "--no-cache",
+        "--select",
+        "TID251",
+        "--stdin-filename",
+        ROOT / path,
+        "-",
+        input=source,
+        cwd=ROOT,
+    )
     assert checked.returncode == int(is_banned), checked.stdout + checked.stderr
     assert ("TID251" in checked.stdout) == is_banned
 

@@ -9,9 +9,20 @@ from horovod_ocr.errors import ConfigError
 
 # what is left of a word beyond these is no word
 MOST = {
-    "scale": 0.5, "shear": 1.0, "shift_px": 1000.0, "contrast": 0.9, "noise": 0.5, "rotation_deg": 45.0,
-    "perspective": 0.5, "elastic": 0.1, "thickness_px": 1.0, "blur_px": 4.0, "paper": 0.9, "jpeg": 0.95, "share": 1.0,
-}  # fmt: skip
+    "scale": 0.5,
+    "shear": 1.0,
+    "shift_px": 1000.0,
+    "contrast": 0.9,
+    "noise": 0.5,
+    "rotation_deg": 45.0,
+    "perspective": 0.5,
+    "elastic": 0.1,
+    "thickness_px": 1.0,
+    "blur_px": 4.0,
+    "paper": 0.9,
+    "jpeg": 0.95,
+    "share": 1.0,
+}
 
 
 @dataclass(frozen=True)

@@ -56,9 +56,12 @@ def alone(name: str, strength: float, image_HW: np.ndarray, seed: int, width_px:
 
 @settings(max_examples=150)
 @given(
-    height=st.integers(16, 64), width=st.integers(4, 300), room=st.integers(-30, 60), seed=st.integers(0, 10**6),
+    height=st.integers(16, 64),
+    width=st.integers(4, 300),
+    room=st.integers(-30, 60),
+    seed=st.integers(0, 10**6),
     parts=st.lists(st.floats(0, 1), min_size=6, max_size=6),
-)  # fmt: skip
+)
 def test_no_corner_leaves_the_canvas(height, width, room, seed, parts):
     """The image's corners lie on the canvas, the way back leads to them again, and reach is where they end."""
     width_px = max(8, width + room)

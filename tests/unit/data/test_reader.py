@@ -224,8 +224,11 @@ def test_where_few_files_may_be_open_the_limit_is_raised_or_fewer_shards_stay_op
     """Each open shard holds two descriptors: of what a shell allows, 1,024, a large set needs more."""
     done = subprocess.run(
         [sys.executable, "-c", FEW_FILES, str(word_shards)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     raised, few = (map(int, line.split()) for line in done.stdout.splitlines())
     count, still_open, descriptors = raised
     assert count == still_open > 30 and descriptors >= 2 * count > 60

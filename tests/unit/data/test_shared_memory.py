@@ -61,9 +61,7 @@ def test_a_shortage_is_a_sentence_with_its_numbers():
     assert "4 loader workers of each of 3 ranks need up to 300.0 MB of it (30 batches" in shortage(10 * MB, 4, 3, MB)
 
 
-@pytest.mark.parametrize(
-    ("cores", "workers"), [(0, 1), (1, 1), (2, 1), (4, 3), (16, MOST_WORKERS), (28, MOST_WORKERS)]
-)
+@pytest.mark.parametrize(("cores", "workers"), [(0, 1), (1, 1), (2, 1), (4, 3), (16, MOST_WORKERS), (28, MOST_WORKERS)])
 def test_without_a_number_workers_take_the_cores_that_are_left_beside_a_gpu(cores, workers):
     assert choose_workers(-1, True, cores) == workers
     assert choose_workers(-1, False, cores) == 0, "without a GPU the model computes on these cores"

@@ -164,19 +164,32 @@ def test_ranks_fit_the_hosts():
 @pytest.mark.parametrize(
     ("lines", "reason"),
     [
-        (["[2]<stderr>:Timeout, server node2 not responding.", "Process 2 exit with status code 255."],
-         "rank 2 on node2: the connection to it is lost (Timeout, server node2 not responding.)"),
+        (
+            ["[2]<stderr>:Timeout, server node2 not responding.", "Process 2 exit with status code 255."],
+            "rank 2 on node2: the connection to it is lost (Timeout, server node2 not responding.)",
+        ),
         (["Process 1 exit with status code 255."], "rank 1 on node1: killed, or the connection to it is lost"),
-        (["[0]<stderr>:ValueError: no", "Process 0 exit with status code 1."],
-         "rank 0 on node1 ended with exit code 1: ValueError: no"),
-        (["[1]<stderr>:note of a library", "[0]<stderr>:horovod-ocr: make room", "[0]<stderr>:Terminated",
-          "Process 1 exit with status code 3."], "rank 1 on node1 ended with exit code 3: make room"),
-        (["[1]<stderr>:stalled: rank 1 on node1, step 4: no progress", "Process 1 exit with status code 4."],
-         "stalled: rank 1 on node1, step 4: no progress"),
+        (
+            ["[0]<stderr>:ValueError: no", "Process 0 exit with status code 1."],
+            "rank 0 on node1 ended with exit code 1: ValueError: no",
+        ),
+        (
+            [
+                "[1]<stderr>:note of a library",
+                "[0]<stderr>:horovod-ocr: make room",
+                "[0]<stderr>:Terminated",
+                "Process 1 exit with status code 3.",
+            ],
+            "rank 1 on node1 ended with exit code 3: make room",
+        ),
+        (
+            ["[1]<stderr>:stalled: rank 1 on node1, step 4: no progress", "Process 1 exit with status code 4."],
+            "stalled: rank 1 on node1, step 4: no progress",
+        ),
         (["horovodrun: could not connect to some hosts"], "horovodrun: could not connect to some hosts"),
         ([], "horovodrun ended with exit code 4, no rank said why"),
     ],
-)  # fmt: skip
+)
 def test_what_a_job_says_tells_why_it_ended(lines, reason):
     words = Words(NODES)
     for line in lines:

@@ -78,8 +78,10 @@ def test_clocks_are_told_apart_by_more_than_the_way_takes(ahead_s):
 def test_hosts_are_probed_in_their_order():
     found = probe_hosts(FakeSsh(), [Host("on.invalid", 4), Host("off.invalid"), Host("other.invalid")], ASKED)
     assert [(probe.host, probe.slots, bool(probe.error)) for probe in found] == [
-        ("on.invalid", 4, False), ("off.invalid", 1, True), ("other.invalid", 1, False),
-    ]  # fmt: skip
+        ("on.invalid", 4, False),
+        ("off.invalid", 1, True),
+        ("other.invalid", 1, False),
+    ]
 
 
 @pytest.mark.parametrize("out", ["", "Welcome!", "[1, 2]", "{}", "null"])

@@ -136,15 +136,39 @@ def test_the_project_s_own_hosts_txt_is_this_machine():
 
 
 BOTH_READ = [
-    "node1", "node1:4", "node1 slots=4", "node1 slots = 4", "node1 slots=4 max_slots=8", "  node1:2  # two",
-    "10.0.0.1:2", "node1 slots=4 address=10.0.0.3", "node1:4 port=2222 address=fd00::1", "node1 address=a port=1",
-    "n.1-x_ slots=1", "node1 port=2222 slots=4", "node1 address=[fd00::1] slots=2 max-slots=3",
+    "node1",
+    "node1:4",
+    "node1 slots=4",
+    "node1 slots = 4",
+    "node1 slots=4 max_slots=8",
+    "  node1:2  # two",
+    "10.0.0.1:2",
+    "node1 slots=4 address=10.0.0.3",
+    "node1:4 port=2222 address=fd00::1",
+    "node1 address=a port=1",
+    "n.1-x_ slots=1",
+    "node1 port=2222 slots=4",
+    "node1 address=[fd00::1] slots=2 max-slots=3",
     "node1 address = a slots = 3",
-]  # fmt: skip
+]
 BOTH_REFUSE = [
-    "node1 slots=0", "node1:0", "node1:", "node1 4", "node1:4 slots=4", "node1 slot=4", "node1 slots=4 slots=4", "",
-    "#", "user@node1", "node1,node2", "node1\nnode1", "node1 slots=-1", "node1 slots=4x", "node1 port", "-o slots=1",
-]  # fmt: skip
+    "node1 slots=0",
+    "node1:0",
+    "node1:",
+    "node1 4",
+    "node1:4 slots=4",
+    "node1 slot=4",
+    "node1 slots=4 slots=4",
+    "",
+    "#",
+    "user@node1",
+    "node1,node2",
+    "node1\nnode1",
+    "node1 slots=-1",
+    "node1 slots=4x",
+    "node1 port",
+    "-o slots=1",
+]
 
 
 @pytest.mark.parametrize("text", [*BOTH_READ, *BOTH_REFUSE])

@@ -17,8 +17,18 @@ from horovod_ocr.launch.probe import Request, addresses_by_interface, answer_all
 from sharding.index import read_index
 
 FACTS = {
-    "machine", "python", "torch", "horovod", "package", "gpus", "memory", "interfaces", "shards", "runs", "disk",
-}  # fmt: skip
+    "machine",
+    "python",
+    "torch",
+    "horovod",
+    "package",
+    "gpus",
+    "memory",
+    "interfaces",
+    "shards",
+    "runs",
+    "disk",
+}
 
 
 def test_the_program_answers_in_one_line(word_shards, tmp_path):

@@ -35,9 +35,14 @@ def test_goes_on_from_the_last_checkpoint_and_says_why(run):
     (restart,) = restarts_of(run)
     assert restart.pop("time") > 0
     assert restart == {
-        "attempt": 2, "reason": "rank 1 on node2 was killed (SIGKILL)", "exit_code": 137, "pause_s": 1.0, "step": 40,
-        "hosts": ["node1", "node2", "node3"], "ranks": 3,
-    }  # fmt: skip
+        "attempt": 2,
+        "reason": "rank 1 on node2 was killed (SIGKILL)",
+        "exit_code": 137,
+        "pause_s": 1.0,
+        "step": 40,
+        "hosts": ["node1", "node2", "node3"],
+        "ranks": 3,
+    }
     assert "rank 1 on node2 was killed (SIGKILL)" in (run / "train.log").read_text()
 
 

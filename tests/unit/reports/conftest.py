@@ -69,10 +69,18 @@ def write_set(root: Path, labels: dict[str, list[str]], kind: str = "words", per
             name = f"{split}-{place // per_shard:06d}"
             shards.append(write_shard(root, name, samples[place : place + per_shard], kind))
     values = dict(
-        kind=kind, seed=0, profile=build_profile("plain"), alphabet=dict(sorted(letters.items())), classes=(),
-        aspect_edges=(2.5,), shards=tuple(shards), subsets=("", "odd"), totals=totals, label_lengths=lengths,
+        kind=kind,
+        seed=0,
+        profile=build_profile("plain"),
+        alphabet=dict(sorted(letters.items())),
+        classes=(),
+        aspect_edges=(2.5,),
+        shards=tuple(shards),
+        subsets=("", "odd"),
+        totals=totals,
+        label_lengths=lengths,
         aspect_histogram=(number,),
-    )  # fmt: skip
+    )
     index = ShardIndex(root=root, **(values | facts))
     write_index(index)
     return index

@@ -29,9 +29,12 @@ def bars_of(chart: BarChart) -> list[float]:
 
 def test_every_text_is_escaped_and_nothing_is_loaded():
     parts = [
-        Paragraph(EVIL), Figures([(EVIL, EVIL)]), TableOf([EVIL], [[EVIL]]), BarChart([EVIL], [1], caption=EVIL),
+        Paragraph(EVIL),
+        Figures([(EVIL, EVIL)]),
+        TableOf([EVIL], [[EVIL]]),
+        BarChart([EVIL], [1], caption=EVIL),
         Picture(b"png", EVIL),
-    ]  # fmt: skip
+    ]
     page = build_page(EVIL, [Section(EVIL, parts)])
     assert "<script" not in page and page.count("&lt;script&gt;") >= 9
     assert re.findall(r'(?:src|href)="(?!data:)', page) == [] and "url(" not in page and "@import" not in page

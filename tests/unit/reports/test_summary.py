@@ -12,17 +12,38 @@ from sharding.build import ShardReport
 from sharding.verify import VerifyReport
 
 BUILT = ShardReport(
-    root=Path("my shards"), kind="words", layout="labels", profile="urdu", entries=10_037,
-    samples={"train": 8000, "val": 1000, "test": 1000}, rejects={"not an image": 7, "conflicting labels": 30},
-    duplicates={"same split": 4, "across splits": 2, "left out": 0}, shards=12, kept_shards=0, bytes=45_000_000,
-    aspect_edges=(0.8, 1.25), alphabet={"ا": 5, "ب": 6, "\u064e": 1}, classes=(), already_complete=False,
-    read_bytes=50_000_000, direction="rtl", profile_why="as asked for", folded={"ي → ی": 1230, "ـ → ": 1},
+    root=Path("my shards"),
+    kind="words",
+    layout="labels",
+    profile="urdu",
+    entries=10_037,
+    samples={"train": 8000, "val": 1000, "test": 1000},
+    rejects={"not an image": 7, "conflicting labels": 30},
+    duplicates={"same split": 4, "across splits": 2, "left out": 0},
+    shards=12,
+    kept_shards=0,
+    bytes=45_000_000,
+    aspect_edges=(0.8, 1.25),
+    alphabet={"ا": 5, "ب": 6, "\u064e": 1},
+    classes=(),
+    already_complete=False,
+    read_bytes=50_000_000,
+    direction="rtl",
+    profile_why="as asked for",
+    folded={"ي → ی": 1230, "ـ → ": 1},
     refused_letters={"é": 12, "京": 2, "\u0007": 1},
-)  # fmt: skip
+)
 PROVED = VerifyReport(
-    samples=10_000, shards=12, bytes=2_500_000_000, damaged={}, problems=(), strays=(), images_in_two_splits=0,
-    labels_in_two_splits=0, seconds=5.0,
-)  # fmt: skip
+    samples=10_000,
+    shards=12,
+    bytes=2_500_000_000,
+    damaged={},
+    problems=(),
+    strays=(),
+    images_in_two_splits=0,
+    labels_in_two_splits=0,
+    seconds=5.0,
+)
 
 
 def said(drawn) -> str:
@@ -34,16 +55,29 @@ def said(drawn) -> str:
 def test_a_build_is_told_in_numbers():
     text = said(draw_build(BUILT, 5.0, Path("my shards/sheet.png")))
     for part in (
-        "8,000", "80.0%", "12 shards, 45.0 MB", "0.80, 1.25", "3 letters: ا ب ◌\u064e",
-        "not a PNG, JPEG", "37 rejected; each is named in my shards/rejects.tsv",
-        "4 in the same split, 2 across splits, 0 left out", "my shards/duplicates.tsv", "--dedup leaves them out",
-        "30 images occur more than once, with different labels", "10,037 images in 5.0 s: 2,007 images/s, 10.0 MB/s",
-        "contact sheet: my shards/sheet.png", "words, profile urdu (rtl), labels", "the profile: as asked for",
-        "1,231 letters of labels changed by the profile:", "ي U+064A became ی U+06CC 1,230 times",
-        "ـ U+0640 was dropped 1 time\n", "15 letters refused:",
+        "8,000",
+        "80.0%",
+        "12 shards, 45.0 MB",
+        "0.80, 1.25",
+        "3 letters: ا ب ◌\u064e",
+        "not a PNG, JPEG",
+        "37 rejected; each is named in my shards/rejects.tsv",
+        "4 in the same split, 2 across splits, 0 left out",
+        "my shards/duplicates.tsv",
+        "--dedup leaves them out",
+        "30 images occur more than once, with different labels",
+        "10,037 images in 5.0 s: 2,007 images/s, 10.0 MB/s",
+        "contact sheet: my shards/sheet.png",
+        "words, profile urdu (rtl), labels",
+        "the profile: as asked for",
+        "1,231 letters of labels changed by the profile:",
+        "ي U+064A became ی U+06CC 1,230 times",
+        "ـ U+0640 was dropped 1 time\n",
+        "15 letters refused:",
         "é U+00E9 12 times (profile latin has it; --profile plain takes any)",
-        "京 U+4EAC 2 times (--profile plain takes any)", "U+0007 1 time\n",
-    ):  # fmt: skip
+        "京 U+4EAC 2 times (--profile plain takes any)",
+        "U+0007 1 time\n",
+    ):
         assert part in text
     without = replace(BUILT, entries=10_043, duplicates={"same split": 4, "across splits": 2, "left out": 6})
     assert "10,043 images in" in said(draw_build(without, 5.0, None))  # what was left out was read, too
@@ -138,14 +172,24 @@ def test_a_proof_is_told_in_numbers():
 
 def test_all_that_is_wrong_is_told():
     wrong = replace(
-        PROVED, damaged={"train-000001": ("the tar is gone", "and its .idx")}, problems=("one problem",),
-        strays=("val-000009.tar",), images_in_two_splits=3, repaired=("test-000000",), restored_index=True,
-    )  # fmt: skip
+        PROVED,
+        damaged={"train-000001": ("the tar is gone", "and its .idx")},
+        problems=("one problem",),
+        strays=("val-000009.tar",),
+        images_in_two_splits=3,
+        repaired=("test-000000",),
+        restored_index=True,
+    )
     text = said(draw_proof(wrong))
     for part in (
-        "train-000001: the tar is gone; and its .idx", "one problem", "warning: ", "val-000009.tar",
-        "in more than one split: 3 images, 0 labels", "made again: test-000000", "index.json was restored",
-    ):  # fmt: skip
+        "train-000001: the tar is gone; and its .idx",
+        "one problem",
+        "warning: ",
+        "val-000009.tar",
+        "in more than one split: 3 images, 0 labels",
+        "made again: test-000000",
+        "index.json was restored",
+    ):
         assert part in text
     assert "everything" not in text
     assert wrong_of(wrong) == "damaged: 1 of 12 shards; wrong with the set: 1"
@@ -154,9 +198,12 @@ def test_all_that_is_wrong_is_told():
 
 def test_the_end_is_an_account_that_a_person_can_check():
     checked = replace(
-        BUILT, rejects={"odd row": 5, "no label": 7}, entries=10_018, duplicates=BUILT.duplicates | {"left out": 6},
+        BUILT,
+        rejects={"odd row": 5, "no label": 7},
+        entries=10_018,
+        duplicates=BUILT.duplicates | {"left out": 6},
         examples=(("images/a.png", "ایک"), ("b.png", "[دو]")),
-    )  # fmt: skip
+    )
     assert said(draw_build(checked, 5.0, None)).splitlines()[-4:] == [
         "10,018 read: 10,000 packed, 6 copies left out, 12 rejected (7 no label, 5 odd row)",
         "do these labels fit their images?",

@@ -16,9 +16,12 @@ def said(*parts) -> str:
 
 def test_every_part_but_a_picture_is_shown():
     text = said(
-        Paragraph("a text"), Figures([("samples", "12")]), TableOf(("a",), [("cell",)]), BarChart("xy", [1, 2]),
+        Paragraph("a text"),
+        Figures([("samples", "12")]),
+        TableOf(("a",), [("cell",)]),
+        BarChart("xy", [1, 2]),
         Picture(b"", "a picture"),
-    )  # fmt: skip
+    )
     assert all(part in text for part in ("heading", "a text", "samples  12", "cell", "█")) and "a picture" not in text
     assert said(Picture(b"")).strip() == ""
 

@@ -141,9 +141,17 @@ def model(sources: list[list[Line]], gives_splits: bool, contents: dict, roots: 
 )
 @settings(max_examples=40)
 def test_every_image_ends_in_one_place_and_the_right_one(
-    make_image, build, read_packed, read_list, sources, gives_splits, dedup, samples_per_shard, check,
+    make_image,
+    build,
+    read_packed,
+    read_list,
+    sources,
+    gives_splits,
+    dedup,
+    samples_per_shard,
+    check,
     range_size,
-):  # fmt: skip
+):
     with tempfile.TemporaryDirectory() as folder, patch.object(intake, "MOST_ENTRIES", range_size):
         roots = [Path(folder, f"raw{number}") for number in range(len(sources))]
         contents: dict[str, bytes | None] = {}
@@ -158,6 +166,7 @@ def test_every_image_ends_in_one_place_and_the_right_one(
             assert "can be used" in str(error)
             assert not wanted.packed
             report = None
+
         def shown(name: str) -> str:  # lists name the source where there are several
             return name if len(sources) == 1 else f"{name.split('-')[0]}/{name}"
 
@@ -178,8 +187,10 @@ def test_every_image_ends_in_one_place_and_the_right_one(
         across = sum(count for (_, _, split, other), count in duplicates.items() if split != other)
         left_out = duplicates.total() if dedup else 0
         assert index.duplicates == {
-            "same split": duplicates.total() - across, "across splits": across, "left out": left_out
-        }  # fmt: skip
+            "same split": duplicates.total() - across,
+            "across splits": across,
+            "left out": left_out,
+        }
         assert index.rejects == Counter(reason for _, reason in rejects.elements())
         assert index.totals == {split: sum(n for key, n in packed.items() if key[0] == split) for split in SPLITS}
         assert packed.total() + rejects.total() + left_out == sum(map(len, sources))

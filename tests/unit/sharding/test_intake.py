@@ -128,8 +128,10 @@ def test_texts_that_are_gone_or_folders_are_rejects(build, read_list, make_image
 
     build(src, out, disturb, profile="urdu")
     assert {row["path"]: row["reason"] for row in read_list(out / "rejects.tsv")} == {
-        "1.png": "no label", "2.png": "unreadable file", "3.png": "empty label"
-    }  # fmt: skip
+        "1.png": "no label",
+        "2.png": "unreadable file",
+        "3.png": "empty label",
+    }
 
 
 def test_a_range_that_was_read_is_kept_and_a_damaged_one_is_read_again(

@@ -28,8 +28,12 @@ def test_both_lists_are_the_same_for_any_order_of_the_source(build, make_image, 
     for seed in (1, 2):
         report = build(write_mixed(tmp_path / f"raw{seed}", make_image, seed), tmp_path / f"out{seed}", dedup=True)
     assert report.rejects == {
-        "conflicting labels": 2, "listed twice": 1, "missing image": 5, "no path": 1, "two labels": 2
-    }  # fmt: skip
+        "conflicting labels": 2,
+        "listed twice": 1,
+        "missing image": 5,
+        "no path": 1,
+        "two labels": 2,
+    }
     # 1.png cannot be trusted, so 31.png is no copy; 5.png and 35.png contradict each other
     assert report.duplicates == {"same split": 8, "across splits": 0, "left out": 8}
     names = ("duplicates.tsv", "rejects.tsv")

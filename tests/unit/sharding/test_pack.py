@@ -48,9 +48,18 @@ def words(tmp_path_factory, make_image, build) -> Path:
 )
 @settings(max_examples=8)
 def test_the_same_bytes_for_any_sizes_of_the_parts(
-    words, build, read_set, tmp_path_factory, most_entries, run_bytes, bucket_samples, together_bytes, gap_bytes,
-    open_files, digests_together,
-):  # fmt: skip
+    words,
+    build,
+    read_set,
+    tmp_path_factory,
+    most_entries,
+    run_bytes,
+    bucket_samples,
+    together_bytes,
+    gap_bytes,
+    open_files,
+    digests_together,
+):
     out = tmp_path_factory.mktemp("out")
     calls = []
     with (

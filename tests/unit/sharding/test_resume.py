@@ -150,8 +150,14 @@ def test_a_complete_set_keeps_nothing_of_what_was_read(build, make_words, tmp_pa
     src, out, scratch = make_words(30), tmp_path / "out", tmp_path / "scratch"
     build(src, out, scratch=scratch)
     assert sorted(path.name for path in (out / "build").iterdir()) == [
-        "build.json", "catalogue.json", "entries.bin", "index.json", "members.bin", "order.bin", "texts.bin"
-    ]  # fmt: skip
+        "build.json",
+        "catalogue.json",
+        "entries.bin",
+        "index.json",
+        "members.bin",
+        "order.bin",
+        "texts.bin",
+    ]
     assert list(scratch.iterdir()) == []
     spool = out / "build" / "spool"  # killed between the index and the end: it is as large as the set
     spool.mkdir()

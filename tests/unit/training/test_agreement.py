@@ -77,8 +77,10 @@ def test_updates_left_out_in_a_row_stop_the_run_with_the_samples(settles_at):
     sentence = str(raised.value)
     assert "step 4: the loss or a gradient was not finite 2 times in a row" in sentence
     assert sentence.splitlines()[1:] == [
-        "  rank 0: shard 0, row 6", "  rank 0: shard 0, row 7", "  rank 1: train-000009.tar, sample 5",
-    ]  # fmt: skip
+        "  rank 0: shard 0, row 6",
+        "  rank 0: shard 0, row 7",
+        "  rank 1: train-000009.tar, sample 5",
+    ]
     assert raised.value.exit_code == 5
 
 
@@ -112,8 +114,9 @@ def test_each_warning_is_told_once_with_rank_and_host(tmp_path, capsys):
         share_warnings(OtherRanks(["slow", "hot"], ["hot"]), log, ["node0", "node1", "node2"])
     log.close()
     assert capsys.readouterr().out.splitlines() == [
-        "warning: rank 0 on node0: slow", "warning: rank 1 on node1: hot",
-    ]  # fmt: skip
+        "warning: rank 0 on node0: slow",
+        "warning: rank 1 on node1: hot",
+    ]
 
 
 def test_an_address_has_the_key_that_the_tar_has(word_shards):

@@ -66,9 +66,7 @@ def test_a_launcher_may_show_each_rank_the_gpus_near_its_cores():
 def test_as_many_ranks_have_a_gpu_of_their_own_as_can_have_one(visible):
     owner = match_gpus(visible)
     assert len(set(owner.values())) == len(owner) and all(uuid in visible[rank] for uuid, rank in owner.items())
-    most = max(
-        sum(uuid in seen for uuid, seen in zip(order, visible, strict=False)) for order in permutations("abcde")
-    )
+    most = max(sum(uuid in seen for uuid, seen in zip(order, visible, strict=False)) for order in permutations("abcde"))
     assert len(owner) == most
 
 
@@ -80,8 +78,9 @@ def test_gpus_without_code_are_passed_over():
 def test_a_machine_without_gpus_needs_no_reason_for_the_cpu():
     assert assign_gpus(places_on("node1", 3, 0), "auto") == ([], "")
     assert assign_gpus([Place("node1", Gpus(remark="CUDA_VISIBLE_DEVICES="))], "auto") == (
-        [], "ranks on node1: 1, GPUs: 0 (CUDA_VISIBLE_DEVICES=)",
-    )  # fmt: skip
+        [],
+        "ranks on node1: 1, GPUs: 0 (CUDA_VISIBLE_DEVICES=)",
+    )
     with pytest.raises(ConfigError, match="--device cuda needs a GPU for each rank .ranks on node1: 3, GPUs: 0"):
         assign_gpus(places_on("node1", 3, 0), "cuda")
 

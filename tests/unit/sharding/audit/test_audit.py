@@ -117,9 +117,15 @@ def test_it_names_what_it_found(messy: Path):
     audit = audit_source(options(messy))
     found = audit.found
     assert found.rejects == {
-        "conflicting labels": 2, "damaged image": 1, "empty file": 1, "empty label": 1, "label too long": 1,
-        "missing image": 1, "not an image": 1, "unknown letters": 1,
-    }  # fmt: skip
+        "conflicting labels": 2,
+        "damaged image": 1,
+        "empty file": 1,
+        "empty label": 1,
+        "label too long": 1,
+        "missing image": 1,
+        "not an image": 1,
+        "unknown letters": 1,
+    }
     assert found.examples["missing image"] == [("missing.png", "")]
     assert [path for path, _ in found.examples["unknown letters"]] == ["latin.png"]
     assert found.refused_letters == {"s": 2, "a": 1, "l": 1}

@@ -154,9 +154,11 @@ def test_other_rejections_of_images(make_image, check: str):
         ("unsupported pixels", encode(Image.new("F", (8, 8), 0.5), "TIFF")),
         ("unsupported pixels", encode(Image.new("I", (8, 8), 70_000), "TIFF")),
         ("unsupported pixels", encode(Image.new("LAB", (8, 8)), "TIFF")),
-        *(("several pictures", encode(frames[0], kind, save_all=True, append_images=frames[1:]))
-          for kind in ("PNG", "TIFF", "WEBP")),
-    ]  # fmt: skip
+        *(
+            ("several pictures", encode(frames[0], kind, save_all=True, append_images=frames[1:]))
+            for kind in ("PNG", "TIFF", "WEBP")
+        ),
+    ]
     for reason, content in cases:
         assert reason_of(content, check, Limits(max_pixels=50_000)) == reason
 
@@ -183,8 +185,13 @@ def test_digests_are_xxh3():
 def test_files_that_cannot_be_read(tmp_path: Path):
     (tmp_path / "empty.png").write_bytes(b"")
     (tmp_path / "folder.png").mkdir()
-    cases = {"empty.png": "empty file", "none.png": "missing image", "empty.png/x": "missing image",
-             "folder.png": "unreadable file", "a\0b": "unreadable file"}  # fmt: skip
+    cases = {
+        "empty.png": "empty file",
+        "none.png": "missing image",
+        "empty.png/x": "missing image",
+        "folder.png": "unreadable file",
+        "a\0b": "unreadable file",
+    }
     for name, reason in cases.items():
         with pytest.raises(Rejected) as why:
             read_bytes(tmp_path / name)

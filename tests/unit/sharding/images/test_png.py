@@ -43,9 +43,16 @@ def rows_of(values: np.ndarray, depth: int) -> bytes:
 
 
 def write_png(
-    values: np.ndarray, depth: int = 8, colour: int = GREY, *, interlaced: bool = False, level: int = 6,
-    pieces: int = 1, before: bytes = b"", after: bytes = b"",
-) -> bytes:  # fmt: skip
+    values: np.ndarray,
+    depth: int = 8,
+    colour: int = GREY,
+    *,
+    interlaced: bool = False,
+    level: int = 6,
+    pieces: int = 1,
+    before: bytes = b"",
+    after: bytes = b"",
+) -> bytes:
     height, width, _ = values.shape
     passes = [values[y::y_step, x::x_step] for x, y, x_step, y_step in ADAM7] if interlaced else [values]
     data = zlib.compress(b"".join(rows_of(part, depth) for part in passes if part.size), level)

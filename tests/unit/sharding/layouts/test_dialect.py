@@ -81,7 +81,7 @@ def test_encodings_of_spreadsheets(rows, encoding):
 
 
 def test_a_separator_in_an_unquoted_text_spoils_that_row_alone(rows):
-    found = rows("path,label\na.png,uno\nb.png,due, tre\nc.png,\"due, tre\"\nd.png,x\n")
+    found = rows('path,label\na.png,uno\nb.png,due, tre\nc.png,"due, tre"\nd.png,x\n')
     assert [row[0] for row in found] == ["a.png", "b.png", "c.png", "d.png"]
     assert found[1][1].startswith("labels.csv, line 3: 3 cells (between commas), the header has 2; put quotes")
     assert found[1][3] == "odd row"
@@ -140,9 +140,9 @@ def test_a_quote_that_is_not_closed_is_named_with_its_line(write, name, lines, s
         (["a.png,90,40,x"], "has 4 cells a line, and nothing says what they are; begin it with a header"),
         ([f"{n}.png,90,word{n}" for n in range(30)], "hold 30 different values in 30 lines"),
         (["foto,parola", *(f"{n}.png,w" for n in range(4))], "looks like a header whose names are not known"),
-        ([f"{n}.png,\"[{{\"\"transcription\"\": \"\"x\"\"}}]\"" for n in range(3)], "boxes on whole pages"),
+        ([f'{n}.png,"[{{""transcription"": ""x""}}]"' for n in range(3)], "boxes on whole pages"),
     ],
-)  # fmt: skip
+)
 def test_what_is_unclear_is_refused_with_what_to_write(write, lines, sentence):
     with pytest.raises(SourceError, match=sentence):
         list(find_source(write({"labels.csv": "\n".join(lines) + "\n"})).entries())

@@ -85,10 +85,16 @@ def check_pairs(packed: dict, rejected: Counter, pictures: set[str], texts: dict
         elif any(text.lower().endswith(".gt.txt") for text in others):
             assert name.lower().endswith(".gt.txt")
     for text in texts:  # its picture says why, if it has no line of its own
-        assert text in used or text in rejected or any(
-            stem_of(picture) == text_stem_of(text) or picture[: picture.rfind(".")] == text_stem_of(text)
-            or picture.startswith(f"{text_stem_of(text)}.") for picture in rejected
-        )  # fmt: skip
+        assert (
+            text in used
+            or text in rejected
+            or any(
+                stem_of(picture) == text_stem_of(text)
+                or picture[: picture.rfind(".")] == text_stem_of(text)
+                or picture.startswith(f"{text_stem_of(text)}.")
+                for picture in rejected
+            )
+        )
 
 
 @given(data=st.data())

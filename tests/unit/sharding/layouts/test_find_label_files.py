@@ -14,17 +14,25 @@ PICTURES = {"a.png": b".", "b.png": b"."}
 @pytest.mark.parametrize(
     ("name", "layout"),
     [
-        ("labels.tsv", "labels"), ("labels.txt", "labels"), ("gt.txt", "labels"), ("gt.csv", "labels"),
-        ("annotations.tsv", "labels"), ("rec_gt.txt", "paddleocr"), ("train.txt", "paddleocr"),
-        ("train_gt.txt", "paddleocr"), ("train_labels.tsv", "labels"), ("anything.tsv", "labels"),
+        ("labels.tsv", "labels"),
+        ("labels.txt", "labels"),
+        ("gt.txt", "labels"),
+        ("gt.csv", "labels"),
+        ("annotations.tsv", "labels"),
+        ("rec_gt.txt", "paddleocr"),
+        ("train.txt", "paddleocr"),
+        ("train_gt.txt", "paddleocr"),
+        ("train_labels.tsv", "labels"),
+        ("anything.tsv", "labels"),
     ],
-)  # fmt: skip
+)
 def test_one_file_by_any_usual_name(write, name, layout):
     source = find_source(write({name: LINES, **PICTURES}))
     assert source.layout == layout
     assert [(entry.path, entry.label, entry.split) for entry in source.entries()] == [
-        (b"a.png", b"x", ""), (b"b.png", b"y", ""),
-    ]  # fmt: skip
+        (b"a.png", b"x", ""),
+        (b"b.png", b"y", ""),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -39,13 +47,17 @@ def test_one_file_by_any_usual_name(write, name, layout):
     ],
 )
 def test_splits_by_any_usual_name(write, names, layout):
-    lines = {name: f"{number}.png\tx\n".replace("\t", "," if name.endswith("csv") else "\t")
-             for number, name in enumerate(names)}  # fmt: skip
+    lines = {
+        name: f"{number}.png\tx\n".replace("\t", "," if name.endswith("csv") else "\t")
+        for number, name in enumerate(names)
+    }
     source = find_source(write(lines))
     assert source.layout == layout
     assert [(entry.path, entry.split) for entry in source.entries()] == [
-        (b"0.png", "train"), (b"1.png", "val"), (b"2.png", "test"),
-    ]  # fmt: skip
+        (b"0.png", "train"),
+        (b"1.png", "val"),
+        (b"2.png", "test"),
+    ]
 
 
 def test_label_files_below_the_top(write):
@@ -60,8 +72,9 @@ def test_easyocr_below_the_top(write):
     source = find_source(write(files | {"all_data/en/1.png": b".", "all_data/ur/1.png": b"."}))
     assert source.layout == "easyocr"
     assert [(entry.path, entry.label) for entry in source.entries()] == [
-        (b"all_data/en/1.png", b"a, b"), (b"all_data/ur/1.png", b"a, b"),
-    ]  # fmt: skip
+        (b"all_data/en/1.png", b"a, b"),
+        (b"all_data/ur/1.png", b"a, b"),
+    ]
 
 
 def test_folders_of_splits_are_the_splits(write):
@@ -69,8 +82,10 @@ def test_folders_of_splits_are_the_splits(write):
     files = {f"{name}/gt.txt": "1.png\tx\n" for name in names} | {f"{name}/1.png": b"." for name in names}
     entries = sorted(find_source(write(files)).entries())
     assert [(entry.path, entry.split) for entry in entries] == [
-        (b"Train/1.png", "train"), (b"test/1.png", "test"), (b"valid/1.png", "val"),
-    ]  # fmt: skip
+        (b"Train/1.png", "train"),
+        (b"test/1.png", "test"),
+        (b"valid/1.png", "val"),
+    ]
 
 
 def test_paths_that_begin_with_the_folder_of_a_split(write):
@@ -159,8 +174,11 @@ def test_folders_of_label_files_say_the_splits_of_pictures_elsewhere(write):
     files = {"train/labels.tsv": "1.png\tx\n2.png\ty\n", "test/labels.tsv": "3.png\tz\n4.png\tw\n"}
     source = find_source(write(files | {f"images/{number}.png": b"." for number in (1, 2, 3, 4)}))
     assert sorted((entry.path, entry.split) for entry in source.entries()) == [
-        (b"images/1.png", "train"), (b"images/2.png", "train"), (b"images/3.png", "test"), (b"images/4.png", "test"),
-    ]  # fmt: skip
+        (b"images/1.png", "train"),
+        (b"images/2.png", "train"),
+        (b"images/3.png", "test"),
+        (b"images/4.png", "test"),
+    ]
 
 
 def test_what_contradicts_a_column_or_a_file_is_told(write):
@@ -193,8 +211,9 @@ def test_files_of_splits_without_train_are_not_passed_over(write, files, sentenc
 def test_splits_in_several_folders(write):
     source = find_source(write({"part1/train.tsv": "a.png\tx\n", "part2/test.tsv": "b.png\ty\n"}))
     assert [(entry.path, entry.split) for entry in source.entries()] == [
-        (b"part1/a.png", "train"), (b"part2/b.png", "test"),
-    ]  # fmt: skip
+        (b"part1/a.png", "train"),
+        (b"part2/b.png", "test"),
+    ]
 
 
 def test_a_label_file_with_the_name_of_a_picture(write):

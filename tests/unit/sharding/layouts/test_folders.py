@@ -38,9 +38,17 @@ def test_links_are_followed_but_never_round(write, tmp_path):
     (src / "loop.png").symlink_to("loop.png")
     (src / "b/loop").symlink_to(src / "b/loop")
     assert sorted(listed(src)) == [
-        b"a/1.png", b"a/beside/2.png", b"a/beside/loop", b"b/2.png", b"b/beside/1.png", b"b/loop",
-        b"broken.png", b"far/3.png", b"link.png", b"loop.png",
-    ]  # fmt: skip
+        b"a/1.png",
+        b"a/beside/2.png",
+        b"a/beside/loop",
+        b"b/2.png",
+        b"b/beside/1.png",
+        b"b/loop",
+        b"broken.png",
+        b"far/3.png",
+        b"link.png",
+        b"loop.png",
+    ]
 
 
 def test_a_folder_that_cannot_be_listed(tmp_path):
@@ -102,8 +110,16 @@ def test_images_by_their_suffix(name):
 
 
 def test_shard_sets_below_the_source_are_left_out_and_nothing_else_named_build(write):
-    files = ("a/1.png", "out/train-000000.tar", "out/sheet.png", "out/build/entries.bin", "b/out/sheet.png",
-             "b/out/build/entries.bin", "c/build/2.png", "c/3.png")  # fmt: skip
+    files = (
+        "a/1.png",
+        "out/train-000000.tar",
+        "out/sheet.png",
+        "out/build/entries.bin",
+        "b/out/sheet.png",
+        "b/out/build/entries.bin",
+        "c/build/2.png",
+        "c/3.png",
+    )
     src = write(dict.fromkeys(files, b""))
     assert listed(src) == [b"a/1.png", b"c/3.png", b"c/build/2.png"]
     assert [folder.path for folder in scan_folders(os.fsencode(src), b"out")] == []

@@ -71,8 +71,9 @@ def test_when_such_names_are_splits(write, names, doubt):
 def test_folders_of_classes_are_no_splits_by_a_word(write):
     src = write({"train_station/1.png": b"i", "bus_station/2.png": b"i"})
     assert {(entry.label, entry.split) for entry in find_source(src).entries()} == {
-        (b"train_station", ""), (b"bus_station", "")
-    }  # fmt: skip
+        (b"train_station", ""),
+        (b"bus_station", ""),
+    }
     src = write({"train/3.png": b"i", "test_tube/2.png": b"i"})
     named = find_source(src, "classes")
     assert {(entry.label, entry.split) for entry in named.entries()} == {

@@ -17,9 +17,13 @@ def test_metadata_csv_finds_its_columns(write):
         Entry(b"b/1.png", b'a, "b"'),
         Entry(b"2.png", None),
         Entry(b"(line 4 of metadata.csv)", b"x", problem="no path"),
-        Entry(b"3.png", b"metadata.csv, line 5: 2 cells (between commas), the header has 3; put quotes around a text "
-              b"that holds the separator", problem="odd row"),
-    ]  # fmt: skip
+        Entry(
+            b"3.png",
+            b"metadata.csv, line 5: 2 cells (between commas), the header has 3; put quotes around a text "
+            b"that holds the separator",
+            problem="odd row",
+        ),
+    ]
     assert source.notes() == ["metadata.csv: the columns width are not read"]
 
 

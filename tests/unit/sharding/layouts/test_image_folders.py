@@ -13,11 +13,32 @@ from sharding.reasons import Rejected
 
 
 def test_text_beside_the_image_in_any_depth(write):
-    files = {"x/1.png": b"i", "x/1.gt.txt": "\ufeffone\n", "x/1.txt": "not this", "2.JPG": b"i", "2.txt": b"\xff",
-             "3.png": b"i", "lost.txt": "four", "x/both.png": b"i", "x/both.tif": b"i", "x/both.txt": "b",
-             "y/1.bin.png": b"i", "y/1.nrm.PNG": b"i", "y/1.GT.TXT": "five\r\n", "y/1.txt": "read\n", "y/2.png": b"i",
-             "y/2.txt": "", "y/2.TXT": "", "y/3.gif": b"i", "y/4.dew.png": b"i", "y/4.dew.txt": "", "y/4.txt": "",
-             ".hidden.png": b"i", ".git/1.png": b"i", "x/notes.md": ""}  # fmt: skip
+    files = {
+        "x/1.png": b"i",
+        "x/1.gt.txt": "\ufeffone\n",
+        "x/1.txt": "not this",
+        "2.JPG": b"i",
+        "2.txt": b"\xff",
+        "3.png": b"i",
+        "lost.txt": "four",
+        "x/both.png": b"i",
+        "x/both.tif": b"i",
+        "x/both.txt": "b",
+        "y/1.bin.png": b"i",
+        "y/1.nrm.PNG": b"i",
+        "y/1.GT.TXT": "five\r\n",
+        "y/1.txt": "read\n",
+        "y/2.png": b"i",
+        "y/2.txt": "",
+        "y/2.TXT": "",
+        "y/3.gif": b"i",
+        "y/4.dew.png": b"i",
+        "y/4.dew.txt": "",
+        "y/4.txt": "",
+        ".hidden.png": b"i",
+        ".git/1.png": b"i",
+        "x/notes.md": "",
+    }
     source = find_source(write(files))
     assert (source.layout, source.kind, source.labels_apart) == ("beside", "words", True)
     entries = list(source.entries())
@@ -69,15 +90,18 @@ def test_one_folder_per_class(write):
         Entry(b"cat/sub/2.jpeg", b"cat"),
         Entry(b"dog/1.png", b"dog"),
         Entry(b"stray.png", None),
-    ]  # fmt: skip
+    ]
 
 
 def test_classes_under_given_splits(write):
     files = {f"{split}/{name}/1.png": b"" for split in ("train", "validation") for name in ("cat", "dog")}
     source = find_source(write(files | {"notes/readme.md": ""}))
     assert [(entry.label, entry.split) for entry in source.entries()] == [
-        (b"cat", "train"), (b"dog", "train"), (b"cat", "val"), (b"dog", "val")
-    ]  # fmt: skip
+        (b"cat", "train"),
+        (b"dog", "train"),
+        (b"cat", "val"),
+        (b"dog", "val"),
+    ]
 
 
 def test_one_split_alone_is_no_split(write):
@@ -122,8 +146,11 @@ def test_folders_of_splits_give_the_splits_of_lines_and_names(write, layout, pat
     source = find_source(write(files), layout, pattern)
     assert source.doubt == ""
     assert [(entry.path.decode(), entry.split) for entry in source.entries()] == [
-        (names[2], "val"), (names[3], "test"), (names[0], "train"), (names[1], "train")
-    ]  # fmt: skip
+        (names[2], "val"),
+        (names[3], "test"),
+        (names[0], "train"),
+        (names[1], "train"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -220,8 +247,19 @@ def test_whatever_is_added_removed_or_renamed_is_seen(write, change):
 
 
 def test_what_else_may_hold_labels_is_told(write):
-    files = {"1.png": b"i", "1.txt": "one", "2.png": b"j", "2.gt.txt": "two", "x/3.png": b"k", "x/words.tsv": "",
-             "a.tar": b"?", "b/x.parquet": b"?", "x/1.xml": "", "lost.label": "", "README.csv": ""}  # fmt: skip
+    files = {
+        "1.png": b"i",
+        "1.txt": "one",
+        "2.png": b"j",
+        "2.gt.txt": "two",
+        "x/3.png": b"k",
+        "x/words.tsv": "",
+        "a.tar": b"?",
+        "b/x.parquet": b"?",
+        "x/1.xml": "",
+        "lost.label": "",
+        "README.csv": "",
+    }
     source = find_source(write(files))
     assert source.layout == "beside"
     list(source.entries())
@@ -255,8 +293,16 @@ def test_pictures_without_texts_beside_a_file_that_may_hold_their_labels(write, 
 
 
 def test_texts_for_people_are_left_out_unless_they_belong_to_a_picture(write):
-    files = {"1.png": b"i", "1.txt": "one", "README.txt": "", "LICENSE-CC.txt": "", "x/readme.gt.txt": "",
-             "license.png": b"i", "license.txt": "license"}  # fmt: skip
+    files = {
+        "1.png": b"i",
+        "1.txt": "one",
+        "README.txt": "",
+        "LICENSE-CC.txt": "",
+        "x/readme.gt.txt": "",
+        "license.png": b"i",
+        "license.txt": "license",
+    }
     assert [(entry.path, entry.label, entry.problem) for entry in find_source(write(files)).entries()] == [
-        (b"1.png", b"1.txt", ""), (b"license.png", b"license.txt", "")
-    ]  # fmt: skip
+        (b"1.png", b"1.txt", ""),
+        (b"license.png", b"license.txt", ""),
+    ]

@@ -84,8 +84,8 @@ def test_no_folder_and_no_folder_but_a_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("layout", "pattern"), [("names", None), ("names", ""), ("labels", "(.*)"), (None, "(") , (None, "no group")]
-)  # fmt: skip
+    ("layout", "pattern"), [("names", None), ("names", ""), ("labels", "(.*)"), (None, "("), (None, "no group")]
+)
 def test_options_that_do_not_go_together(write, layout, pattern):
     with pytest.raises(ConfigError, match="label-from-name"):
         find_source(write(ONE_OF_EACH["labels"]), layout, pattern)

@@ -82,9 +82,12 @@ def test_other_keys_are_left_alone_and_what_lies_loose_is_named(tmp_path):
     for name in ("a/sheet.png", "w.txt", "readme.txt", "a/meta.csv", "b.tar", "info.json"):
         (tmp_path / name).write_bytes(b"?")
     assert [(entry.path, entry.problem) for entry in find_source(tmp_path).entries()] == [
-        (b"a/image-000000001", ""), (b"b.tar", "outside"), (b"w.txt", "outside"), (b"a/meta.csv", "outside"),
+        (b"a/image-000000001", ""),
+        (b"b.tar", "outside"),
+        (b"w.txt", "outside"),
+        (b"a/meta.csv", "outside"),
         (b"a/sheet.png", "outside"),
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize(
@@ -121,14 +124,22 @@ def test_records_that_are_missing_or_empty(tmp_path):
 
 @pytest.mark.parametrize(
     ("records", "sentence"),
-    [({b"key": b"value"}, "without num-samples"), ({b"num-samples": b"many"}, "without num-samples"),
-     ({b"num-samples": b"0"}, "holds no image"), ({b"num-samples": b"-3"}, "without num-samples"),
-     ({b"num-samples": b"1_0"}, "without num-samples"), ({b"num-samples": b"3"}, "there are only 1 keys in all"),
-     ({b"num-samples": b"1", b"image-000000002": b"i"}, "num-samples is 1, but there is image-000000002 too .*2 keys"),
-     ({b"num-samples": b"2", b"label-000000011": b"x"}, "num-samples is 2, but there is label-000000011 too"),
-     ({b"num-samples": b"2", b"image-000000000": b"i"}, "there is image-000000000 too .*counted from 000000001"),
-     ({b"num-samples": b"2", b"image-1": b"i"}, "there is image-1 too")],
-)  # fmt: skip
+    [
+        ({b"key": b"value"}, "without num-samples"),
+        ({b"num-samples": b"many"}, "without num-samples"),
+        ({b"num-samples": b"0"}, "holds no image"),
+        ({b"num-samples": b"-3"}, "without num-samples"),
+        ({b"num-samples": b"1_0"}, "without num-samples"),
+        ({b"num-samples": b"3"}, "there are only 1 keys in all"),
+        (
+            {b"num-samples": b"1", b"image-000000002": b"i"},
+            "num-samples is 1, but there is image-000000002 too .*2 keys",
+        ),
+        ({b"num-samples": b"2", b"label-000000011": b"x"}, "num-samples is 2, but there is label-000000011 too"),
+        ({b"num-samples": b"2", b"image-000000000": b"i"}, "there is image-000000000 too .*counted from 000000001"),
+        ({b"num-samples": b"2", b"image-1": b"i"}, "there is image-1 too"),
+    ],
+)
 def test_an_lmdb_of_another_kind(tmp_path, records, sentence):
     write_lmdb(tmp_path, records)
     with pytest.raises(SourceError, match=sentence):

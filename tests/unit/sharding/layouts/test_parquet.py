@@ -99,9 +99,12 @@ def test_classes_by_the_names_in_the_file(tmp_path):
     source = find_source(tmp_path)
     assert source.kind == "classes"
     assert [entry[1:5] for entry in source.entries()] == [
-        (b"dog", "", "", ""), (b"cat", "", "", ""), (b"its number -1 has no name", "", "", "no label"),
-        (b"its class is null", "", "", "no label"), (b"its number 2 has no name", "", "", "no label"),
-    ]  # fmt: skip
+        (b"dog", "", "", ""),
+        (b"cat", "", "", ""),
+        (b"its number -1 has no name", "", "", "no label"),
+        (b"its class is null", "", "", "no label"),
+        (b"its number 2 has no name", "", "", "no label"),
+    ]
 
 
 def test_a_text_goes_before_a_class(tmp_path):
@@ -193,8 +196,14 @@ def test_what_stands_in_the_place_of_a_file(tmp_path):
 
 def test_a_damaged_page(tmp_path):
     columns = {"image": images_of([b"i" * 999] * 4), "text": ["a" * 99, "b" * 99, "c" * 99, "d" * 99]}
-    write_parquet(tmp_path / "a.parquet", columns, compression="none", use_dictionary=False, write_page_checksum=True,
-                  write_statistics=False)  # fmt: skip
+    write_parquet(
+        tmp_path / "a.parquet",
+        columns,
+        compression="none",
+        use_dictionary=False,
+        write_page_checksum=True,
+        write_statistics=False,
+    )
     whole = (tmp_path / "a.parquet").read_bytes()
     (tmp_path / "a.parquet").write_bytes(whole.replace(b"cc", b"cx", 1))
     with pytest.raises(SourceError, match="a.parquet is damaged .*; copy it again"):
@@ -224,8 +233,14 @@ def test_without_the_package(tmp_path, monkeypatch):
 def test_listing_and_reading_take_the_memory_of_a_few_rows(tmp_path):
     picture = bytes(100_000)
     images = images_of([picture] * 400)
-    write_parquet(tmp_path / "a.parquet", {"image": images, "text": ["a"] * 400}, rows=400, compression="none",
-                  use_dictionary=False, write_batch_size=4)  # fmt: skip
+    write_parquet(
+        tmp_path / "a.parquet",
+        {"image": images, "text": ["a"] * 400},
+        rows=400,
+        compression="none",
+        use_dictionary=False,
+        write_batch_size=4,
+    )
     del images
     before = pa.total_allocated_bytes()
     assert before < 10_000_000
@@ -247,8 +262,9 @@ def test_other_files_beside_them(tmp_path):
     write_parquet(tmp_path / "x/a.parquet", {"image": images_of([b"i"]), "text": ["a"]})
     (tmp_path / "sheet.png").touch()
     assert [entry[0::4] for entry in find_source(tmp_path, "parquet").entries()] == [
-        (b"x/a.parquet/000000000", ""), (b"sheet.png", "outside")
-    ]  # fmt: skip
+        (b"x/a.parquet/000000000", ""),
+        (b"sheet.png", "outside"),
+    ]
     (tmp_path / "sheet.png").unlink()
     (tmp_path / "y").mkdir()
     shutil.copy(tmp_path / "x/a.parquet", tmp_path / "y/data.mdb")
@@ -331,5 +347,6 @@ def test_a_class_whose_name_is_empty(tmp_path):
     features = {"label": {"names": ["", "dog"], "_type": "ClassLabel"}}
     write_parquet(tmp_path / "a.parquet", {"image": images_of([b"i"] * 2), "label": [0, 1]}, features)
     assert [entry[1::3] for entry in find_source(tmp_path).entries()] == [
-        (b"the name of its class, number 0, is empty", "no label"), (b"dog", "")
-    ]  # fmt: skip
+        (b"the name of its class, number 0, is empty", "no label"),
+        (b"dog", ""),
+    ]

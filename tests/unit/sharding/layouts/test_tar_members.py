@@ -63,9 +63,11 @@ def test_links_and_devices_say_so_and_folders_are_left_out(tmp_path):
             member.type, member.linkname = kind, "other.png"
             tar.addfile(member)
     assert [(member.name, member.link) for member in members_of(tmp_path / "a.tar")] == [
-        (b"s", b"symbolic link to other.png"), (b"h", b"hard link to other.png"),
-        (b"p", b"no regular file (type '6')"), (b"f", b""),
-    ]  # fmt: skip
+        (b"s", b"symbolic link to other.png"),
+        (b"h", b"hard link to other.png"),
+        (b"p", b"no regular file (type '6')"),
+        (b"f", b""),
+    ]
 
 
 def test_tars_one_behind_the_other(tmp_path):

@@ -42,29 +42,53 @@ def contents(source) -> list[tuple]:
 def test_texts_belong_to_pictures_by_their_full_names(tmp_path):
     write_tar(
         tmp_path / "a.tar",
-        {"d.x/1.png": b"i1", "d.x/1.txt": b"\xef\xbb\xbfone\r\n", "2.gt.txt": "دو".encode(), "2.JPG": b"i2",
-         "2.json": b"{}", "3.tiff": b"i3", "4.label": b"four", "4.page.webp": b"i4", "5.txt": b"five",
-         "6.mask.png": b"no", "6.png": b"i6", "6.txt": b"six", "__meta__": b"", ".hidden.png": b"", "nodot": b"",
-         "p7.l0.png": b"i7", "p7.l0.txt": b"seven", "p7.l1.bin.png": b"i8", "p7.l1.GT.TXT": b"eight", "p7.l1.txt": b"",
-         "p7.txt": b"page", "9.png": b"i9", "9.txt": "نو".encode("utf-16"), "10.png": b"", "10.txt": b"a\nb"},
-    )  # fmt: skip
+        {
+            "d.x/1.png": b"i1",
+            "d.x/1.txt": b"\xef\xbb\xbfone\r\n",
+            "2.gt.txt": "دو".encode(),
+            "2.JPG": b"i2",
+            "2.json": b"{}",
+            "3.tiff": b"i3",
+            "4.label": b"four",
+            "4.page.webp": b"i4",
+            "5.txt": b"five",
+            "6.mask.png": b"no",
+            "6.png": b"i6",
+            "6.txt": b"six",
+            "__meta__": b"",
+            ".hidden.png": b"",
+            "nodot": b"",
+            "p7.l0.png": b"i7",
+            "p7.l0.txt": b"seven",
+            "p7.l1.bin.png": b"i8",
+            "p7.l1.GT.TXT": b"eight",
+            "p7.l1.txt": b"",
+            "p7.txt": b"page",
+            "9.png": b"i9",
+            "9.txt": "نو".encode("utf-16"),
+            "10.png": b"",
+            "10.txt": b"a\nb",
+        },
+    )
     source = find_source(tmp_path)
     assert (source.layout, source.kind, source.labels_apart) == ("webdataset", "words", False)
-    assert contents(source) == sorted([
-        (b"a.tar/10.png", b"", b"10.txt has 2", "", "several lines"),
-        (b"a.tar/2.JPG", b"i2", "دو".encode(), "", ""),
-        (b"a.tar/3.tiff", b"i3", None, "", ""),
-        (b"a.tar/4.page.webp", b"i4", b"four", "", ""),
-        (b"a.tar/5.txt", b"", None, "", "missing image"),
-        (b"a.tar/6.mask.png", b"no", None, "", ""),
-        (b"a.tar/6.png", b"i6", b"six", "", ""),
-        (b"a.tar/9.png", b"i9", "نو".encode(), "", ""),
-        (b"a.tar/d.x/1.png", b"i1", b"one", "", ""),
-        (b"a.tar/p7.l0.png", b"i7", b"seven", "", ""),
-        (b"a.tar/p7.l1.bin.png", b"i8", b"eight", "", ""),
-        (b"a.tar/p7.l1.txt", b"", b"p7.l1.GT.TXT", "", "another text is the label"),
-        (b"a.tar/p7.txt", b"", None, "", "missing image"),
-    ])  # fmt: skip
+    assert contents(source) == sorted(
+        [
+            (b"a.tar/10.png", b"", b"10.txt has 2", "", "several lines"),
+            (b"a.tar/2.JPG", b"i2", "دو".encode(), "", ""),
+            (b"a.tar/3.tiff", b"i3", None, "", ""),
+            (b"a.tar/4.page.webp", b"i4", b"four", "", ""),
+            (b"a.tar/5.txt", b"", None, "", "missing image"),
+            (b"a.tar/6.mask.png", b"no", None, "", ""),
+            (b"a.tar/6.png", b"i6", b"six", "", ""),
+            (b"a.tar/9.png", b"i9", "نو".encode(), "", ""),
+            (b"a.tar/d.x/1.png", b"i1", b"one", "", ""),
+            (b"a.tar/p7.l0.png", b"i7", b"seven", "", ""),
+            (b"a.tar/p7.l1.bin.png", b"i8", b"eight", "", ""),
+            (b"a.tar/p7.l1.txt", b"", b"p7.l1.GT.TXT", "", "another text is the label"),
+            (b"a.tar/p7.txt", b"", None, "", "missing image"),
+        ]
+    )
 
 
 def test_a_text_that_may_belong_to_several_pictures(tmp_path):
@@ -87,21 +111,32 @@ def test_any_order_gives_the_same(tmp_path):
         found = contents(find_source(tmp_path))
         assert found == (expected := expected or found)
     assert [row[:3] for row in expected if not row[-1]] == [
-        (b"a.tar/2.a.png", b"j", b"two"), (b"a.tar/x/1.png", b"i", b"one")
-    ]  # fmt: skip
+        (b"a.tar/2.a.png", b"j", b"two"),
+        (b"a.tar/x/1.png", b"i", b"one"),
+    ]
 
 
 def test_what_comes_late_is_not_passed_over(tmp_path, build, make_image, read_list):
     pictures = [make_image(number) for number in range(4)]
-    files = [("1.png", pictures[0]), ("1.txt", b"one"), ("2.png", pictures[1]), ("2.txt", b"two"),
-             ("3.png", pictures[2]), ("3.txt", b"three"),
-             ("1.txt", b"not one"), ("2.txt", b"two"), ("3.bin.png", pictures[3])]  # fmt: skip
+    files = [
+        ("1.png", pictures[0]),
+        ("1.txt", b"one"),
+        ("2.png", pictures[1]),
+        ("2.txt", b"two"),
+        ("3.png", pictures[2]),
+        ("3.txt", b"three"),
+        ("1.txt", b"not one"),
+        ("2.txt", b"two"),
+        ("3.bin.png", pictures[3]),
+    ]
     write_tar(tmp_path / "raw/a.tar", files)
     report = build(tmp_path / "raw", tmp_path / "out", profile="plain")
     assert sum(report.samples.values()) == 3
     assert [(row["path"], row["reason"]) for row in read_list(tmp_path / "out/rejects.tsv")] == [
-        ("a.tar/1.png", "two labels"), ("a.tar/1.png", "two labels"), ("a.tar/2.txt", "listed twice")
-    ]  # fmt: skip
+        ("a.tar/1.png", "two labels"),
+        ("a.tar/1.png", "two labels"),
+        ("a.tar/2.txt", "listed twice"),
+    ]
 
 
 def test_a_tar_in_no_order_is_held_up_to_a_limit(tmp_path, monkeypatch):
@@ -157,9 +192,11 @@ def test_classes_of_anybody(tmp_path):
     source = find_source(tmp_path)
     assert source.kind == "classes"
     assert [row[:3] for row in contents(source)] == [
-        (b"a.tar/1.jpg", b"h", None), (b"b.tar/1.jpg", b"i", b"cat"), (b"b.tar/2.jpg", b"j", None),
+        (b"a.tar/1.jpg", b"h", None),
+        (b"b.tar/1.jpg", b"i", b"cat"),
+        (b"b.tar/2.jpg", b"j", None),
         (b"b.tar/3.x.jpg", b"k", b"dog"),
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize("names", [("1.cls", "1.txt"), ("1.txt", "1.cls"), ("1.cls", "2/1.gt.txt")])
@@ -174,13 +211,22 @@ def test_words_and_classes_do_not_go_together(tmp_path, names):
 
 
 def test_a_picture_that_comes_twice_is_refused(tmp_path, build, make_image, read_list):
-    files = [("1.png", make_image(0)), ("1.txt", b"x"), ("1.png", make_image(1)), ("1.txt", b"y"),
-             ("2.png", make_image(2)), ("2.txt", b"z"), ("2.txt", b"z")]  # fmt: skip
+    files = [
+        ("1.png", make_image(0)),
+        ("1.txt", b"x"),
+        ("1.png", make_image(1)),
+        ("1.txt", b"y"),
+        ("2.png", make_image(2)),
+        ("2.txt", b"z"),
+        ("2.txt", b"z"),
+    ]
     write_tar(tmp_path / "raw/a.tar", files)
     assert sum(build(tmp_path / "raw", tmp_path / "out", profile="plain").samples.values()) == 1
     assert [(row["path"], row["reason"]) for row in read_list(tmp_path / "out/rejects.tsv")] == [
-        ("a.tar/1.png", "two labels"), ("a.tar/1.png", "two labels"), ("a.tar/2.txt", "listed twice")
-    ]  # fmt: skip
+        ("a.tar/1.png", "two labels"),
+        ("a.tar/1.png", "two labels"),
+        ("a.tar/2.txt", "listed twice"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -248,8 +294,10 @@ def test_what_lies_loose_beside_the_tars(tmp_path):
     for name in ("sheet.png", "README.txt", "notes.txt", "sizes.json"):
         (tmp_path / name).write_bytes(b"?")
     assert [(row[0], row[-1]) for row in contents(find_source(tmp_path, "webdataset"))] == [
-        (b"a.tar/3.png", ""), (b"notes.txt", "outside"), (b"sheet.png", "outside")
-    ]  # fmt: skip
+        (b"a.tar/3.png", ""),
+        (b"notes.txt", "outside"),
+        (b"sheet.png", "outside"),
+    ]
 
 
 @pytest.mark.parametrize("name", ["b.tar.gz", "b.TGZ", "x/b.tar.zst"])
@@ -323,9 +371,25 @@ def test_splits_behind_the_first_members_are_told(tmp_path, monkeypatch):
 
 
 def test_label_files_inside_tars_are_named(tmp_path):
-    files = {"1.png": b"i", "1.txt": b"one", "1.json": b"{}", "1.xml": b"", "2.csv": b"", "2.png": b"j", "3.json": b"",
-             "labels.tsv": b"", "d/words.csv": b"", "metadata.jsonl": b"", "labels.json": b"{}", "gt.txt": b"",
-             "rec_gt_train.txt": b"", "in.tar": b"", "README.txt": b"", "info.json": b"", "gt.png": b"k"}  # fmt: skip
+    files = {
+        "1.png": b"i",
+        "1.txt": b"one",
+        "1.json": b"{}",
+        "1.xml": b"",
+        "2.csv": b"",
+        "2.png": b"j",
+        "3.json": b"",
+        "labels.tsv": b"",
+        "d/words.csv": b"",
+        "metadata.jsonl": b"",
+        "labels.json": b"{}",
+        "gt.txt": b"",
+        "rec_gt_train.txt": b"",
+        "in.tar": b"",
+        "README.txt": b"",
+        "info.json": b"",
+        "gt.png": b"k",
+    }
     pairs = {"label.png": b"l", "label.txt": b"four"}
     write_tar(tmp_path / "a.tar", [*files.items(), *pairs.items()])
     detail = b"a label file inside a tar is not read; unpack the tar"
@@ -350,17 +414,21 @@ def test_label_files_and_other_records_beside_tars_are_named(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"?")
     assert [(row[0], row[-1]) for row in contents(find_source(tmp_path, "webdataset"))] == [
-        (b"a.tar/3.png", ""), (b"b/x.parquet", "outside"), (b"data.mdb", "outside"), (b"labels.json", "outside"),
+        (b"a.tar/3.png", ""),
+        (b"b/x.parquet", "outside"),
+        (b"data.mdb", "outside"),
+        (b"labels.json", "outside"),
         (b"meta.csv", "outside"),
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b" "])
 def test_an_empty_class_is_no_label(tmp_path, content):
     write_tar(tmp_path / "a.tar", {"1.cls": content, "1.png": b"i", "2.cls": b"cat", "2.png": b"j"})
     assert contents(find_source(tmp_path)) == [
-        (b"a.tar/1.png", b"", b"1.cls is empty", "", "no label"), (b"a.tar/2.png", b"j", b"cat", "", "")
-    ]  # fmt: skip
+        (b"a.tar/1.png", b"", b"1.cls is empty", "", "no label"),
+        (b"a.tar/2.png", b"j", b"cat", "", ""),
+    ]
 
 
 @pytest.mark.parametrize("order", ["1a1a2b", "1a2b1a", "11a2ba", "12ba1a", "1a2b1"])
@@ -378,10 +446,16 @@ def test_the_same_picture_twice_is_listed_twice(tmp_path, build, make_image, rea
 
 
 def test_pictures_that_differ_are_two_labels(tmp_path, build, make_image, read_list):
-    files = [("1.png", make_image(1)), ("1.txt", b"x"), ("2.png", make_image(2)), ("2.txt", b"y"),
-             ("1.png", make_image(3)), ("1.txt", b"x")]  # fmt: skip
+    files = [
+        ("1.png", make_image(1)),
+        ("1.txt", b"x"),
+        ("2.png", make_image(2)),
+        ("2.txt", b"y"),
+        ("1.png", make_image(3)),
+        ("1.txt", b"x"),
+    ]
     write_tar(tmp_path / "raw/a.tar", files)
     build(tmp_path / "raw", tmp_path / "out", profile="plain")
     assert [(row["path"], row["reason"]) for row in read_list(tmp_path / "out/rejects.tsv")] == [
         ("a.tar/1.png", "two labels")
-    ] * 2  # fmt: skip
+    ] * 2

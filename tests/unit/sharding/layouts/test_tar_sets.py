@@ -63,9 +63,17 @@ def write_own_set(folder, kind: str) -> None:
         write_idx(folder / f"{name}.idx", IdxHeader(2, end, "00" * 32, "00" * 32), records)
         shards.append(ShardInfo(name, split, 0, 2, end, "00" * 32))
     index = ShardIndex(
-        folder, kind, 0, build_profile("plain"), {}, () if kind == "words" else ("cat", "dog"), (1.0,), tuple(shards),
-        subsets=("", "random"), totals={"train": 2, "val": 2},
-    )  # fmt: skip
+        folder,
+        kind,
+        0,
+        build_profile("plain"),
+        {},
+        () if kind == "words" else ("cat", "dog"),
+        (1.0,),
+        tuple(shards),
+        subsets=("", "random"),
+        totals={"train": 2, "val": 2},
+    )
     write_index(index)
 
 

@@ -52,8 +52,11 @@ def test_a_guess_says_why():
 
 def test_a_joiner_that_is_seen_speaks_for_persian():
     guess = guess_profile(["می\u200cخواهم", "کتاب"])
-    assert guess == ("persian", "persian takes all of 2 labels; 2 letters are not used in Urdu (U+200C ه); 3 letters "
-                     "are not used in Arabic (U+200C ی ک)")  # fmt: skip
+    assert guess == (
+        "persian",
+        "persian takes all of 2 labels; 2 letters are not used in Urdu (U+200C ه); 3 letters "
+        "are not used in Arabic (U+200C ی ک)",
+    )
 
 
 def test_a_guessed_profile_folds_nothing_that_its_language_keeps_apart():

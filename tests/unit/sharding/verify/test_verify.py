@@ -174,7 +174,7 @@ def test_swapped_shards_are_both_named(copy: Path):
         (lambda index: index.update(kind="classes"), "one of classes, with 0 classes"),
         (lambda index: shard_in(index, "train-000001").update(samples=7), "train-000001 has 7 samples, .* 8 a shard"),
     ],
-)  # fmt: skip
+)
 def test_an_index_edited_by_hand_is_found(copy: Path, edit: Callable[[dict], object], sentence: str):
     edit_index(copy, edit)
     report = verify(copy)
