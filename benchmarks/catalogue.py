@@ -58,8 +58,8 @@ def main() -> int:
         return result
 
     print(f"{names:,} names, {workers} workers\n{'stage':<24}{'time':>10}{'itself':>11}{'a worker':>11}")
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
+    with tempfile.TemporaryDirectory() as position:
+        folder = Path(position)
         source = NamesSource(names)
         catalogue = staged("catalogue", lambda: write_catalogue(folder, [source], 0, lambda progress: None))
         samples = staged("check and split", lambda: read_all(catalogue, source, workers))

@@ -11,7 +11,7 @@ measured; the sides (sides/word_readers.py) take turns; figures are medians of C
     mosaicml, litdata    StreamingDataset, local, their defaults; the set holds image files (bytes) or pixels (pil)
     ours          this project's stream without augmentation: the shards' images, and the decoder
 Then: a resume in the middle of an epoch of 35 million simulated samples; how well an epoch is shuffled; and the demo's
-step on batches of one aspect class against one width for all. Of the sides, ours and parseq shuffle. mosaicml and
+step on batches of one bucket against one width for all. Of the sides, ours and parseq shuffle. mosaicml and
 litdata are judged like against like: sets of the raw image files, and sets prepared for the trained height, which with
 theirs are pixels (pil: no decoder is needed, and twice as many bytes) and with ours `--image jpeg --height 64`. All
 other ratios are reported. The last line is JSON; exits 1 where a bar does not hold.
@@ -113,9 +113,9 @@ class Bench:
 def mean_width_px(shards: Path) -> int:
     """What our images are padded to on average, in whole steps of 8 px below: PARSeq's side gets no more pixels."""
     index = read_index(shards)
-    geometry = Geometry(HEIGHT_PX, index.aspect_edges)
-    columns = sum(count * geometry.width_px(place) for place, count in enumerate(index.aspect_histogram))
-    return columns // sum(index.aspect_histogram) // 8 * 8
+    geometry = Geometry(HEIGHT_PX, index.bucket_edges)
+    columns = sum(count * geometry.width_px(position) for position, count in enumerate(index.bucket_samples))
+    return columns // sum(index.bucket_samples) // 8 * 8
 
 
 def take_turns(bench: Bench, rounds: int) -> dict[str, list[dict]]:

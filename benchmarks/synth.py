@@ -111,15 +111,15 @@ def ink_difference(one: np.ndarray, other: np.ndarray) -> float:
     A glyph at the edge may fall on another pixel by rounding, which moves the whole box.
     """
     height, width = np.maximum(one.shape, other.shape) + 2
-    fixed = place(one, height, width, 1, 1)
+    fixed = position(one, height, width, 1, 1)
     return min(
-        float(np.abs(fixed - place(other, height, width, y, x)).mean())
+        float(np.abs(fixed - position(other, height, width, y, x)).mean())
         for y in range(height - other.shape[0] + 1)
         for x in range(width - other.shape[1] + 1)
     )
 
 
-def place(image: np.ndarray, height: int, width: int, y: int, x: int) -> np.ndarray:
+def position(image: np.ndarray, height: int, width: int, y: int, x: int) -> np.ndarray:
     canvas = np.full((height, width), 255, np.int16)
     canvas[y : y + image.shape[0], x : x + image.shape[1]] = image
     return canvas

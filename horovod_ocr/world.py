@@ -107,7 +107,7 @@ class World:
                 raise kind(f"rank {self.rank} on {socket.gethostname()}: {what} {why}") from error
             raise
 
-    def together(self, action: Callable[[], Any]) -> Any:
+    def collectively(self, action: Callable[[], Any]) -> Any:
         """Run `action` on every rank; where it raises an OcrError on any, raise the first such on all. Collective.
 
         An OSError counts as one. What is returned is each rank's own result.
@@ -121,11 +121,11 @@ class World:
             error = DataError(f"{raised.filename or 'a file'}: {raised.strerror or raised} (rank {self.rank})")
         errors = [error for error in self.gather(error) if error is not None]
         if errors:
-            raise agreed(errors[0])
+            raise raised_on_all_ranks(errors[0])
         return result
 
 
-def agreed(error: OcrError) -> OcrError:
+def raised_on_all_ranks(error: OcrError) -> OcrError:
     """An error that every rank raises: root alone prints it."""
     error.shown_by = 0
     return error

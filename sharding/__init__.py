@@ -13,7 +13,7 @@ The way through the room, in the order in which a sample passes:
     spool.py        what was read, until all of the source is known
     intake.py       a range of the catalogue into a spool file
     duplicates.py   the same image more than once (copies.py: the rule)
-    assign.py       aspect classes, the one shuffle, which sample goes into which shard
+    assign.py       buckets, the one shuffle, which sample goes into which shard
     tar.py          the deterministic tar
     index.py        index.json and .idx: the promise that readers trust
     pack.py         one shard, written under another name, then renamed

@@ -88,9 +88,9 @@ def build_shards(
                 "--workers (what is finished is kept)"
             ) from error
         except OSError as error:
-            place = os.fsdecode(error.filename or options.out)
+            position = os.fsdecode(error.filename or options.out)
             raise ShardError(
-                f"{place}: {error.strerror}; what is finished is kept: mend it, then run the same horovod-ocr shard "
+                f"{position}: {error.strerror}; what is finished is kept: mend it, then run the same horovod-ocr shard "
                 "again"
             ) from error
         finally:
@@ -128,7 +128,7 @@ class _Build:
             np.subtract.at(counts, (pairs["split"], pairs["cell"]), 1)
         if not counts.any():
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in rejects.items())
-            places = ", ".join(str(source.root) for source in self.sources)
+            positions = ", ".join(str(source.root) for source in self.sources)
             # a file server may have been away, or an option wrong: the next run looks again, under any options
             shutil.rmtree(self.folder.spool)
             self.folder.state.unlink()
@@ -136,7 +136,7 @@ class _Build:
             if refused := list(falling(letters.refused))[:_MOST_NAMED]:
                 notes += f"; the profile {rules.profile.name} refuses {named(refused)}{remedy(refused)}"
             raise SourceError(
-                f"no image of {places} can be used: {reasons}{notes}; {out / REJECTS_NAME} says why for each"
+                f"no image of {positions} can be used: {reasons}{notes}; {out / REJECTS_NAME} says why for each"
             )
         placed = self.folder.spool / PLACED_NAME
         plan = assign(spools, counts, duplicates, self.options.samples_per_shard, placed, self.folder.members)
@@ -266,12 +266,12 @@ def _index_of(
         profile=rules.profile,
         alphabet={letter: letters[letter] for letter in sorted(letters)},
         classes=rules.classes,
-        aspect_edges=plan.aspect_edges,
+        bucket_edges=plan.bucket_edges,
         shards=tuple(shard.info for shard in packed),
         subsets=catalogue.subsets,
         totals=plan.totals,
         label_lengths={} if rules.classes else plan.label_lengths,
-        aspect_histogram=plan.aspect_histogram,
+        bucket_samples=plan.bucket_samples,
         rejects=rejects,
         duplicates=duplicates,
         options={**decided, "samples_per_shard": plan.samples_per_shard, "given_splits": catalogue.given_splits},

@@ -42,7 +42,7 @@ class ShardReport:
     shards: int
     kept_shards: int
     bytes: int
-    aspect_edges: tuple[float, ...]
+    bucket_edges: tuple[float, ...]
     alphabet: dict[str, int]
     classes: tuple[str, ...]
     already_complete: bool
@@ -81,7 +81,7 @@ def report_of(
         shards=len(index.shards),
         kept_shards=kept_shards,
         bytes=sum(shard.bytes for shard in index.shards),
-        aspect_edges=index.aspect_edges,
+        bucket_edges=index.bucket_edges,
         alphabet=index.alphabet,
         classes=index.classes,
         already_complete=already_complete,
@@ -107,11 +107,11 @@ def notes_of(
     missing = rejects.get("missing image", 0)
     if not missing or not all(source.images_are_files for source in sources):
         return catalogue.notes
-    places = " or ".join(images or str(source.root) for source in sources)
+    positions = " or ".join(images or str(source.root) for source in sources)
     names_paths = len(sources) == 1 and sources[0].layout in _PATHS_IN_LABEL_FILES
     hint = "; --images FOLDER says what the paths of label files are relative to" if names_paths and not images else ""
     were, are = ("1 image was", "is") if missing == 1 else (f"{missing:,} images were", "are")
-    return (*catalogue.notes, f"{were} looked for below {places}, and {are} not there{hint}")
+    return (*catalogue.notes, f"{were} looked for below {positions}, and {are} not there{hint}")
 
 
 def _examples_of(index: ShardIndex, catalogue: Catalogue, folder: BuildFolder) -> Iterator[tuple[str, str]]:

@@ -59,7 +59,7 @@ def find_copies(seen: Mapping[str, np.ndarray]) -> Copies:
         return Copies(*[np.zeros(0, np.int64)] * 4)
     rows = _samples_among(seen, repeated)
     found = compare_copies(*(seen[name][rows] for name in ("digest", "label_hash", "split")))
-    return Copies(*(rows[places] for places in found))
+    return Copies(*(rows[positions] for positions in found))
 
 
 def _samples_among(seen: Mapping[str, np.ndarray], digests: np.ndarray) -> np.ndarray:

@@ -21,10 +21,11 @@ from sharding.files import fsync_folder, write_whole
 from sharding.script import ScriptProfile
 
 FORMAT = "horovod-ocr shards"
-VERSION = 3
+VERSION = 4  # 4: the words of docs/shards.md: buckets
 INDEX_NAME = "index.json"
 
 IDX_MAGIC = b"ocr-idx\0"
+IDX_VERSION = 3
 # magic, version, samples, bytes of the tar, sha256 of the tar, digest of what went in (pack.py): a shard is done when
 # these say so
 _IDX_HEADER = struct.Struct("<8sIIQ32s32s")
@@ -52,7 +53,7 @@ class ShardInfo:
 
     name: str
     split: str
-    aspect_class: int
+    bucket: int
     samples: int
     bytes: int
     sha256: str
@@ -82,8 +83,8 @@ class ShardIndex:
     """All that a shard set says of itself.
 
     alphabet: letter -> how often in the train split (0: it stands only in other splits), by code point. classes:
-    sorted names, the place is the number in `.cls`. aspect_edges: upper width / height of each aspect class,
-    ascending. label_lengths: length -> samples. aspect_histogram: samples of each aspect class, all splits. subsets:
+    sorted names, the place is the number in `.cls`. bucket_edges: upper width / height of each bucket,
+    ascending. label_lengths: length -> samples. bucket_samples: samples of each bucket, all splits. subsets:
     names, "" first. totals: samples of each split. rejects: reason -> samples. duplicates: copies of an image in the
     "same split" and "across splits", and how many of them were "left out". folded: "ي → ی" -> how often a letter of a
     label became another. refused_letters: those that the profile does not allow. options: those that shape the bytes.
@@ -96,12 +97,12 @@ class ShardIndex:
     profile: ScriptProfile
     alphabet: dict[str, int]
     classes: tuple[str, ...]
-    aspect_edges: tuple[float, ...]
+    bucket_edges: tuple[float, ...]
     shards: tuple[ShardInfo, ...]
     subsets: tuple[str, ...] = ("",)
     totals: dict[str, int] = field(default_factory=dict)
     label_lengths: dict[int, int] = field(default_factory=dict)
-    aspect_histogram: tuple[int, ...] = ()
+    bucket_samples: tuple[int, ...] = ()
     rejects: dict[str, int] = field(default_factory=dict)
     duplicates: dict[str, int] = field(default_factory=dict)
     folded: dict[str, int] = field(default_factory=dict)
@@ -143,8 +144,8 @@ def write_index(index: ShardIndex) -> str:
         "classes": list(index.classes),
         "subsets": list(index.subsets),
         "label_lengths": {str(length): count for length, count in sorted(index.label_lengths.items())},
-        "aspect_edges": list(index.aspect_edges),
-        "aspect_histogram": list(index.aspect_histogram),
+        "bucket_edges": list(index.bucket_edges),
+        "bucket_samples": list(index.bucket_samples),
         "shards": [dict(vars(shard)) for shard in index.shards],
     }
     content = json.dumps(values, ensure_ascii=False, indent=1).encode("utf-8") + b"\n"
@@ -195,12 +196,12 @@ def _index_of(root: Path, values: dict, digest: str) -> ShardIndex:
         profile=ScriptProfile.from_dict(values["profile"]),
         alphabet=dict(values["alphabet"]),
         classes=tuple(values["classes"]),
-        aspect_edges=tuple(float(edge) for edge in values["aspect_edges"]),
+        bucket_edges=tuple(float(edge) for edge in values["bucket_edges"]),
         shards=tuple(ShardInfo(**shard) for shard in values["shards"]),
         subsets=tuple(values["subsets"]),
         totals=dict(values["totals"]),
         label_lengths={int(length): count for length, count in values["label_lengths"].items()},
-        aspect_histogram=tuple(values["aspect_histogram"]),
+        bucket_samples=tuple(values["bucket_samples"]),
         rejects=dict(values["rejects"]),
         duplicates=dict(values["duplicates"]),
         folded=dict(values["folded"]),
@@ -213,22 +214,22 @@ def _index_of(root: Path, values: dict, digest: str) -> ShardIndex:
 def _check_fields(index: ShardIndex) -> None:
     """ValueError that names the first field whose values are not of its kind."""
     for shard in index.shards:
-        texts, numbers = (shard.split, shard.sha256, shard.idx_sha256), (shard.aspect_class, shard.samples, shard.bytes)
+        texts, numbers = (shard.split, shard.sha256, shard.idx_sha256), (shard.bucket, shard.samples, shard.bytes)
         if not isinstance(shard.name, str) or not re.fullmatch(r"[\w-]+", shard.name):  # it becomes a path
             raise ValueError(f"{str(shard.name)[:80]!r} is no name of a shard")
         if not all(isinstance(text, str) for text in texts) or not all(map(_is_count, numbers)):
             raise ValueError(f"shards: {shard.name}")
     named = ("totals", "alphabet", "rejects", "duplicates", "folded", "refused_letters", "label_lengths")
     counts = {name: getattr(index, name) for name in named}
-    counts["aspect_histogram"] = dict(enumerate(index.aspect_histogram))
+    counts["bucket_samples"] = dict(enumerate(index.bucket_samples))
     sound = {
         "kind": isinstance(index.kind, str),
         "classes": all(isinstance(name, str) for name in index.classes),
         "subsets": all(isinstance(name, str) for name in index.subsets),
-        "aspect_edges": all(0 < edge < math.inf for edge in index.aspect_edges),
+        "bucket_edges": all(0 < edge < math.inf for edge in index.bucket_edges),
         **{name: all(map(_is_count, values.values())) for name, values in counts.items()},
     }
-    if damaged := [name for name, is_sound in sound.items() if not is_sound]:
+    if damaged := [name for name, is_valid in sound.items() if not is_valid]:
         raise ValueError(damaged[0])
 
 
@@ -271,7 +272,7 @@ def write_idx(path: Path, header: IdxHeader, records: np.ndarray) -> str:
     """Write one .idx (records: [samples] of `IDX_RECORD`) whole or not at all. Returns its sha256."""
     content = _IDX_HEADER.pack(
         IDX_MAGIC,
-        VERSION,
+        IDX_VERSION,
         header.samples,
         header.tar_bytes,
         bytes.fromhex(header.tar_sha256),
@@ -296,8 +297,8 @@ def read_idx_header(path: str | Path) -> IdxHeader:
     if len(head) < _IDX_HEADER.size or not head.startswith(IDX_MAGIC):
         raise ShardError(f"{path} is not an index of a shard; copy it again, or run the same horovod-ocr shard again")
     _, version, samples, tar_bytes, tar_sha256, inputs = _IDX_HEADER.unpack(head)
-    if version != VERSION:
-        raise ShardError(f"{path}: version {version}, this program reads {VERSION}: shard again into a new folder")
+    if version != IDX_VERSION:
+        raise ShardError(f"{path}: version {version}, this program reads {IDX_VERSION}: shard again into a new folder")
     expected = idx_bytes(samples)
     if size != expected:
         raise ShardError(f"{path} has {size:,} bytes, its {samples:,} samples need {expected:,}; copy it again")

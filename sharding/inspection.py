@@ -70,7 +70,7 @@ def falling(counts: Counter[str]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-class Inspector:
+class SampleReader:
     """Reads and checks entries. One a process; `close` lets go of what the readers hold open."""
 
     def __init__(self, rules: Rules) -> None:
@@ -163,14 +163,14 @@ class Inspector:
         return _make(_Label, (text, content, length, number, split if self._by_label else UNDECIDED, folded))
 
 
-_open: list[Inspector] = []  # of this process: at most one
+_open: list[SampleReader] = []  # of this process: at most one
 
 
-def inspector_for(rules: Rules) -> Inspector:
+def inspector_for(rules: Rules) -> SampleReader:
     """The inspector of this process, which keeps its readers from one task to the next."""
     if not _open or _open[0].rules != rules:
         close_inspector()
-        _open.append(Inspector(rules))
+        _open.append(SampleReader(rules))
     return _open[0]
 
 

@@ -218,8 +218,8 @@ def _mark_repeats(catalogue: Catalogue) -> None:
     named: dict[tuple[int, bytes], list[Listed]] = {}
     for start in range(0, catalogue.entries, SCAN):
         order = catalogue.order(start, min(start + SCAN, catalogue.entries))
-        places = np.searchsorted(repeated, order).clip(max=len(repeated) - 1)
-        for entry in catalogue.pick((np.flatnonzero(repeated[places] == order) + start).tolist()):
+        positions = np.searchsorted(repeated, order).clip(max=len(repeated) - 1)
+        for entry in catalogue.pick((np.flatnonzero(repeated[positions] == order) + start).tolist()):
             named.setdefault((entry.source, entry.path), []).append(entry)
     with (catalogue.folder / "entries.bin").open("r+b") as file:
         for same in named.values():

@@ -122,7 +122,7 @@ class _Owner(NamedTuple):
     token: str
 
     @property
-    def place(self) -> tuple[str, str, str]:
+    def position(self) -> tuple[str, str, str]:
         return self.host, self.boot, self.namespace
 
 
@@ -204,7 +204,7 @@ def _is_stale(path: Path, what: str, seen: _Seen, still_s: float, tell: Callable
 def _is_running(owner: _Owner) -> bool | None:
     """None where that cannot be told from here: another machine, another container, or a hidden process."""
     here = _owner_of(_describe_this_process())
-    if not owner.boot or owner.place != here.place:
+    if not owner.boot or owner.position != here.position:
         return None
     if (ticks := _start_ticks(owner.pid)) is not None:
         return ticks == owner.started

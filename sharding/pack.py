@@ -94,9 +94,9 @@ def write_shard(
         digest = hashlib.sha256()
         for first, last in _runs_of(ends[:, 1]):
             start = int(offsets[first, 0]) - BLOCK
-            places = offsets[first:last] - start
-            buffer = _with_headers(plan.first + first, label_suffix, rows[first:last], places)
-            labels, crcs = _fill(memoryview(buffer), places, rows[first:last], spools, first)
+            positions = offsets[first:last] - start
+            buffer = _with_headers(plan.first + first, label_suffix, rows[first:last], positions)
+            labels, crcs = _fill(memoryview(buffer), positions, rows[first:last], spools, first)
             records["label_crc32"][first:last] = crcs
             digest.update(buffer)
             file.write(buffer)
@@ -153,7 +153,7 @@ def _blocks(count: int) -> np.ndarray:
 
 
 def _fill(
-    view: memoryview, places: np.ndarray, rows: np.ndarray, spools: Spools, first: int
+    view: memoryview, positions: np.ndarray, rows: np.ndarray, spools: Spools, first: int
 ) -> tuple[bytes, np.ndarray]:
     """Read images and labels to their places in a run of the tar. Returns the labels, end to end in any order, and the
     CRC-32 of each (uint32, in the order of rows).
@@ -171,7 +171,7 @@ def _fill(
     begins = starts[breaks[:-1]]
     lengths = ends[breaks[1:] - 1] - begins
     within = starts - np.repeat(begins, np.diff(breaks))
-    moves = np.stack([within, within + image_sizes, ends - starts + within, *places[order].T], axis=1).tolist()
+    moves = np.stack([within, within + image_sizes, ends - starts + within, *positions[order].T], axis=1).tolist()
     numbers, samples = numbers[breaks[:-1]].tolist(), pairwise(breaks.tolist())
     labels = []
     with _OpenSpools(spools.path_of) as files:
@@ -237,8 +237,8 @@ def _finished(task: PackTask, inputs: str) -> Packed | None:
             if hashlib.sha256(tar).hexdigest() != header.tar_sha256:
                 return None
             records = read_idx(idx_path)
-            places = zip(records["label_offset"].tolist(), records["label_size"].tolist(), strict=True)
-            letters.update(letters_of(b"".join([tar[at : at + size] for at, size in places])))
+            positions = zip(records["label_offset"].tolist(), records["label_size"].tolist(), strict=True)
+            letters.update(letters_of(b"".join([tar[at : at + size] for at, size in positions])))
     except (ShardError, OSError, ValueError):
         return None
     idx_sha256 = hashlib.sha256(idx_path.read_bytes()).hexdigest()
@@ -246,4 +246,4 @@ def _finished(task: PackTask, inputs: str) -> Packed | None:
 
 
 def _info(plan: ShardPlan, tar_bytes: int, tar_sha256: str, idx_sha256: str) -> ShardInfo:
-    return ShardInfo(plan.name, plan.split, plan.aspect_class, plan.samples, tar_bytes, tar_sha256, idx_sha256)
+    return ShardInfo(plan.name, plan.split, plan.bucket, plan.samples, tar_bytes, tar_sha256, idx_sha256)

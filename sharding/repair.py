@@ -74,7 +74,7 @@ def rebuild_shards(
     tasks = [
         RepairTask(
             folder.out.absolute(),
-            ShardPlan(shard.name, shard.split, shard.aspect_class, first, shard.samples),
+            ShardPlan(shard.name, shard.split, shard.bucket, first, shard.samples),
             shard,
             catalogue,
             rules,
@@ -114,9 +114,9 @@ def rebuild_shard(task: RepairTask) -> None:
     order = np.array([task.catalogue.order(entry, entry + 1)[0] for entry in entries.tolist()], np.uint64)
     with whole_file(spool) as file:
         writer = SpoolWriter(file, order, 0)
-        for place, entry in enumerate(task.catalogue.pick(entries.tolist())):
+        for position, entry in enumerate(task.catalogue.pick(entries.tolist())):
             try:
-                writer.add(inspector.inspect(entry)._replace(entry=place))
+                writer.add(inspector.inspect(entry)._replace(entry=position))
             except Rejected as why:
                 raise ShardError(
                     f"{task.plan.name} cannot be made again: {_shown(entry.path)}: {why.reason} {why.detail}".rstrip()

@@ -139,10 +139,10 @@ class SplitLists:
         if not len(self._hashes):
             return np.full(len(paths), self._otherwise, np.uint8)
         hashes = hash_paths(b"list", map(canonical_path, paths), len(paths))
-        places = np.searchsorted(self._hashes, hashes).clip(max=len(self._hashes) - 1)
-        is_listed = self._hashes[places] == hashes
-        self._is_found[places[is_listed]] = True
-        return np.where(is_listed, self._splits[places], self._otherwise).astype(np.uint8)
+        positions = np.searchsorted(self._hashes, hashes).clip(max=len(self._hashes) - 1)
+        is_listed = self._hashes[positions] == hashes
+        self._is_found[positions[is_listed]] = True
+        return np.where(is_listed, self._splits[positions], self._otherwise).astype(np.uint8)
 
     def check_all_named(self) -> list[str]:
         """A note where lines match no image of the sources, once all of these were asked for. SourceError where there

@@ -1,6 +1,6 @@
 """The spool: what one range of the catalogue gave, read and checked, until all of the source is known.
 
-Which shard a sample belongs to is known only when every image has been seen (aspect classes, duplicates). Reading a
+Which shard a sample belongs to is known only when every image has been seen (buckets, duplicates). Reading a
 source twice costs two opens an image; writing what was read once more costs sequential bytes. So each range leaves one
 file: the image and the label of each sample end to end, then FACTS, then the rejects as lines of rejects.tsv, then what
 was counted of letters (JSON), then a footer. Within a run of RUN_BYTES samples lie sorted by split, aspect and order,
@@ -92,11 +92,13 @@ class SpoolWriter:
         facts["image_size"] = np.fromiter(map(len, images), np.uint32, len(images))
         facts["label_size"] = np.fromiter(map(len, labels), np.uint32, len(images))
         self._read += sum(read_bytes)
-        places = np.lexsort((facts["order"], facts["cell"], facts["split"]))
-        facts = facts[places]
+        positions = np.lexsort((facts["order"], facts["cell"], facts["split"]))
+        facts = facts[positions]
         sizes = facts["image_size"].astype(np.int64) + facts["label_size"]
         facts["spool_at"] = self._at + np.cumsum(sizes) - sizes
-        self._file.write(b"".join([part for place in places.tolist() for part in (images[place], labels[place])]))
+        self._file.write(
+            b"".join([part for position in positions.tolist() for part in (images[position], labels[position])])
+        )
         self._at += int(sizes.sum())
         self._facts.append(facts)
         self._samples, self._held = [], 0

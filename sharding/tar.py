@@ -48,9 +48,9 @@ def _digits(values: np.ndarray, count: int, base: int) -> np.ndarray:
     """[n, count] ASCII digits."""
     digits = np.empty((len(values), count), np.uint8)
     left = values.astype(np.int64)
-    for place in range(count - 1, -1, -1):
+    for position in range(count - 1, -1, -1):
         rest = left // base
-        digits[:, place] = left - rest * base
+        digits[:, position] = left - rest * base
         left = rest
     return digits + np.uint8(ord("0"))
 

@@ -26,7 +26,7 @@ from horovod_ocr.data.image import Geometry
 from horovod_ocr.data.store import open_store
 from horovod_ocr.data.stream import Stream, StreamOptions
 from horovod_ocr.models import build_model
-from horovod_ocr.training.agreement import Wishes
+from horovod_ocr.training.agreement import StopSaveVote
 from horovod_ocr.training.device import autocast, choose_precision
 from horovod_ocr.training.evaluate import frames_of
 from horovod_ocr.training.exchange import Exchange
@@ -124,7 +124,7 @@ def read_batches(shards: Path, config: TrainConfig, rank: int) -> tuple[WordTask
     """This rank's shares of whole batches of the most frequent width."""
     store = open_store(str(shards))
     options = StreamOptions(split="train", global_batch=config.global_batch, rank=rank, world_size=RANKS)
-    stream = Stream(store, Geometry(config.height, store.index.aspect_edges), options)
+    stream = Stream(store, Geometry(config.height, store.index.bucket_edges), options)
     batches = [batch for batch in stream.batches(0, stream.steps) if batch.global_samples == config.global_batch]
     ((width_px, _),) = Counter(batch.images_NHW.shape[2] for batch in batches).most_common(1)
     return WordTask.of(store.index), [batch for batch in batches if batch.images_NHW.shape[2] == width_px][:BATCHES]
@@ -133,7 +133,7 @@ def read_batches(shards: Path, config: TrainConfig, rank: int) -> tuple[WordTask
 def take_step(trained: Trained, job: Job, batch: Batch) -> None:
     """As training/loop.py takes it; what it keeps for an update that fails is ours alone to pay for."""
     config, model, exchange = trained.config, trained.model, trained.exchange
-    wishes = Wishes(job.world, "", False)
+    wishes = StopSaveVote(job.world, "", False)
     if job.world.world_size > 1:
         exchange.begin()
     else:
@@ -141,7 +141,7 @@ def take_step(trained: Trained, job: Job, batch: Batch) -> None:
     images_N1HW = normalise_images(batch.images_NHW, CPU)
     with autocast(CPU, trained.precision):
         logits_TNC = trained.forward(images_N1HW)
-    frames_N = frames_of(batch.reach_N, model.frame_stride_px)
+    frames_N = frames_of(batch.valid_width_N, model.frame_stride_px)
     losses_N, _ = trained.task.losses(logits_TNC, frames_N, batch.labels)
     (job.scale * losses_N.sum() / batch.global_samples).backward()
     exchange.update(config.lr, config.clip_norm)

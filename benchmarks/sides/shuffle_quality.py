@@ -2,9 +2,9 @@
 
 The sharder has shuffled the samples of these shards already; shards of a class follow each other. Two questions:
 - Does the place in the epoch follow from the place in the shard set? Spearman's rank correlation, 0 where it does not.
-- Are the letters of a batch those of a uniform draw from all words, or from the batch's own aspect class? Chi-square
+- Are the letters of a batch those of a uniform draw from all words, or from the batch's own bucket? Chi-square
   over the letters a degree of freedom, the mean of all whole batches. The letters of a word depend on each other, so
-  even a uniform draw does not give 1: it stands beside, as drawn from the whole set and from the classes.
+  even a uniform draw does not give 1: it stands beside, as drawn from the whole set and from the buckets.
 """
 
 from collections import Counter
@@ -23,19 +23,19 @@ MIN_EXPECTED = 5  # letters a batch; rarer ones are counted as one
 
 
 class ShardSet(NamedTuple):
-    """All samples in the order of the set. letters: [samples, letters] how often. classes: [samples]."""
+    """All samples in the order of the set. letters: [samples, letters] how often. buckets: [samples]."""
 
     urls: list[str]
-    places: dict[str, int]
+    positions: dict[str, int]
     letters: np.ndarray
-    classes: np.ndarray
+    buckets: np.ndarray
 
 
 def look_at_shuffles(shards: Path) -> dict[str, dict[str, float]]:
     """Figures of each order of reading: rank_correlation, letters_of_set, letters_of_class."""
     samples = read_set(shards)
     rng = np.random.default_rng(0)
-    total = len(samples.classes)
+    total = len(samples.buckets)
     return {
         "ours": figures_of(samples, planned_batches(shards)),
         "webdataset, buffer of 1,000": figures_of(samples, buffered_batches(samples, shardshuffle=False)),
@@ -49,15 +49,15 @@ def read_set(shards: Path) -> ShardSet:
     index = read_index(shards)
     infos = index.of("train")
     urls = [str(index.tar_path(shard)) for shard in infos]
-    places: dict[str, int] = {}
+    positions: dict[str, int] = {}
     counts: list[Counter] = []
     for sample in wds.WebDataset(urls, shardshuffle=False):
-        places[sample["__key__"]] = len(places)
+        positions[sample["__key__"]] = len(positions)
         counts.append(Counter(sample["txt"].decode()))
     alphabet = sorted(set().union(*counts))
     letters = np.array([[count[letter] for letter in alphabet] for count in counts])
-    classes = np.repeat([shard.aspect_class for shard in infos], [shard.samples for shard in infos])
-    return ShardSet(urls, places, letters, classes)
+    buckets = np.repeat([shard.bucket for shard in infos], [shard.samples for shard in infos])
+    return ShardSet(urls, positions, letters, buckets)
 
 
 def planned_batches(shards: Path) -> list[np.ndarray]:
@@ -72,14 +72,14 @@ def planned_batches(shards: Path) -> list[np.ndarray]:
 
 def buffered_batches(samples: ShardSet, shardshuffle: bool | int) -> list[np.ndarray]:
     dataset = wds.WebDataset(samples.urls, shardshuffle=shardshuffle, seed=0).shuffle(BUFFER, seed=0)
-    return cut(np.array([samples.places[sample["__key__"]] for sample in dataset]))
+    return cut(np.array([samples.positions[sample["__key__"]] for sample in dataset]))
 
 
 def class_batches(samples: ShardSet, rng: np.random.Generator) -> list[np.ndarray]:
     batches = []
-    for aspect_class in np.unique(samples.classes):
-        batches += cut(rng.permutation(np.flatnonzero(samples.classes == aspect_class)))
-    return [batches[place] for place in rng.permutation(len(batches))]
+    for bucket in np.unique(samples.buckets):
+        batches += cut(rng.permutation(np.flatnonzero(samples.buckets == bucket)))
+    return [batches[position] for position in rng.permutation(len(batches))]
 
 
 def cut(order: np.ndarray) -> list[np.ndarray]:
@@ -88,8 +88,8 @@ def cut(order: np.ndarray) -> list[np.ndarray]:
 
 def figures_of(samples: ShardSet, batches: list[np.ndarray]) -> dict[str, float]:
     order = np.concatenate(batches)
-    if not np.array_equal(np.sort(order), np.arange(len(samples.classes))):
-        raise SystemExit(f"an epoch of {len(samples.classes):,} samples gave {len(order):,}, not each once")
+    if not np.array_equal(np.sort(order), np.arange(len(samples.buckets))):
+        raise SystemExit(f"an epoch of {len(samples.buckets):,} samples gave {len(order):,}, not each once")
     whole = [batch for batch in batches if len(batch) == BATCH]
 
     def mean_chi_square(population_of: Callable[[np.ndarray], np.ndarray]) -> float:
@@ -107,8 +107,8 @@ def figures_of(samples: ShardSet, batches: list[np.ndarray]) -> dict[str, float]
 def expected_of_classes(samples: ShardSet, batch: np.ndarray) -> np.ndarray:
     """Letters of a draw with as many samples of each class as the batch has."""
     expected = np.zeros(samples.letters.shape[1])
-    for aspect_class, count in zip(*np.unique(samples.classes[batch], return_counts=True), strict=True):
-        expected += count * samples.letters[samples.classes == aspect_class].mean(axis=0)
+    for bucket, count in zip(*np.unique(samples.buckets[batch], return_counts=True), strict=True):
+        expected += count * samples.letters[samples.buckets == bucket].mean(axis=0)
     return expected
 
 

@@ -47,8 +47,8 @@ def rank_correlation() -> float:
     mean, total, done = (plan.samples - 1) / 2, 0.0, 0
     for step in range(plan.steps):
         share = plan.share(step)
-        places = share.shards * float(SAMPLES_PER_SHARD) + share.rows
-        total += float(((np.arange(done, done + len(places)) - mean) * (places - mean)).sum())
-        done += len(places)
+        positions = share.shards * float(SAMPLES_PER_SHARD) + share.rows
+        total += float(((np.arange(done, done + len(positions)) - mean) * (positions - mean)).sum())
+        done += len(positions)
     variance = (plan.samples**2 - 1) / 12
     return total / done / variance

@@ -1,4 +1,4 @@
-"""The demo's training step on batches of one aspect class against the same samples padded to one width for all.
+"""The demo's training step on batches of one bucket against the same samples padded to one width for all.
 
 One width for all: the widest class, and, since a few odd words decide that one, the narrowest class that is as wide as
 99 % of the words need. Wider words keep their own width there.
@@ -44,7 +44,7 @@ def compare_widths(shards: Path) -> dict:
     model = build_model(config.model, task.outputs, config.height, **config.model_options).train()
     optimizer = build_optimizer(model, config.weight_decay)
     precision = choose_precision(config.precision, CPU, World())
-    wide = one_width_for_all(stream.store.index.aspect_histogram, stream.geometry.width_px)
+    wide = one_width_for_all(stream.store.index.bucket_samples, stream.geometry.width_px)
     figures = dict.fromkeys([f"{kind}_{unit}" for kind in KINDS for unit in ("s", "px")], 0.0)
     steps = Counter(batch.images_NHW.shape[2] for batch in stream.batches())
     for class_px, batch in whole_batches(stream).items():
@@ -54,7 +54,7 @@ def compare_widths(shards: Path) -> dict:
             for kind, width in zip(KINDS, widths, strict=True):
                 images_NHW = pad_images(batch.images_NHW, width)
                 started = time.perf_counter()
-                take_step(model, optimizer, task, precision, images_NHW, batch.reach_N, batch.labels)
+                take_step(model, optimizer, task, precision, images_NHW, batch.valid_width_N, batch.labels)
                 seconds[kind].append(time.perf_counter() - started)
         for kind, width in zip(KINDS, widths, strict=True):
             figures[f"{kind}_s"] += steps[class_px] * statistics.median(seconds[kind])
@@ -90,14 +90,14 @@ def take_step(
     task: WordTask,
     precision: str,
     images_NHW: Tensor,
-    reach_N: Tensor,
+    valid_width_N: Tensor,
     labels: list[str],
 ) -> None:
     optimizer.zero_grad()
     images_N1HW = normalise_images(images_NHW, CPU)
     with autocast(CPU, precision):
         logits_TNC = model(images_N1HW)
-    losses_N, _ = task.losses(logits_TNC, frames_of(reach_N, model.frame_stride_px), labels)
+    losses_N, _ = task.losses(logits_TNC, frames_of(valid_width_N, model.frame_stride_px), labels)
     losses_N.mean().backward()
     nn.utils.clip_grad_norm_(model.parameters(), 5.0)
     optimizer.step()

@@ -59,7 +59,7 @@ def build_stock(shards: Path) -> Epoch:
 
 
 def build_ours(shards: Path, decoder: str) -> Epoch:
-    """This project's stream: shuffled, an aspect class a batch."""
+    """This project's stream: shuffled, a bucket a batch."""
     stream = open_stream(shards, decoder)
     epochs = count()
 
@@ -78,7 +78,7 @@ def open_stream(shards: Path, decoder: str = "auto", global_batch: int = BATCH):
 
     store = open_store(str(shards))
     options = StreamOptions(split="train", global_batch=global_batch, decoder=decoder)
-    return Stream(store, Geometry(HEIGHT_PX, store.index.aspect_edges), options)
+    return Stream(store, Geometry(HEIGHT_PX, store.index.bucket_edges), options)
 
 
 def build_parseq(folder: Path, width_px: int) -> Epoch:
@@ -105,12 +105,12 @@ class LmdbWords(Dataset):
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, place: int) -> tuple[Tensor, str]:
+    def __getitem__(self, position: int) -> tuple[Tensor, str]:
         with self.env.begin() as txn:
-            encoded = txn.get(f"image-{place + 1:09d}".encode())
+            encoded = txn.get(f"image-{position + 1:09d}".encode())
         image = Image.open(io.BytesIO(encoded)).convert("L").resize(self.size, Image.Resampling.BICUBIC)
         image_1HW = torch.from_numpy(np.array(image)).unsqueeze(0).to(torch.float32).div(255)  # ToTensor
-        return image_1HW.sub_(0.5).div_(0.5), self.labels[place]  # Normalize
+        return image_1HW.sub_(0.5).div_(0.5), self.labels[position]  # Normalize
 
 
 def build_mosaicml(folder: Path, streaming: list[str]) -> Epoch:
@@ -121,8 +121,8 @@ def build_mosaicml(folder: Path, streaming: list[str]) -> Epoch:
     from streaming.base.dataset import StreamingDataset
 
     class Words(StreamingDataset):
-        def __getitem__(self, place: int) -> tuple[np.ndarray, str]:
-            sample = super().__getitem__(place)
+        def __getitem__(self, position: int) -> tuple[np.ndarray, str]:
+            sample = super().__getitem__(position)
             return shrink_pillow(sample["image"]), sample["label"]
 
     loader = DataLoader(Words(local=str(folder), batch_size=BATCH), BATCH, num_workers=0, collate_fn=pad_batch)
@@ -134,8 +134,8 @@ def build_litdata(folder: Path) -> Epoch:
     from litdata import StreamingDataLoader, StreamingDataset
 
     class Words(StreamingDataset):
-        def __getitem__(self, place: int) -> tuple[np.ndarray, str]:
-            sample = super().__getitem__(place)
+        def __getitem__(self, position: int) -> tuple[np.ndarray, str]:
+            sample = super().__getitem__(position)
             return shrink_pillow(sample["image"]), sample["label"]
 
     loader = StreamingDataLoader(Words(str(folder)), batch_size=BATCH, num_workers=0, collate_fn=pad_batch)
@@ -159,6 +159,6 @@ def pad_batch(samples: list[tuple[np.ndarray, str]]) -> tuple[Tensor, list[str]]
     white = 255 if images[0].dtype == np.uint8 else 1
     widest = max(image_HW.shape[1] for image_HW in images)
     batch_NHW = np.full((len(images), HEIGHT_PX, widest), white, images[0].dtype)
-    for place, image_HW in enumerate(images):
-        batch_NHW[place, :, : image_HW.shape[1]] = image_HW
+    for position, image_HW in enumerate(images):
+        batch_NHW[position, :, : image_HW.shape[1]] = image_HW
     return torch.from_numpy(batch_NHW), list(labels)

@@ -50,7 +50,7 @@ def plan(
             name = Remote(config.shards).where("") if is_remote(config.shards) else config.shards
             if not index.totals.get("train"):
                 raise ShardError(empty_split(index, "train"))
-            split, edges = index.of("train"), index.aspect_edges
+            split, edges = index.of("train"), index.bucket_edges
         run = forecast_run(split, edges, config, ranks)
         if as_json:
             print(json.dumps({"shards": name, "recipe": config.recipe, "seed": config.seed} | asdict(run)))

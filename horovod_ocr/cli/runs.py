@@ -98,7 +98,7 @@ def train(
         with Watchdog(TrainConfig.stall_timeout_s, rank_of_process() or 0):  # ranks may wait for each other at once
             world = open_world()
             with world.guard("training"):
-                config = world.together(lambda: choose_config(recipe or "", given) if world.is_root else None)
+                config = world.collectively(lambda: choose_config(recipe or "", given) if world.is_root else None)
                 config = world.broadcast(config)
         train_run(config, world)
 

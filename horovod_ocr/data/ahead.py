@@ -53,8 +53,8 @@ class ReadAhead:
                     return
                 info = self.shards[shard]
                 if info.bytes > WHOLE_BYTES:
-                    self.store.bring_near(info, first_row, stop_row)
+                    self.store.prefetch(info, first_row, stop_row)
                 elif shard not in whole:
-                    self.store.bring_near(info, 0, info.samples)
+                    self.store.prefetch(info, 0, info.samples)
                     whole.append(shard)
             latest.append(window.first_step)

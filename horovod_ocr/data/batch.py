@@ -15,37 +15,41 @@ from horovod_ocr.data.reader import Damage
 
 @dataclass
 class Batch:
-    """A rank's share of one step; it may hold no sample.
-
-    images_NHW: uint8. reach_N: columns of each image that are not padding (int64). labels: the text of each sample, as
-    the shard holds it. subsets_N: place of each in the index's subsets. shards_N, rows_N: which samples these are,
-    as numbers of the split's shards and rows in them. global_samples: samples of the step, all ranks.
-
-    damage: what could not be read. decode_s: time to decode and augment. read_bytes: of encoded images.
-    """
+    """A rank's share of one step; it may hold no sample."""
 
     step: int
+    """Of the run, counted over all epochs."""
     images_NHW: Tensor
-    reach_N: Tensor
+    """uint8."""
+    valid_width_N: Tensor
+    """int64: columns of each image that are not padding."""
     labels: list[str]
+    """The label of each sample, as the shard holds it."""
     subsets_N: np.ndarray
+    """uint8: each sample's subset, as a number in the index's `subsets`."""
     shards_N: np.ndarray
+    """int64: each sample's shard, as a number among the split's shards."""
     rows_N: np.ndarray
+    """int64: each sample's row in its shard."""
     global_samples: int
+    """Samples of the step over all ranks."""
     damage: list[Damage] = field(default_factory=list)
+    """What could not be read."""
     decode_s: float = 0.0
+    """Seconds spent to decode and augment."""
     read_bytes: int = 0
+    """Bytes of the encoded images."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def cut(self) -> "Batch":
-        """Without the places that no sample was found for."""
+        """Without the rows that no sample was found for."""
         n = len(self)
         return replace(
             self,
             images_NHW=self.images_NHW[:n],
-            reach_N=self.reach_N[:n],
+            valid_width_N=self.valid_width_N[:n],
             subsets_N=self.subsets_N[:n],
             shards_N=self.shards_N[:n],
             rows_N=self.rows_N[:n],

@@ -27,8 +27,8 @@ from horovod_ocr.errors import ShardError
 from sharding.files import whole_file
 
 BLOCK_BYTES = 1 << 20
-PLACE_DIGITS = 16  # of the index's digest
-_PLACE = re.compile(rf"[0-9a-f]{{{PLACE_DIGITS}}}")
+DIGEST_DIGITS = 16  # of the index's digest
+_DIGEST = re.compile(rf"[0-9a-f]{{{DIGEST_DIGITS}}}")
 _KEPT = (".tar", ".idx")
 _BEING_FETCHED = re.compile(r"\.(.+)\.tmp-\d+")  # sharding.files.whole_file
 _WAIT_S = 0.05
@@ -68,7 +68,7 @@ class FileCache:
 
     @property
     def folder(self) -> Path:
-        return self.root / self.index_digest[:PLACE_DIGITS]
+        return self.root / self.index_digest[:DIGEST_DIGITS]
 
     def path_of(self, file: ExpectedFile, source: Source) -> Path:
         """Where the file lies; fetched now where it is not there, which may take a while.
@@ -140,7 +140,7 @@ class FileCache:
         """
         kept, being_fetched = [], 0
         for folder in self.root.iterdir():
-            if not _PLACE.fullmatch(folder.name):
+            if not _DIGEST.fullmatch(folder.name):
                 continue
             with os.scandir(folder) as entries:
                 for entry in entries:

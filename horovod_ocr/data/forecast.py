@@ -13,11 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 from horovod_ocr.data.image import Geometry
-from horovod_ocr.data.plan import ClassPlan, EpochPlan, Window
+from horovod_ocr.data.plan import BucketPlan, EpochPlan, Window
 from sharding.index import ShardInfo, idx_bytes
 
 # 30,000 words as `horovod-ocr synth` renders them (seed 0), sharded by the defaults: the upper width / height of each
-# aspect class with its samples, and the bytes of a tar a sample
+# bucket with its samples, and the bytes of a tar a sample
 RENDERED_EDGES = (0.64, 0.8, 1.0, 1.25, 1.5625, 1.953125, 2.441406, 3.051758, 4.768372)
 RENDERED_SAMPLES = (405, 1811, 5173, 7861, 7798, 4895, 1633, 376, 48)
 RENDERED_BYTES = 4_600
@@ -25,10 +25,10 @@ SIMULATED_SHARD = 10_000  # samples
 
 
 @dataclass(frozen=True)
-class ClassForecast:
-    """One aspect class in an epoch. last_batch: samples of its last step over all ranks."""
+class BucketForecast:
+    """One bucket in an epoch. last_batch: samples of its last step over all ranks."""
 
-    aspect_class: int
+    bucket: int
     width_px: int
     shards: int
     samples: int
@@ -40,7 +40,7 @@ class ClassForecast:
 class RankForecast:
     """One rank in an epoch.
 
-    fewest_in_batch, most_in_batch: samples of its part of a full batch; where no class fills one, of the batches there
+    fewest_in_batch, most_in_batch: samples of its part of a full batch; if no bucket fills one, of the batches there
     are. shards: different ones that it reads from. read_bytes: of its windows, and of the .idx of these shards.
     copied_bytes: of these shards as a whole. open_bytes: the most of its windows that are open at one step: page cache
     of the host. order_bytes: the plan and the orders of the windows, in each loader worker. batch_bytes: images of its
@@ -74,7 +74,7 @@ class EpochForecast:
     bytes: int
     read_bytes: int
     copied_bytes: int
-    classes: tuple[ClassForecast, ...]
+    buckets: tuple[BucketForecast, ...]
     ranks: tuple[RankForecast, ...]
 
 
@@ -103,14 +103,14 @@ class Reading(NamedTuple):
 def forecast_epoch(shards: Sequence[ShardInfo], plan: EpochPlan, geometry: Geometry, world_size: int) -> EpochForecast:
     """shards: those the plan was made of, in its order. Raises ValueError where there are more ranks than lanes."""
     sizes = ShardSizes.of(shards)
-    widths = [geometry.width_px(each.aspect_class) for each in plan.classes]
-    parts = [batch_parts(each, world_size) for each in plan.classes]
+    widths = [geometry.width_px(each.bucket) for each in plan.buckets]
+    parts = [batch_parts(each, world_size) for each in plan.buckets]
     full = [part[:-1] for part in parts if len(part) > 1] or parts
-    lane_samples = [np.diff(each.lane_starts(np.arange(plan.lanes + 1))) for each in plan.classes]
+    lane_samples = [np.diff(each.lane_starts(np.arange(plan.lanes + 1))) for each in plan.buckets]
     ranks = []
     for rank in range(world_size):
         mine = [samples[rank::world_size] for samples in lane_samples]
-        orders = sum(int(np.minimum(m, each.window).sum()) for m, each in zip(mine, plan.classes, strict=True))
+        orders = sum(int(np.minimum(m, each.window).sum()) for m, each in zip(mine, plan.buckets, strict=True))
         reading = forecast_reading(plan.windows(rank, world_size), sizes, plan.steps)
         ranks.append(
             RankForecast(
@@ -119,7 +119,7 @@ def forecast_epoch(shards: Sequence[ShardInfo], plan: EpochPlan, geometry: Geome
                 samples=int(sum(samples.sum() for samples in mine)),
                 fewest_in_batch=min(int(part[:, rank].min()) for part in full),
                 most_in_batch=max(int(part[:, rank].max()) for part in full),
-                order_bytes=plan.owners.nbytes + plan.class_steps.nbytes + orders * np.dtype(np.int32).itemsize,
+                order_bytes=plan.owners.nbytes + plan.bucket_steps.nbytes + orders * np.dtype(np.int32).itemsize,
                 batch_bytes=max(
                     int(part[:, rank].max()) * geometry.height * width
                     for part, width in zip(parts, widths, strict=True)
@@ -133,22 +133,22 @@ def forecast_epoch(shards: Sequence[ShardInfo], plan: EpochPlan, geometry: Geome
         global_batch=plan.global_batch,
         steps=plan.steps,
         samples=plan.samples,
-        shards=sum(len(each.shards) for each in plan.classes),
+        shards=sum(len(each.shards) for each in plan.buckets),
         bytes=int(sizes.tar_bytes.sum() + sizes.idx_bytes.sum()),
         read_bytes=sum(rank.read_bytes for rank in ranks),
         copied_bytes=sum(rank.copied_bytes for rank in ranks),
-        classes=tuple(forecast_class(each, width) for each, width in zip(plan.classes, widths, strict=True)),
+        buckets=tuple(forecast_bucket(each, width) for each, width in zip(plan.buckets, widths, strict=True)),
         ranks=tuple(ranks),
     )
 
 
-def forecast_class(plan: ClassPlan, width_px: int) -> ClassForecast:
+def forecast_bucket(plan: BucketPlan, width_px: int) -> BucketForecast:
     last = plan.step_samples(plan.steps - 1)
-    return ClassForecast(plan.aspect_class, width_px, len(plan.shards), plan.total, plan.steps, last)
+    return BucketForecast(plan.bucket, width_px, len(plan.shards), plan.total, plan.steps, last)
 
 
-def batch_parts(plan: ClassPlan, world_size: int) -> np.ndarray:
-    """Samples of each rank in the batches of a class, [batches, world_size].
+def batch_parts(plan: BucketPlan, world_size: int) -> np.ndarray:
+    """Samples of each rank in the batches of a bucket, [batches, world_size].
 
     First the full ones, as long as they differ: after L batches they begin at the same lanes again. Then the last.
     """
@@ -157,7 +157,7 @@ def batch_parts(plan: ClassPlan, world_size: int) -> np.ndarray:
     sizes = np.append(np.full(full, plan.global_batch), plan.step_samples(plan.steps - 1))
     first_lanes = numbers * plan.global_batch % plan.lanes
     owners = np.arange(2 * plan.lanes) % plan.lanes % world_size
-    before = np.zeros((2 * plan.lanes + 1, world_size), np.int64)  # slots of each rank before a slot
+    before = np.zeros((2 * plan.lanes + 1, world_size), np.int64)  # places of each rank before a place
     before[1:] = np.cumsum(owners[:, None] == np.arange(world_size), axis=0)
     rounds, rest = np.divmod(sizes, plan.lanes)
     return rounds[:, None] * before[plan.lanes] + before[first_lanes + rest] - before[first_lanes]
@@ -188,15 +188,15 @@ def steps_of_run(steps: int, epochs: float, min_steps: int, steps_per_epoch: int
 
 
 def simulate_shards(samples: int) -> tuple[ShardInfo, ...]:
-    """A train split of so many rendered words, at least one, in shards of SIMULATED_SHARD: its aspect classes have the
+    """A train split of so many rendered words, at least one, in shards of SIMULATED_SHARD: its buckets have the
     edges RENDERED_EDGES and the shares of RENDERED_SAMPLES. Only the sizes are real, there are no files."""
     bounds = [samples * count // sum(RENDERED_SAMPLES) for count in np.cumsum([0, *RENDERED_SAMPLES]).tolist()]
     sizes = [
-        (aspect_class, min(SIMULATED_SHARD, stop - first))
-        for aspect_class, (start, stop) in enumerate(pairwise(bounds))
+        (bucket, min(SIMULATED_SHARD, stop - first))
+        for bucket, (start, stop) in enumerate(pairwise(bounds))
         for first in range(start, stop, SIMULATED_SHARD)
     ]
     return tuple(
-        ShardInfo(f"train-{number:06d}", "train", aspect_class, count, count * RENDERED_BYTES, sha256="")
-        for number, (aspect_class, count) in enumerate(sizes)
+        ShardInfo(f"train-{number:06d}", "train", bucket, count, count * RENDERED_BYTES, sha256="")
+        for number, (bucket, count) in enumerate(sizes)
     )

@@ -16,23 +16,22 @@ WIDTH_STEP_PX = 8  # widths are multiples of this, hence of any model's frame st
 
 @dataclass(frozen=True)
 class Geometry:
-    """The size every image is brought to: one height, and one width for each aspect class.
-
-    aspect_edges: the upper width / height of each class, ascending; they come from the shard index.
-    """
+    """The size every image is brought to: one height, and one width for each bucket."""
 
     height: int
-    aspect_edges: tuple[float, ...]
+    """Pixels."""
+    bucket_edges: tuple[float, ...]
+    """The upper width / height of each bucket, ascending; from the shard index."""
 
-    def width_px(self, aspect_class: int) -> int:
-        """The width all samples of a class are padded to."""
-        return self.round_up(self.aspect_edges[aspect_class] * self.height)
+    def width_px(self, bucket: int) -> int:
+        """The width all samples of a bucket are padded to."""
+        return self.round_up(self.bucket_edges[bucket] * self.height)
 
     def padded_width_px(self, width_px: int, height_px: int) -> int:
-        """What an image of this size is padded to: the width of its class, or its own where it is wider than all."""
-        aspect_class = bisect.bisect_left(self.aspect_edges, width_px / height_px)
-        if aspect_class < len(self.aspect_edges):
-            return self.width_px(aspect_class)
+        """The width an image of this size is padded to: its bucket's, or its own if it is wider than all buckets."""
+        bucket = bisect.bisect_left(self.bucket_edges, width_px / height_px)
+        if bucket < len(self.bucket_edges):
+            return self.width_px(bucket)
         return self.round_up(self.scaled_width_px(width_px, height_px))
 
     def scaled_width_px(self, width_px: int, height_px: int) -> int:
@@ -47,7 +46,7 @@ class Geometry:
 
     @classmethod
     def from_dict(cls, values: dict) -> "Geometry":
-        return cls(int(values["height"]), tuple(float(edge) for edge in values["aspect_edges"]))
+        return cls(int(values["height"]), tuple(float(edge) for edge in values["bucket_edges"]))
 
 
 def decode_image(
@@ -80,15 +79,15 @@ def pad_image(image_HW: np.ndarray, width_px: int) -> np.ndarray:
     return padded_HW
 
 
-def pad_images(images_NHW: np.ndarray, reach_N: np.ndarray) -> None:
+def pad_images(images_NHW: np.ndarray, valid_width_N: np.ndarray) -> None:
     """As `pad_image`, for images that stand at the left of a batch, in place: never padded by their neighbours.
 
-    reach_N: columns of each image.
+    valid_width_N: columns of each image.
     """
-    edges_NH = images_NHW[np.arange(len(images_NHW)), :, reach_N - 1]
+    edges_NH = images_NHW[np.arange(len(images_NHW)), :, valid_width_N - 1]
     edges_NH.sort(axis=1)
     height = edges_NH.shape[1]
     middles = edges_NH[:, (height - 1) // 2 : height // 2 + 1]  # one, or of an even number two
     backgrounds = middles.mean(axis=1).astype(np.uint8).tolist()
-    for image_HW, reach, background in zip(images_NHW, reach_N.tolist(), backgrounds, strict=True):
-        image_HW[:, reach:] = background
+    for image_HW, valid_width, background in zip(images_NHW, valid_width_N.tolist(), backgrounds, strict=True):
+        image_HW[:, valid_width:] = background

@@ -1,19 +1,20 @@
 """Which sample, when, on which rank: exactly once an epoch, for any number of ranks and loader workers.
 
-An epoch of one aspect class is a pure function of (shard sizes, seed, epoch, lanes L, global batch G):
+The epoch of one bucket (samples that are padded to one width) is a pure function of (shard sizes, seed, epoch,
+lanes L, global batch G):
 
-- Its shards are laid end to end in a seeded order. The N positions are cut into L *lanes*: contiguous ranges whose
-  sizes differ by at most one, the longer ones first. Inside a lane samples are shuffled within *windows*: stretches of
-  some thousand samples, read in sequence. A window can be small, because the shards' samples were shuffled over the
-  whole split when they were packed. The first window of each lane has another length, so that not all lanes turn to
-  new ones at once.
-- The epoch is a row of N *slots*. Slot s is place s // L of lane s % L; step t takes the slots [t G, (t + 1) G).
-  Nothing has to divide anything: the last step of a class is smaller.
-- Rank r of R owns the lanes l with l % R == r, hence the slots of these lanes. So step t holds the same samples for
+- Its shards are laid end to end in a seeded order. A sample's *offset* is its number in that row. The N offsets are cut
+  into L *lanes*: contiguous ranges whose sizes differ by at most one, the longer ones first. Inside a lane, samples are
+  shuffled within *windows*: stretches of some thousand samples, read in sequence. A window can be small, because the
+  sharder shuffled the samples over the whole split. The first window of each lane has another length, so that not all
+  lanes turn to new windows at once.
+- The epoch has N *places*. Place s is position s // L of lane s % L. Step t takes the places [t G, (t + 1) G). Nothing
+  needs to divide anything: the last step of a bucket is smaller.
+- Rank r of R owns the lanes l with l % R == r, hence the places of these lanes. So step t holds the same samples for
   every R up to L, and resuming at step t is arithmetic.
 
-The steps of all classes are put into one row by a seeded shuffle, each class spread evenly over the epoch: a step holds
-samples of one class, all of one width.
+A seeded shuffle puts the steps of all buckets into one sequence, with each bucket spread evenly over the epoch. A step
+holds samples of one bucket, all of one width.
 """
 
 from dataclasses import dataclass
@@ -27,59 +28,59 @@ ORDER, WINDOW, STEPS = 0, 1, 2  # what a generator is for: the last word of its 
 
 @dataclass(frozen=True)
 class ShardSlice:
-    """What the plan knows of a shard: its samples and its aspect class."""
+    """What the plan knows of a shard."""
 
     samples: int
-    aspect_class: int
+    """How many it holds."""
+    bucket: int
+    """The bucket that all of them are in."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """A rank's part of one global step.
-
-    `shards` and `rows` (int64, equally long, possibly empty) address the samples: shard number in the order given to
-    the plan, and row in that shard. `global_samples` counts the samples of the step over all ranks.
-    """
+    """A rank's part of one global step; it may hold no sample."""
 
     step: int
-    aspect_class: int
+    """Of the epoch; the stream counts on over all epochs."""
+    bucket: int
+    """The bucket of all samples of the step."""
     shards: np.ndarray
+    """int64 [N]: each sample's shard, as a number in the order given to the plan."""
     rows: np.ndarray
+    """int64 [N]: each sample's row in its shard."""
     global_samples: int
+    """Samples of the step over all ranks."""
 
 
 class Window(NamedTuple):
-    """A stretch of a lane that is shuffled as one, hence what is open at the same time.
-
-    It is read from `first_step` to `last_step` of the epoch. parts: (shard, first row, stop row), a shard by its number
-    in the order given to the plan.
-    """
+    """A stretch of a lane that is shuffled as one, so all of it is open at the same time."""
 
     first_step: int
+    """The first step of the epoch that reads from it."""
     last_step: int
-    aspect_class: int
+    """The last step of the epoch that reads from it."""
+    bucket: int
     lane: int
     parts: list[tuple[int, int, int]]
+    """(shard, first row, stop row); a shard is a number in the order given to the plan."""
 
 
 class Orders:
-    """The permutation of each lane's current window, so that a window is shuffled once and not once a step.
-
-    numbers: window of each lane, -1: none yet. places: [lanes, window], the rows of other ranks' lanes stay untouched.
-    """
+    """The permutation of each lane's current window, so that a window is shuffled once, not once per step."""
 
     def __init__(self, lanes: int, window: int):
-        self.numbers = np.full(lanes, -1, np.int64)
-        self.places = np.empty((lanes, window), np.int32 if window < 2**31 else np.int64)
+        self.numbers = np.full(lanes, -1, np.int64)  # the current window of each lane; -1 before the first
+        # [lanes, window]; a rank never touches the rows of other ranks' lanes
+        self.positions = np.empty((lanes, window), np.int32 if window < 2**31 else np.int64)
 
 
-class ClassPlan:
-    """The epoch of one aspect class; see the head of this file."""
+class BucketPlan:
+    """The epoch of one bucket; see the head of this file."""
 
-    def __init__(self, shards, samples, seed, epoch, aspect_class, lanes, global_batch, shuffle, window):
-        self.key = (seed, epoch, aspect_class)
+    def __init__(self, shards, samples, seed, epoch, bucket, lanes, global_batch, shuffle, window):
+        self.key = (seed, epoch, bucket)
         self.lanes, self.global_batch, self.shuffle = lanes, global_batch, shuffle
-        self.aspect_class = aspect_class
+        self.bucket = bucket
         order = generator(*self.key, ORDER).permutation(len(shards)) if shuffle else np.arange(len(shards))
         self.shards = np.asarray(shards, np.int64)[order]
         self.starts = np.concatenate([[0], np.cumsum(np.asarray(samples, np.int64)[order])])
@@ -90,7 +91,7 @@ class ClassPlan:
         self.staggered = window < longest  # else each lane is one window
 
     def lane_starts(self, lanes: np.ndarray) -> np.ndarray:
-        """First position of each lane; that of lane L is the end."""
+        """The first offset of each lane; for lane L, the end."""
         base, longer = divmod(self.total, self.lanes)
         return lanes * base + np.minimum(lanes, longer)
 
@@ -102,38 +103,38 @@ class ClassPlan:
     def step_samples(self, step: int) -> int:
         return min(self.global_batch, self.total - step * self.global_batch)
 
-    def slots(self, step: int, rank: int, world_size: int) -> np.ndarray:
-        """The slots that `rank` owns of a step of this class."""
+    def places(self, step: int, rank: int, world_size: int) -> np.ndarray:
+        """The places that `rank` owns of a step of this bucket."""
         first = step * self.global_batch
-        slots = np.arange(first, first + self.step_samples(step), dtype=np.int64)
-        return slots[(slots % self.lanes) % world_size == rank]
+        places = np.arange(first, first + self.step_samples(step), dtype=np.int64)
+        return places[(places % self.lanes) % world_size == rank]
 
-    def positions(self, step: int, rank: int, world_size: int, orders: Orders) -> np.ndarray:
-        """The epoch positions that `rank` reads at `step` of this class, in slot order."""
-        slots = self.slots(step, rank, world_size)
-        lanes, places = slots % self.lanes, slots // self.lanes
+    def offsets(self, step: int, rank: int, world_size: int, orders: Orders) -> np.ndarray:
+        """The offsets of the samples that `rank` reads at `step` of this bucket, by place."""
+        places = self.places(step, rank, world_size)
+        lanes, positions = places % self.lanes, places // self.lanes
         if self.shuffle:
-            places = self.shuffled(lanes, places, orders)
-        return self.lane_starts(lanes) + places
+            positions = self.shuffled(lanes, positions, orders)
+        return self.lane_starts(lanes) + positions
 
     def window_starts(self, lanes: np.ndarray, windows: np.ndarray) -> np.ndarray:
-        """First place of a window in its lane."""
+        """The first position of each window in its lane."""
         return np.where(windows == 0, 0, self.first_window(lanes) + (windows - 1) * self.window)
 
-    def shuffled(self, lanes: np.ndarray, places: np.ndarray, orders: Orders) -> np.ndarray:
-        """Places of lanes to the places that the shuffle puts there. A lane's places must ascend."""
+    def shuffled(self, lanes: np.ndarray, positions: np.ndarray, orders: Orders) -> np.ndarray:
+        """Positions in lanes to the positions that the shuffle puts there. Each lane's positions must ascend."""
         first = self.first_window(lanes)
-        windows = np.where(places < first, 0, 1 + (places - first) // self.window)
+        windows = np.where(positions < first, 0, 1 + (positions - first) // self.window)
         starts = self.window_starts(lanes, windows)
-        shuffled = np.empty_like(places)
-        left = np.arange(len(places))
+        shuffled = np.empty_like(positions)
+        left = np.arange(len(positions))
         while len(left):  # once; again where a step reaches from one window into the next
             _, heads = np.unique(lanes[left], return_index=True)
             for at in left[heads][orders.numbers[lanes[left[heads]]] != windows[left[heads]]]:
                 self.draw(int(lanes[at]), int(windows[at]), orders)
             ready = orders.numbers[lanes[left]] == windows[left]
             now, left = left[ready], left[~ready]
-            shuffled[now] = starts[now] + orders.places[lanes[now], places[now] - starts[now]]
+            shuffled[now] = starts[now] + orders.positions[lanes[now], positions[now] - starts[now]]
         return shuffled
 
     def draw(self, lane: int, window: int, orders: Orders) -> None:
@@ -141,16 +142,16 @@ class ClassPlan:
         start, stop = self.lane_starts(np.array([lane, lane + 1])).tolist()
         begin, end = self.window_starts(np.array([lane, lane]), np.array([window, window + 1])).tolist()
         length = min(end, stop - start) - begin
-        orders.places[lane, :length] = generator(*self.key, WINDOW, lane, window).permutation(length)
+        orders.positions[lane, :length] = generator(*self.key, WINDOW, lane, window).permutation(length)
         orders.numbers[lane] = window
 
-    def locate(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Positions to (shard, row)."""
-        place = np.searchsorted(self.starts, positions, side="right") - 1
-        return self.shards[place], positions - self.starts[place]
+    def locate(self, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Offsets to (shard, row)."""
+        numbers = np.searchsorted(self.starts, offsets, side="right") - 1
+        return self.shards[numbers], offsets - self.starts[numbers]
 
     def windows(self, rank: int, world_size: int, steps: np.ndarray) -> list[Window]:
-        """The windows of a rank's lanes, in the order of their positions. steps: of the class, in the epoch."""
+        """The windows of a rank's lanes, in the order of their offsets. steps: of the bucket, in the epoch."""
         starts = self.lane_starts(np.arange(self.lanes + 1))
         most = 2 + (starts[1] - starts[0]) // self.window  # the first lane is the longest
         begins = starts[:-1, None] + self.window_starts(np.arange(self.lanes)[:, None], np.arange(most))
@@ -159,12 +160,12 @@ class ClassPlan:
         firsts = steps[((bounds[:-1] - starts[lanes]) * self.lanes + lanes) // self.global_batch]
         lasts = steps[((bounds[1:] - 1 - starts[lanes]) * self.lanes + lanes) // self.global_batch]
         cuts = np.union1d(bounds, self.starts)  # at the ends of windows and at those of shards
-        places = np.searchsorted(self.starts, cuts[:-1], "right") - 1
-        rows = cuts[:-1] - self.starts[places], cuts[1:] - self.starts[places]
-        parts = list(zip(self.shards[places].tolist(), *(row.tolist() for row in rows), strict=True))
+        numbers = np.searchsorted(self.starts, cuts[:-1], "right") - 1
+        rows = cuts[:-1] - self.starts[numbers], cuts[1:] - self.starts[numbers]
+        parts = list(zip(self.shards[numbers].tolist(), *(row.tolist() for row in rows), strict=True))
         columns = (column.tolist() for column in (firsts, lasts, lanes))
         return [
-            Window(first, last, self.aspect_class, lane, parts[begin:end])
+            Window(first, last, self.bucket, lane, parts[begin:end])
             for first, last, lane, (begin, end) in zip(
                 *columns, pairwise(np.searchsorted(cuts, bounds).tolist()), strict=True
             )
@@ -193,12 +194,12 @@ class EpochPlan:
         members: dict[int, list[int]] = {}
         for number, shard in enumerate(shards):
             if shard.samples:
-                members.setdefault(shard.aspect_class, []).append(number)
+                members.setdefault(shard.bucket, []).append(number)
         if not members:
             raise ValueError("no samples to plan")
         self.lanes, self.global_batch = lanes, global_batch
-        self.classes = [
-            ClassPlan(
+        self.buckets = [
+            BucketPlan(
                 numbers,
                 [shards[n].samples for n in numbers],
                 seed,
@@ -211,20 +212,20 @@ class EpochPlan:
             )
             for c, numbers in sorted(members.items())
         ]
-        # the row of the epoch's steps: which class each step belongs to, and which of the class's steps it is
-        owners = np.repeat(np.arange(len(self.classes)), [c.steps for c in self.classes])
+        # the sequence of the epoch's steps: the bucket of each step, and its number among that bucket's steps
+        owners = np.repeat(np.arange(len(self.buckets)), [c.steps for c in self.buckets])
         if shuffle:
-            # each class's steps at random, one in each of as many equal parts of the epoch: every stretch of it holds
-            # the classes in their shares
+            # each bucket's steps at random, one in each of as many equal parts of the epoch: every stretch of it holds
+            # the buckets in their shares
             chance = generator(seed, epoch, 0, STEPS)
-            times = [(np.arange(c.steps) + chance.random(c.steps)) / c.steps for c in self.classes]
+            times = [(np.arange(c.steps) + chance.random(c.steps)) / c.steps for c in self.buckets]
             owners = owners[np.argsort(np.concatenate(times), kind="stable")]
         self.owners = owners
         self.orders: dict[int, Orders] = {}
-        self.class_steps = np.empty(len(owners), np.int64)
-        for number in range(len(self.classes)):
+        self.bucket_steps = np.empty(len(owners), np.int64)
+        for number in range(len(self.buckets)):
             mine = owners == number
-            self.class_steps[mine] = np.arange(mine.sum())
+            self.bucket_steps[mine] = np.arange(mine.sum())
 
     @property
     def steps(self) -> int:
@@ -232,24 +233,24 @@ class EpochPlan:
 
     @property
     def samples(self) -> int:
-        return sum(c.total for c in self.classes)
+        return sum(c.total for c in self.buckets)
 
     def share(self, step: int, rank: int = 0, world_size: int = 1) -> Share:
         """Rank `rank`'s part of `step`. In any order; steps in sequence cost least."""
         self.check_rank(rank, world_size)
-        number, class_step = int(self.owners[step]), int(self.class_steps[step])
-        plan = self.classes[number]
+        number, bucket_step = int(self.owners[step]), int(self.bucket_steps[step])
+        plan = self.buckets[number]
         if number not in self.orders:
             self.orders[number] = Orders(self.lanes, plan.window)
-        positions = plan.positions(class_step, rank, world_size, self.orders[number])
-        shards, rows = plan.locate(positions)
-        return Share(step, plan.aspect_class, shards, rows, plan.step_samples(class_step))
+        offsets = plan.offsets(bucket_step, rank, world_size, self.orders[number])
+        shards, rows = plan.locate(offsets)
+        return Share(step, plan.bucket, shards, rows, plan.step_samples(bucket_step))
 
     def windows(self, rank: int = 0, world_size: int = 1) -> list[Window]:
         """All windows of a rank's lanes, by the step in which each is first read from."""
         self.check_rank(rank, world_size)
         windows = []
-        for number, plan in enumerate(self.classes):
+        for number, plan in enumerate(self.buckets):
             steps = np.flatnonzero(self.owners == number)
             windows += plan.windows(rank, world_size, steps)
         return sorted(windows, key=lambda window: window[:4])
@@ -262,6 +263,6 @@ class EpochPlan:
         return {**self.__dict__, "orders": {}}  # a loader worker shuffles its own
 
 
-def generator(seed: int, epoch: int, aspect_class: int, purpose: int, *more: int) -> np.random.Generator:
+def generator(seed: int, epoch: int, bucket: int, purpose: int, *more: int) -> np.random.Generator:
     """A generator keyed by plain numbers: the same on every machine, independent of any other key."""
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, epoch, aspect_class, purpose, *more))))
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, epoch, bucket, purpose, *more))))

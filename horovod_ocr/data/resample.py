@@ -39,8 +39,8 @@ def triangle_band(inputs: int, outputs: int) -> Band:
 
     blocks, size, stride = min(map(layout, range(1, outputs // 8 + 2)), key=cost)
     centres_BO = (np.minimum(np.arange(blocks * size), outputs - 1).reshape(blocks, size) + 0.5) * scale
-    places_BI = np.arange(blocks)[:, None] * stride + np.arange(inputs - (blocks - 1) * stride) + 0.5
-    weights_BIO = np.maximum(0, reach - np.abs(places_BI[:, :, None] - centres_BO[:, None, :]))
+    positions_BI = np.arange(blocks)[:, None] * stride + np.arange(inputs - (blocks - 1) * stride) + 0.5
+    weights_BIO = np.maximum(0, reach - np.abs(positions_BI[:, :, None] - centres_BO[:, None, :]))
     return Band((weights_BIO / weights_BIO.sum(1, keepdims=True)).astype(FLOAT), stride)
 
 

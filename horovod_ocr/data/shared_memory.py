@@ -32,15 +32,15 @@ def largest_batch_bytes(
     shards: of the split, at least one sample.
     """
     plan = EpochPlan(
-        [ShardSlice(shard.samples, shard.aspect_class) for shard in shards],
+        [ShardSlice(shard.samples, shard.bucket) for shard in shards],
         lanes=lanes,
         global_batch=global_batch,
         shuffle=False,
     )
     largest = 0
-    for each in plan.classes:
+    for each in plan.buckets:
         samples = int(batch_parts(each, world_size).max())
-        images = samples * geometry.height * geometry.width_px(each.aspect_class)
+        images = samples * geometry.height * geometry.width_px(each.bucket)
         largest = max(largest, whole_pages(images) + whole_pages(samples * np.dtype(np.int64).itemsize))
     return largest
 

@@ -58,7 +58,7 @@ class ShardStore:
         """As `tar_path`, for its .idx."""
         return self._path(ExpectedFile(shard.idx_name, idx_bytes(shard.samples), shard.idx_sha256))
 
-    def bring_near(self, shard: ShardInfo, first_row: int, stop_row: int) -> None:
+    def prefetch(self, shard: ShardInfo, first_row: int, stop_row: int) -> None:
         """Fetch a shard, and read some of its samples into the page cache, ahead of need. Raises nothing: whoever reads
         the shard meets the error."""
         with suppress(OSError, ShardError):

@@ -74,7 +74,7 @@ class Stream:
     def __init__(self, store: ShardStore, geometry: Geometry, options: StreamOptions):
         self.store, self.geometry, self.options = store, geometry, options
         self.shards = store.index.of(options.split)
-        self.slices = [ShardSlice(shard.samples, shard.aspect_class) for shard in self.shards]
+        self.slices = [ShardSlice(shard.samples, shard.bucket) for shard in self.shards]
         if not sum(shard.samples for shard in self.slices):
             raise ShardError(empty_split(store.index, options.split))
         self.decoder = build_decoder(options.decoder)
@@ -182,7 +182,7 @@ def share_batch(batch: Batch) -> Batch:
     ClusterError where /dev/shm is full.
     """
     try:
-        for tensor in (batch.images_NHW, batch.reach_N):
+        for tensor in (batch.images_NHW, batch.valid_width_N):
             tensor.share_memory_()
     except (RuntimeError, OSError) as error:
         free = (free_shared_bytes() or 0) / 1e6
@@ -221,10 +221,10 @@ class ShareReader:
 
     def __init__(self, stream: Stream):
         self.stream = stream
-        self.of_class: dict[int, list[int]] = {}
+        self.of_bucket: dict[int, list[int]] = {}
         for number, shard in enumerate(stream.slices):
             if shard.samples:
-                self.of_class.setdefault(shard.aspect_class, []).append(number)
+                self.of_bucket.setdefault(shard.bucket, []).append(number)
         self.open_shards = OpenShards(stream.store, stream.shards, self.most_open())
 
     def most_open(self) -> int:
@@ -232,7 +232,7 @@ class ShareReader:
         o, shards = self.stream.options, self.stream.slices
         lanes = -(-o.lanes // o.world_size)
         return lanes * sum(
-            2 + o.window // max(shards[number].samples for number in alike) for alike in self.of_class.values()
+            2 + o.window // max(shards[number].samples for number in alike) for alike in self.of_bucket.values()
         )
 
     def __call__(self, share: Share) -> Batch | OcrError:
@@ -244,18 +244,18 @@ class ShareReader:
 
     def read(self, share: Share) -> Batch:
         count, geometry = len(share.rows), self.stream.geometry
-        width = geometry.width_px(share.aspect_class)
+        width = geometry.width_px(share.bucket)
         batch = Batch(
             step=share.step,
             images_NHW=torch.empty((count, geometry.height, width), dtype=torch.uint8),
-            reach_N=torch.empty(count, dtype=torch.int64),
+            valid_width_N=torch.empty(count, dtype=torch.int64),
             labels=[],
             subsets_N=np.empty(count, np.uint8),
             shards_N=np.empty(count, np.int64),
             rows_N=np.empty(count, np.int64),
             global_samples=share.global_samples,
         )
-        arrays = batch.images_NHW.numpy(), batch.reach_N.numpy()
+        arrays = batch.images_NHW.numpy(), batch.valid_width_N.numpy()
         for shard, row in zip(share.shards.tolist(), share.rows.tolist(), strict=True):
             try:
                 self.add(batch, *arrays, shard, row)
@@ -266,14 +266,16 @@ class ShareReader:
         if len(batch) < count:
             batch = batch.cut()
         if self.stream.options.augmentation is None:  # which pads for itself
-            pad_images(batch.images_NHW.numpy(), batch.reach_N.numpy())
+            pad_images(batch.images_NHW.numpy(), batch.valid_width_N.numpy())
         return batch
 
-    def add_neighbour(self, batch: Batch, images_NHW: np.ndarray, reach_N: np.ndarray, shard: int, row: int) -> None:
+    def add_neighbour(
+        self, batch: Batch, images_NHW: np.ndarray, valid_width_N: np.ndarray, shard: int, row: int
+    ) -> None:
         """Put the nearest sample that can be read into the batch's next place. ShardError where none can."""
         for neighbour in self.neighbours(shard, row):
             try:
-                self.add(batch, images_NHW, reach_N, *neighbour)
+                self.add(batch, images_NHW, valid_width_N, *neighbour)
                 return
             except DamagedError as error:
                 batch.damage.append(error.damage)
@@ -282,7 +284,7 @@ class ShareReader:
 
     def neighbours(self, shard: int, row: int) -> Iterator[tuple[int, int]]:
         """Samples of the same width, in an order that depends on the sample alone."""
-        alike = self.of_class[self.stream.slices[shard].aspect_class]
+        alike = self.of_bucket[self.stream.slices[shard].bucket]
         at = alike.index(shard)
         for number in islice(alike[at:] + alike[:at], NEIGHBOUR_SHARDS):
             samples = self.stream.slices[number].samples
@@ -291,10 +293,10 @@ class ShareReader:
                     break
                 yield number, (row + further) % samples
 
-    def add(self, batch: Batch, images_NHW: np.ndarray, reach_N: np.ndarray, shard: int, row: int) -> None:
+    def add(self, batch: Batch, images_NHW: np.ndarray, valid_width_N: np.ndarray, shard: int, row: int) -> None:
         """Put a sample into the batch's next place. DamagedError where it cannot be read."""
-        stream, place = self.stream, len(batch)
-        encoded, label, batch.subsets_N[place] = self.open_shards.sample(shard, row)
+        stream, position = self.stream, len(batch)
+        encoded, label, batch.subsets_N[position] = self.open_shards.sample(shard, row)
         started_s = time.perf_counter()
         limit_px = images_NHW.shape[2]
         try:
@@ -303,12 +305,12 @@ class ShareReader:
             raise DamagedError(stream.shards[shard].name, row, f"the image does not decode ({error})") from error
         augmentation = stream.options.augmentation
         if augmentation is None:
-            reach = reach_N[place] = image_HW.shape[1]
-            images_NHW[place, :, :reach] = image_HW
+            valid_width = valid_width_N[position] = image_HW.shape[1]
+            images_NHW[position, :, :valid_width] = image_HW
         else:
             rng = sample_generator(stream.options.seed, batch.step // stream.steps, shard, row)
-            images_NHW[place], reach_N[place] = augment_image(image_HW, limit_px, rng, augmentation)
-        batch.shards_N[place], batch.rows_N[place] = shard, row
+            images_NHW[position], valid_width_N[position] = augment_image(image_HW, limit_px, rng, augmentation)
+        batch.shards_N[position], batch.rows_N[position] = shard, row
         batch.labels.append(label)
         batch.decode_s += time.perf_counter() - started_s
         batch.read_bytes += len(encoded)

@@ -31,10 +31,12 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class WordImage:
-    """Ready for the model. pixels_HW: uint8, padded to its class's width; reach_px: columns that are no padding."""
+    """An image that is ready for the model."""
 
     pixels_HW: np.ndarray
-    reach_px: int
+    """uint8, padded to the width of its bucket."""
+    valid_width_px: int
+    """Columns that are not padding."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,14 @@ class Recognizer:
         """
         readings: dict[int, Reading] = {}
         for width in sorted({image.pixels_HW.shape[1] for image in images}):
-            places = [place for place, image in enumerate(images) if image.pixels_HW.shape[1] == width]
-            images_NHW = torch.from_numpy(np.stack([images[place].pixels_HW for place in places]))
+            positions = [position for position, image in enumerate(images) if image.pixels_HW.shape[1] == width]
+            images_NHW = torch.from_numpy(np.stack([images[position].pixels_HW for position in positions]))
             with autocast(self.device, self.precision):
                 logits_TNC = self.model(normalise_images(images_NHW, self.device))
-            reach_N = torch.tensor([images[place].reach_px for place in places])
-            frames_N = frames_of(reach_N, self.model.frame_stride_px)
-            readings.update(zip(places, self.task.decode(logits_TNC, frames_N), strict=True))
-        return [readings[place] for place in range(len(images))]
+            valid_width_N = torch.tensor([images[position].valid_width_px for position in positions])
+            frames_N = frames_of(valid_width_N, self.model.frame_stride_px)
+            readings.update(zip(positions, self.task.decode(logits_TNC, frames_N), strict=True))
+        return [readings[position] for position in range(len(images))]
 
     def load(self, path: Path) -> WordImage:
         """An image file as the sharder and the stream would bring it to the model. SourceError where they refuse it."""

@@ -15,7 +15,7 @@ from horovod_ocr.launch.job import Job, sent_by_hand, spell_horovodrun
 from horovod_ocr.launch.record import LaunchLog, find_run, last_step, lock_run, take_up
 from horovod_ocr.launch.roster import ranks_of
 from horovod_ocr.launch.ssh import Ssh
-from horovod_ocr.launch.supervise import Supervisor, Wish
+from horovod_ocr.launch.supervise import LaunchSpec, Supervisor
 from horovod_ocr.launch.sweep import clear_hosts
 from horovod_ocr.training.folder import LAST, newest_run, pointed_to
 from horovod_ocr.training.state import JOB_VARIABLE, read_state
@@ -60,7 +60,7 @@ def launch(
         def check(new: tuple[Host, ...], used: tuple[Host, ...]) -> dict[str, str]:
             return check_hosts(new, used, config, "--network-interfaces" in launcher, log.line)
 
-        return Supervisor(Wish(run, hosts, np, min_np, max_restarts), record, start, clear, check).supervise()
+        return Supervisor(LaunchSpec(run, hosts, np, min_np, max_restarts), record, start, clear, check).supervise()
 
 
 def check_ranks(hosts: tuple[Host, ...], np: int, min_np: int) -> None:

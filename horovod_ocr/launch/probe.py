@@ -202,7 +202,7 @@ def describe_shards(location: str, batch: dict[str, int]) -> dict:
     facts = {"digest": index.digest, "train": index.totals.get("train", 0)}
     if batch and facts["train"]:
         asked = {**batch}
-        geometry = Geometry(asked.pop("height"), index.aspect_edges)
+        geometry = Geometry(asked.pop("height"), index.bucket_edges)
         facts["batch_bytes"] = largest_batch_bytes(index.of("train"), geometry, **asked)
     return facts
 

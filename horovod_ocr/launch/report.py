@@ -65,8 +65,8 @@ class DoctorReport:
 
     def remarks(self, host: str, state: State) -> list[str]:
         """`fact: sentence` of what fails, or warns, on a host."""
-        place = self.hosts.index(host)
-        cells = [(row.fact, row.cells[place]) for row in self.rows]
+        position = self.hosts.index(host)
+        cells = [(row.fact, row.cells[position]) for row in self.rows]
         return [f"{fact}: {cell.remark}" for fact, cell in cells if cell.state == state and cell.remark]
 
     def with_rows(self, *rows: Row) -> "DoctorReport":

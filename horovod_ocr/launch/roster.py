@@ -24,7 +24,7 @@ def ranks_of(hosts: tuple[Host, ...] | list[Host]) -> int:
     return sum(host.slots for host in hosts)
 
 
-class Roster:
+class HostPool:
     """What is known of the hosts. `problems`: each host's latest, "" for none.
 
     clear(hosts, job to spare) ends what is left of the run on hosts, and check(new hosts, all in use) says whether

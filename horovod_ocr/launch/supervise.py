@@ -19,7 +19,7 @@ from horovod_ocr.errors import ClusterError, ConfigError, DataError, DivergedErr
 from horovod_ocr.launch.hosts import Host, spell_hosts
 from horovod_ocr.launch.job import Job
 from horovod_ocr.launch.record import RECORD, LaunchLog, LaunchRecord, Restart, last_step, write_record
-from horovod_ocr.launch.roster import LOOK_S, Roster, ranks_of
+from horovod_ocr.launch.roster import LOOK_S, HostPool, ranks_of
 from horovod_ocr.launch.watch import Watch
 from horovod_ocr.log import silence
 from horovod_ocr.training.signals import ASKING, StopSignals
@@ -32,7 +32,7 @@ FINISHED, STOPPED, FAILED, AGAIN = "finished", "stopped", "failed", "again"
 
 
 @dataclass(frozen=True)
-class Wish:
+class LaunchSpec:
     """What is asked of a launch: a run on np ranks of these hosts, on at least min_np while some hosts are away."""
 
     run: Path
@@ -42,7 +42,7 @@ class Wish:
     max_restarts: int = 20
 
 
-class Ending(NamedTuple):
+class AttemptResult(NamedTuple):
     """How an attempt ended. state: the job's last word. request: what we had asked of it, "" for nothing.
 
     forced: we ended it, or a host of it is gone; both send ranks a SIGTERM that is nobody's wish to stop the run.
@@ -79,7 +79,7 @@ class Tally:
         self.failures = self.failures_in_a_row = 0  # without a newer checkpoint between them
         self.broken_by_hosts = 0  # of the failures: latest starts without a step, for which hosts are left out
 
-    def add(self, ending: Ending, step: int | None) -> None:
+    def add(self, ending: AttemptResult, step: int | None) -> None:
         self.has_stepped |= ending.took_steps
         self.idle = 0 if ending.took_steps else self.idle + 1
         if ending.took_steps:  # it does go on without those hosts: however often they come back, they end no run
@@ -90,7 +90,7 @@ class Tally:
             self.failures, self.failures_in_a_row = self.failures + 1, self.failures_in_a_row + 1
 
 
-def judge(ending: Ending, tally: Tally) -> str:
+def judge(ending: AttemptResult, tally: Tally) -> str:
     """What comes after an attempt: FINISHED, STOPPED (asked to, and saved), FAILED (as it would again) or AGAIN."""
     if ending.outcome != AGAIN:
         return ending.outcome
@@ -128,11 +128,11 @@ class LaunchSignals(StopSignals):
 
 class Supervisor:
     """Keeps one run going. See `supervise`. start(job's name, hosts, resumes) starts horovodrun; clear and check: of
-    the Roster."""
+    the HostPool."""
 
     def __init__(
         self,
-        wish: Wish,
+        wish: LaunchSpec,
         record: LaunchRecord,
         start: Callable[[str, tuple[Host, ...], bool], Job],
         clear: Callable[[tuple[Host, ...], str], dict[str, str]],
@@ -143,7 +143,7 @@ class Supervisor:
         self.wish, self.record = wish, record
         self.start, self.clock, self.sleep = start, clock, sleep
         self.log = LaunchLog(wish.run)
-        self.roster = Roster(wish.hosts, clear, check, self.log.line, clock)
+        self.roster = HostPool(wish.hosts, clear, check, self.log.line, clock)
         self.signals, self.tally = LaunchSignals(), Tally(last_step(wish.run))
         self.has_checkpoint = self.tally.step is not None
 
@@ -183,7 +183,7 @@ class Supervisor:
             restart = (ending.reason, ending.code, 0.0 if verdict == STOPPED else self.pause_for(ending))
         return self.leave(self.signals.received)
 
-    def judge_hosts(self, chosen: tuple[Host, ...], ending: Ending) -> None:
+    def judge_hosts(self, chosen: tuple[Host, ...], ending: AttemptResult) -> None:
         """The run goes on without a host that answers, but breaks every start; once may be chance."""
         suspect = ending.suspect if self.tally.idle > 1 else ""
         if ending.took_steps:
@@ -192,7 +192,7 @@ class Supervisor:
             self.tally.broken_by_hosts += 1
             self.log.line(f"no step with {', '.join(broke)}; the next start goes without, if others are enough")
 
-    def pause_for(self, ending: Ending) -> float:
+    def pause_for(self, ending: AttemptResult) -> float:
         """Pause after a failure, longer after each in a row; for how many seconds. ClusterError after too many."""
         if self.tally.failures > self.wish.max_restarts:
             raise ClusterError(
@@ -230,7 +230,7 @@ class Supervisor:
             self.pause(pause_after(tries))
         return ()
 
-    def attempt(self, chosen: tuple[Host, ...]) -> Ending:
+    def attempt(self, chosen: tuple[Host, ...]) -> AttemptResult:
         """One horovodrun, watched to its end."""
         self.record = replace(self.record, attempts=self.record.attempts + 1)
         try:
@@ -252,7 +252,7 @@ class Supervisor:
         said = (watch.request or f"asked to stop: {state.reason}") if stopped else job.words.reason(code)
         lost = self.roster.after_end(chosen)
         reason = "; ".join([why or said, *lost])
-        return Ending(code, reason, state, watch.took_steps, watch.request, bool(why or lost), job.words.suspect)
+        return AttemptResult(code, reason, state, watch.took_steps, watch.request, bool(why or lost), job.words.suspect)
 
     def watch(self, watch: Watch, chosen: tuple[Host, ...]) -> str:
         """Until horovodrun has ended, "", or must be ended: why."""
@@ -283,7 +283,7 @@ class Supervisor:
         self.log.line(f"stopped ({why}) at step {step} of {self.wish.run}; the same command goes on from there")
         return 0
 
-    def leave_unsaved(self, ending: Ending) -> int:
+    def leave_unsaved(self, ending: AttemptResult) -> int:
         """Asked to stop, but the job could not save."""
         step = last_step(self.wish.run)
         newest = "no checkpoint is there" if step is None else f"nothing newer than the checkpoint of step {step}"

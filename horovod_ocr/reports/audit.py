@@ -24,7 +24,7 @@ from horovod_ocr.reports.stats import (
     RARE,
     SIZES,
     SetStats,
-    aspects_part,
+    buckets_part,
     classes_part,
     megabytes,
     sizes_part,
@@ -81,7 +81,7 @@ def audit_sections(audit: Audit, for_page: bool = False) -> list[Section]:
         "Labels": labels_part(audit),
         "Classes": classes_part(audit, stats),  # an audit names its classes, subsets and edges as an index does
         "Images": formats_part(audit) + sizes_part(stats),
-        "Aspect classes": aspects_part(audit, stats) if audit.aspect_edges else [],
+        "Buckets": buckets_part(audit, stats) if audit.bucket_edges else [],
         "Subsets": subsets_part(audit, stats),
         "Samples": pictures_part(pictures, f"{len(pictures)} samples, drawn by lot"),
         "Verdict": [Paragraph(verdict(audit))],
@@ -111,7 +111,7 @@ def stats_of(audit: Audit) -> SetStats:
         splits=SPLITS,
         tallies=tallies,
         subsets=by_split_of(found.subsets, len(audit.subsets)),
-        aspects=audit.aspects,
+        buckets=audit.buckets,
         classes=by_split_of(found.classes, len(audit.classes)),
     )
 
@@ -199,7 +199,7 @@ def copies_part(audit: Audit, most: int) -> list:
 
 
 def twins_table(head: tuple[str, ...], twins: list[Twin], most: int) -> TableOf:
-    across = frozenset(place for place, twin in enumerate(twins[:most]) if twin.split != twin.other_split)
+    across = frozenset(position for position, twin in enumerate(twins[:most]) if twin.split != twin.other_split)
     return TableOf(head, twins[:most], across)
 
 
@@ -278,6 +278,6 @@ def audit_values(audit: Audit) -> dict:
             for name, tally in stats.tallies.items()
             if tally.total
         },
-        "aspect_classes": dict(zip(map(str, audit.aspect_edges), audit.aspects.sum(axis=0).tolist(), strict=True)),
+        "buckets": dict(zip(map(str, audit.bucket_edges), audit.buckets.sum(axis=0).tolist(), strict=True)),
         "read_bytes": found.read_bytes,
     }

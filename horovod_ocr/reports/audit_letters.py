@@ -60,7 +60,7 @@ def letters_part(audit: Audit) -> list:
     if found.labels:
         parts.append(Paragraph(f"normalising changes {found.labels_changed:,} of {found.labels:,} labels"))
     rows = [(*letter_cells(letter), remark_on(train), count, train) for letter, (count, train) in alphabet.items()]
-    marked = frozenset(place for place, row in enumerate(rows) if row[3])
+    marked = frozenset(position for position, row in enumerate(rows) if row[3])
     if rows:
         rare = rare_letters(audit)
         told = f"{len(rare)} rare: {signs(rare, len(rare))}" if rare else f"each {RARE} times or more in train"
@@ -76,7 +76,7 @@ def confusables_part(audit: Audit) -> list:
     for pair in audit.confusables:
         what = "two letters" if stays_two(pair) else "refused" if pair.refused else "one letter"
         rows.append((told(pair.letter), pair.count, told(pair.other), pair.other_count, what))
-    marked = frozenset(place for place, pair in enumerate(audit.confusables) if stays_two(pair))
+    marked = frozenset(position for position, pair in enumerate(audit.confusables) if stays_two(pair))
     head = ("letter", "times", "looks like", "times", "the profile makes it")
     return [Paragraph("letters that look alike, as they were written"), TableOf(head, rows, marked)]
 

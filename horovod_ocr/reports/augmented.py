@@ -74,11 +74,14 @@ def draw_augmented_sheet(config: TrainConfig, path: Path, seed: int = 0) -> None
     strengths = config.augmentation if config.augment else OFF
     columns = columns_of(strengths)
     samples = [image for image, _ in draw_samples(index, WORDS, seed)]
-    geometry = Geometry(config.height, index.aspect_edges)
+    geometry = Geometry(config.height, index.bucket_edges)
     images = [decode_sample(encoded, geometry, index) for encoded in samples]
     lines = float(np.median([image_HW.shape[1] for image_HW in images])) > MOST_WORD_PX
     table = [
-        [cell_of(image_HW, geometry, column, strengths, (seed, row, place)) for place, column in enumerate(columns)]
+        [
+            cell_of(image_HW, geometry, column, strengths, (seed, row, position))
+            for position, column in enumerate(columns)
+        ]
         for row, image_HW in enumerate(images[: LINES if lines else WORDS])
     ]
     caption = caption_of(config, index)
@@ -141,12 +144,12 @@ def draw_words(table: list[list[Image.Image]], columns: list[Column], caption: s
     table = [[fitted(cell, MOST_WORD_PX) for cell in row] for row in table]
     cell_px = max(HEAD_PX, *(cell.width for row in table for cell in row))
     sheet, draw, top = begin_sheet(GAP_PX + len(columns) * (cell_px + GAP_PX), heads_px() + grid_px(table), caption)
-    for place, column in enumerate(columns):
-        draw_head(draw, column, (GAP_PX + place * (cell_px + GAP_PX), top))
+    for position, column in enumerate(columns):
+        draw_head(draw, column, (GAP_PX + position * (cell_px + GAP_PX), top))
     top += heads_px()
     for row in table:
-        for place, cell in enumerate(row):
-            draw_cell(sheet, draw, cell, (GAP_PX + place * (cell_px + GAP_PX), top))
+        for position, cell in enumerate(row):
+            draw_cell(sheet, draw, cell, (GAP_PX + position * (cell_px + GAP_PX), top))
         top += max(cell.height for cell in row) + GAP_PX
     return sheet
 
@@ -154,13 +157,13 @@ def draw_words(table: list[list[Image.Image]], columns: list[Column], caption: s
 def draw_lines(table: list[list[Image.Image]], columns: list[Column], caption: str) -> Image.Image:
     """One row a change: lines are too wide to stand beside each other."""
     cell_px = (SHEET_PX - HEAD_PX) // len(table) - GAP_PX
-    rows = [[fitted(row[place], cell_px) for row in table] for place in range(len(columns))]
+    rows = [[fitted(row[position], cell_px) for row in table] for position in range(len(columns))]
     heights = [max(heads_px(), *(cell.height + GAP_PX for cell in row)) for row in rows]
     sheet, draw, top = begin_sheet(SHEET_PX + GAP_PX, sum(heights), caption)
     for row, column, height in zip(rows, columns, heights, strict=True):
         draw_head(draw, column, (GAP_PX, top))
-        for place, cell in enumerate(row):
-            draw_cell(sheet, draw, cell, (HEAD_PX + GAP_PX + place * (cell_px + GAP_PX), top))
+        for position, cell in enumerate(row):
+            draw_cell(sheet, draw, cell, (HEAD_PX + GAP_PX + position * (cell_px + GAP_PX), top))
         top += height
     return sheet
 

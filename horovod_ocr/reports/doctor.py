@@ -20,19 +20,19 @@ FACT_WIDTH, HOST_WIDTH = 12, 21  # columns of the terminal, with what stands bet
 def draw_doctor(report: DoctorReport, width: int) -> Group:
     """width: columns of the terminal; hosts that do not fit beside each other stand below, in a table of their own."""
     fitting = max(1, (width - FACT_WIDTH) // HOST_WIDTH)
-    places = range(len(report.hosts))
-    tables = [draw_hosts(report, places[start : start + fitting]) for start in places[::fitting]]
+    positions = range(len(report.hosts))
+    tables = [draw_hosts(report, positions[start : start + fitting]) for start in positions[::fitting]]
     return Group(*tables, *draw_remarks(report))
 
 
-def draw_hosts(report: DoctorReport, places: Sequence[int]) -> RenderableType:
+def draw_hosts(report: DoctorReport, positions: Sequence[int]) -> RenderableType:
     table = Table(show_edge=False, pad_edge=False)
     table.add_column("")
-    for place in places:
+    for position in positions:
         # Text: rich would take [brackets] for its markup
-        table.add_column(Text(report.hosts[place]), overflow="fold", max_width=HOST_WIDTH * 2)
+        table.add_column(Text(report.hosts[position]), overflow="fold", max_width=HOST_WIDTH * 2)
     for row in report.rows:
-        table.add_row(Text(row.fact), *(draw_cell(row.cells[place]) for place in places))
+        table.add_row(Text(row.fact), *(draw_cell(row.cells[position]) for position in positions))
     return Group(table, Text(""))
 
 

@@ -140,11 +140,11 @@ def table_html(table: TableOf) -> str:
     head += "<th></th>" if table.bars is not None else ""
     shares = bar_shares(table)
     rows = []
-    for place, row in enumerate(table.rows):
+    for position, row in enumerate(table.rows):
         cells = [f'<td{side} dir="auto">{escape(shown(cell))}</td>' for cell, side in zip(row, sides, strict=True)]
         if shares:
-            cells.append(f'<td class="bar"><i style="width:{100 * shares[place]:.1f}%"></i></td>')
-        mark = ' class="marked"' if place in table.marked else ""
+            cells.append(f'<td class="bar"><i style="width:{100 * shares[position]:.1f}%"></i></td>')
+        mark = ' class="marked"' if position in table.marked else ""
         rows.append(f"<tr{mark}>{''.join(cells)}</tr>")
     return f'<div class="wide long"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 
@@ -190,14 +190,14 @@ def chart_svg(chart: BarChart) -> str:
         y = 10 + CHART_HEIGHT - CHART_HEIGHT * bar_share(tick, top, chart.log)
         parts.append(f'<line class="grid" x1="{left:.1f}" x2="{width:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text x="{left - 5:.1f}" y="{y + 4:.1f}" text-anchor="end">{short(tick)}</text>')
-    for place, (label, count) in enumerate(zip(chart.labels, chart.counts, strict=True)):
+    for position, (label, count) in enumerate(zip(chart.labels, chart.counts, strict=True)):
         tall = CHART_HEIGHT * bar_share(count, top, chart.log)
-        x = left + place * step
+        x = left + position * step
         parts.append(
             f'<rect class="bar" x="{x + step * 0.1:.2f}" y="{10 + CHART_HEIGHT - tall:.2f}" width="{step * 0.8:.2f}" '
             f'height="{tall:.2f}"><title>{escape(label)}: {escape(shown(count))}</title></rect>'
         )
-        if place % every == 0:
+        if position % every == 0:
             middle, foot = x + step / 2, CHART_HEIGHT + 10 + AXIS_HEIGHT - 8
             parts.append(
                 f'<text x="{middle:.1f}" y="{foot}" text-anchor="middle" direction="ltr">{escape(label)}</text>'
@@ -225,7 +225,7 @@ def linear_ticks(highest: float) -> list[float]:
     step = next(unit * factor for factor in (1, 2, 2.5, 5, 10) if unit * factor >= raw * (1 - 1e-9))
     if highest >= 4:
         step = max(1, round(step))
-    return [step * place for place in range(math.ceil(highest / step - 1e-9) + 1)]
+    return [step * position for position in range(math.ceil(highest / step - 1e-9) + 1)]
 
 
 def log_ticks(highest: float) -> list[float]:

@@ -33,7 +33,7 @@ class RunForecast:
 
 
 def forecast_run(
-    shards: Sequence[ShardInfo], aspect_edges: tuple[float, ...], config: TrainConfig, world_size: int
+    shards: Sequence[ShardInfo], bucket_edges: tuple[float, ...], config: TrainConfig, world_size: int
 ) -> RunForecast:
     """shards: of the train split. ConfigError for more ranks than lanes; ShardError where there is no sample."""
     if world_size < 1:
@@ -42,9 +42,9 @@ def forecast_run(
     if not sum(shard.samples for shard in shards):
         raise ShardError("the train split holds no sample; plan a set that has one")
     c = config
-    slices = [ShardSlice(shard.samples, shard.aspect_class) for shard in shards]
+    slices = [ShardSlice(shard.samples, shard.bucket) for shard in shards]
     plan = EpochPlan(slices, c.seed, 0, c.lanes, c.global_batch, True, c.window)
-    epoch = forecast_epoch(shards, plan, Geometry(c.height, aspect_edges), world_size)
+    epoch = forecast_epoch(shards, plan, Geometry(c.height, bucket_edges), world_size)
     steps = steps_of_run(c.steps, c.epochs, c.min_steps, epoch.steps)
     hints = [*hints_of_steps(epoch, config), *hints_of_shares(epoch), *hints_of_reading(epoch, config, memory_bytes())]
     return RunForecast(steps, steps / epoch.steps, epoch, tuple(hints))
@@ -62,10 +62,10 @@ def hints_of_steps(epoch: EpochForecast, config: TrainConfig) -> Iterator[str]:
             f"{config.epochs:g} epochs are {wanted:,} steps only, min_steps makes them {config.min_steps:,}; "
             "--epochs on the command line sets it aside"
         )
-    small = sum(each.samples < epoch.global_batch for each in epoch.classes)
+    small = sum(each.samples < epoch.global_batch for each in epoch.buckets)
     if small:
         yield (
-            f"{small} of {len(epoch.classes)} aspect classes hold fewer samples than a global batch of "
+            f"{small} of {len(epoch.buckets)} buckets hold fewer samples than a global batch of "
             f"{epoch.global_batch:,}: each of these is one smaller step an epoch"
         )
 
@@ -80,7 +80,7 @@ def hints_of_shares(epoch: EpochForecast) -> Iterator[str]:
             f"and wait for those with the most; for a new run --set lanes={near}"
         )
     idle = sum(rank.samples == 0 for rank in ranks)
-    fills_a_batch = any(each.samples >= epoch.global_batch for each in epoch.classes)
+    fills_a_batch = any(each.samples >= epoch.global_batch for each in epoch.buckets)
     if idle:
         yield f"{epoch.samples:,} samples on {world_size} ranks: {idle:,} ranks have none at all; take fewer"
     elif fills_a_batch and any(rank.fewest_in_batch == 0 for rank in ranks):
@@ -115,11 +115,11 @@ def plan_sections(name: str, run: RunForecast, config: TrainConfig) -> list[Sect
     figures = [
         ("ranks", f"{epoch.world_size:,}"),
         ("train split", f"{epoch.samples:,} samples in {epoch.shards:,} shards, {megabytes(epoch.bytes)}"),
-        ("an epoch", f"{epoch.steps:,} steps of {epoch.global_batch:,} samples, the last of a class of what is left"),
+        ("an epoch", f"{epoch.steps:,} steps of {epoch.global_batch:,} samples, the last of a bucket of what is left"),
         ("the run", f"{run.steps:,} steps, {run.epochs:,.2f} epochs"),
     ]
-    head = ("aspect class", "width px", "shards", "samples", "steps", "last batch")
-    classes = [(c.aspect_class, c.width_px, c.shards, c.samples, c.steps, c.last_batch) for c in epoch.classes]
+    head = ("bucket", "width px", "shards", "samples", "steps", "last batch")
+    buckets = [(c.bucket, c.width_px, c.shards, c.samples, c.steps, c.last_batch) for c in epoch.buckets]
     memory = [
         ("page cache of a rank: windows that are open at once", megabytes(max(rank.open_bytes for rank in ranks))),
         ("loader worker: the plan and its orders", megabytes(max(rank.order_bytes for rank in ranks))),
@@ -128,8 +128,8 @@ def plan_sections(name: str, run: RunForecast, config: TrainConfig) -> list[Sect
     sections = [
         Section(f"{name}, recipe {config.recipe or 'none'}, seed {config.seed}", [Figures(figures)]),
         Section(
-            f"An epoch by aspect class, images {config.height} px high",
-            [TableOf(head, [*classes, ("all", "", epoch.shards, epoch.samples, epoch.steps, "")])],
+            f"An epoch by bucket, images {config.height} px high",
+            [TableOf(head, [*buckets, ("all", "", epoch.shards, epoch.samples, epoch.steps, "")])],
         ),
         Section("An epoch by rank", [ranks_table(epoch), Paragraph(READING)]),
         Section("Memory, at most", [Figures(memory)]),

@@ -18,7 +18,7 @@ from horovod_ocr.log import console
 from horovod_ocr.text.metrics import scores_by_length, scores_of
 from horovod_ocr.training.begin import give_workers
 from horovod_ocr.training.checkpoint import load_best
-from horovod_ocr.training.damage import DamageTally
+from horovod_ocr.training.damage import DamagedSamples
 from horovod_ocr.training.device import choose_device, choose_precision
 from horovod_ocr.training.evaluate import evaluate
 from horovod_ocr.training.restore import restore
@@ -45,17 +45,19 @@ def score_run(
     Defaults: the newest run, the shards it was trained with, the test split (val where there is none). Collective.
     Raises ShardError or CheckpointError with what to do.
     """
-    run, payload = world.broadcast(world.together(lambda: load_best(runs, name) if world.is_root else None))
+    run, payload = world.broadcast(world.collectively(lambda: load_best(runs, name) if world.is_root else None))
     config = overlay(TrainConfig(), payload["config"], f"{run}: its checkpoint")
-    store = world.together(lambda: open_store(shards or config.shards, config.cache_dir, int(config.cache_gb * 1e9)))
+    store = world.collectively(
+        lambda: open_store(shards or config.shards, config.cache_dir, int(config.cache_gb * 1e9))
+    )
     index = store.index
     chosen = choose_device(world, device)
     precision = choose_precision("auto", chosen.device, world)
     if chosen.why_cpu and world.is_root:
         console.print(f"on the CPU: {chosen.why_cpu}", markup=False)
-    it = world.together(lambda: restore(payload, chosen.device))
-    world.together(lambda: check_readable(it.task, index))
-    split = split or world.together(lambda: choose_split(index))
+    it = world.collectively(lambda: restore(payload, chosen.device))
+    world.collectively(lambda: check_readable(it.task, index))
+    split = split or world.collectively(lambda: choose_split(index))
     options = StreamOptions(
         split,
         lanes=max(StreamOptions.lanes, world.world_size),
@@ -67,8 +69,8 @@ def score_run(
         world_size=world.world_size,
         to_gpu=chosen.device.type == "cuda",
     )
-    stream = world.together(lambda: Stream(store, it.geometry, options))
-    damage = DamageTally(world, stream.shards, config.max_bad)
+    stream = world.collectively(lambda: Stream(store, it.geometry, options))
+    damage = DamagedSamples(world, stream.shards, config.max_bad)
     if options.to_gpu:
         give_workers(stream, world.local_size, choose_workers(-1, True, chosen.cores))
     scores = evaluate(it.model, it.task, stream, world, chosen.device, precision, damage, progress)

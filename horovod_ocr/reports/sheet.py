@@ -77,12 +77,12 @@ def draw_samples(index: ShardIndex, count: int, seed: int) -> list[tuple[bytes, 
     """Samples of a shard set by lot, each (bytes of its image, label or class name): two preads a sample, no more."""
     first = np.cumsum([0, *(shard.samples for shard in index.shards)])
     total = int(first[-1])
-    places = np.random.default_rng(seed).choice(total, min(count, total), replace=False)
+    positions = np.random.default_rng(seed).choice(total, min(count, total), replace=False)
     samples = []
-    for place in places:
-        number = int(np.searchsorted(first, place, side="right")) - 1
+    for position in positions:
+        number = int(np.searchsorted(first, position, side="right")) - 1
         shard = index.shards[number]
-        record = read_idx(index.idx_path(shard))[place - first[number]]
+        record = read_idx(index.idx_path(shard))[position - first[number]]
         handle = os.open(index.tar_path(shard), os.O_RDONLY)
         try:
             image = os.pread(handle, int(record["image_size"]), int(record["image_offset"]))

@@ -30,13 +30,13 @@ SIZES = {
 
 @dataclass(frozen=True)
 class SetStats:
-    """splits: their names. tallies: field of .idx -> its values over all samples. subsets, aspects, classes: samples,
-    int64 [splits, number of the subset, aspect class or class]."""
+    """splits: their names. tallies: field of .idx -> its values over all samples. subsets, buckets, classes: samples,
+    int64 [splits, number of the subset, bucket or class]."""
 
     splits: tuple[str, ...]
     tallies: dict[str, Tally]
     subsets: np.ndarray
-    aspects: np.ndarray
+    buckets: np.ndarray
     classes: np.ndarray
 
 
@@ -50,20 +50,20 @@ def count_set(index: ShardIndex, report: Report = lambda record: None) -> SetSta
         splits=splits,
         tallies={name: Tally() for name in SIZES if name != "label_length" or index.kind == "words"},
         subsets=np.zeros((len(splits), len(index.subsets)), np.int64),
-        aspects=np.zeros((len(splits), len(index.aspect_edges)), np.int64),
+        buckets=np.zeros((len(splits), len(index.bucket_edges)), np.int64),
         classes=np.zeros((len(splits), len(index.classes)), np.int64),
     )
     total, done = sum(shard.samples for shard in index.shards), 0
     for shard in index.shards:
         report(Progress("reading", done, total))
         records = read_idx(index.idx_path(shard))
-        place = splits.index(shard.split)
+        position = splits.index(shard.split)
         for name, tally in stats.tallies.items():
             tally.add(records[name])
-        stats.subsets[place] += np.bincount(records["subset"], minlength=len(index.subsets))[: len(index.subsets)]
-        stats.aspects[place, shard.aspect_class] += len(records)
+        stats.subsets[position] += np.bincount(records["subset"], minlength=len(index.subsets))[: len(index.subsets)]
+        stats.buckets[position, shard.bucket] += len(records)
         if index.kind == "classes":
-            stats.classes[place] += count_classes(index, shard, records)
+            stats.classes[position] += count_classes(index, shard, records)
         done += len(records)
     report(Progress("reading", done, total))
     return stats
@@ -77,9 +77,9 @@ def count_classes(index: ShardIndex, shard: ShardInfo, records: np.ndarray) -> n
     longest = int(records["label_size"].max(initial=0))
     if longest > 9 or int(ends.max(initial=0)) > len(tar):
         raise ShardError(f"{index.tar_path(shard)} does not hold the labels its .idx names; run: horovod-ocr verify")
-    for place in range(longest):
-        with_digit = records["label_size"] > place
-        digits = tar[records["label_offset"][with_digit].astype(np.int64) + place].astype(np.int64) - ord("0")
+    for position in range(longest):
+        with_digit = records["label_size"] > position
+        digits = tar[records["label_offset"][with_digit].astype(np.int64) + position].astype(np.int64) - ord("0")
         if ((digits < 0) | (digits > 9)).any():
             raise ShardError(f"{index.tar_path(shard)} has a label that is no number; run: horovod-ocr verify")
         numbers[with_digit] = 10 * numbers[with_digit] + digits
@@ -103,7 +103,7 @@ def stats_sections(index: ShardIndex, stats: SetStats) -> list[Section]:
         "Sizes": sizes_part(stats),
         "Letters": letters_part(index),
         "Classes": classes_part(index, stats),
-        "Aspect classes": aspects_part(index, stats),
+        "Buckets": buckets_part(index, stats),
         "Subsets": subsets_part(index, stats),
         "Left out and repeated": rejects_part(index),
         "Made with": options_part(index),
@@ -143,7 +143,7 @@ def letters_part(index: ShardIndex) -> list:
         (visible(letter), f"U+{ord(letter[0]):04X}", name_of(letter), remarks[letter], count)
         for letter, count in index.alphabet.items()
     ]
-    marked = frozenset(place for place, remark in enumerate(remarks.values()) if remark)
+    marked = frozenset(position for position, remark in enumerate(remarks.values()) if remark)
     rare = [letter for letter, remark in remarks.items() if remark]
     told = f"{len(rare)} rare: {' '.join(map(visible, rare))}" if rare else f"each {RARE} times or more in train"
     table = TableOf(("letter", "code point", "name", "", "in train"), rows, marked, bars=4)
@@ -153,14 +153,14 @@ def letters_part(index: ShardIndex) -> list:
 def classes_part(index: ShardIndex, stats: SetStats) -> list:
     counts = stats.classes[stats.splits.index("train")] if "train" in stats.splits else stats.classes.sum(axis=0)
     rows = by_split(index.classes, stats.splits, stats.classes)
-    marked = frozenset(place for place, count in enumerate(counts) if count < RARE)
+    marked = frozenset(position for position, count in enumerate(counts) if count < RARE)
     rows = [(*row, remark_on(int(count))) for row, count in zip(rows, counts, strict=True)]
     return [TableOf(("class", "samples", *stats.splits, ""), rows, marked, bars=1)] if rows else []
 
 
-def aspects_part(index: ShardIndex, stats: SetStats) -> list:
-    names = [f"up to {edge:.2f}" for edge in index.aspect_edges]
-    rows = by_split(names, stats.splits, stats.aspects)
+def buckets_part(index: ShardIndex, stats: SetStats) -> list:
+    names = [f"up to {edge:.2f}" for edge in index.bucket_edges]
+    rows = by_split(names, stats.splits, stats.buckets)
     return [TableOf(("width / height", "samples", *stats.splits), rows, bars=1)]
 
 
@@ -191,7 +191,9 @@ def options_part(index: ShardIndex) -> list:
 
 def by_split(names: Sequence[str], splits: Sequence[str], counts: np.ndarray) -> list[tuple]:
     """A row a name: itself, samples of all splits, samples of each. counts: [splits, names]."""
-    return [(name, int(counts[:, place].sum()), *map(int, counts[:, place])) for place, name in enumerate(names)]
+    return [
+        (name, int(counts[:, position].sum()), *map(int, counts[:, position])) for position, name in enumerate(names)
+    ]
 
 
 def remark_on(count: int) -> str:

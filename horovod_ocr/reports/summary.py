@@ -41,10 +41,8 @@ def draw_build(report: ShardReport, seconds: float | None, sheet: Path | None) -
     rows = [(split, count, f"{count / total:.1%}") for split, count in report.samples.items()]
     parts.append(draw_table(TableOf(("split", "samples", "share"), rows)))
     parts += draw_splits(report)
-    edges = ", ".join(f"{edge:.2f}" for edge in report.aspect_edges)
-    parts.append(
-        f"{counted(report.shards, 'shard')}, {megabytes(report.bytes)}; aspect classes up to width / height {edges}"
-    )
+    edges = ", ".join(f"{edge:.2f}" for edge in report.bucket_edges)
+    parts.append(f"{counted(report.shards, 'shard')}, {megabytes(report.bytes)}; buckets up to width / height {edges}")
     letters = [visible(letter) for letter in report.alphabet]
     parts += [f"{counted(len(letters), 'letter')}: {some_of(letters)}"] if letters else []
     parts += (

@@ -55,9 +55,9 @@ class Tally:
         first = least // width * width
         bars = (top - first) // width + 1
         numbers, counts = self.counts()
-        places = np.minimum((numbers - first) // width, bars)
-        held = np.bincount(places, weights=counts, minlength=bars).astype(np.int64)
-        starts = [first + width * place for place in range(bars)]
+        positions = np.minimum((numbers - first) // width, bars)
+        held = np.bincount(positions, weights=counts, minlength=bars).astype(np.int64)
+        starts = [first + width * position for position in range(bars)]
         labels = [f"{start:,}" if width == 1 else f"{start:,}–{start + width - 1:,}" for start in starts]
         if len(held) > bars:
             labels.append(f"{starts[-1] + width:,}+")
@@ -67,9 +67,9 @@ class Tally:
         if not self._waiting:
             return
         numbers, counts = np.unique(np.concatenate(self._waiting), return_counts=True)
-        both, places = np.unique(np.concatenate([self._numbers, numbers]), return_inverse=True)
+        both, positions = np.unique(np.concatenate([self._numbers, numbers]), return_inverse=True)
         held = np.zeros(len(both), np.int64)
-        np.add.at(held, places, np.concatenate([self._counts, counts]))
+        np.add.at(held, positions, np.concatenate([self._counts, counts]))
         self._numbers, self._counts = both, held
         self._waiting, self._waiting_size = [], 0
 

@@ -67,10 +67,10 @@ def with_bars(table: TableOf, shares: Sequence[float]) -> RenderableType:
         drawn.add_column(name, justify="right" if cells and all(map(is_number, cells)) else "left")
     if shares:
         drawn.add_column("", min_width=BAR_CELLS, no_wrap=True)
-    for place, row in enumerate(table.rows[:MOST_ROWS]):
+    for position, row in enumerate(table.rows[:MOST_ROWS]):
         # Text: rich would take [brackets] in a label for its markup
-        cells = [Text(shown(cell)) for cell in row] + ([Text(bar_of(shares[place]))] if shares else [])
-        drawn.add_row(*cells, style="yellow" if place in table.marked else "")
+        cells = [Text(shown(cell)) for cell in row] + ([Text(bar_of(shares[position]))] if shares else [])
+        drawn.add_row(*cells, style="yellow" if position in table.marked else "")
     left_out = len(table.rows) - MOST_ROWS
     return Group(drawn, Text(f"... and {left_out:,} more, on the page")) if left_out > 0 else drawn
 

@@ -102,7 +102,7 @@ def _encode(words: list[str] | tuple[str, ...], letters: str, max_letters: int) 
     base = len(letters) + 1
     return np.array(
         [
-            sum(value[letter] * base**place for place, letter in enumerate(word))
+            sum(value[letter] * base**position for position, letter in enumerate(word))
             for word in words
             if len(word) <= max_letters and all(letter in value for letter in word)
         ],

@@ -38,5 +38,5 @@ def greedy_decode(logits_TNC: Tensor, frames_N: Tensor, charset: Charset) -> lis
 
 
 def _runs(starts) -> list[tuple[int, int]]:
-    places = [*starts.nonzero()[0].tolist(), len(starts)]
-    return list(zip(places, places[1:], strict=False))
+    positions = [*starts.nonzero()[0].tolist(), len(starts)]
+    return list(zip(positions, positions[1:], strict=False))

@@ -9,13 +9,13 @@ import numpy as np
 from rapidfuzz.distance import Levenshtein
 
 # upper ends of the length buckets: each length to ten for itself, then ranges
-LENGTH_BUCKETS = (*range(1, 11), 20, 40, 80, 1 << 30)
+LENGTH_RANGES = (*range(1, 11), 20, 40, 80, 1 << 30)
 FIELDS = ("samples", "exact", "edits", "reference_chars", "normalised_edits")
 
 
 def build_counts(subsets: int) -> np.ndarray:
     """Empty counts: float64 (subsets, length buckets, fields)."""
-    return np.zeros((subsets, len(LENGTH_BUCKETS), len(FIELDS)))
+    return np.zeros((subsets, len(LENGTH_RANGES), len(FIELDS)))
 
 
 def count_reading(counts: np.ndarray, confusions: Counter, subset: int, prediction: str, label: str) -> None:
@@ -32,7 +32,7 @@ def count_reading(counts: np.ndarray, confusions: Counter, subset: int, predicti
             wanted = "" if edit.tag == "insert" else label[edit.src_pos]
             read = "" if edit.tag == "delete" else prediction[edit.dest_pos]
             confusions[wanted, read] += 1
-    bucket = int(np.searchsorted(LENGTH_BUCKETS, len(label)))
+    bucket = int(np.searchsorted(LENGTH_RANGES, len(label)))
     longer = max(len(label), len(prediction))
     counts[subset, bucket] += (1, prediction == label, edits, len(label), edits / longer)
 
@@ -52,14 +52,14 @@ def scores_of(sums: np.ndarray) -> dict:
 
 def scores_by_length(sums: np.ndarray) -> dict[str, dict]:
     """Sums (..., length buckets, fields) to the scores of each bucket that holds a sample."""
-    by_bucket = sums.reshape(-1, len(LENGTH_BUCKETS), len(FIELDS)).sum(0)
-    return {name: scores_of(row) for name, row in zip(bucket_names(), by_bucket, strict=True) if row[0]}
+    by_bucket = sums.reshape(-1, len(LENGTH_RANGES), len(FIELDS)).sum(0)
+    return {name: scores_of(row) for name, row in zip(length_range_names(), by_bucket, strict=True) if row[0]}
 
 
-def bucket_names() -> list[str]:
+def length_range_names() -> list[str]:
     names, lower = [], 1
-    for upper in LENGTH_BUCKETS:
-        open_ended = upper == LENGTH_BUCKETS[-1]
+    for upper in LENGTH_RANGES:
+        open_ended = upper == LENGTH_RANGES[-1]
         names.append(f"{lower}+" if open_ended else str(upper) if upper == lower else f"{lower}-{upper}")
         lower = upper + 1
     return names

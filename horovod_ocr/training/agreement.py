@@ -15,14 +15,14 @@ from horovod_ocr.data.store import ShardStore
 from horovod_ocr.data.stream import Stream
 from horovod_ocr.errors import DivergedError, OcrError
 from horovod_ocr.log import RunLog
-from horovod_ocr.world import World, agreed
+from horovod_ocr.world import World, raised_on_all_ranks
 from sharding.index import read_idx
 from sharding.tar import BLOCK
 
 MOST_LISTED = 20
 
 
-class Wishes:
+class StopSaveVote:
     """What any rank wants, made known to all with the gradients of the same step: it costs no wait of its own.
 
     stop: why this rank wants to stop, "". save: does it want to save?
@@ -72,10 +72,10 @@ class SkippedUpdates:
                 continue
             self.count += 1
             self.in_a_row += 1
-            for place in (~finite_N).nonzero().flatten().tolist():
-                self.suspects.append(self.address(int(shards_N[place]), int(rows_N[place])))
+            for position in (~finite_N).nonzero().flatten().tolist():
+                self.suspects.append(self.address(int(shards_N[position]), int(rows_N[position])))
             if self.in_a_row >= self.most:
-                raise agreed(DivergedError(self.sentence(step)))
+                raise raised_on_all_ranks(DivergedError(self.sentence(step)))
 
     def sentence(self, step: int) -> str:
         suspects = [
@@ -100,7 +100,7 @@ def check_same_weights(world: World, tensors: dict[str, Tensor], when: str) -> N
         return
     others = world.gather(sums)
     names = [name for name in sums if any(other[name] != others[0][name] for other in others)]
-    raise agreed(
+    raise raised_on_all_ranks(
         DivergedError(
             f"{when}: {', '.join(odd)} hold other weights than rank 0, in {len(names)} of {len(sums)} tensors, first "
             f"{names[0]}: memory, a driver or a library of those hosts is at fault, or their GPUs are of another kind "

@@ -62,12 +62,12 @@ def begin(config: TrainConfig, world: World, watchdog: Watchdog) -> Beginning:
     device, cores, why_cpu = choose_device(world, config.device)
     precision = choose_precision(config.precision, device, world)
     watchdog.reached(0, "the run's folder and the shards")
-    run = world.broadcast(world.together(lambda: choose_run(config) if world.is_root else None))
-    store = world.together(lambda: open_shards(config, world))
-    world.together(lambda: check_same(world.gather(store.index.digest), config.shards))
+    run = world.broadcast(world.collectively(lambda: choose_run(config) if world.is_root else None))
+    store = world.collectively(lambda: open_shards(config, world))
+    world.collectively(lambda: check_same(world.gather(store.index.digest), config.shards))
     watchdog.reached(0, "the checkpoint")
     resumes = config.resume and world.is_root
-    payload = world.broadcast(world.together(lambda: load_checkpoint(run) if resumes else None))
+    payload = world.broadcast(world.collectively(lambda: load_checkpoint(run) if resumes else None))
     watchdog.reached(0, "the model and its data")
     return Beginning(run, store, payload, device, precision, cores, why_cpu)
 

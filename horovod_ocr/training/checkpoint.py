@@ -28,7 +28,7 @@ from horovod_ocr.training.task import WordTask
 from sharding.files import whole_file, write_whole
 
 FORMAT = "horovod-ocr checkpoint"
-VERSION = 2  # 2: labels are turned as UAX 9 says
+VERSION = 3  # 2: labels are turned as UAX 9 says; 3: buckets, in the geometry
 FIELDS = {
     "step": int,
     "best": float,
@@ -155,9 +155,9 @@ def check_payload(path: Path, payload: dict) -> None:
         value = payload[name]
         if not isinstance(value, kind) or isinstance(value, bool):
             raise CheckpointError(f"{path}: damaged: its field {name} is a {type(value).__name__}, not {kind.__name__}")
-    for name, is_sound in SOUND.items():
+    for name, is_valid in SOUND.items():
         try:
-            sound = is_sound(payload[name])
+            sound = is_valid(payload[name])
         except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, OcrError):
             sound = False
         if not sound:
@@ -212,7 +212,7 @@ def is_geometry(values: dict) -> bool:
     return (
         type(geometry.height) is int
         and 0 < geometry.height <= MOST_PX
-        and all(0 < edge <= MOST_PX for edge in geometry.aspect_edges)
+        and all(0 < edge <= MOST_PX for edge in geometry.bucket_edges)
     )
 
 

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from horovod_ocr.data.reader import Damage
 from horovod_ocr.errors import ShardError
 from horovod_ocr.log import console
-from horovod_ocr.world import World, agreed
+from horovod_ocr.world import World, raised_on_all_ranks
 from sharding.index import ShardInfo
 
 MOST_LISTED = 20
 
 
-class DamageTally:
+class DamagedSamples:
     """The samples that the ranks could not read.
 
     shards: of the split. most: so many samples may be damaged before all ranks stop; a shard counts as all of its own.
@@ -48,7 +48,7 @@ class DamageTally:
             listed = [self.known[key] for key in sorted(self.known, key=str)]
             if len(listed) > MOST_LISTED:
                 listed[MOST_LISTED:] = [f"and {len(listed) - MOST_LISTED:,} more"]
-            raise agreed(
+            raise raised_on_all_ranks(
                 ShardError(
                     f"{count:,} samples cannot be read, at most {self.most:,} may be (--max-bad); mend them with: "
                     "horovod-ocr verify --repair\n  " + "\n  ".join(listed)

@@ -16,14 +16,14 @@ from horovod_ocr.config import check_device
 from horovod_ocr.data.shared_memory import quota_of_cores
 from horovod_ocr.errors import ConfigError
 from horovod_ocr.training.gpus import Gpus, find_gpus
-from horovod_ocr.world import World, agreed
+from horovod_ocr.world import World, raised_on_all_ranks
 
 BUILD_WITH_NCCL = "scripts/build_horovod.sh --nccl"
 
 
 @dataclass(frozen=True)
-class Place:
-    """What a rank says of its place. cores: that it may run on. can_exchange: can Horovod sum what lies on a GPU?"""
+class RankHardware:
+    """What a rank says of its host. cores: that it may run on. can_exchange: can Horovod sum what lies on a GPU?"""
 
     host: str
     gpus: Gpus
@@ -47,12 +47,12 @@ def choose_device(world: World, wanted: str = "auto") -> Chosen:
     Raises ConfigError, on every rank, for GPUs that do not work, for several ranks on GPUs with a Horovod without
     NCCL, and for `cuda` without a GPU for each rank.
     """
-    world.together(lambda: check_device(wanted))
+    world.collectively(lambda: check_device(wanted))
     gpus = Gpus() if wanted == "cpu" else find_gpus()
-    place = Place(socket.gethostname(), gpus, frozenset(os.sched_getaffinity(0)), world.sums_on_gpus)
-    places = world.gather(place)
-    numbers, why_cpu = assign_gpus(places, wanted)
-    cores = share_of_cores(places, world.rank, quota_of_cores())
+    mine = RankHardware(socket.gethostname(), gpus, frozenset(os.sched_getaffinity(0)), world.sums_on_gpus)
+    hardware = world.gather(mine)
+    numbers, why_cpu = assign_gpus(hardware, wanted)
+    cores = share_of_cores(hardware, world.rank, quota_of_cores())
     if numbers:
         torch.cuda.set_device(numbers[world.rank])
         return Chosen(torch.device("cuda", numbers[world.rank]), cores)
@@ -60,38 +60,40 @@ def choose_device(world: World, wanted: str = "auto") -> Chosen:
     return Chosen(torch.device("cpu"), cores, why_cpu)
 
 
-def assign_gpus(places: Sequence[Place], wanted: str) -> tuple[list[int], str]:
+def assign_gpus(hardware: Sequence[RankHardware], wanted: str) -> tuple[list[int], str]:
     """The number of each rank's GPU, as its own torch counts; none of them for the CPU, with the reason.
 
-    places: of all ranks. A launcher may show each rank all GPUs of its host, some, or one of its own; no two ranks get
-    the same one.
+    hardware: of all ranks. A launcher may show each rank all GPUs of its host, some, or one of its own; no two ranks
+    get the same one.
     """
     if wanted == "cpu":
         return [], ""
-    for place in places:
-        if place.gpus.problem:
-            raise agreed(ConfigError(f"{place.host}: {place.gpus.problem}; or train on the CPUs: --device cpu"))
-    rank_of_gpu = match_gpus([place.gpus.uuids for place in places])
-    if len(rank_of_gpu) < len(places):
-        why = shortage_of_gpus(places, set(rank_of_gpu.values()))
+    for each in hardware:
+        if each.gpus.problem:
+            raise raised_on_all_ranks(
+                ConfigError(f"{each.host}: {each.gpus.problem}; or train on the CPUs: --device cpu")
+            )
+    rank_of_gpu = match_gpus([each.gpus.uuids for each in hardware])
+    if len(rank_of_gpu) < len(hardware):
+        why = shortage_of_gpus(hardware, set(rank_of_gpu.values()))
         if wanted == "cuda":
             cpu_build = "" if torch.version.cuda else f"; torch {torch.__version__} is built without CUDA"
-            raise agreed(
+            raise raised_on_all_ranks(
                 ConfigError(
                     f"--device cuda needs a GPU for each rank ({why}{cpu_build}); lower the slots in hosts.txt, or "
                     "give --device auto"
                 )
             )
-        return [], why if any(place.gpus.numbers or place.gpus.remark for place in places) else ""
-    if len(places) > 1 and (without := next((place.host for place in places if not place.can_exchange), "")):
-        raise agreed(
+        return [], why if any(each.gpus.numbers or each.gpus.remark for each in hardware) else ""
+    if len(hardware) > 1 and (without := next((each.host for each in hardware if not each.can_exchange), "")):
+        raise raised_on_all_ranks(
             ConfigError(
                 f"{without}: Horovod is built without NCCL, and would wait for ever for what lies on a GPU; build it "
                 f"with: {BUILD_WITH_NCCL}; or train on the CPUs: --device cpu"
             )
         )
     uuid_of_rank = {rank: uuid for uuid, rank in rank_of_gpu.items()}
-    gpus = [place.gpus for place in places]
+    gpus = [each.gpus for each in hardware]
     return [each.numbers[each.uuids.index(uuid_of_rank[rank])] for rank, each in enumerate(gpus)], ""
 
 
@@ -116,24 +118,24 @@ def match_gpus(visible: Sequence[Sequence[str]]) -> dict[str, int]:
     return owner
 
 
-def shortage_of_gpus(places: Sequence[Place], served: set[int]) -> str:
+def shortage_of_gpus(hardware: Sequence[RankHardware], served: set[int]) -> str:
     """The hosts that have fewer GPUs than ranks, in words. served: ranks that have one."""
-    ranks = Counter(place.host for place in places)
-    gpus = Counter(places[rank].host for rank in served)
-    remarks = {place.host: f" ({place.gpus.remark})" for place in places if place.gpus.remark}
+    ranks_on = Counter(each.host for each in hardware)
+    gpus = Counter(hardware[rank].host for rank in served)
+    remarks = {each.host: f" ({each.gpus.remark})" for each in hardware if each.gpus.remark}
     return ", ".join(
-        f"ranks on {host}: {ranks[host]}, GPUs: {gpus[host]}{remarks.get(host, '')}"
-        for host in ranks
-        if gpus[host] < ranks[host]
+        f"ranks on {host}: {ranks_on[host]}, GPUs: {gpus[host]}{remarks.get(host, '')}"
+        for host in ranks_on
+        if gpus[host] < ranks_on[host]
     )
 
 
-def share_of_cores(places: Sequence[Place], rank: int, quota: int) -> int:
+def share_of_cores(hardware: Sequence[RankHardware], rank: int, quota: int) -> int:
     """Cores for this rank, at least 1: a core that several ranks of its host may run on is shared among them, and so is
     the time of `quota` cores."""
-    neighbours = [place for place in places if place.host == places[rank].host]
-    users = Counter(core for place in neighbours for core in place.cores)
-    share = sum(Fraction(1, users[core]) for core in places[rank].cores)
+    neighbours = [each for each in hardware if each.host == hardware[rank].host]
+    users = Counter(core for each in neighbours for core in each.cores)
+    share = sum(Fraction(1, users[core]) for core in hardware[rank].cores)
     return max(1, int(min(share, Fraction(quota, len(neighbours)))))
 
 

@@ -8,15 +8,15 @@ from torch import Tensor, nn
 
 from horovod_ocr.data.batch import normalise_images, prefetch
 from horovod_ocr.data.stream import Stream, killed_workers_named
-from horovod_ocr.training.damage import DamageTally
+from horovod_ocr.training.damage import DamagedSamples
 from horovod_ocr.training.device import autocast
 from horovod_ocr.training.task import EXAMPLES, Scores, WordTask
 from horovod_ocr.world import World
 
 
-def frames_of(reach_N: Tensor, frame_stride_px: int) -> Tensor:
+def frames_of(valid_width_N: Tensor, frame_stride_px: int) -> Tensor:
     """Image columns to frames, rounded up."""
-    return -(-reach_N // frame_stride_px)
+    return -(-valid_width_N // frame_stride_px)
 
 
 def evaluate(
@@ -26,7 +26,7 @@ def evaluate(
     world: World,
     device: torch.device,
     precision: str,
-    damage: DamageTally,
+    damage: DamagedSamples,
     progress: Callable[[int, int], None] | None = None,
 ) -> Scores:
     """Scores over every sample of the stream's split, equal on all ranks. Every rank must call this.
@@ -45,7 +45,7 @@ def evaluate(
                 # not around the whole: Horovod cannot write into inference tensors
                 with torch.inference_mode(), autocast(device, precision):
                     logits_TNC = model(normalise_images(batch.images_NHW, device, dtype))
-                frames_N = frames_of(batch.reach_N, model.frame_stride_px)
+                frames_N = frames_of(batch.valid_width_N, model.frame_stride_px)
                 task.score(scores, task.decode(logits_TNC, frames_N), batch.labels, batch.subsets_N)
             if progress:
                 progress(batch.step + 1, stream.steps)

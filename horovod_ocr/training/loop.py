@@ -24,9 +24,9 @@ from horovod_ocr.log import RunLog
 from horovod_ocr.models import build_model
 from horovod_ocr.models.batchnorm import average_statistics, synchronise_batchnorm
 from horovod_ocr.text.metrics import scores_of
-from horovod_ocr.training.agreement import SkippedUpdates, Wishes, address_of, check_same_weights, share_warnings
+from horovod_ocr.training.agreement import SkippedUpdates, StopSaveVote, address_of, check_same_weights, share_warnings
 from horovod_ocr.training.begin import Beginning, begin, check_resumable, identity_of, open_streams
-from horovod_ocr.training.damage import DamageTally
+from horovod_ocr.training.damage import DamagedSamples
 from horovod_ocr.training.device import autocast, first_contact, generator_of, seed_of_rank
 from horovod_ocr.training.evaluate import evaluate, frames_of
 from horovod_ocr.training.exchange import Exchange, split_batch
@@ -40,7 +40,7 @@ from horovod_ocr.training.signals import StopSignals
 from horovod_ocr.training.state import Heartbeat
 from horovod_ocr.training.task import WordTask
 from horovod_ocr.training.watchdog import Watchdog
-from horovod_ocr.world import World, agreed
+from horovod_ocr.world import World, raised_on_all_ranks
 
 
 def train(config: TrainConfig, world: World) -> Path:
@@ -53,7 +53,7 @@ def train(config: TrainConfig, world: World) -> Path:
     with Watchdog(config.stall_timeout_s, world.rank) as watchdog:
         with world.guard("training"):
             beginning = begin(config, world, watchdog)
-            session = world.together(lambda: Session(config, world, beginning, watchdog))
+            session = world.collectively(lambda: Session(config, world, beginning, watchdog))
             session.start(beginning.payload)
         session.work()
     return session.run
@@ -69,7 +69,7 @@ class Session:
         self.device, self.precision, self.why_cpu = beginning.device, beginning.precision, beginning.why_cpu
         self.dtype = torch.float64 if self.precision == "fp64" else torch.float32
         self.task = WordTask.of(index)
-        self.geometry = Geometry(config.height, index.aspect_edges)
+        self.geometry = Geometry(config.height, index.bucket_edges)
         self.train_stream, self.val_stream = open_streams(
             config, world, self.store, self.geometry, self.device.type == "cuda", beginning.cores
         )
@@ -97,24 +97,24 @@ class Session:
         self.exchange = Exchange(world, self.model, c.weight_decay, c.compression == "fp16", c.accumulate)
         torch.manual_seed(seed_of_rank(c.seed, world.rank))
         if payload:
-            world.together(lambda: load_state(payload, self.model, self.exchange.optimizer))
+            world.collectively(lambda: load_state(payload, self.model, self.exchange.optimizer))
             load_generator(payload["rng"], generator_of(self.device), world)
             self.step, self.best = payload["step"], payload["best"]
         self.reached(first_contact(self.device))
         world.broadcast_tensors(self.model.state_dict())
         check_same_weights(world, self.model.state_dict(), "after the broadcast")
         self.hosts = world.gather(socket.gethostname())
-        self.log = world.together(lambda: RunLog(self.run, world.rank, self.step))
+        self.log = world.collectively(lambda: RunLog(self.run, world.rank, self.step))
         kept = c.keep_checkpoints, c.keep_epochs
-        self.saver = world.together(lambda: Saver(self.run, *kept, self.device.type == "cuda") if is_root else None)
+        self.saver = world.collectively(lambda: Saver(self.run, *kept, self.device.type == "cuda") if is_root else None)
         self.saved_s = time.monotonic()
         self.profile = Profile(c.profile, self.run, world.rank, self.device, self.total_steps)
         self.interval = Interval(self.device)
         self.skipped = SkippedUpdates(
             world, c.most_skipped, lambda *sample: address_of(self.store, self.train_stream, *sample)
         )
-        self.damage = DamageTally(world, self.train_stream.shards, c.max_bad)
-        self.val_damage = DamageTally(world, self.index.of("val"), c.max_bad)
+        self.damage = DamagedSamples(world, self.train_stream.shards, c.max_bad)
+        self.val_damage = DamagedSamples(world, self.index.of("val"), c.max_bad)
         self.log.note(f"rank {world.rank} of {world.world_size} on {socket.gethostname()}, from step {self.step}")
         for line in self.opening_lines():
             self.log.line(line)
@@ -133,7 +133,7 @@ class Session:
             f"settings: {settings}",
             f"shards {c.shards}: {index.totals}, {letters} letters, profile {index.profile.name} "
             f"({index.profile.direction}), widths "
-            + " ".join(str(self.geometry.width_px(number)) for number in range(len(index.aspect_edges)))
+            + " ".join(str(self.geometry.width_px(number)) for number in range(len(index.bucket_edges)))
             + f" x {self.geometry.height} px; {self.train_stream.decoder.names}",
             f"model {c.model}: {parameters:,} parameters; {self.steps_per_epoch} steps an epoch, steps {self.step} to "
             f"{self.total_steps}; {validates}saves every {self.save_every}",
@@ -150,7 +150,7 @@ class Session:
             try:
                 with self.world.guard("training"), killed_workers_named():
                     self.run_steps()
-                    self.world.together(lambda: self.saver.close() if self.saver else None)
+                    self.world.collectively(lambda: self.saver.close() if self.saver else None)
             except Exception as error:
                 self.heartbeat.leave("failed", (str(error) or type(error).__name__).splitlines()[0])
                 raise
@@ -172,7 +172,7 @@ class Session:
             self.interval.wait_s += time.monotonic() - waiting_s
             self.damage.add(batch.damage)
             self.profile.before(self.step + 1)
-            wishes = Wishes(self.world, self.signals.received or self.heartbeat.request, self.is_save_due())
+            wishes = StopSaveVote(self.world, self.signals.received or self.heartbeat.request, self.is_save_due())
             self.take_step(batch)
             self.stop_reason, saves = wishes.agree()
             self.after_step(saves or bool(self.stop_reason))
@@ -217,7 +217,7 @@ class Session:
             images_N1HW = normalise_images(batch.images_NHW[part], self.device, self.dtype)
             with autocast(self.device, self.precision):
                 logits_TNC = self.model(images_N1HW)
-            frames_N = frames_of(batch.reach_N[part], self.model.frame_stride_px)
+            frames_N = frames_of(batch.valid_width_N[part], self.model.frame_stride_px)
             losses_N, too_long = self.task.losses(logits_TNC, frames_N, batch.labels[part])
             # divided by the global count, summed over ranks: exact for unequal shares
             loss = losses_N.sum() / batch.global_samples
@@ -259,7 +259,7 @@ class Session:
         except ShardError:
             average_statistics(self.model, self.world.sum, self.world.world_size)
             self.save(is_best=False)
-            self.world.together(lambda: self.saver.close() if self.saver else None)
+            self.world.collectively(lambda: self.saver.close() if self.saver else None)
             raise
 
     def log_interval(self) -> None:
@@ -317,7 +317,7 @@ class Session:
             "versions": {"torch": str(torch.__version__)},
         }
         self.saved_s = time.monotonic()
-        self.world.together(lambda: self.saver.save(self.step, epoch, payload, is_best) if self.saver else None)
+        self.world.collectively(lambda: self.saver.save(self.step, epoch, payload, is_best) if self.saver else None)
         complaint = self.world.broadcast(self.saver.complaint(self.config.most_failed_saves) if self.saver else "")
         if complaint:
-            raise agreed(CheckpointError(complaint))
+            raise raised_on_all_ranks(CheckpointError(complaint))

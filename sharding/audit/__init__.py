@@ -67,7 +67,7 @@ class Audit:
     entries: as listed; looked_at: how many of them were read (all, unless a sample was asked for). samples: that would
     be packed, of each split. copies: further copies of an image in the "same split", "across splits", and how many are
     "left out"; conflict_examples: the same image with two labels. found: what was counted entry by entry, conflicts and
-    copies with the rest. aspects: int64 [splits, aspect classes]. changed_letters: (letter, what becomes of it, how
+    copies with the rest. buckets: int64 [splits, buckets]. changed_letters: (letter, what becomes of it, how
     often in raw labels). distinct_labels, single_labels: different ones, and those that stand once. often: the labels
     that stand most often. notes: as in `ShardReport`. pictures: the first samples in the order of the set.
     """
@@ -86,8 +86,8 @@ class Audit:
     copy_examples: list[Twin]
     conflict_examples: list[Twin]
     found: Look
-    aspect_edges: tuple[float, ...]
-    aspects: np.ndarray
+    bucket_edges: tuple[float, ...]
+    buckets: np.ndarray
     subsets: tuple[str, ...]
     classes: tuple[str, ...]
     changed_letters: list[tuple[str, str, int]]
@@ -159,7 +159,7 @@ class _Look:
         dedup = self.decided["dedup"]
         for rows in (copies.conflicts, *([copies.copies] if dedup else [])):
             np.subtract.at(counts, (seen["split"][rows], seen["cell"][rows]), 1)
-        edges, aspects = _aspect_classes(counts)
+        edges, buckets = _samples_by_bucket(counts)
         words = not rules.classes
         one_way = copies.conflicts < copies.conflicts_with  # each conflict stands there from both sides
         raw = {letter: count for letter, count in found.raw_letters.items() if not "\ud800" <= letter <= "\udfff"}
@@ -179,8 +179,8 @@ class _Look:
             copy_examples=self._twins(numbers, seen, copies.copies, copies.copies_of),
             conflict_examples=self._twins(numbers, seen, copies.conflicts[one_way], copies.conflicts_with[one_way]),
             found=found,
-            aspect_edges=edges,
-            aspects=aspects,
+            bucket_edges=edges,
+            buckets=buckets,
             subsets=catalogue.subsets,
             classes=catalogue.classes,
             changed_letters=_changed_letters(raw, rules.profile),
@@ -230,15 +230,15 @@ class _Look:
         hashes, counts = np.unique(seen["label_hash"][is_sample], return_counts=True)
         most = np.lexsort((hashes, -counts))[:_OFTEN]
         most = most[counts[most] > 1]
-        places = [int(np.argmax((seen["label_hash"] == label) & is_sample)) for label in hashes[most]]
-        named = [label for _, label in self._named(numbers[places])]
+        positions = [int(np.argmax((seen["label_hash"] == label) & is_sample)) for label in hashes[most]]
+        named = [label for _, label in self._named(numbers[positions])]
         return len(hashes), int((counts == 1).sum()), list(zip(named, counts[most].tolist(), strict=True))
 
-    def _twins(self, numbers: np.ndarray, seen: dict, places: np.ndarray, others: np.ndarray) -> list[Twin]:
+    def _twins(self, numbers: np.ndarray, seen: dict, positions: np.ndarray, others: np.ndarray) -> list[Twin]:
         """Examples of two rows of places in `numbers`, those across splits first."""
-        splits = seen["split"][places], seen["split"][others]
+        splits = seen["split"][positions], seen["split"][others]
         first = np.argsort(splits[0] == splits[1], kind="stable")[:MOST_EXAMPLES]
-        named = [self._named(numbers[row[first]]) for row in (places, others)]
+        named = [self._named(numbers[row[first]]) for row in (positions, others)]
         of_split = [[SPLITS[split] for split in row[first]] for row in splits]
         return [
             Twin(*one, split, *other, other_split)
@@ -262,7 +262,7 @@ class _Look:
         return named
 
 
-def _aspect_classes(counts: np.ndarray) -> tuple[tuple[float, ...], np.ndarray]:
+def _samples_by_bucket(counts: np.ndarray) -> tuple[tuple[float, ...], np.ndarray]:
     """The edges of the classes and int64 [splits, classes], of [splits, cells] samples."""
     if not counts.any():
         return (), np.zeros((len(SPLITS), 0), np.int64)

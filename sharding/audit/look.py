@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sharding.catalogue import Catalogue, Listed
-from sharding.inspection import Inspector, Rules, Sample, inspector_for
+from sharding.inspection import Rules, Sample, SampleReader, inspector_for
 from sharding.layouts.entry import Reader, Source
 from sharding.reasons import Rejected
 from sharding.script import ScriptProfile
@@ -153,13 +153,13 @@ def look_at(task: LookTask) -> Look:
     inspector.take_counts()
     sources = inspector.rules.sources
     found = Look({})
-    rows, places, raw_labels = [], [], []
+    rows, positions, raw_labels = [], [], []
     texts: tuple[list[bytes], ...] = tuple([] for _ in SPLITS)
     if isinstance(task.numbers, range):
         entries = task.catalogue.read(task.numbers.start, task.numbers.stop)
     else:
         entries = task.catalogue.pick(task.numbers.tolist())
-    for place, entry in enumerate(entries):
+    for position, entry in enumerate(entries):
         source = sources[entry.source]
         reader = source.reader
         reader.image = reader.label = None
@@ -168,7 +168,7 @@ def look_at(task: LookTask) -> Look:
         except Rejected as why:
             _add_reject(found, task, entry, reader, why)
         else:
-            places.append(place)
+            positions.append(position)
             rows.append(sample[2:])
             texts[sample.split].append(sample.label)
             found.formats[reader.image[:2], sample.image is not reader.image] += 1
@@ -178,7 +178,7 @@ def look_at(task: LookTask) -> Look:
         if not entry.problem:
             raw_labels.append(reader.label if source.labels_apart else entry.label)
     found.folded, found.refused_letters = inspector.take_counts()
-    _count_samples(found, len(task.numbers), places, rows)
+    _count_samples(found, len(task.numbers), positions, rows)
     if inspector.rules.classes:
         for split, numbers in enumerate(texts):
             found.classes.update((int(number), split) for number in numbers)
@@ -191,9 +191,9 @@ def look_at(task: LookTask) -> Look:
 
 def _merge(one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Two counts of numbers, each (distinct numbers ascending, how often each), as one."""
-    numbers, places = np.unique(np.concatenate([one[0], other[0]]), return_inverse=True)
+    numbers, positions = np.unique(np.concatenate([one[0], other[0]]), return_inverse=True)
     counts = np.zeros(len(numbers), np.int64)
-    np.add.at(counts, places, np.concatenate([one[1], other[1]]))
+    np.add.at(counts, positions, np.concatenate([one[1], other[1]]))
     return numbers, counts
 
 
@@ -213,21 +213,21 @@ def _add_reject(found: Look, task: LookTask, entry: Listed, reader: "_WatchedRea
             pictures.append(Specimen(entry.number, reader.image, why.reason))
 
 
-def _count_samples(found: Look, entries: int, places: list[int], rows: list[tuple]) -> None:
+def _count_samples(found: Look, entries: int, positions: list[int], rows: list[tuple]) -> None:
     """places: of the samples among the entries. rows: their values, as _COLUMNS names them."""
     values = np.array(rows, np.uint64).reshape(-1, len(_COLUMNS)).T
     columns = dict(zip(_COLUMNS, values, strict=True))
     columns["cell"] = np.searchsorted(ASPECT_GRID, columns["width"] / columns["height"])
     for name, kind in SEEN.items():
         found.seen[name] = np.full(entries, UNDECIDED if name == "split" else 0, kind)
-        found.seen[name][places] = columns[name].astype(kind)
+        found.seen[name][positions] = columns[name].astype(kind)
     found.lengths.update(columns["length"].tolist())
     found.subsets.update(zip(columns["subset"].tolist(), columns["split"].tolist(), strict=True))
     found.sizes = {name: np.unique(columns[name], return_counts=True) for name in ("width", "height", "read_bytes")}
     found.read_bytes = int(columns["read_bytes"].sum())
 
 
-def _count_labels(found: Look, labels: Counter[bytes], inspector: Inspector) -> None:
+def _count_labels(found: Look, labels: Counter[bytes], inspector: SampleReader) -> None:
     """labels: as they were written -> how often."""
     profile: ScriptProfile = inspector.rules.profile
     simple = profile.simple_letters

@@ -42,8 +42,8 @@ def orientation_of(exif: bytes) -> int:
     try:
         (at,) = struct.unpack_from(f"{order}I", exif, 4)
         (entries,) = struct.unpack_from(f"{order}H", exif, at)
-        for place in range(at + 2, at + 2 + 12 * entries, 12):
-            tag, kind, _, value = struct.unpack_from(f"{order}HHIH", exif, place)
+        for position in range(at + 2, at + 2 + 12 * entries, 12):
+            tag, kind, _, value = struct.unpack_from(f"{order}HHIH", exif, position)
             if tag == _ORIENTATION:
                 return value if kind == 3 and 1 <= value <= 8 else 1
     except struct.error:

@@ -152,8 +152,8 @@ def _nothing_fits(root: Path, layout: str | None) -> str:
         if texts
         else ("it holds no text, table or tar")
     )
-    places = "".join(f"\n  {name:<12} {what}" for name, what in _LOOKED_FOR.items())
+    positions = "".join(f"\n  {name:<12} {what}" for name, what in _LOOKED_FOR.items())
     return (
         f"{root} holds no labels that can be read ({seen}); call the file of the labels labels.tsv (path<TAB>label), "
-        f"or take labels from file names with --label-from-name REGEX. looked for:{places}"
+        f"or take labels from file names with --label-from-name REGEX. looked for:{positions}"
     )

@@ -27,7 +27,7 @@ class ClassesSource(ImageFoldersSource):
     kind: str = "classes"
     below_splits: bool = False
     named: bool = False
-    label_place: ClassVar[str] = "the names of the folders"
+    label_from: ClassVar[str] = "the names of the folders"
 
     def entries_of(self, folder: Folder) -> list[Entry]:
         if not self.named and (texts := texts_in(folder)):  # the finder has not come that far

@@ -150,25 +150,25 @@ def _by_header(path: Path, first: int, header: list[bytes], lines: list[bytes], 
         )
     wanted = {"path": paths_known, "text": TEXT_COLUMNS, "split": SPLIT_COLUMNS, "subset": SUBSET_COLUMNS}
     columns = [_only(path, first, names, shown, what, known) for what, known in wanted.items()]
-    ignored = [name for place, name in enumerate(shown) if name and place not in columns]
+    ignored = [name for position, name in enumerate(shown) if name and position not in columns]
     notes = (f"{path.name}: the columns {', '.join(ignored)} are not read",) if ignored else ()
     rows = [row for line in lines[1:] if len(row := _cells(line, separator)) >= len(header)]
     quoted = separator != b"\t" or header[0].strip().startswith(b'"') or _are_quoted(rows, columns[0])
-    place, text = columns[:2]
-    paths = tuple(_unquoted(row[place]) for row in rows)
+    position, text = columns[:2]
+    paths = tuple(_unquoted(row[position]) for row in rows)
     check_texts(path, [row[text] for row in rows])
-    return Dialect(separator, len(header), place, *columns[1:], quoted, True, first, None, padding, notes, paths)
+    return Dialect(separator, len(header), position, *columns[1:], quoted, True, first, None, padding, notes, paths)
 
 
 def _only(path: Path, first: int, names: list[str], shown: list[str], what: str, known: Sequence[str]) -> int | None:
     """The place of the one column with a known name. SourceError for two: nobody knows which is meant."""
-    places = [place for place, name in enumerate(names) if name in known]
-    if len(places) > 1:
+    positions = [position for position, name in enumerate(names) if name in known]
+    if len(positions) > 1:
         raise SourceError(
-            f"{path}, line {first}: each of the columns {', '.join(shown[place] for place in places)} may be the "
+            f"{path}, line {first}: each of the columns {', '.join(shown[column] for column in positions)} may be the "
             f"{what}; rename all of them but one"
         )
-    return places[0] if places else None
+    return positions[0] if positions else None
 
 
 def _without_header(path: Path, lines: list[bytes], native: bytes) -> Dialect:
@@ -190,13 +190,13 @@ def _without_header(path: Path, lines: list[bytes], native: bytes) -> Dialect:
     width = cells
     while cells > 2 and all(not row[cells - 1].strip() for row in rows):
         cells -= 1
-    place = _path_column(rows, cells)
-    _check_first_line(path, _cells(lines[0], separator), rows, place)
-    columns = _columns(path, rows, cells, place)
-    quoted = separator != b"\t" or _are_quoted(rows, place)
-    paths = tuple(_unquoted(row[place]) for row in rows)
+    position = _path_column(rows, cells)
+    _check_first_line(path, _cells(lines[0], separator), rows, position)
+    columns = _columns(path, rows, cells, position)
+    quoted = separator != b"\t" or _are_quoted(rows, position)
+    paths = tuple(_unquoted(row[position]) for row in rows)
     check_texts(path, [row[columns[0]] for row in rows])
-    return Dialect(separator, cells, place, *columns, quoted, padding=width - cells, paths=paths)
+    return Dialect(separator, cells, position, *columns, quoted, padding=width - cells, paths=paths)
 
 
 def _by_pattern(path: Path, lines: list[bytes], pattern: re.Pattern[bytes]) -> Dialect:
@@ -214,23 +214,28 @@ def _share(lines: list[bytes], separator: bytes) -> tuple[float, float]:
 
 def _path_column(rows: list[list[bytes]], cells: int) -> int:
     """The first column whose cells end like pictures' names; 0 where none does: names may have no suffix."""
-    for place in range(cells):
-        if rows and sum(is_image(_unquoted(row[place])) for row in rows) >= _MOST * len(rows):
-            return place
+    for position in range(cells):
+        if rows and sum(is_image(_unquoted(row[position])) for row in rows) >= _MOST * len(rows):
+            return position
     return 0
 
 
-def _are_quoted(rows: list[list[bytes]], place: int) -> bool:
-    quoted = sum(len(cell) > 1 and cell[:1] == cell[-1:] == b'"' for row in rows if (cell := row[place].strip()))
+def _are_quoted(rows: list[list[bytes]], position: int) -> bool:
+    quoted = sum(len(cell) > 1 and cell[:1] == cell[-1:] == b'"' for row in rows if (cell := row[position].strip()))
     return 2 * quoted > len(rows)
 
 
-def _check_first_line(path: Path, first: list[bytes], rows: list[list[bytes]], place: int) -> None:
+def _check_first_line(path: Path, first: list[bytes], rows: list[list[bytes]], position: int) -> None:
     """SourceError where it looks like a header whose names nobody knows: all rows but it name pictures."""
-    others = sum(is_image(_unquoted(row[place])) for row in rows)
+    others = sum(is_image(_unquoted(row[position])) for row in rows)
     if len(rows) < 3 or others < len(rows) - 1 or others < _MOST * len(rows):
         return
-    if len(first) > place and not is_image(cell := _unquoted(first[place])) and b"." not in cell and b"/" not in cell:
+    if (
+        len(first) > position
+        and not is_image(cell := _unquoted(first[position]))
+        and b"." not in cell
+        and b"/" not in cell
+    ):
         raise SourceError(
             f"{path}, line 1, looks like a header whose names are not known "
             f"({', '.join(_unquoted(cell).decode('utf-8', 'replace') for cell in first)}); name the columns path and "
@@ -238,11 +243,11 @@ def _check_first_line(path: Path, first: list[bytes], rows: list[list[bytes]], p
         )
 
 
-def _columns(path: Path, rows: list[list[bytes]], cells: int, place: int) -> tuple[int, None, int | None]:
+def _columns(path: Path, rows: list[list[bytes]], cells: int, position: int) -> tuple[int, None, int | None]:
     """The places of label, split and subset where no header names them. SourceError where they cannot be told."""
     example = "path<TAB>label" if path.suffix.lower() != ".csv" else "path,label"
     if cells == 2:
-        label = 1 - place
+        label = 1 - position
         if len(rows) > 1 and _are_splits(row[label] for row in rows):
             raise SourceError(
                 f"{path} holds names of splits where the texts should be; begin it with a header that names its "
@@ -250,7 +255,7 @@ def _columns(path: Path, rows: list[list[bytes]], cells: int, place: int) -> tup
             )
         return label, None, None
     names = "a header that names its columns (path, label, and if wanted split and subset)"
-    if cells > 3 or place:
+    if cells > 3 or position:
         raise SourceError(f"{path} has {cells} cells a line, and nothing says what they are; begin it with {names}")
     labels, subsets = ([row[column].strip() for row in rows] for column in (1, 2))
     if _are_splits(labels) or _are_splits(subsets):

@@ -56,28 +56,28 @@ def _string_pairs(file: BinaryIO, path: Path) -> Iterator[tuple[bytes, bytes]]:
     if _NOTHING.match(buffer):
         return
     opening = _OPENING.match(buffer)
-    place = opening.end() if opening else 0
+    position = opening.end() if opening else 0
     read = 0  # bytes before the buffer
     while opening:
-        pair = _PAIR.match(buffer, place)
+        pair = _PAIR.match(buffer, position)
         if pair:
             try:
                 yield _unescaped(pair[1]), _unescaped(pair[2])
             except ValueError:  # an escape that JSON does not know
                 break
-            place = pair.end()
+            position = pair.end()
             if pair[3] == b"}":
-                if buffer[place:].strip() or file.read().strip():
+                if buffer[position:].strip() or file.read().strip():
                     break
                 return
             continue
         more = file.read(_CHUNK_BYTES)
-        if not more or len(buffer) - place > _CHUNK_BYTES:  # no name and text are that long
+        if not more or len(buffer) - position > _CHUNK_BYTES:  # no name and text are that long
             break
-        read += place
-        buffer, place = buffer[place:] + more, 0
+        read += position
+        buffer, position = buffer[position:] + more, 0
     raise SourceError(
-        f"{path} is no JSON object {{file name: text}} from byte {read + place:,} on; "
+        f"{path} is no JSON object {{file name: text}} from byte {read + position:,} on; "
         "each value must be a text (a detection set has none), and nothing may follow the object"
     )
 

@@ -72,8 +72,8 @@ def lists_of_splits(root: Path) -> list[str]:
     are called like a place for lists."""
     found = []
     top = list_folder(os.fsencode(root))
-    places = [name for name in top.folders if b"split" in name.lower() or b"list" in name.lower()]
-    for folder in (top, *(list_folder(os.fsencode(root), name) for name in places)):
+    positions = [name for name in top.folders if b"split" in name.lower() or b"list" in name.lower()]
+    for folder in (top, *(list_folder(os.fsencode(root), name) for name in positions)):
         names = {_stem(name) for name in folder.images()}
         for name in folder.files:
             path = os.fsdecode(folder.prefix + name)

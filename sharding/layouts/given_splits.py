@@ -101,9 +101,9 @@ def splits_of_parts(paths: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _first_split(parts: list[str], start: int, by_word: bool) -> tuple[str, str]:
-    for place in range(start, len(parts)):
-        if split := _split_of_part(os.fsencode(parts[place]), by_word):
-            return split, "/".join(parts[: place + 1])
+    for position in range(start, len(parts)):
+        if split := _split_of_part(os.fsencode(parts[position]), by_word):
+            return split, "/".join(parts[: position + 1])
     return "", ""
 
 

@@ -24,13 +24,13 @@ _SHOWN = 3  # files that are not read
 
 @dataclass(frozen=True)
 class ImageFoldersSource(Source):
-    """Images found by a walk. Subclasses say what a folder gives. splits: which its folders give. label_place: where
+    """Images found by a walk. Subclasses say what a folder gives. splits: which its folders give. label_from: where
     the labels come from, for a note."""
 
     root: Path
     layout: str
     splits: TopSplits = TopSplits()
-    label_place: ClassVar[str] = ""
+    label_from: ClassVar[str] = ""
     _listed: list[list] = field(default_factory=list, init=False, repr=False, compare=False)
     _notes: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
@@ -57,7 +57,7 @@ class ImageFoldersSource(Source):
             shown += texts[: _SHOWN - len(shown)]
             unread += len(texts)
         more = f" and {unread - len(shown):,} more" if unread > len(shown) else ""
-        self._notes[:] = [f"labels come from {self.label_place}; not read: {', '.join(shown)}{more}"] if unread else []
+        self._notes[:] = [f"labels come from {self.label_from}; not read: {', '.join(shown)}{more}"] if unread else []
         self._listed[:] = marks
 
     def notes(self) -> list[str]:
@@ -79,7 +79,7 @@ class BesideSource(ImageFoldersSource):
     """`word.gt.txt` or `word.txt` beside `word.png` (pairs.py). The texts are read with the images."""
 
     labels_apart: bool = True
-    label_place: ClassVar[str] = "the texts beside the pictures"
+    label_from: ClassVar[str] = "the texts beside the pictures"
 
     def texts_unread(self, folder: Folder) -> list[str]:
         return [name for name in texts_in(folder) if not is_text(os.fsencode(name))]
@@ -108,7 +108,7 @@ class NamesSource(ImageFoldersSource):
     """The label stands in the file's name: what `pattern` finds there as its group `label`, else as its first group."""
 
     pattern: str = ""
-    label_place: ClassVar[str] = "the names of the pictures"
+    label_from: ClassVar[str] = "the names of the pictures"
 
     def entries_of(self, folder: Folder) -> list[Entry]:
         pattern = re.compile(self.pattern)

@@ -194,8 +194,8 @@ class _ImageRows:
             self._batches = self._file.iter_batches(_IMAGE_ROWS, row_groups=[group], columns=wanted, use_threads=False)
         while row >= self._first + self._held:
             self._hold(next(self._batches))
-        place = row - self._first
-        return self._images[place].as_py(), self._paths[place].as_py() if self._paths is not None else None
+        position = row - self._first
+        return self._images[position].as_py(), self._paths[position].as_py() if self._paths is not None else None
 
     def _hold(self, batch: Any) -> None:
         self._first, self._held = self._first + self._held, len(batch)

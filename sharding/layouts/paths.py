@@ -157,10 +157,10 @@ class PathRule:
         common = os.path.commonprefix([path.rpartition(b"/")[0] + b"/" for path in some if b"/" in path] or [b""])
         if any(b"/" not in path for path in some):
             return
-        for place, letter in enumerate(common):
+        for position, letter in enumerate(common):
             if letter != ord("/"):
                 continue
-            cut = common[: place + 1]
+            cut = common[: position + 1]
             if self._found([self.prefix + path.removeprefix(cut) for path in some]) >= _MOST:
                 yield self.prefix, cut, b"", f"the paths are read without {os.fsdecode(cut)} in front"
                 return

@@ -39,7 +39,7 @@ class _Firsts:
         self._window = window
         self._at: dict[int, int] = {}
 
-    def place(self, member: Member) -> Member:
+    def position(self, member: Member) -> Member:
         """A picture that comes again with the same bytes, as `tar rf` writes it, has the place of the first: the same
         entry twice, and not two of one name."""
         key = hash(member.name)
@@ -73,9 +73,9 @@ class WebDatasetSource(TarsSource):
         yield from super().entries()
         yield from loose_files(self.root, {*self.tars})
 
-    def samples(self, window: Window, place: int) -> Iterator[Entry]:
-        tar, split = self.root / self.tars[place], self.splits[place] if self.splits else ""
-        prefix = os.fsencode(self.tars[place]) + b"/"
+    def samples(self, window: Window, position: int) -> Iterator[Entry]:
+        tar, split = self.root / self.tars[position], self.splits[position] if self.splits else ""
+        prefix = os.fsencode(self.tars[position]) + b"/"
         held: set[int] = set()
         firsts = _Firsts(window)
         damage = None
@@ -85,7 +85,7 @@ class WebDatasetSource(TarsSource):
                 if group.key[0] != folder and group.pictures:
                     folder = group.key[0]
                     if len(self._folders) < _MOST_FOLDERS:
-                        self._folders[self.tars[place], _folder_of(os.fsdecode(folder) + "/")] = None
+                        self._folders[self.tars[position], _folder_of(os.fsdecode(folder) + "/")] = None
                 is_settled, entries = entries_of(group, prefix, split)
                 if is_settled:
                     yield from entries
@@ -199,7 +199,7 @@ def _groups(window: Window, kind: str, tar: Path, firsts: _Firsts) -> Iterator[G
                 is_readable = not member.link and member.size <= MAX_TEXT_BYTES
                 group.texts.append(Text(member, window.read(member.at, member.size) if is_readable else None))
             elif is_picture:
-                group.pictures.append(firsts.place(member))
+                group.pictures.append(firsts.position(member))
             else:
                 group.others.append(member)
     except DamagedTarError:

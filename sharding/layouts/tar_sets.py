@@ -49,7 +49,7 @@ class TarsSource(ListedFiles):
     _listed: list[list] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @abstractmethod
-    def samples(self, window: Window, place: int) -> Iterator[Entry]:
+    def samples(self, window: Window, position: int) -> Iterator[Entry]:
         """The entries of the tar at this place of `tars`. DamagedTarError where it ends too early."""
 
     def entries(self) -> Iterator[Entry]:
@@ -61,8 +61,8 @@ class TarsSource(ListedFiles):
         pool = ThreadPoolExecutor(_THREADS)
         try:
             while True:
-                for place in islice(waiting, _THREADS - len(running)):
-                    rows = self._entries_of(place)
+                for position in islice(waiting, _THREADS - len(running)):
+                    rows = self._entries_of(position)
                     running.append((rows, pool.submit(_batch, rows)))
                 if not running:
                     break
@@ -78,18 +78,18 @@ class TarsSource(ListedFiles):
             raise SourceError(f"the tars in {self.root} hold no image; name another --src")
         self._listed[:] = marks
 
-    def _entries_of(self, place: int) -> Iterator[Entry]:
-        path = self.root / self.tars[place]
+    def _entries_of(self, position: int) -> Iterator[Entry]:
+        path = self.root / self.tars[position]
         try:
             file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             window = Window(file)
             try:
-                yield from self.samples(window, place)
+                yield from self.samples(window, position)
             except DamagedTarError as error:
                 if not error.at:
                     _check_format(path, window.read(0, BLOCK))
                 detail = f"{error.why}: from byte {error.at:,} on, of {window.file_bytes:,}, everything is lost"
-                yield Entry(os.fsencode(self.tars[place]), detail.encode(), problem="damaged tar")
+                yield Entry(os.fsencode(self.tars[position]), detail.encode(), problem="damaged tar")
             finally:
                 os.close(file)
         except OSError as error:
@@ -115,10 +115,10 @@ class ShardSetSource(TarsSource):
     firsts: tuple[int, ...] = ()
     labels_apart: bool = True
 
-    def samples(self, window: Window, place: int) -> Iterator[Entry]:
-        tar = os.fsencode(self.tars[place]) + b"/"
-        split = self.splits[place]
-        idx = self.root / f"{self.tars[place].removesuffix('.tar')}.idx"
+    def samples(self, window: Window, position: int) -> Iterator[Entry]:
+        tar = os.fsencode(self.tars[position]) + b"/"
+        split = self.splits[position]
+        idx = self.root / f"{self.tars[position].removesuffix('.tar')}.idx"
         records = read_idx(idx)
         for name, known in (("subset", self.subsets), ("image_format", _OWN_SUFFIXES)):
             if records[name].max(initial=0) >= len(known):
@@ -127,7 +127,7 @@ class ShardSetSource(TarsSource):
         whole = int(np.argmax(np.append(np.maximum(*ends) > window.file_bytes, True)))  # before the first that is cut
         columns = ("image_offset", "image_size", "label_offset", "label_size", "subset", "image_format")
         rows = zip(*(records[name][:whole].tolist() for name in columns), strict=True)
-        for number, (at, size, label_at, label_size, subset, image_format) in enumerate(rows, self.firsts[place]):
+        for number, (at, size, label_at, label_size, subset, image_format) in enumerate(rows, self.firsts[position]):
             label = b"%s%d+%d" % (tar, label_at, label_size)
             if not self.labels_apart:
                 label = self._class_name(window.read(label_at, label_size), at)
@@ -153,8 +153,8 @@ class ShardSetReader(TarReader):
     """The labels are found by offset too: a tar's name, a slash, offset+size."""
 
     def read_label(self, label: bytes) -> bytes:
-        tar, _, place = label.partition(b"/")
-        at, _, size = place.partition(b"+")
+        tar, _, position = label.partition(b"/")
+        at, _, size = position.partition(b"+")
         return self.read_content(tar, int(at), int(size))
 
 

@@ -29,27 +29,27 @@ def class_of(letter: str) -> str:
 
 def visual_order(units: Sequence[str], base: int) -> list[str]:
     """Units (a base and its marks each) in logical order -> in the order in which they stand from left to right."""
-    return [units[place] for place in visual_places(levels_of(units, base))]
+    return [units[position] for position in visual_positions(levels_of(units, base))]
 
 
 def levels_of(units: Sequence[str], base: int) -> list[int]:
     """The embedding level of each unit of a line. base: `LTR` or `RTL`."""
     text = "".join(units)
     classes = list(map(class_of, text))
-    seen = [place for place, found in enumerate(classes) if found != "BN"]
-    original = [classes[place] for place in seen]
+    seen = [position for position, found in enumerate(classes) if found != "BN"]
+    original = [classes[position] for position in seen]
     types = original.copy()
     outer = "R" if base else "L"
     _resolve_weak(types, outer)
-    _resolve_brackets([text[place] for place in seen], types, original, outer)
+    _resolve_brackets([text[position] for position in seen], types, original, outer)
     _resolve_neutrals(types, outer)
     levels = [base] * len(text)
-    for place, found in zip(seen, types, strict=True):
-        levels[place] = _LEVELS[base][found]
-    for place, found in zip(reversed(seen), reversed(original), strict=True):  # L1
+    for position, found in zip(seen, types, strict=True):
+        levels[position] = _LEVELS[base][found]
+    for position, found in zip(reversed(seen), reversed(original), strict=True):  # L1
         if found != "WS":
             break
-        levels[place] = base
+        levels[position] = base
     firsts, at = [], 0
     for unit in units:
         firsts.append(levels[at])
@@ -57,13 +57,13 @@ def levels_of(units: Sequence[str], base: int) -> list[int]:
     return firsts
 
 
-def visual_places(levels: Sequence[int]) -> list[int]:
+def visual_positions(levels: Sequence[int]) -> list[int]:
     """L2: for each place from left to right, which of the units with these levels (in logical order) stands there."""
     return _reverse_runs(levels, range(max(levels, default=0), 0, -1))
 
 
-def logical_places(levels: Sequence[int]) -> list[int]:
-    """The inverse of `visual_places`: of levels in visual order, which unit comes first, and so on."""
+def logical_positions(levels: Sequence[int]) -> list[int]:
+    """The inverse of `visual_positions`: of levels in visual order, which unit comes first, and so on."""
     return _reverse_runs(levels, range(1, max(levels, default=0) + 1))
 
 
@@ -90,35 +90,35 @@ def letters_of_classes(*classes: str) -> frozenset[str]:
 def _resolve_weak(types: list[str], outer: str) -> None:
     """W1 to W7."""
     before = strong = outer
-    for place, found in enumerate(types):
+    for position, found in enumerate(types):
         found = before if found == "NSM" else found
         before = found
         if found in ("L", "R", "AL"):
             strong = found
-        types[place] = "AN" if found == "EN" and strong == "AL" else found
-    for place, found in enumerate(types):
+        types[position] = "AN" if found == "EN" and strong == "AL" else found
+    for position, found in enumerate(types):
         if found == "AL":
-            types[place] = "R"
-        elif found in ("ES", "CS") and 0 < place < len(types) - 1:
-            number = types[place - 1]
-            if number == types[place + 1] and (number == "EN" or (number == "AN" and found == "CS")):
-                types[place] = number
+            types[position] = "R"
+        elif found in ("ES", "CS") and 0 < position < len(types) - 1:
+            number = types[position - 1]
+            if number == types[position + 1] and (number == "EN" or (number == "AN" and found == "CS")):
+                types[position] = number
     for start, end in _runs(types, ("ET",)):
         if "EN" in (*types[max(0, start - 1) : start], *types[end : end + 1]):
             types[start:end] = ["EN"] * (end - start)
     strong = outer
-    for place, found in enumerate(types):
+    for position, found in enumerate(types):
         if found in ("ES", "ET", "CS"):
-            types[place] = "ON"
+            types[position] = "ON"
         elif found in ("L", "R"):
             strong = found
         elif found == "EN" and strong == "L":
-            types[place] = "L"
+            types[position] = "L"
 
 
 def _resolve_brackets(letters: list[str], types: list[str], original: list[str], outer: str) -> None:
     """N0: both brackets of a pair, and the marks on them, take a direction from what the pair holds."""
-    for opening, closing in _places_of_pairs(letters, types):
+    for opening, closing in _positions_of_pairs(letters, types):
         inside = {_STRONG.get(found) for found in types[opening + 1 : closing]} - {None}
         if not inside:
             continue
@@ -133,7 +133,7 @@ def _resolve_brackets(letters: list[str], types: list[str], original: list[str],
                 mark += 1
 
 
-def _places_of_pairs(letters: list[str], types: list[str]) -> list[tuple[int, int]]:
+def _positions_of_pairs(letters: list[str], types: list[str]) -> list[tuple[int, int]]:
     """BD16: the places of brackets that belong together, by the opening one."""
     closing_of = bracket_pairs()
     if closing_of.keys().isdisjoint(letters):
@@ -141,17 +141,17 @@ def _places_of_pairs(letters: list[str], types: list[str]) -> list[tuple[int, in
     closings = set(closing_of.values())
     pairs: list[tuple[int, int]] = []
     waiting: list[tuple[str, int]] = []
-    for place, letter in enumerate(letters):
-        if types[place] != "ON":
+    for position, letter in enumerate(letters):
+        if types[position] != "ON":
             continue
         if letter in closing_of:
             if len(waiting) == _MOST_OPEN:
                 return []
-            waiting.append((closing_of[letter], place))
+            waiting.append((closing_of[letter], position))
         elif letter in closings:
             depths = [depth for depth, (wanted, _) in enumerate(waiting) if wanted == letter]
             if depths:
-                pairs.append((waiting[depths[-1]][1], place))
+                pairs.append((waiting[depths[-1]][1], position))
                 del waiting[depths[-1] :]
     return sorted(pairs)
 
@@ -167,11 +167,11 @@ def _resolve_neutrals(types: list[str], outer: str) -> None:
 def _runs(types: Sequence[str], wanted: tuple[str, ...]) -> Iterator[tuple[int, int]]:
     """Start and end of each run of the wanted types."""
     start = None
-    for place, found in enumerate((*types, "")):
+    for position, found in enumerate((*types, "")):
         if found in wanted:
-            start = place if start is None else start
+            start = position if start is None else start
         elif start is not None:
-            yield start, place
+            yield start, position
             start = None
 
 

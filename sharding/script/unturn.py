@@ -15,9 +15,9 @@ from sharding.script.bidi import (
     bracket_pairs,
     class_of,
     levels_of,
-    logical_places,
+    logical_positions,
     visual_order,
-    visual_places,
+    visual_positions,
 )
 
 _MOST_TRIED = 300  # of one line; without brackets far fewer are enough
@@ -39,19 +39,19 @@ def logical_order(units: Sequence[str], base: int) -> list[str]:
 
 
 def _undone(units: Sequence[str], levels: Sequence[int]) -> list[str]:
-    return [units[place] for place in logical_places(levels)]
+    return [units[position] for position in logical_positions(levels)]
 
 
 def _levels_from_left(units: Sequence[str], base: int) -> tuple[int, ...]:
     """The levels of units in logical order, as they come to stand from left to right."""
     levels = levels_of(units, base)
-    return tuple(levels[place] for place in visual_places(levels))
+    return tuple(levels[position] for position in visual_positions(levels))
 
 
 def _levels_by_island(units: Sequence[str], base: int) -> tuple[int, ...]:
     """Levels of which each island between two anchors is right for itself: short searches instead of a long one."""
     levels = [base] * len(units)
-    islands = _neighbours(place for place, unit in enumerate(units) if class_of(unit[0]) not in _ANCHORS[base])
+    islands = _neighbours(position for position, unit in enumerate(units) if class_of(unit[0]) not in _ANCHORS[base])
     for island in islands:
         first, after = island[0], island[-1] + 1
         # from right to left, the letter before an island stands on its right
@@ -75,8 +75,8 @@ def _spans_turned(units: Sequence[str], ends: tuple[str, ...]) -> list[str]:
     """A line from left to right, in which each span of right to left, from one of `ends` to the last, is turned as if
     it were a line of its own."""
     turned = list(units)
-    for island in _neighbours(place for place, unit in enumerate(units) if class_of(unit[0]) != "L"):
-        strong = [place for place in island if class_of(units[place][0]) in ends]
+    for island in _neighbours(position for position, unit in enumerate(units) if class_of(unit[0]) != "L"):
+        strong = [position for position in island if class_of(units[position][0]) in ends]
         if strong:
             turned[strong[0] : strong[-1] + 1] = visual_order(units[strong[0] : strong[-1] + 1], RTL)
     return turned
@@ -111,12 +111,12 @@ def _search(units: Sequence[str], base: int, starts: list[tuple[int, ...]]) -> t
 def _next_to(levels: tuple[int, ...], led_to: tuple[int, ...], changes: list) -> Iterator[tuple[int, ...]]:
     """Levels to try after these: those that they have led to, at once or run by run, then all that is open."""
     yield led_to
-    for run in _neighbours(place for place, level in enumerate(levels) if level != led_to[place]):
+    for run in _neighbours(position for position, level in enumerate(levels) if level != led_to[position]):
         yield (*levels[: run[0]], *led_to[run[0] : run[-1] + 1], *levels[run[-1] + 1 :])
-    for places, level in changes:
+    for positions, level in changes:
         changed = list(levels)
-        for place in places:
-            changed[place] = level
+        for position in positions:
+            changed[position] = level
         yield tuple(changed)
 
 
@@ -124,19 +124,19 @@ def _changes(units: Sequence[str], base: int) -> Iterator[tuple[list[int], int]]
     """(places, level): all that may be changed at once. Runs of what is open, single ones, and two brackets."""
     kinds = [class_of(unit[0]) for unit in units]
     is_open = (*_OPEN, "EN") if base == LTR else _OPEN
-    runs = _neighbours(place for place, kind in enumerate(kinds) if kind in is_open)
+    runs = _neighbours(position for position, kind in enumerate(kinds) if kind in is_open)
     brackets = bracket_pairs().keys() | set(bracket_pairs().values())
-    pairs = combinations([place for place, unit in enumerate(units) if unit[0] in brackets], 2)
-    together = [*runs, *([place] for run in runs if len(run) > 1 for place in run), *map(list, pairs)]
+    pairs = combinations([position for position, unit in enumerate(units) if unit[0] in brackets], 2)
+    together = [*runs, *([position] for run in runs if len(run) > 1 for position in run), *map(list, pairs)]
     yield from product(together[: len(units) + _MOST_PAIRS], (0, 1, 2) if base == LTR else (1, 2))
 
 
-def _neighbours(places) -> list[list[int]]:
+def _neighbours(positions) -> list[list[int]]:
     """Ascending places, as runs of neighbours."""
     runs: list[list[int]] = []
-    for place in places:
-        if runs and runs[-1][-1] == place - 1:
-            runs[-1].append(place)
+    for position in positions:
+        if runs and runs[-1][-1] == position - 1:
+            runs[-1].append(position)
         else:
-            runs.append([place])
+            runs.append([position])
     return runs

@@ -94,11 +94,11 @@ def shard_errors(root: Path, command: str) -> Iterator[None]:
 
 def check_sound(index: ShardIndex) -> None:
     """ShardError where a value of the index is of a kind that cannot be counted with, or no shard's."""
-    counts = (*index.totals.values(), *index.alphabet.values(), *index.label_lengths.values(), *index.aspect_histogram)
+    counts = (*index.totals.values(), *index.alphabet.values(), *index.label_lengths.values(), *index.bucket_samples)
     for wrong in (value for value in counts if not isinstance(value, int)):
         raise _damaged(index, f"{wrong!r} is no count")
     for shard in index.shards:
-        numbers = (shard.aspect_class, shard.samples, shard.bytes)
+        numbers = (shard.bucket, shard.samples, shard.bytes)
         named = re.fullmatch(r"(\w+)-\d{6}", str(shard.name))
         if (
             not named
@@ -117,7 +117,7 @@ def _damaged(index: ShardIndex, what: str) -> ShardError:
 def _tasks_of(index: ShardIndex, shards: Collection[ShardInfo]) -> Iterator[ProofTask]:
     root = index.root.absolute()  # the workers' working folder is another one
     for shard in shards:
-        yield ProofTask(root, shard, index.profile, len(index.classes), len(index.subsets), index.aspect_edges)
+        yield ProofTask(root, shard, index.profile, len(index.classes), len(index.subsets), index.bucket_edges)
 
 
 class SetProof:
@@ -179,24 +179,24 @@ class SetProof:
 def _wrong_in_index(index: ShardIndex) -> Iterator[str]:
     """Where the index contradicts itself."""
     numbers: Counter[str] = Counter()
-    totals, histogram = dict.fromkeys(SPLITS, 0), [0] * len(index.aspect_edges)
+    totals, histogram = dict.fromkeys(SPLITS, 0), [0] * len(index.bucket_edges)
     for shard in index.shards:
         if shard.name != f"{shard.split}-{numbers[shard.split]:06d}":
             yield f"the index names {shard.name} where {shard.split}-{numbers[shard.split]:06d} is its turn"
         numbers[shard.split] += 1
         totals[shard.split] += shard.samples
-        if shard.aspect_class < len(histogram):
-            histogram[shard.aspect_class] += shard.samples
+        if shard.bucket < len(histogram):
+            histogram[shard.bucket] += shard.samples
         else:
-            yield f"{shard.name} has aspect class {shard.aspect_class}, the index names {len(histogram)}"
+            yield f"{shard.name} has bucket {shard.bucket}, the index names {len(histogram)}"
     if not index.shards:
         yield "the index names no shards"
     if index.totals != totals:
         yield f"the index says {_shown(index.totals)} samples, its shards add to {_shown(totals)}"
-    if list(index.aspect_histogram) != histogram:
-        yield f"the index says {list(index.aspect_histogram)} samples of each aspect class, its shards hold {histogram}"
-    if list(index.aspect_edges) != sorted(set(index.aspect_edges)):
-        yield "the aspect edges of the index do not ascend"
+    if list(index.bucket_samples) != histogram:
+        yield f"the index says {list(index.bucket_samples)} samples of each bucket, its shards hold {histogram}"
+    if list(index.bucket_edges) != sorted(set(index.bucket_edges)):
+        yield "the bucket edges of the index do not ascend"
     if list(index.alphabet) != sorted(index.alphabet):
         yield "the alphabet of the index is not in the order of code points"
     if (index.kind == "classes") != bool(index.classes) or list(index.classes) != sorted(set(index.classes)):
@@ -205,11 +205,11 @@ def _wrong_in_index(index: ShardIndex) -> Iterator[str]:
 
 
 def _wrong_sizes(index: ShardIndex) -> Iterator[str]:
-    """Every shard but the last of a split and class has the same count."""
+    """Every shard but the last of a split and bucket has the same count."""
     full = index.options.get("samples_per_shard")
-    last = {(shard.split, shard.aspect_class): shard.name for shard in index.shards}
+    last = {(shard.split, shard.bucket): shard.name for shard in index.shards}
     for shard in index.shards:
-        is_last = last[shard.split, shard.aspect_class] == shard.name
+        is_last = last[shard.split, shard.bucket] == shard.name
         if shard.samples != full and not (is_last and isinstance(full, int) and 0 < shard.samples < full):
             yield f"{shard.name} has {shard.samples:,} samples, the index says {full} a shard"
 

@@ -39,7 +39,7 @@ class ProofTask:
     profile: ScriptProfile
     classes: int
     subsets: int
-    aspect_edges: tuple[float, ...]
+    bucket_edges: tuple[float, ...]
 
 
 @dataclass
@@ -121,11 +121,11 @@ def _wrong_records(task: ProofTask, records: np.ndarray) -> Iterator[str]:
     if task.classes:
         wrong["a label length, though its label is a class"] = records["label_length"] != 0
     aspects = records["width"] / np.maximum(records["height"], 1)
-    classes = np.searchsorted(np.array(task.aspect_edges), aspects)
-    wrong["a width / height outside the shard's aspect class"] = classes != task.shard.aspect_class
-    for what, places in wrong.items():
-        if places.any():
-            yield f"{what} (samples: {int(places.sum()):,}, the first: number {int(places.argmax()):,} of the shard)"
+    buckets = np.searchsorted(np.array(task.bucket_edges), aspects)
+    wrong["a width / height outside the shard's bucket"] = buckets != task.shard.bucket
+    for what, rows in wrong.items():
+        if rows.any():
+            yield f"{what} (samples: {int(rows.sum()):,}, the first: number {int(rows.argmax()):,} of the shard)"
     if ends[-1, 1] + len(END) != task.shard.bytes:
         yield f"its samples take {ends[-1, 1] + len(END):,} bytes, the tar has {task.shard.bytes:,}"
 
@@ -184,15 +184,15 @@ class _Walk:
         records = self._records[first:last].copy()
         records["image_offset"] -= start
         records["label_offset"] -= start
-        for place, record in enumerate(records.tolist(), first):
+        for position, record in enumerate(records.tolist(), first):
             image_at, label_at, image_size, label_size, width, height, length, _, image_format, digest, crc = record
             image = block[image_at : image_at + image_size].tobytes()
             label = block[label_at : label_at + label_size].tobytes()
             if digest_of(image) != digest:
-                self._add("an image that is not the one of the .idx (its digest is another)", place)
+                self._add("an image that is not the one of the .idx (its digest is another)", position)
             elif wrong := _wrong_image(image, width, height, image_format):
-                self._add(wrong, place)
-            self._take_label(label, length, crc, place)
+                self._add(wrong, position)
+            self._take_label(label, length, crc, position)
             block[image_at : image_at + image_size] = 0
             block[label_at : label_at + label_size] = 0
         self._take_headers(first, start, records, block.reshape(-1, BLOCK))
@@ -204,25 +204,25 @@ class _Walk:
         for part, suffixes in (("image", _SUFFIXES[records["image_format"]]), ("label", label_suffixes)):
             at = records[f"{part}_offset"].astype(np.int64) // BLOCK - 1
             expected = member_headers(keys, suffixes, records[f"{part}_size"])
-            for place in np.flatnonzero((blocks[at] != expected).any(axis=1)):
-                self._add(f"a header of the {part} member that its key and size do not give", first + int(place))
+            for position in np.flatnonzero((blocks[at] != expected).any(axis=1)):
+                self._add(f"a header of the {part} member that its key and size do not give", first + int(position))
             blocks[at] = 0
-        for place in np.flatnonzero(blocks.any(axis=1)):
-            sample = np.searchsorted(self._ends, start + int(place) * BLOCK, "right")
+        for position in np.flatnonzero(blocks.any(axis=1)):
+            sample = np.searchsorted(self._ends, start + int(position) * BLOCK, "right")
             self._add("padding that is not zero", int(sample))
 
-    def _take_label(self, label: bytes, length: int, crc: int, place: int) -> None:
+    def _take_label(self, label: bytes, length: int, crc: int, position: int) -> None:
         self._labels[label] += 1
         if crc32(label) != crc:
-            self._add("a label that is not the one of the .idx (its CRC-32 is another)", place)
+            self._add("a label that is not the one of the .idx (its CRC-32 is another)", position)
             return
         judged = self._judged.get(label)
         if judged is None:
             judged = self._judged[label] = self._judge(label)
         if judged[1]:
-            self._add(judged[1], place)
+            self._add(judged[1], position)
         elif judged[0] != length:
-            self._add("a label of another length than the .idx says", place)
+            self._add("a label of another length than the .idx says", position)
 
     def _judge(self, label: bytes) -> tuple[int, str]:
         """(length, what is wrong with it) of one label."""
@@ -239,12 +239,12 @@ class _Walk:
             return 0, "a label with letters that the profile does not allow"
         return len(text), "a label that starts with a mark" if is_mark(text[0]) else ""
 
-    def _add(self, what: str, place: int) -> None:
-        self._found.setdefault(what, [0, place])[0] += 1
+    def _add(self, what: str, position: int) -> None:
+        self._found.setdefault(what, [0, position])[0] += 1
 
     def findings(self) -> Iterator[str]:
-        for what, (count, place) in self._found.items():
-            yield f"{what} (samples: {count:,}, the first: {self._first_key + place:09d})"
+        for what, (count, position) in self._found.items():
+            yield f"{what} (samples: {count:,}, the first: {self._first_key + position:09d})"
 
     def summarise(self, proof: ShardProof) -> None:
         proof.first_key = self._first_key

@@ -139,23 +139,23 @@ class Command:
 @pytest.mark.parametrize(("kind", "ranks"), [(Command, 1), pytest.param(Website, 2, marks=needs_horovod)])
 def test_a_set_far_away_is_fetched_once_and_trains_alike(folder, word_shards, tmp_path, monkeypatch, kind, ranks):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    run, place = kind.__name__.lower(), kind(word_shards, tmp_path)
+    run, position = kind.__name__.lower(), kind(word_shards, tmp_path)
     try:
-        say(folder, "train", "--shards", place.location, "--run", run, ranks=ranks)
+        say(folder, "train", "--shards", position.location, "--run", run, ranks=ranks)
         assert_trained_alike(folder, run, f"by-{ranks}")
         say(folder, "eval", "--run", run)  # of the place that the run knows
-        fetched = [name for name in place.fetched() if name != INDEX_NAME]
+        fetched = [name for name in position.fetched() if name != INDEX_NAME]
         assert sorted(fetched) == sorted(files_of(read_index(word_shards).shards))
     finally:
-        place.close()
+        position.close()
     here = score.score_run(World(), folder / "runs", f"by-{ranks}", str(word_shards))[1]
     there = json.loads((folder / "runs" / run / "eval.json").read_text())
     assert there["samples"] == read_index(word_shards).totals["test"]
     assert {**there, "run": "", "shards": ""} == {**json.loads(json.dumps(here)), "run": "", "shards": ""}
 
-    said = say(folder, "train", "--shards", place.location, "--run", "late", code=3)
+    said = say(folder, "train", "--shards", position.location, "--run", "late", code=3)
     sentences = [line for line in said.splitlines() if "horovod-ocr:" in line]
-    assert len(sentences) == 1 and INDEX_NAME in sentences[0] and place.farewell in sentences[0]
+    assert len(sentences) == 1 and INDEX_NAME in sentences[0] and position.farewell in sentences[0]
     assert not (folder / "runs" / "late").exists()
 
 
@@ -171,10 +171,10 @@ def test_a_cache_holds_what_was_needed_once_and_whole(folder, word_shards, tmp_p
     assert "warning" not in said
     assert_trained_alike(folder, "cached", "by-2")
     index = read_index(word_shards)
-    (place,) = cache.glob("*[0-9a-f]")
-    held = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in place.iterdir()}
+    (position,) = cache.glob("*[0-9a-f]")
+    held = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in position.iterdir()}
     assert held == files_of(index.of("train") + index.of("val"))
-    assert list(cache.iterdir()) == [place]
+    assert list(cache.iterdir()) == [position]
 
 
 @needs_horovod

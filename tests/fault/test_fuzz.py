@@ -180,11 +180,11 @@ def test_fields_that_are_missing_or_of_another_type(tmp_path, field):
     path = tmp_path / "step-00000008.pt"
     torch.save({name: value for name, value in sound.items() if name != field}, path)
     assert f"it has no field {field}" in refused(path, CheckpointError, read_checkpoint)
-    for place, value in enumerate(WRONG[FIELDS[field]]):
-        if (field, place) not in MAY_HOLD:
+    for position, value in enumerate(WRONG[FIELDS[field]]):
+        if (field, position) not in MAY_HOLD:
             torch.save({**sound, field: value}, path)
             sentence = refused(path, CheckpointError, read_checkpoint)
-            assert f"its field {field} " in sentence, (value if place < 3 else place, sentence)
+            assert f"its field {field} " in sentence, (value if position < 3 else position, sentence)
 
 
 @pytest.mark.parametrize("version", [None, "1", 1.0, 1 << 900, endless()], ids=["none", "text", "float", "big", "list"])
@@ -212,9 +212,9 @@ def open_index(path: Path) -> None:
 def replaced(values: object, random: Random) -> object:
     """One value somewhere in it, exchanged for another."""
     if isinstance(values, dict | list) and values and random.random() < 0.85:
-        place = random.choice(list(values)) if isinstance(values, dict) else random.randrange(len(values))
+        position = random.choice(list(values)) if isinstance(values, dict) else random.randrange(len(values))
         copy = dict(values) if isinstance(values, dict) else list(values)
-        copy[place] = replaced(values[place], random)
+        copy[position] = replaced(values[position], random)
         return copy
     return random.choice(
         [None, "", "x" * 99, -1, 1 << 80, 1e999, float("nan"), [], {}, [[]], {"a": {}}, True, 0.5, "../x"]

@@ -19,7 +19,7 @@ from horovod_ocr.data.stream import Stream, StreamOptions
 
 if __name__ == "__main__":
     store = open_store(sys.argv[1])
-    stream = Stream(store, Geometry(32, store.index.aspect_edges), StreamOptions("train", global_batch=8, workers=2))
+    stream = Stream(store, Geometry(32, store.index.bucket_edges), StreamOptions("train", global_batch=8, workers=2))
     for batch in stream.batches(0, 10**6):
         print("read", flush=True)
 """

@@ -59,7 +59,7 @@ def largest_difference(one: dict[str, torch.Tensor], other: dict[str, torch.Tens
 def steps_of_epoch(shards: Path, global_batch: int) -> int:
     by_class = Counter()
     for shard in read_index(shards).of("train"):
-        by_class[shard.aspect_class] += shard.samples
+        by_class[shard.bucket] += shard.samples
     return sum(-(-samples // global_batch) for samples in by_class.values())
 
 

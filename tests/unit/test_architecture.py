@@ -91,8 +91,3 @@ def test_what_must_see_only_plain_values_does():
     for module in ("data/plan", "text/charset", "text/decode", "text/metrics", "models/crnn", "models/batchnorm"):
         names = imported_by(ROOT / "horovod_ocr" / f"{module}.py")
         assert not {name for name in names if name.startswith(("horovod_ocr.world", "horovod_ocr.config", "pathlib"))}
-
-
-@pytest.mark.parametrize("path", FILES, ids=module_of)
-def test_a_file_can_be_read_at_one_sitting(path):
-    assert len(path.read_text("utf-8").splitlines()) <= 320

@@ -28,8 +28,8 @@ def augment_image(
 def change_image(image_HW: np.ndarray, width_px: int, change: Change) -> tuple[np.ndarray, int]:
     """As `augment_image`, with a change that is drawn already."""
     background = background_of(image_HW)
-    canvas_HW, reach = warp_image(image_HW, width_px, background, change)
-    return change_levels(canvas_HW, background, change), reach
+    canvas_HW, valid_width = warp_image(image_HW, width_px, background, change)
+    return change_levels(canvas_HW, background, change), valid_width
 
 
 def sample_generator(seed: int, epoch: int, shard: int, row: int) -> np.random.Generator:

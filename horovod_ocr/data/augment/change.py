@@ -93,7 +93,7 @@ class Change(NamedTuple):
     down: float = 0.0
     elastic_place: float = 0.0
     paper_place: float = 0.0
-    noise_place: float = 0.0
+    noise_position: float = 0.0
 
 
 def draw_change(rng: np.random.Generator, strengths: Augmentation, strongest: bool = False) -> Change:
@@ -125,5 +125,5 @@ def draw_change(rng: np.random.Generator, strengths: Augmentation, strongest: bo
         down=drawn[21],
         elastic_place=drawn[22],
         paper_place=drawn[23],
-        noise_place=drawn[24],
+        noise_position=drawn[24],
     )

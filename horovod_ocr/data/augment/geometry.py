@@ -21,9 +21,9 @@ def warp_image(image_HW: np.ndarray, width_px: int, background: int, change: Cha
     height, width = image_HW.shape
     way_there, right = matrix_to_canvas(width, height, width_px, change)
     way_back = inverse_of(way_there)
-    reach = max(1, min(width_px, math.ceil(right - 1e-6)))
+    valid_width = max(1, min(width_px, math.ceil(right - 1e-6)))
     if change.elastic:
-        method, data = Image.Transform.MESH, elastic_mesh(way_back, reach, height, change)
+        method, data = Image.Transform.MESH, elastic_mesh(way_back, valid_width, height, change)
     elif way_back[2][0] or way_back[2][1]:
         method, data = Image.Transform.PERSPECTIVE, (*way_back[0], *way_back[1], *way_back[2][:2])
     else:
@@ -31,7 +31,7 @@ def warp_image(image_HW: np.ndarray, width_px: int, background: int, change: Cha
     canvas = Image.fromarray(image_HW).transform(
         (width_px, height), method, data, Image.Resampling.BILINEAR, fillcolor=background
     )
-    return np.asarray(canvas), reach
+    return np.asarray(canvas), valid_width
 
 
 def matrix_to_canvas(width: int, height: int, width_px: int, change: Change) -> tuple[Matrix, float]:

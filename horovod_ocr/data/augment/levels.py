@@ -26,7 +26,7 @@ def change_levels(levels_HW: np.ndarray, background: int, change: Change) -> np.
         grey *= np.float32(1 + change.contrast)
         grey -= np.float32(background * change.contrast)
     if change.noise:
-        grey += noise_at(change.noise_place, grey.shape) * np.float32(255 * change.noise)
+        grey += noise_at(change.noise_position, grey.shape) * np.float32(255 * change.noise)
     grey += np.float32(0.5)  # what follows cuts the fraction off
     levels_HW = np.clip(grey, 0, 255, out=grey).astype(np.uint8)
     return jpeg_artefacts(levels_HW, change.jpeg) if change.jpeg else levels_HW
@@ -76,12 +76,12 @@ def jpeg_artefacts(levels_HW: np.ndarray, quality: int) -> np.ndarray:
         return np.asarray(image)
 
 
-def noise_at(place: float, shape: tuple[int, int]) -> np.ndarray:
+def noise_at(position: float, shape: tuple[int, int]) -> np.ndarray:
     """A stretch of the table of noise, place 0 to 1, as an image."""
     table, size = noise_table(), shape[0] * shape[1]
     if size > len(table):
         return np.resize(table, shape)
-    start = int(place * (len(table) - size))
+    start = int(position * (len(table) - size))
     return table[start : start + size].reshape(shape)
 
 
@@ -91,13 +91,13 @@ def noise_table() -> np.ndarray:
     return np.random.default_rng(0).standard_normal(1 << 20, dtype=np.float32)
 
 
-def paper_at(place: float, shape: tuple[int, int]) -> np.ndarray:
+def paper_at(position: float, shape: tuple[int, int]) -> np.ndarray:
     """A piece of the paper, place 0 to 1; for a larger one it repeats itself."""
     table = paper_table()
     if shape[0] > table.shape[0] or shape[1] > table.shape[1]:
         table = np.tile(table, [-(-wanted // there) for wanted, there in zip(shape, table.shape, strict=True)])
     rows, columns = (there - wanted + 1 for wanted, there in zip(shape, table.shape, strict=True))
-    top, left = divmod(int(place * rows * columns), columns)
+    top, left = divmod(int(position * rows * columns), columns)
     return table[top : top + shape[0], left : left + shape[1]]
 
 

@@ -73,8 +73,8 @@ def test_no_corner_leaves_the_canvas(height, width, room, seed, parts):
     placed = [moved(there, *corner) for corner in corners]
     assert all(-1e-6 <= X <= right + 1e-6 and -1e-6 <= Y <= height + 1e-6 for X, Y in placed)
     assert right <= width_px + 1e-6 and max(X for X, _ in placed) == pytest.approx(right)
-    for corner, place in zip(corners, placed, strict=True):
-        assert moved(back, *place) == pytest.approx(corner, abs=1e-6)
+    for corner, position in zip(corners, placed, strict=True):
+        assert moved(back, *position) == pytest.approx(corner, abs=1e-6)
 
 
 def moved(matrix, x: float, y: float) -> tuple[float, float]:
@@ -91,10 +91,10 @@ def test_geometry_keeps_the_ink_and_says_where_it_ends(seed):
         scale=0.1, shear=0.2, shift_px=5, contrast=0, noise=0, rotation_deg=6, perspective=0.2, elastic=0.08, share=0.7
     )
     change = draw_change(rng, strengths)
-    canvas_HW, reach = change_image(inked(size), width_px, change)
-    assert canvas_HW.shape == (size[0], width_px) and canvas_HW.dtype == np.uint8 and 1 <= reach <= width_px
-    assert (canvas_HW[:, reach:] == 255).all(), "padding is paper"
-    assert (canvas_HW[:, max(0, reach - 5) : reach] < 255).any(), "reach is no longer than the picture"
+    canvas_HW, valid_width = change_image(inked(size), width_px, change)
+    assert canvas_HW.shape == (size[0], width_px) and canvas_HW.dtype == np.uint8 and 1 <= valid_width <= width_px
+    assert (canvas_HW[:, valid_width:] == 255).all(), "padding is paper"
+    assert (canvas_HW[:, max(0, valid_width - 5) : valid_width] < 255).any(), "reach is no longer than the picture"
     there, _ = matrix_to_canvas(size[1], size[0], width_px, change)
     corners = [moved(there, *corner) for corner in ((0, 0), (size[1] - 1, 0), (size[1] - 1, size[0]), (0, size[0]))]
     area = area_of(corners)  # of the ink; the elastic does not move the border
@@ -109,8 +109,8 @@ def area_of(corners: list[tuple[float, float]]) -> float:
 def test_off_is_the_picture_itself():
     for seed in range(5):
         image_HW = np.random.default_rng(seed).integers(0, 256, (32, 40)).astype(np.uint8)
-        canvas_HW, reach = augment_image(image_HW, 48, np.random.default_rng(seed), OFF)
-        assert reach == 40 and np.array_equal(canvas_HW, pad_image(image_HW, 48))
+        canvas_HW, valid_width = augment_image(image_HW, 48, np.random.default_rng(seed), OFF)
+        assert valid_width == 40 and np.array_equal(canvas_HW, pad_image(image_HW, 48))
 
 
 def test_the_generator_decides_and_nothing_else():
@@ -160,8 +160,8 @@ def test_levels_stay_between_those_of_the_picture(name):
 def test_what_changes_levels_moves_nothing(name):
     for seed in range(5):
         image_HW = word(seed)
-        canvas_HW, reach = alone(name, MOST[name] / 4, image_HW, seed)
-        assert reach == 80 and not np.array_equal(canvas_HW, pad_image(image_HW, 96))
+        canvas_HW, valid_width = alone(name, MOST[name] / 4, image_HW, seed)
+        assert valid_width == 80 and not np.array_equal(canvas_HW, pad_image(image_HW, 96))
         assert np.corrcoef(canvas_HW[:, :80].ravel(), image_HW.ravel())[0, 1] > 0.7
 
 
@@ -191,9 +191,9 @@ def test_perspective_makes_one_side_shorter():
 def test_elastic_bends_the_inside_and_leaves_the_border():
     image_HW = word()
     for seed in range(10):
-        canvas_HW, reach = alone("elastic", 0.08, image_HW, seed, 80)
+        canvas_HW, valid_width = alone("elastic", 0.08, image_HW, seed, 80)
         change = np.abs(canvas_HW.astype(int) - image_HW)
-        assert reach == 80 and change[10:-10, 10:-10].mean() > 3
+        assert valid_width == 80 and change[10:-10, 10:-10].mean() > 3
         border = np.concatenate([change[0], change[-1], change[:, 0], change[:, -1]])
         assert border.mean() < change.mean()
 
@@ -254,7 +254,7 @@ def test_tables_serve_canvases_larger_than_they_are():
     assert paper_at(0.99, (PAPER_PX[0] + 9, PAPER_PX[1] + 9)).shape == (PAPER_PX[0] + 9, PAPER_PX[1] + 9)
     wide = np.full((300, 4000), 200, np.uint8)
     assert wide.size > len(noise_table())
-    assert change_image(wide, 4000, Change(noise=0.05, paper=0.2, noise_place=0.5))[0].shape == wide.shape
+    assert change_image(wide, 4000, Change(noise=0.05, paper=0.2, noise_position=0.5))[0].shape == wide.shape
 
 
 @pytest.mark.parametrize("wrong", [{name: -0.1} for name in MOST] + [{name: MOST[name] * 1.01} for name in MOST])

@@ -14,7 +14,7 @@ def batch_of(step: int, samples: int) -> Batch:
     return Batch(
         step=step,
         images_NHW=torch.from_numpy(rng.integers(0, 256, (samples, 64, 96), dtype=np.uint8)),
-        reach_N=torch.arange(samples),
+        valid_width_N=torch.arange(samples),
         labels=[str(number) for number in range(samples)],
         subsets_N=np.arange(samples, dtype=np.uint8),
         shards_N=np.arange(samples),
@@ -33,7 +33,7 @@ def test_a_batch_without_some_of_its_samples():
     batch = batch_of(0, 5)
     del batch.labels[3:]
     cut = batch.cut()
-    assert len(cut) == 3 == len(cut.images_NHW) == len(cut.reach_N) == len(cut.subsets_N) == len(cut.rows_N)
+    assert len(cut) == 3 == len(cut.images_NHW) == len(cut.valid_width_N) == len(cut.subsets_N) == len(cut.rows_N)
     assert torch.equal(cut.images_NHW, batch.images_NHW[:3]) and cut.global_samples == 5
 
 

@@ -26,15 +26,15 @@ GEOMETRY = Geometry(64, (1.0, 2.0, 4.0))
 
 
 def shards_of(sizes: list[tuple[int, int]]) -> list[ShardInfo]:
-    """sizes: (samples, aspect class) of each."""
+    """sizes: (samples, bucket) of each."""
     return [
-        ShardInfo(f"train-{number:06d}", "train", aspect_class, samples, 1000 * samples + 1024, "")
-        for number, (samples, aspect_class) in enumerate(sizes)
+        ShardInfo(f"train-{number:06d}", "train", bucket, samples, 1000 * samples + 1024, "")
+        for number, (samples, bucket) in enumerate(sizes)
     ]
 
 
 def plan_of(shards: list[ShardInfo], lanes: int, global_batch: int, window: int = 25) -> EpochPlan:
-    slices = [ShardSlice(shard.samples, shard.aspect_class) for shard in shards]
+    slices = [ShardSlice(shard.samples, shard.bucket) for shard in shards]
     return EpochPlan(slices, 3, 0, lanes, global_batch, True, window)
 
 
@@ -61,10 +61,10 @@ def test_it_is_what_the_plan_does(sizes, lanes, global_batch, window, data):
     foretold = forecast(shards, plan, world_size)
     steps = [[plan.share(step, rank, world_size) for rank in range(world_size)] for step in range(plan.steps)]
     assert foretold.steps == len(steps) and foretold.samples == sum(count for count, _ in sizes)
-    for each in foretold.classes:
-        mine = [shares[0].global_samples for shares in steps if shares[0].aspect_class == each.aspect_class]
+    for each in foretold.buckets:
+        mine = [shares[0].global_samples for shares in steps if shares[0].bucket == each.bucket]
         assert (each.steps, each.samples, each.last_batch) == (len(mine), sum(mine), mine[-1])
-        assert each.shards == sum(aspect_class == each.aspect_class for _, aspect_class in sizes)
+        assert each.shards == sum(bucket == each.bucket for _, bucket in sizes)
     full = [shares for shares in steps if shares[0].global_samples == global_batch] or steps
     opened: list[int] = []  # shards, by each rank
     for rank, said in enumerate(foretold.ranks):
@@ -72,7 +72,7 @@ def test_it_is_what_the_plan_does(sizes, lanes, global_batch, window, data):
         in_full = [len(shares[rank].rows) for shares in full]
         assert said.samples == sum(len(part.rows) for part in parts)
         assert (said.fewest_in_batch, said.most_in_batch) == (min(in_full), max(in_full))
-        assert said.batch_bytes == max(len(p.rows) * 64 * GEOMETRY.width_px(p.aspect_class) for p in parts)
+        assert said.batch_bytes == max(len(p.rows) * 64 * GEOMETRY.width_px(p.bucket) for p in parts)
         numbers = {shard for part in parts for shard in part.shards.tolist()}
         opened += numbers
         seen = [shards[number] for number in numbers]
@@ -118,7 +118,7 @@ def test_a_window_is_open_from_its_first_step_to_its_last():
 def test_orders_are_of_the_lanes_that_a_rank_owns():
     shards = shards_of([(100, 0)] * 40)
     plan = plan_of(shards, 4, 10, window=200)
-    held = plan.owners.nbytes + plan.class_steps.nbytes
+    held = plan.owners.nbytes + plan.bucket_steps.nbytes
     assert forecast(shards, plan, 1).ranks[0].order_bytes == held + 4 * 200 * 4  # lanes, window, bytes of an int32
     assert [rank.order_bytes for rank in forecast(shards, plan, 4).ranks] == [held + 200 * 4] * 4
 
@@ -129,7 +129,7 @@ def test_simulated_shards_hold_every_sample_in_the_classes_of_rendered_words(sam
     assert sum(shard.samples for shard in shards) == samples
     assert all(0 < shard.samples <= 10_000 and shard.bytes == 4_600 * shard.samples for shard in shards)
     assert len({shard.name for shard in shards}) == len(shards)
-    per_class = np.bincount([s.aspect_class for s in shards], [s.samples for s in shards], len(RENDERED_EDGES))
+    per_class = np.bincount([s.bucket for s in shards], [s.samples for s in shards], len(RENDERED_EDGES))
     assert np.abs(per_class - samples * np.array(RENDERED_SAMPLES) / 30_000).max() < 1
 
 

@@ -53,13 +53,13 @@ def test_the_background_is_the_median_of_the_right_edge(height, levels):
 def test_padding_is_the_images_own_background_in_a_batch_as_alone():
     for height in (1, 2, 31, 32):
         words_NHW = np.random.default_rng(0).integers(0, 256, (3, height, 24), dtype=np.uint8)
-        reach_N = np.array([10, 1, 24])
+        valid_width_N = np.array([10, 1, 24])
         padded_NHW = words_NHW.copy()
-        pad_images(padded_NHW, reach_N)
-        for padded_HW, word_HW, reach in zip(padded_NHW, words_NHW, reach_N, strict=True):
-            assert np.array_equal(pad_image(word_HW[:, :reach], 24), padded_HW)
-            assert np.array_equal(padded_HW[:, :reach], word_HW[:, :reach])
-            assert (padded_HW[:, reach:] == background_of(word_HW[:, :reach])).all()
+        pad_images(padded_NHW, valid_width_N)
+        for padded_HW, word_HW, valid_width in zip(padded_NHW, words_NHW, valid_width_N, strict=True):
+            assert np.array_equal(pad_image(word_HW[:, :valid_width], 24), padded_HW)
+            assert np.array_equal(padded_HW[:, :valid_width], word_HW[:, :valid_width])
+            assert (padded_HW[:, valid_width:] == background_of(word_HW[:, :valid_width])).all()
     pad_images(np.empty((0, 32, 24), np.uint8), np.empty(0, np.int64))  # a rank's share may be empty
 
 
@@ -79,13 +79,13 @@ def test_augmentation_keeps_all_ink_on_the_canvas(seed):
     image_HW = np.full((32, 40), 255, np.uint8)
     image_HW[2:30, 2:38] = 0
     strengths = Augmentation(scale=0.2, shear=0.3, shift_px=5, contrast=0, noise=0)
-    canvas_HW, reach = augment_image(image_HW, 64, np.random.default_rng(seed), strengths)
-    assert canvas_HW.shape == (32, 64) and 1 <= reach <= 64
-    assert (canvas_HW[:, reach:] == 255).all()
+    canvas_HW, valid_width = augment_image(image_HW, 64, np.random.default_rng(seed), strengths)
+    assert canvas_HW.shape == (32, 64) and 1 <= valid_width <= 64
+    assert (canvas_HW[:, valid_width:] == 255).all()
     ink = (255 - canvas_HW.astype(float)).sum() / 255
     assert 0.8 * 0.8 * 0.97 <= ink / (28 * 36) <= 1.2 * 1.03
     columns = np.flatnonzero((canvas_HW < 128).any(0))
-    assert columns[0] >= 0 and columns[-1] < reach
+    assert columns[0] >= 0 and columns[-1] < valid_width
 
 
 def test_augmentation_is_its_generators_and_can_be_off():
@@ -93,5 +93,5 @@ def test_augmentation_is_its_generators_and_can_be_off():
     one, two, other = (augment_image(image_HW, 48, np.random.default_rng(s), Augmentation())[0] for s in (1, 1, 2))
     assert (one == two).all() and (one != other).any()
     off = Augmentation(scale=0, shear=0, shift_px=0, contrast=0, noise=0)
-    canvas_HW, reach = augment_image(image_HW, 48, np.random.default_rng(1), off)
-    assert reach == 40 and np.abs(canvas_HW[:, :40].astype(int) - image_HW).max() <= 1
+    canvas_HW, valid_width = augment_image(image_HW, 48, np.random.default_rng(1), off)
+    assert valid_width == 40 and np.abs(canvas_HW[:, :40].astype(int) - image_HW).max() <= 1

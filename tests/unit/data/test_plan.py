@@ -117,7 +117,7 @@ def test_every_sample_once_in_the_same_batches_whatever_the_numbers(run, data):
             for share in shares_of(shards, options, rank, world_size, count, first_step, epochs=2):
                 if share.step < last_step:
                     assert share.global_samples == len(alone[share.step].rows)
-                    assert {shards[number].aspect_class for number in share.shards} <= {share.aspect_class}
+                    assert {shards[number].bucket for number in share.shards} <= {share.bucket}
                     batches[share.step] += addresses(share)
     assert [sorted(batch) for batch in batches] == [sorted(addresses(share)) for share in alone]
     for epoch in (batches[:steps], batches[steps:]):
@@ -137,7 +137,7 @@ def test_windows_name_what_each_step_reads(run, data):
     assert [window.first_step for window in windows] == sorted(window.first_step for window in windows)
     for step in range(plan.steps):
         share = plan.share(step, rank, world_size)
-        open_now = [w for w in windows if w.first_step <= step <= w.last_step and w.aspect_class == share.aspect_class]
+        open_now = [w for w in windows if w.first_step <= step <= w.last_step and w.bucket == share.bucket]
         rows = {(shard, row) for w in open_now for shard, first, stop in w.parts for row in range(first, stop)}
         assert set(addresses(share)) <= rows
     mine = [address for step in range(plan.steps) for address in addresses(plan.share(step, rank, world_size))]
@@ -170,18 +170,18 @@ def test_a_window_is_read_in_sequence():
     """Within a lane, samples come from a window of a few shards before the next window begins."""
     plan = EpochPlan([ShardSlice(100, 0)] * 40, lanes=2, global_batch=2, window=400)
     orders = Orders(2, 400)
-    positions = [int(plan.classes[0].positions(step, 0, 2, orders)[0]) for step in range(2000)]
-    first = int(plan.classes[0].first_window(np.array(0)))
+    offsets = [int(plan.buckets[0].offsets(step, 0, 2, orders)[0]) for step in range(2000)]
+    first = int(plan.buckets[0].first_window(np.array(0)))
     assert first == 200  # half a window: the two lanes do not turn to new shards at once
-    windows = [-(-(position + 1 - first) // 400) for position in positions]
+    windows = [-(-(offset + 1 - first) // 400) for offset in offsets]
     assert windows == sorted(windows)
-    assert not np.array_equal(positions, sorted(positions))
+    assert not np.array_equal(offsets, sorted(offsets))
 
 
-@pytest.mark.parametrize("classes", [1, 9])
-def test_an_epochs_order_has_nothing_of_the_shard_sets_order(classes):
+@pytest.mark.parametrize("buckets", [1, 9])
+def test_an_epochs_order_has_nothing_of_the_shard_sets_order(buckets):
     """Spearman's rank correlation of the place in the set and the place in the epoch."""
-    shards = [ShardSlice(40, number * classes // 3500) for number in range(3500)]
+    shards = [ShardSlice(40, number * buckets // 3500) for number in range(3500)]
     for seed in range(3):
         plan = EpochPlan(shards, seed, global_batch=256)
         shares = [plan.share(step) for step in range(plan.steps)]

@@ -37,8 +37,7 @@ def test_no_batch_of_any_rank_is_larger(listed, lanes, global_batch, world_size)
     plan = EpochPlan([ShardSlice(samples, number) for samples, number in listed], 3, 0, lanes, global_batch)
     shares = [plan.share(step, rank, world_size) for step in range(plan.steps) for rank in range(world_size)]
     pages = [
-        -(-len(share.rows) * 32 * GEOMETRY.width_px(share.aspect_class) // PAGE_BYTES)
-        + -(-len(share.rows) * 8 // PAGE_BYTES)
+        -(-len(share.rows) * 32 * GEOMETRY.width_px(share.bucket) // PAGE_BYTES) + -(-len(share.rows) * 8 // PAGE_BYTES)
         for share in shares
     ]
     assert largest_batch_bytes(shards, GEOMETRY, lanes, global_batch, world_size) == PAGE_BYTES * max(pages)

@@ -116,7 +116,7 @@ def test_bringing_near_asks_for_a_part_in_pieces(word_shards, monkeypatch):
     shard = max(store.index.shards, key=lambda shard: shard.bytes)
     monkeypatch.setattr(os, "posix_fadvise", note)
     monkeypatch.setattr(store_module, "READ_AHEAD_BYTES", 4096)
-    store.bring_near(shard, shard.samples // 2, shard.samples)
+    store.prefetch(shard, shard.samples // 2, shard.samples)
     tar = [(start, stop) for name, start, stop in asked if name == shard.tar_name]
     assert tar[0][0] == shard.bytes * (shard.samples // 2) // shard.samples and tar[-1][1] >= shard.bytes
     assert all(one[1] == other[0] for one, other in pairwise(tar))
@@ -127,14 +127,14 @@ def test_bringing_near_raises_nothing(shards, tmp_path):
     stores = [open_store(str(shards)), open_store(str(shards), str(tmp_path / "cache"))]
     shutil.rmtree(shards)
     for store in stores:
-        store.bring_near(store.index.shards[0], 0, 1)
+        store.prefetch(store.index.shards[0], 0, 1)
 
 
 def test_a_cache_copies_each_file_once(word_shards, tmp_path, fetched):
     store = open_store(str(word_shards), str(tmp_path / "cache"))
     for _ in range(2):
         assert_holds_the_set(store, word_shards, 2)
-    store.bring_near(store.index.shards[0], 0, 1)
+    store.prefetch(store.index.shards[0], 0, 1)
     first, second = store.index.shards[:2]
     assert fetched == [first.tar_name, first.idx_name, second.tar_name, second.idx_name]
     assert store.tar_path(first).parent == tmp_path / "cache" / store.index.digest[:16]
@@ -154,7 +154,7 @@ def test_a_store_travels_to_other_processes(word_shards, tmp_path):
 @pytest.mark.parametrize("suffix", [".tar", ".idx"])
 def test_a_flipped_byte_is_not_kept_and_is_read_in_place_or_named(shards, tmp_path, suffix, warnings):
     """A reader then finds out which samples of a folder's shard are damaged; of a remote one it has nothing to read."""
-    stores = [open_store(place, str(tmp_path / "cache")) for place in (str(shards), f"pipe:cat {shards}/{{}}")]
+    stores = [open_store(position, str(tmp_path / "cache")) for position in (str(shards), f"pipe:cat {shards}/{{}}")]
     near, remote = (store.tar_path if suffix == ".tar" else store.idx_path for store in stores)
     shard = stores[0].index.shards[0]
     flip(shards / (shard.name + suffix))

@@ -29,12 +29,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*unclosed.*:ResourceWarning")
 def open_stream(shards, **options) -> Stream:
     store = open_store(str(shards))
     options = {"split": "train", "global_batch": 32, "augmentation": Augmentation(), **options}
-    return Stream(store, Geometry(32, store.index.aspect_edges), StreamOptions(**options))
+    return Stream(store, Geometry(32, store.index.bucket_edges), StreamOptions(**options))
 
 
 def assert_equal(one, other):
     assert one.step == other.step and one.labels == other.labels and one.global_samples == other.global_samples
-    assert torch.equal(one.images_NHW, other.images_NHW) and torch.equal(one.reach_N, other.reach_N)
+    assert torch.equal(one.images_NHW, other.images_NHW) and torch.equal(one.valid_width_N, other.valid_width_N)
 
 
 def test_an_epoch_holds_every_label_of_the_index_once(word_shards):
@@ -57,10 +57,10 @@ def test_images_have_their_classs_width_and_the_rest_is_padding(word_shards):
     for batch in stream.batches():
         width = batch.images_NHW.shape[2]
         assert batch.images_NHW.dtype == torch.uint8
-        assert width in {stream.geometry.width_px(number) for number in range(len(stream.store.index.aspect_edges))}
-        for image_HW, reach in zip(batch.images_NHW.numpy(), batch.reach_N.tolist(), strict=True):
-            assert 0 < reach <= width
-            assert reach == width or np.ptp(image_HW[:, reach:]) == 0
+        assert width in {stream.geometry.width_px(number) for number in range(len(stream.store.index.bucket_edges))}
+        for image_HW, valid_width in zip(batch.images_NHW.numpy(), batch.valid_width_N.tolist(), strict=True):
+            assert 0 < valid_width <= width
+            assert valid_width == width or np.ptp(image_HW[:, valid_width:]) == 0
 
 
 @pytest.mark.slow
@@ -131,15 +131,17 @@ def test_two_ranks_augment_as_one_does(word_shards):
     assert pixels == {i.numpy().tobytes(): label for i, label in zip(whole.images_NHW, whole.labels, strict=True)}
     stream = open_stream(word_shards)
     later = {
-        place: image for batch in stream.batches(stream.steps, 2 * stream.steps) for place, image in images_of(batch)
+        position: image
+        for batch in stream.batches(stream.steps, 2 * stream.steps)
+        for position, image in images_of(batch)
     }
-    assert all(not np.array_equal(image, later[place]) for place, image in images_of(whole))  # in the next epoch
+    assert all(not np.array_equal(image, later[position]) for position, image in images_of(whole))  # in the next epoch
 
 
 def images_of(batch) -> list[tuple[tuple[int, int], np.ndarray]]:
     """Each image with its place in the split."""
-    places = zip(batch.shards_N.tolist(), batch.rows_N.tolist(), strict=True)
-    return list(zip(places, batch.images_NHW.numpy(), strict=True))
+    positions = zip(batch.shards_N.tolist(), batch.rows_N.tolist(), strict=True)
+    return list(zip(positions, batch.images_NHW.numpy(), strict=True))
 
 
 def test_a_split_without_samples_is_named(word_shards):
@@ -166,7 +168,7 @@ def damaged(word_shards, tmp_path, monkeypatch) -> Path:
 
 
 def keys_of(batches) -> list[list[tuple[int, int]]]:
-    return [[place for place, _ in images_of(batch)] for batch in batches]
+    return [[position for position, _ in images_of(batch)] for batch in batches]
 
 
 def test_damaged_samples_are_named_and_their_neighbours_stand_in(damaged):
@@ -186,7 +188,7 @@ def test_damaged_samples_are_named_and_their_neighbours_stand_in(damaged):
     }
     assert set(stands_in) == {(0, 2), (0, 7)} | {(1, row) for row in range(stream.shards[1].samples)}
     assert stands_in[0, 2] == (0, 3) and stands_in[0, 7] == (0, 8)
-    alike = [n for n, shard in enumerate(stream.shards) if shard.aspect_class == stream.shards[1].aspect_class]
+    alike = [n for n, shard in enumerate(stream.shards) if shard.bucket == stream.shards[1].bucket]
     following = alike[(alike.index(1) + 1) % len(alike)]
     for (number, row), now in stands_in.items():
         assert number == 0 or now == (following, row % stream.shards[following].samples)
@@ -207,7 +209,9 @@ def test_for_scores_damaged_samples_are_left_out(damaged):
     read = [key for keys in keys_of(batches) for key in keys]
     lost = 2 + stream.shards[1].samples
     assert len(set(read)) == len(read) == sum(shard.samples for shard in stream.shards) - lost
-    assert all(len(b.labels) == len(b.images_NHW) == len(b.reach_N) == len(b.subsets_N) == len(b) for b in batches)
+    assert all(
+        len(b.labels) == len(b.images_NHW) == len(b.valid_width_N) == len(b.subsets_N) == len(b) for b in batches
+    )
 
 
 @pytest.mark.slow
@@ -243,7 +247,7 @@ def test_a_killed_loader_worker_is_said_in_a_sentence_and_nothing_else_is_taken_
 
 def test_shards_come_near_while_batches_are_read(word_shards, monkeypatch):
     near = []
-    monkeypatch.setattr(ShardStore, "bring_near", lambda store, shard, *rows: near.append(shard))
+    monkeypatch.setattr(ShardStore, "prefetch", lambda store, shard, *rows: near.append(shard))
     stream = open_stream(word_shards)
     for _ in stream.batches(stream.steps - 2, stream.steps + 2):
         for _ in range(500):

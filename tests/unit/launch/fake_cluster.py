@@ -9,7 +9,7 @@ from pathlib import Path
 from horovod_ocr.launch.hosts import Host
 from horovod_ocr.launch.job import Job
 from horovod_ocr.launch.record import take_up
-from horovod_ocr.launch.supervise import Supervisor, Wish
+from horovod_ocr.launch.supervise import LaunchSpec, Supervisor
 from horovod_ocr.training.state import JOB_VARIABLE
 
 FAKE = str(Path(__file__).with_name("fake_horovodrun.py"))
@@ -50,7 +50,7 @@ class FakeCluster:
         self.on_sleep()
 
     def supervisor(self, **wishes) -> Supervisor:
-        wish = Wish(self.run, NODES, **{"np": 3, **wishes})
+        wish = LaunchSpec(self.run, NODES, **{"np": 3, **wishes})
         record = take_up(self.run, ["--seed", "1"], 10.0)
         return Supervisor(wish, record, self.start, self.clear, self.check, lambda: self.now_s, self.sleep)
 

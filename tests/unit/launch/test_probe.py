@@ -53,7 +53,7 @@ def test_a_host_counts_what_its_loader_workers_will_hand_over(word_shards, tmp_p
     batch = {"height": 64, "lanes": 48, "global_batch": 24, "world_size": 2}
     answers = answer_all(Request(str(word_shards), str(tmp_path), loads=False, batch=batch))
     index = read_index(word_shards)
-    widest_px = max(Geometry(64, index.aspect_edges).width_px(shard.aspect_class) for shard in index.of("train"))
+    widest_px = max(Geometry(64, index.bucket_edges).width_px(shard.bucket) for shard in index.of("train"))
     assert 0 < answers["shards"]["batch_bytes"] <= 12 * 64 * widest_px + 2 * 4096
     assert answers["memory"]["shared_bytes"] == pytest.approx(shutil.disk_usage("/dev/shm").free, rel=0.5)
 

@@ -4,7 +4,7 @@ import pytest
 
 from horovod_ocr.errors import ClusterError
 from horovod_ocr.launch.hosts import Host
-from horovod_ocr.launch.roster import Roster
+from horovod_ocr.launch.roster import HostPool
 from tests.unit.launch.fake_cluster import NODES, FakeCluster, restarts_of
 
 
@@ -71,7 +71,7 @@ def test_hosts_that_broke_a_start_are_used_where_the_others_are_too_few(run):
 
 
 def test_the_pause_before_a_host_is_asked_again_grows():
-    roster = Roster(NODES, lambda hosts, spared: {host.name: "" for host in hosts}, FakeCluster.check, print)
+    roster = HostPool(NODES, lambda hosts, spared: {host.name: "" for host in hosts}, FakeCluster.check, print)
     roster.passed = {host.name for host in NODES}
     roster.check = lambda new, used: {host.name: "" for host in new}
     looks = []
@@ -95,7 +95,7 @@ def test_a_check_that_fails_is_a_problem_of_its_hosts(error):
         raise error
 
     said = []
-    roster = Roster(NODES[:1], lambda hosts, spared: {host.name: "" for host in hosts}, check, said.append)
+    roster = HostPool(NODES[:1], lambda hosts, spared: {host.name: "" for host in hosts}, check, said.append)
     assert roster.usable(NODES[:1]) == set() and said == [f"node1 cannot be checked: {error}"]
 
 

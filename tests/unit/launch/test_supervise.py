@@ -13,7 +13,7 @@ from horovod_ocr.launch import watch
 from horovod_ocr.launch.hosts import Host
 from horovod_ocr.launch.job import Words
 from horovod_ocr.launch.record import last_step, read_record, take_up
-from horovod_ocr.launch.supervise import Ending, Tally, judge, pause_after
+from horovod_ocr.launch.supervise import AttemptResult, Tally, judge, pause_after
 from horovod_ocr.training.state import RunState, read_state, request_stop, write_state
 from tests.unit.launch.fake_cluster import NODES, FakeCluster, restarts_of
 
@@ -225,8 +225,8 @@ def test_a_job_that_says_nothing_is_killed(run, monkeypatch):
     assert restarts_of(run)[0]["reason"] == "no sign of life of rank 0 for 15 s"
 
 
-def ending(code: int, state: str = "training", took_steps: bool = False, forced: bool = False) -> Ending:
-    return Ending(code, "why", RunState(state, 10, 100), took_steps, forced=forced)
+def ending(code: int, state: str = "training", took_steps: bool = False, forced: bool = False) -> AttemptResult:
+    return AttemptResult(code, "why", RunState(state, 10, 100), took_steps, forced=forced)
 
 
 def test_the_last_word_of_the_run_goes_before_exit_codes():

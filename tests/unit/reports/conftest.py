@@ -65,21 +65,21 @@ def write_set(root: Path, labels: dict[str, list[str]], kind: str = "words", per
             for letter in text if kind == "words" else "":
                 letters[letter] = letters.get(letter, 0) + (split == "train")
         totals[split] = len(texts)
-        for place in range(0, len(texts), per_shard):
-            name = f"{split}-{place // per_shard:06d}"
-            shards.append(write_shard(root, name, samples[place : place + per_shard], kind))
+        for position in range(0, len(texts), per_shard):
+            name = f"{split}-{position // per_shard:06d}"
+            shards.append(write_shard(root, name, samples[position : position + per_shard], kind))
     values = dict(
         kind=kind,
         seed=0,
         profile=build_profile("plain"),
         alphabet=dict(sorted(letters.items())),
         classes=(),
-        aspect_edges=(2.5,),
+        bucket_edges=(2.5,),
         shards=tuple(shards),
         subsets=("", "odd"),
         totals=totals,
         label_lengths=lengths,
-        aspect_histogram=(number,),
+        bucket_samples=(number,),
     )
     index = ShardIndex(root=root, **(values | facts))
     write_index(index)

@@ -124,7 +124,7 @@ def test_sizes_and_parts_of_the_set_are_those_of_the_images(make_source):
     stats = stats_of(audit)
     numbers, counts = stats.tallies["width"].counts()
     assert dict(zip(numbers.tolist(), counts.tolist(), strict=True)) == {96: 200, 97: 100}
-    assert stats.tallies["label_length"].total == 300 and stats.aspects.sum() == 300
+    assert stats.tallies["label_length"].total == 300 and stats.buckets.sum() == 300
     tables = tables_of(audit)
     assert ["PNG", 300, 0] in tables["Images"]
     assert {row[0]: row[1] for row in tables["Labels"]} == dict.fromkeys(WORDS, 60)

@@ -66,7 +66,7 @@ def test_35_million_words_on_three_ranks_cost_what_few_cost_and_200_mb_at_most(t
         return cpu_s, peak_kib
 
     rounds = [(cost_of(35_000), cost_of(35_000_000)) for _ in range(3)]
-    few_s, many_s = (min(costs[place][0] for costs in rounds) for place in (0, 1))  # what else runs only adds
+    few_s, many_s = (min(costs[position][0] for costs in rounds) for position in (0, 1))  # what else runs only adds
     assert many_s < 1.5 * few_s, (many_s, few_s)
     assert max(many[1] for _, many in rounds) * 1024 < 200e6
 
@@ -89,7 +89,7 @@ def test_a_set_and_settings_that_fit_have_no_hint():
         (1_000_000, 5, {}, "5 ranks do not divide 48 lanes: .* for a new run --set lanes=50"),
         (4, 3, {}, "4 samples on 3 ranks: 1 ranks have none at all"),
         (100_000, 6, {"global_batch": 4}, "a global batch of 4 on 6 ranks: .* give --global-batch 6 or more"),
-        (100_000, 3, {"global_batch": 2000}, "3 of 9 aspect classes hold fewer samples than a global batch of 2,000"),
+        (100_000, 3, {"global_batch": 2000}, "3 of 9 buckets hold fewer samples than a global batch of 2,000"),
         (1_000, 3, {"epochs": 2.0}, "2 epochs are 42 steps only, min_steps makes them 1,500"),
         (3_000_000, 3, {"cache_dir": "/disk"}, r"each shard is copied 1\.\d times, .* take fewer lanes \(48\)"),
         (3_000_000, 3, {"shards": "s3://a/b"}, r"each shard is copied 1\.\d times, .* read a folder in place"),

@@ -80,7 +80,7 @@ def test_a_class_is_shown_by_its_name(make_set):
 def test_only_the_samples_wanted_are_read(make_set, tmp_path, monkeypatch):
     make_set({"train": [f"{n:04d}" for n in range(400)]}, per_shard=200)
     sizes, pread = [], os.pread
-    monkeypatch.setattr(os, "pread", lambda *place: sizes.append(place[1]) or pread(*place))
+    monkeypatch.setattr(os, "pread", lambda *position: sizes.append(position[1]) or pread(*position))
     draw_set_sheet(tmp_path / "shards", tmp_path / "sheet.png", count=6)
     assert len(sizes) == 12 and sum(sizes) < 6 * 1000
     with Image.open(tmp_path / "sheet.png") as image:

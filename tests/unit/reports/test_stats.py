@@ -33,7 +33,7 @@ def test_counts_are_those_of_the_samples(make_set):
     numbers, counts = stats.tallies["width"].counts()
     assert numbers.tolist() == [48, 96, 144] and counts.tolist() == [15, 15, 14]
     assert stats.splits == ("train", "val", "test")
-    assert stats.aspects.tolist() == [[41], [1], [2]] and stats.subsets.sum(axis=1).tolist() == [41, 1, 2]
+    assert stats.buckets.tolist() == [[41], [1], [2]] and stats.subsets.sum(axis=1).tolist() == [41, 1, 2]
 
 
 def test_every_split_and_letter_is_named_and_rare_ones_are_marked(make_set):
@@ -93,13 +93,13 @@ def test_the_page_holds_what_the_terminal_shows(make_set, tmp_path):
     with console.file:
         console.print(draw_sections(sections))
     said = console.export_text()
-    for text in ("arabic letter jeem", "rare", "width, px", "Aspect classes", "none rejected"):
+    for text in ("arabic letter jeem", "rare", "width, px", "Buckets", "none rejected"):
         assert text in page and text in said
     assert page.count("<svg") == said.count("samples by") == 4 and page.count("data:image/png") == 1
 
 
 def test_an_empty_set_has_a_report_too(make_set, tmp_path):
-    index = make_set({}, aspect_edges=(), aspect_histogram=())
+    index = make_set({}, bucket_edges=(), bucket_samples=())
     sections = stats_sections(index, count_set(index))
     write_page(index, sections, tmp_path / "stats.html")
     assert (tmp_path / "stats.html").exists()

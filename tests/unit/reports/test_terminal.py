@@ -44,5 +44,5 @@ def test_zeros_and_nothing_are_no_error():
 
 
 def test_a_long_table_is_cut_and_says_so():
-    text = said(TableOf(("n",), [(place,) for place in range(1000, 1100)]))
+    text = said(TableOf(("n",), [(position,) for position in range(1000, 1100)]))
     assert f"{1000 + MOST_ROWS - 1:,}" in text and f"{1000 + MOST_ROWS:,}" not in text and "40 more" in text

@@ -95,7 +95,7 @@ def model(sources: list[list[Line]], gives_splits: bool, contents: dict, roots: 
     for number, lines in enumerate(sources):
         lines = sorted(lines, key=lambda line: line.split)  # as they were written
         firsts = {line.name: line for line in reversed(lines)}
-        for place, line in enumerate(lines):
+        for position, line in enumerate(lines):
             name = f"{roots[number]}-{line.name}.png"
             same = [other for other in lines if other.name == line.name]
             ways = {(other.label, other.split if gives_splits else 0) for other in same}
@@ -104,7 +104,7 @@ def model(sources: list[list[Line]], gives_splits: bool, contents: dict, roots: 
             kind = next(other.kind for other in sources[number] if other.name == line.name)
             if len(ways) > 1:
                 rejects[name, "two labels"] += 1
-            elif lines.index(firsts[line.name]) != place:
+            elif lines.index(firsts[line.name]) != position:
                 rejects[name, "listed twice"] += 1
             elif label not in FRAMES:
                 rejects[name, label] += 1

@@ -1,4 +1,4 @@
-"""Which sample goes into which shard: aspect classes, the one shuffle, the row of shards."""
+"""Which sample goes into which shard: buckets, the one shuffle, the row of shards."""
 
 import tempfile
 from collections import Counter
@@ -50,7 +50,7 @@ def test_every_sample_that_stays_is_placed_once_and_in_order(
     none = np.zeros(0, PAIR)
     with (
         tempfile.TemporaryDirectory() as name,
-        patch.object(assign_module, "_BUCKET_SAMPLES", bucket_samples),
+        patch.object(assign_module, "_PILE_SAMPLES", bucket_samples),
         patch.object(assign_module, "_MIN_CLASS_SAMPLES", 2),
     ):
         folder = Path(name)
@@ -74,13 +74,13 @@ def test_every_sample_that_stays_is_placed_once_and_in_order(
         placed = np.fromfile(folder / "placed", FACTS)
         members = np.fromfile(folder / "members", "<u4")
         assert not list(folder.glob("bucket*"))
-    classes = np.searchsorted(plan.aspect_edges, facts["width"] / facts["height"])
-    wanted = facts[np.lexsort((facts["order"], classes, facts["split"]))]
+    buckets = np.searchsorted(plan.bucket_edges, facts["width"] / facts["height"])
+    wanted = facts[np.lexsort((facts["order"], buckets, facts["split"]))]
     assert placed.tobytes() == wanted.tobytes()
     assert members.tolist() == wanted["entry"].tolist()
     assert plan.samples == len(facts) == sum(shard.samples for shard in plan.shards)
-    assert plan.totals == {split: int((facts["split"] == place).sum()) for place, split in enumerate(SPLITS)}
-    assert plan.aspect_histogram == tuple(np.bincount(classes, minlength=len(plan.aspect_edges)))
+    assert plan.totals == {split: int((facts["split"] == position).sum()) for position, split in enumerate(SPLITS)}
+    assert plan.bucket_samples == tuple(np.bincount(buckets, minlength=len(plan.bucket_edges)))
     assert plan.label_lengths == Counter(facts["length"].tolist())
     assert plan.samples_per_shard == (samples_per_shard or 100)
     first, numbers = 0, Counter()
@@ -89,11 +89,11 @@ def test_every_sample_that_stays_is_placed_once_and_in_order(
         rows = placed[first : first + shard.samples]
         assert {SPLITS[split] for split in rows["split"]} == {shard.split}
         aspects = rows["width"] / rows["height"]
-        assert set(np.searchsorted(plan.aspect_edges, aspects)) == {shard.aspect_class}
+        assert set(np.searchsorted(plan.bucket_edges, aspects)) == {shard.bucket}
         assert shard.name == f"{shard.split}-{numbers[shard.split]:06d}"
         numbers[shard.split] += 1
         first += shard.samples
-    for _, shards in groupby(plan.shards, key=lambda shard: (shard.split, shard.aspect_class)):
+    for _, shards in groupby(plan.shards, key=lambda shard: (shard.split, shard.bucket)):
         *full, last = (shard.samples for shard in shards)
         assert set(full) <= {plan.samples_per_shard}
         assert 0 < last <= plan.samples_per_shard

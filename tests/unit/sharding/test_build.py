@@ -101,13 +101,13 @@ def test_the_index_tells_the_truth(build, read_packed, make_words, tmp_path: Pat
         assert hashlib.sha256(tar).hexdigest() == shard.sha256
         assert hashlib.sha256(index.idx_path(shard).read_bytes()).hexdigest() == shard.idx_sha256
         aspects = rows["width"] / rows["height"]
-        assert aspects.max() <= index.aspect_edges[shard.aspect_class]
+        assert aspects.max() <= index.bucket_edges[shard.bucket]
         assert shard.samples == len(rows) <= 25
     rows = np.concatenate(records)
     assert [digest_of(image) for _, image, _ in packed] == rows["digest"].tolist()
     assert [crc32(label.encode()) for _, _, label in packed] == rows["label_crc32"].tolist()
     assert [len(label) for _, _, label in packed] == rows["label_length"].tolist()
-    assert sum(index.aspect_histogram) == len(rows) == sum(index.totals.values())
+    assert sum(index.bucket_samples) == len(rows) == sum(index.totals.values())
     assert Counter(rows["subset"].tolist()).keys() == {1, 2}
 
 

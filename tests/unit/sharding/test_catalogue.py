@@ -107,9 +107,9 @@ def test_what_is_named_again_stays_once_or_not_at_all(tmp_path_factory, entries,
         catalogue = write(folder, *[entries] * sources)  # another source's paths are other images
     problems = [entry.problem for entry in catalogue.read(0, catalogue.entries)]
     wanted = []
-    for place, entry in enumerate(entries):
+    for position, entry in enumerate(entries):
         same = [other for other in entries if other.path == entry.path]
-        again = "listed twice" if entry in entries[:place] else ""
+        again = "listed twice" if entry in entries[:position] else ""
         wanted.append(again if len(set(same)) == 1 else "two labels")
     assert problems == wanted * sources
 

@@ -33,7 +33,7 @@ def index(tmp_path: Path) -> ShardIndex:
         profile=build_profile("urdu", joiners=False),
         alphabet={"ا": 5, "ب": 0},
         classes=(),
-        aspect_edges=(0.8, 1.0),
+        bucket_edges=(0.8, 1.0),
         shards=(
             ShardInfo("train-000000", "train", 1, 4, 10, "a", "b"),
             ShardInfo("val-000000", "val", 0, 1, 9, "c", "d"),
@@ -41,7 +41,7 @@ def index(tmp_path: Path) -> ShardIndex:
         subsets=("", "lexicon"),
         totals={"train": 4, "val": 1, "test": 0},
         label_lengths={1: 2, 12: 3},
-        aspect_histogram=(1, 4),
+        bucket_samples=(1, 4),
         rejects={"empty label": 2},
         options={"seed": 3},
     )
@@ -101,7 +101,7 @@ def test_folders_without_a_usable_index_are_refused(index: ShardIndex):
         (json.dumps({**values, "format": "other"}), "is not an index"),
         (
             json.dumps({**values, "version": 1}),
-            "index version 1, this program reads 3: shard again with: horovod-ocr shard",
+            "index version 1, this program reads 4: shard again with: horovod-ocr shard",
         ),
         (json.dumps({**values, "profile": {"name": "urdu"}}), "is damaged"),
         (json.dumps({**values, "shards": [{"name": "x"}]}), "is damaged"),

@@ -71,7 +71,7 @@ def test_sources_of_several_layouts_make_one_set(build, read_packed, read_list, 
 
 
 def test_a_source_that_is_added_leaves_the_order_of_the_first(build, read_packed, make_words, make_image, tmp_path):
-    first, second = make_words(60, widths=(96,)), tmp_path / "second"  # one aspect class
+    first, second = make_words(60, widths=(96,)), tmp_path / "second"  # one bucket
     (second / "images").mkdir(parents=True)
     rows = [f"images/{number:05d}.png\tآسمان\n" for number in range(60)]  # the names of the first source again
     for number in range(60):
@@ -151,11 +151,11 @@ def test_names_that_are_no_utf8_pass_through(build, read_packed, read_list, make
 
 def test_a_class_whose_name_is_no_utf8_is_rejected(build, read_packed, read_list, make_image, tmp_path: Path):
     root = os.fsencode(tmp_path / "raw")
-    for place, name in enumerate((b"ant", b"bee \xff", "چیونٹی".encode())):
+    for position, name in enumerate((b"ant", b"bee \xff", "چیونٹی".encode())):
         os.makedirs(os.path.join(root, name))
         for number in range(3):
             with open(os.path.join(root, name, b"%d.png" % number), "wb") as file:
-                file.write(make_image(10 * place + number))
+                file.write(make_image(10 * position + number))
     report = build(tmp_path / "raw", tmp_path / "out")
     assert report.classes == ("ant", "چیونٹی")
     assert (sum(report.samples.values()), report.rejects) == (6, {"label is not UTF-8": 3})

@@ -65,7 +65,7 @@ def test_the_same_bytes_for_any_sizes_of_the_parts(
     with (
         patch.object(intake, "MOST_ENTRIES", most_entries),
         patch.object(spool, "RUN_BYTES", run_bytes),
-        patch.object(assign, "_BUCKET_SAMPLES", bucket_samples),
+        patch.object(assign, "_PILE_SAMPLES", bucket_samples),
         patch.object(pack, "_TOGETHER_BYTES", together_bytes),
         patch.object(pack, "_GAP_BYTES", gap_bytes),
         patch.object(pack, "_OPEN_FILES", open_files),
@@ -95,8 +95,8 @@ def test_within_a_split_and_class_samples_lie_in_the_order_of_the_hash_of_their_
         orders = defaultdict(list)
         for shard in index.shards:
             for _ in range(shard.samples):
-                orders[shard.split, shard.aspect_class].append(hash_of(f"order {seed}", names[next(samples).image]))
-        assert len(index.aspect_edges) == 3
+                orders[shard.split, shard.bucket].append(hash_of(f"order {seed}", names[next(samples).image]))
+        assert len(index.bucket_edges) == 3
         assert len(orders) == 9
         assert all(order == sorted(order) for order in orders.values())
 

@@ -38,7 +38,9 @@ SAMPLES = st.lists(
 @given(samples=SAMPLES, first=st.integers(0, 1000), run_bytes=st.sampled_from([1, 30, 100, 32 << 20]))
 @settings(max_examples=80)
 def test_what_goes_in_comes_out(tmp_path_factory, samples, first, run_bytes):
-    samples = [sample._replace(entry=first + 2 * place) for place, sample in enumerate(samples)]  # odd ones: rejects
+    samples = [
+        sample._replace(entry=first + 2 * position) for position, sample in enumerate(samples)
+    ]  # odd ones: rejects
     order = np.random.default_rng(0).integers(0, 2**63, 2 * len(samples), np.uint64)
     file = io.BytesIO()
     counts = LabelCounts(Counter({"ي → ی": 3}), Counter({"é": 1, "\n": len(samples)}))
@@ -90,11 +92,11 @@ def test_every_cut_and_every_damage_behind_the_images_is_found(write_spool, tmp_
         path.write_bytes(whole[:size])
         assert result_of(path, 2) is None, f"cut to {size} bytes"
     images = 2 * len(b"picture" + b"text")
-    for place in range(images, len(whole)):
+    for position in range(images, len(whole)):
         for mask in (1, 255):
-            path.write_bytes(whole[:place] + bytes([whole[place] ^ mask]) + whole[place + 1 :])
-            reason = f"bits {mask:b} of byte {place} of {len(whole)}"
-            if place >= len(whole) - 24 and place < len(whole) - 16:
+            path.write_bytes(whole[:position] + bytes([whole[position] ^ mask]) + whole[position + 1 :])
+            reason = f"bits {mask:b} of byte {position} of {len(whole)}"
+            if position >= len(whole) - 24 and position < len(whole) - 16:
                 continue  # how many bytes were read, for the progress only
             assert result_of(path, 2) is None, reason
     path.write_bytes(whole[:-64] + b"\xff" * 64)

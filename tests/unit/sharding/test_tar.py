@@ -21,17 +21,17 @@ def test_the_standard_library_reads_it_and_offsets_lead_back():
         ("000000001.png", b""),
         ("a.txt", b"y" * 512),
     ]
-    buffer, places = b"", []
+    buffer, positions = b"", []
     for name, content in members:
         buffer += member_header(name, len(content))
-        places.append((len(buffer), len(content)))
+        positions.append((len(buffer), len(content)))
         buffer += content.ljust(int(padded(np.array(len(content)))), b"\0")
     buffer += END
-    assert [bytes(read_member(buffer, at, size)) for at, size in places] == [content for _, content in members]
+    assert [bytes(read_member(buffer, at, size)) for at, size in positions] == [content for _, content in members]
     with tarfile.open(fileobj=io.BytesIO(buffer)) as tar:
         infos = tar.getmembers()
         assert [(info.name, tar.extractfile(info).read()) for info in infos] == members
-        assert [info.offset_data for info in infos] == [at for at, _ in places]
+        assert [info.offset_data for info in infos] == [at for at, _ in positions]
         assert {(info.mtime, info.uid, info.gid, info.mode, info.uname) for info in infos} == {(0, 0, 0, 0o644, "")}
 
 

@@ -11,7 +11,7 @@ from horovod_ocr.errors import DivergedError
 from horovod_ocr.log import RunLog
 from horovod_ocr.training.agreement import (
     SkippedUpdates,
-    Wishes,
+    StopSaveVote,
     address_of,
     check_same_weights,
     checksum,
@@ -39,18 +39,18 @@ class OtherRanks(World):
 
 
 def test_nobody_wants_anything():
-    assert Wishes(World(), "", False).agree() == ("", False)
+    assert StopSaveVote(World(), "", False).agree() == ("", False)
 
 
 @pytest.mark.parametrize("stop, save, wanted", [("SIGTERM", False, True), ("", True, False)])
 def test_what_this_rank_wants_all_do(stop, save, wanted):
-    reason, saves = Wishes(World(), stop, save).agree()
+    reason, saves = StopSaveVote(World(), stop, save).agree()
     assert (reason.startswith("SIGTERM (rank 0 on "), saves) == (wanted, save)
 
 
 def test_what_another_rank_wants_this_one_does():
     world = OtherRanks(("", "node1"), ("SIGUSR1", "node2"), wants=(1, 0))
-    assert Wishes(world, "", False).agree() == ("SIGUSR1 (rank 2 on node2)", False)
+    assert StopSaveVote(world, "", False).agree() == ("SIGUSR1 (rank 2 on node2)", False)
 
 
 def batch(*rows):

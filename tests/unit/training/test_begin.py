@@ -49,7 +49,7 @@ def streams_of(word_shards, monkeypatch):
         world = SimpleNamespace(rank=0, world_size=1, local_size=local_size)
         monkeypatch.setattr(begin, "free_shared_bytes", lambda: free_bytes)
         config = TrainConfig(workers=workers)
-        return begin.open_streams(config, world, store, Geometry(64, store.index.aspect_edges), on_gpu, 40)
+        return begin.open_streams(config, world, store, Geometry(64, store.index.bucket_edges), on_gpu, 40)
 
     return open_them
 
@@ -72,7 +72,7 @@ def test_a_run_begins_if_the_batches_of_the_workers_that_it_asks_for_fit(streams
 def test_an_empty_train_split_is_named_whoever_would_read_it(word_shards, workers):
     store = open_store(str(word_shards))
     store.index = replace(store.index, shards=tuple(shard for shard in store.index.shards if shard.split != "train"))
-    world, geometry = SimpleNamespace(rank=0, world_size=1, local_size=1), Geometry(64, store.index.aspect_edges)
+    world, geometry = SimpleNamespace(rank=0, world_size=1, local_size=1), Geometry(64, store.index.bucket_edges)
     with pytest.raises(ShardError, match="train"):
         begin.open_streams(TrainConfig(workers=workers), world, store, geometry, True, 40)
 

@@ -145,7 +145,7 @@ def test_files_of_others_and_of_other_versions(tmp_path):
     with pytest.raises(CheckpointError, match="not a checkpoint of horovod-ocr"):
         read_checkpoint(path)
     torch.save({"format": "horovod-ocr checkpoint", "version": 9}, path)
-    with pytest.raises(CheckpointError, match="checkpoint version 9, this program reads 2"):
+    with pytest.raises(CheckpointError, match="checkpoint version 9, this program reads 3"):
         read_checkpoint(path)
     with pytest.raises(CheckpointError, match="no such file"):
         read_checkpoint(tmp_path)

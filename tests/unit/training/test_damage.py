@@ -5,7 +5,7 @@ import pytest
 
 from horovod_ocr.data.reader import Damage
 from horovod_ocr.errors import ShardError
-from horovod_ocr.training.damage import MOST_LISTED, DamageTally
+from horovod_ocr.training.damage import MOST_LISTED, DamagedSamples
 from sharding.index import ShardInfo
 
 SHARDS = [ShardInfo(f"train-{number:06d}", "train", 0, 50, 1, "") for number in range(3)]
@@ -24,8 +24,8 @@ class OtherRank:
         return [self.others, value]
 
 
-def tally(most: int, **world) -> DamageTally:
-    return DamageTally(OtherRank(**world), SHARDS, most)
+def tally(most: int, **world) -> DamagedSamples:
+    return DamagedSamples(OtherRank(**world), SHARDS, most)
 
 
 def test_each_is_named_once_with_rank_and_host(capsys, monkeypatch):

@@ -12,7 +12,7 @@ from horovod_ocr.data.shared_memory import count_cores
 from horovod_ocr.errors import ConfigError
 from horovod_ocr.training import device
 from horovod_ocr.training.device import (
-    Place,
+    RankHardware,
     assign_gpus,
     choose_device,
     choose_precision,
@@ -23,43 +23,46 @@ from horovod_ocr.training.gpus import Gpus
 from horovod_ocr.world import World
 
 
-def places_on(host: str, ranks: int, gpus: int, **of_place) -> list[Place]:
+def ranks_on(host: str, ranks: int, gpus: int, **of_each) -> list[RankHardware]:
     """Each rank sees all GPUs of its host."""
     seen = Gpus(tuple(range(gpus)), tuple(f"{host}-{number}" for number in range(gpus)))
-    return [Place(host, seen, **of_place) for _ in range(ranks)]
+    return [RankHardware(host, seen, **of_each) for _ in range(ranks)]
 
 
 def test_each_rank_has_a_gpu_of_its_own():
-    places = places_on("node1", 2, 2) + places_on("node2", 1, 1) + places_on("node3", 2, 8)
-    assert assign_gpus(places, "auto") == ([0, 1, 0, 0, 1], "")
-    assert assign_gpus(places, "cuda") == assign_gpus(places, "auto")
-    assert assign_gpus(places, "cpu") == ([], "")
+    ranks = ranks_on("node1", 2, 2) + ranks_on("node2", 1, 1) + ranks_on("node3", 2, 8)
+    assert assign_gpus(ranks, "auto") == ([0, 1, 0, 0, 1], "")
+    assert assign_gpus(ranks, "cuda") == assign_gpus(ranks, "auto")
+    assert assign_gpus(ranks, "cpu") == ([], "")
 
 
 def test_all_ranks_take_the_cpu_if_one_host_has_too_few_gpus():
-    places = places_on("node1", 1, 1) + places_on("node2", 3, 2)
-    assert assign_gpus(places, "auto") == ([], "ranks on node2: 3, GPUs: 2")
+    ranks = ranks_on("node1", 1, 1) + ranks_on("node2", 3, 2)
+    assert assign_gpus(ranks, "auto") == ([], "ranks on node2: 3, GPUs: 2")
     with pytest.raises(ConfigError, match="needs a GPU for each rank .ranks on node2: 3, GPUs: 2"):
-        assign_gpus(places, "cuda")
+        assign_gpus(ranks, "cuda")
 
 
 def test_a_launcher_may_show_each_rank_its_gpu_alone():
     """As srun --gpus-per-task does: each is number 0 there."""
-    places = [Place("node1", Gpus((0,), (f"gpu-{rank}",))) for rank in range(4)]
-    assert assign_gpus(places, "auto") == ([0, 0, 0, 0], "")
-    same = [Place("node1", Gpus((0,), ("gpu-0",))) for rank in range(4)]
+    ranks = [RankHardware("node1", Gpus((0,), (f"gpu-{rank}",))) for rank in range(4)]
+    assert assign_gpus(ranks, "auto") == ([0, 0, 0, 0], "")
+    same = [RankHardware("node1", Gpus((0,), ("gpu-0",))) for rank in range(4)]
     assert assign_gpus(same, "auto") == ([], "ranks on node1: 4, GPUs: 1")
 
 
 def test_containers_of_one_machine_share_no_gpu():
-    places = [Place(name, Gpus((0, 1), ("a", "b"))) for name in ("container1", "container2")]
-    assert assign_gpus(places, "auto") == ([0, 1], "")
+    ranks = [RankHardware(name, Gpus((0, 1), ("a", "b"))) for name in ("container1", "container2")]
+    assert assign_gpus(ranks, "auto") == ([0, 1], "")
 
 
 def test_a_launcher_may_show_each_rank_the_gpus_near_its_cores():
     """As srun --gpu-bind=closest does, with ranks dealt out over the sockets in turn."""
     near = [Gpus((0, 1, 2, 3), tuple("abcd")), Gpus((0, 1, 2, 3), tuple("efgh"))]
-    assert assign_gpus([Place("node1", near[rank % 2]) for rank in range(8)], "auto") == ([0, 0, 1, 1, 2, 2, 3, 3], "")
+    assert assign_gpus([RankHardware("node1", near[rank % 2]) for rank in range(8)], "auto") == (
+        [0, 0, 1, 1, 2, 2, 3, 3],
+        "",
+    )
 
 
 @given(st.lists(st.lists(st.sampled_from("abcde"), unique=True), max_size=5))
@@ -72,34 +75,34 @@ def test_as_many_ranks_have_a_gpu_of_their_own_as_can_have_one(visible):
 
 def test_gpus_without_code_are_passed_over():
     seen = Gpus((1, 3), ("b", "d"))
-    assert assign_gpus([Place("node1", seen) for rank in range(2)], "auto") == ([1, 3], "")
+    assert assign_gpus([RankHardware("node1", seen) for rank in range(2)], "auto") == ([1, 3], "")
 
 
 def test_a_machine_without_gpus_needs_no_reason_for_the_cpu():
-    assert assign_gpus(places_on("node1", 3, 0), "auto") == ([], "")
-    assert assign_gpus([Place("node1", Gpus(remark="CUDA_VISIBLE_DEVICES="))], "auto") == (
+    assert assign_gpus(ranks_on("node1", 3, 0), "auto") == ([], "")
+    assert assign_gpus([RankHardware("node1", Gpus(remark="CUDA_VISIBLE_DEVICES="))], "auto") == (
         [],
         "ranks on node1: 1, GPUs: 0 (CUDA_VISIBLE_DEVICES=)",
     )
     with pytest.raises(ConfigError, match="--device cuda needs a GPU for each rank .ranks on node1: 3, GPUs: 0"):
-        assign_gpus(places_on("node1", 3, 0), "cuda")
+        assign_gpus(ranks_on("node1", 3, 0), "cuda")
 
 
 @pytest.mark.parametrize("wanted", ["auto", "cuda"])
 def test_gpus_that_do_not_work_are_refused_on_every_rank(wanted):
-    places = [*places_on("node1", 1, 1), Place("node2", Gpus(problem="the driver is too old"))]
+    ranks = [*ranks_on("node1", 1, 1), RankHardware("node2", Gpus(problem="the driver is too old"))]
     with pytest.raises(ConfigError, match="node2: the driver is too old; or train on the CPUs: --device cpu") as raised:
-        assign_gpus(places, wanted)
+        assign_gpus(ranks, wanted)
     assert raised.value.shown_by == 0
-    assert assign_gpus(places, "cpu") == ([], "")
+    assert assign_gpus(ranks, "cpu") == ([], "")
 
 
 def test_a_horovod_without_nccl_is_refused_before_it_waits_for_ever():
-    places = places_on("node1", 1, 1) + places_on("node2", 1, 1, can_exchange=False)
+    ranks = ranks_on("node1", 1, 1) + ranks_on("node2", 1, 1, can_exchange=False)
     with pytest.raises(ConfigError, match=re.escape("scripts/build_horovod.sh --nccl; or train on the CPUs")):
-        assign_gpus(places, "auto")
-    assert assign_gpus(places[1:], "auto") == ([0], ""), "a rank alone sums nothing"
-    assert assign_gpus(places_on("node1", 2, 1, can_exchange=False), "auto") == ([], "ranks on node1: 2, GPUs: 1")
+        assign_gpus(ranks, "auto")
+    assert assign_gpus(ranks[1:], "auto") == ([0], ""), "a rank alone sums nothing"
+    assert assign_gpus(ranks_on("node1", 2, 1, can_exchange=False), "auto") == ([], "ranks on node1: 2, GPUs: 1")
 
 
 def test_a_world_of_one_takes_its_gpu(monkeypatch):
@@ -132,9 +135,9 @@ def test_asked_for_the_cpu_no_gpu_is_looked_at(monkeypatch):
     ],
 )
 def test_the_cores_of_a_host_are_shared_among_its_ranks(cores, quota, shares):
-    places = [Place("node1", Gpus(), frozenset(each)) for each in cores]
-    places.append(Place("node2", Gpus(), frozenset(range(64))))
-    assert [share_of_cores(places, rank, quota) for rank in range(len(cores))] == shares
+    ranks = [RankHardware("node1", Gpus(), frozenset(each)) for each in cores]
+    ranks.append(RankHardware("node2", Gpus(), frozenset(range(64))))
+    assert [share_of_cores(ranks, rank, quota) for rank in range(len(cores))] == shares
 
 
 def test_all_ranks_compute_in_bf16_or_none(monkeypatch):

@@ -67,9 +67,9 @@ def messy(tmp_path: Path, make_image) -> Path:
 
 def agree(audit: Audit, built) -> None:
     assert audit.samples == built.samples and audit.found.rejects == built.rejects
-    assert audit.copies == built.duplicates and audit.aspect_edges == built.aspect_edges
+    assert audit.copies == built.duplicates and audit.bucket_edges == built.bucket_edges
     assert audit.profile.name == built.profile and audit.found.read_bytes == built.read_bytes
-    assert audit.aspects.sum(axis=1).tolist() == list(built.samples.values())
+    assert audit.buckets.sum(axis=1).tolist() == list(built.samples.values())
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_nothing_that_can_be_used_is_no_error_but_no_source_is(tmp_path: Path):
     (tmp_path / "labels.tsv").write_text("gone.png\tدن\n", "utf-8")
     audit = audit_source(options(tmp_path))
     assert audit.packed == 0 and audit.found.rejects == {"missing image": 1}
-    assert audit.aspect_edges == () and audit.aspects.shape == (3, 0)
+    assert audit.bucket_edges == () and audit.buckets.shape == (3, 0)
     with pytest.raises(SourceError):
         audit_source(options(tmp_path / "nowhere"))
 

@@ -201,15 +201,15 @@ def test_files_that_cannot_be_read(tmp_path: Path):
 @given(
     size=st.tuples(st.integers(1, 90), st.integers(1, 40)),
     mode=st.sampled_from(["L", "RGB", "P", "1", "RGBA"]),
-    place=st.none() | st.integers(0, 60) | st.integers(-20, -1),
+    position=st.none() | st.integers(0, 60) | st.integers(-20, -1),
     cut=st.integers(0, 20),
     rule=st.sampled_from([ImageRule(check, form) for check in CHECKS for form in FORMS]),
 )
 @settings(max_examples=300)
-def test_a_reader_of_many_images_says_what_is_said_of_one(size, mode: str, place, cut: int, rule: ImageRule):
+def test_a_reader_of_many_images_says_what_is_said_of_one(size, mode: str, position, cut: int, rule: ImageRule):
     content = bytearray(encode(Image.new("L", size, 7).convert(mode), "PNG"))
-    if place is not None:
-        content[place % len(content)] ^= 5
+    if position is not None:
+        content[position % len(content)] ^= 5
     content = bytes(content[: len(content) - cut] if cut > 15 else content)
     limits = Limits(max_pixels=2000, max_aspect=20.0)
     said = []

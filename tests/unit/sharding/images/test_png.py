@@ -213,8 +213,8 @@ def test_harmless_metadata_is_kept_and_what_inflates_is_not(check: str):
     bomb = zlib.compress(bytes(9_000_000))
     inflating = [(b"zTXt", b"a\0\0" + bomb), (b"iTXt", b"a\0\1\0\0\0" + bomb), (b"iCCP", b"a\0\0" + bomb)]
     for kind, content in (*inflating, (b"gAMA", b"\0"), (b"pHYs", b"")):
-        for place in ("before", "after"):
-            converted = read_image(write_png(RAMP, **{place: chunk(kind, content)}), LIMITS, ImageRule(check))
+        for position in ("before", "after"):
+            converted = read_image(write_png(RAMP, **{position: chunk(kind, content)}), LIMITS, ImageRule(check))
             assert len(converted.content) < 200
             assert np.array_equal(pixels(converted), RAMP[..., 0])
 
@@ -228,11 +228,11 @@ def test_whatever_metadata_is_kept_can_be_read_by_pillow(kind: bytes, content: b
 
 
 @pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("place", ["before", "after"])
-def test_exif_turns_a_png(check: str, place: str):
+@pytest.mark.parametrize("position", ["before", "after"])
+def test_exif_turns_a_png(check: str, position: str):
     exif = Image.Exif()
     exif[0x0112] = 6
-    checked = read_image(write_png(RAMP, **{place: chunk(b"eXIf", exif.tobytes()[6:])}), LIMITS, ImageRule(check))
+    checked = read_image(write_png(RAMP, **{position: chunk(b"eXIf", exif.tobytes()[6:])}), LIMITS, ImageRule(check))
     assert (checked.width, checked.height) == (6, 8)
     assert np.array_equal(pixels(checked), np.rot90(RAMP[..., 0], -1))
 

@@ -269,10 +269,10 @@ def test_what_else_may_hold_labels_is_told(write):
     assert len(source.notes()) == 1
     (source.root / "lost.label").unlink()
     write({"z/4.png": b"l"})
-    for layout, place in (("names", "the names of the pictures"), ("classes", "the names of the folders")):
+    for layout, position in (("names", "the names of the pictures"), ("classes", "the names of the folders")):
         source = find_source(source.root, layout, "(.)" if layout == "names" else None)
         list(source.entries())
-        assert source.notes() == [f"labels come from {place}; not read: 1.txt, 2.gt.txt, a.tar and 3 more"]
+        assert source.notes() == [f"labels come from {position}; not read: 1.txt, 2.gt.txt, a.tar and 3 more"]
 
 
 def test_nothing_is_told_of_what_holds_no_labels(write):

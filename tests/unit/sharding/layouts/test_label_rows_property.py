@@ -65,8 +65,8 @@ def line_of(row: Row, dialect: Dialect) -> str:
     if row.damage == "separator":
         return dialect.separator.join([*cells, "more"])
     if row.damage in ("open quote", "close quote"):
-        place = dialect.columns.index("label")
-        cells[place] = f'"{row.text}' if row.damage == "open quote" else f'{row.text}"'
+        position = dialect.columns.index("label")
+        cells[position] = f'"{row.text}' if row.damage == "open quote" else f'{row.text}"'
         return dialect.separator.join(cells)
     if row.damage == "empty":
         return ""

@@ -18,7 +18,7 @@ def tree(write, make_image):
     """tree(layout): FOLDERS folders of an image each."""
 
     def write_tree(layout: str) -> Path:
-        files = {f"{place:02d}/{place}.png": make_image(place) for place in range(FOLDERS)}
+        files = {f"{position:02d}/{position}.png": make_image(position) for position in range(FOLDERS)}
         if layout == "beside":
             files |= {name.replace(".png", ".txt"): "دن".encode() for name in files}
         return write(files)

@@ -35,15 +35,15 @@ def test_what_is_gone_or_was_never_marked_is_no_listing(tmp_path):
         mark_files(tmp_path, ["a"])
 
 
-@pytest.mark.parametrize("place", [0, 5, 19])
-def test_many_marks_are_asked_for_by_several_threads(tmp_path, monkeypatch, place):
+@pytest.mark.parametrize("position", [0, 5, 19])
+def test_many_marks_are_asked_for_by_several_threads(tmp_path, monkeypatch, position):
     monkeypatch.setattr(marks, "_TOGETHER", 3)
     names = [f"{number}" for number in range(20)]
     for name in names:
         (tmp_path / name).mkdir()
     before = [[name, 0, os.stat(tmp_path / name).st_mtime_ns] for name in names]
     assert are_unchanged(tmp_path, before)
-    os.utime(tmp_path / names[place], ns=(1, 1))
+    os.utime(tmp_path / names[position], ns=(1, 1))
     assert not are_unchanged(tmp_path, before)
 
 

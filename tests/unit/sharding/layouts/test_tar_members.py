@@ -116,12 +116,12 @@ def test_a_cut_gives_what_is_whole_and_says_where(tmp_path):
         assert all(member.at + member.size <= size for member in found)
 
 
-@pytest.mark.parametrize("place", [0, 100, 124, 130, 148, 156, 300])
-def test_a_flipped_bit_in_a_header(tmp_path, place):
+@pytest.mark.parametrize("position", [0, 100, 124, 130, 148, 156, 300])
+def test_a_flipped_bit_in_a_header(tmp_path, position):
     path = tmp_path / "a.tar"
     write_tar(path, {"1": b"a" * 600, "2": b"b" * 600})
     content = bytearray(path.read_bytes())
-    content[1536 + place] ^= 4
+    content[1536 + position] ^= 4
     path.write_bytes(content)
     with open(path, "rb") as file, pytest.raises(DamagedTarError) as error:
         list(read_members(Window(file.fileno())))

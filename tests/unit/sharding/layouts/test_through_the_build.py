@@ -142,14 +142,14 @@ def test_a_set_in_shards_of_another_size(tmp_path, raw, build, pairs, read_packe
 
 
 def test_two_sets_in_one(tmp_path, build, make_image, read_packed):
-    for place, name in enumerate("ab"):
+    for position, name in enumerate("ab"):
         src = tmp_path / f"raw-{name}"
         src.mkdir()
         for number in range(20):
-            (src / f"{number}.png").write_bytes(make_image(100 * place + number))
+            (src / f"{number}.png").write_bytes(make_image(100 * position + number))
         rows = [f"{number}.png\t{LABELS[number % 4][: 2 + number // 8]}\t{name}\n" for number in range(20)]
         (src / "labels.tsv").write_text("".join(rows), encoding="utf-8")
-        build(src, tmp_path / name, samples_per_shard=3 + place)
+        build(src, tmp_path / name, samples_per_shard=3 + position)
     report = build((tmp_path / "a", tmp_path / "b"), tmp_path / "both")
     both = read_packed(tmp_path / "both")
     assert report.layout == "shards, shards"
@@ -159,12 +159,12 @@ def test_two_sets_in_one(tmp_path, build, make_image, read_packed):
 
 
 def test_two_sets_of_classes_in_one(tmp_path, build, write, make_image, pairs):
-    for place, names in enumerate((("cat", "dog"), ("ant", "dog"))):
+    for position, names in enumerate((("cat", "dog"), ("ant", "dog"))):
         for number in range(8):
-            folder = tmp_path / f"raw-{place}" / names[number % 2]
+            folder = tmp_path / f"raw-{position}" / names[number % 2]
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / f"{number}.png").write_bytes(make_image(place * 100 + number))
-        build(tmp_path / f"raw-{place}", tmp_path / f"set-{place}")
+            (folder / f"{number}.png").write_bytes(make_image(position * 100 + number))
+        build(tmp_path / f"raw-{position}", tmp_path / f"set-{position}")
     report = build((tmp_path / "set-0", tmp_path / "set-1"), tmp_path / "both")
     assert report.classes == ("ant", "cat", "dog")  # their numbers are others than in either set
     assert pairs(tmp_path / "both") == sorted(pairs(tmp_path / "set-0") + pairs(tmp_path / "set-1"))

@@ -110,9 +110,9 @@ def small(tmp_path_factory, make_image, build) -> Path:
 def test_a_flipped_index_is_restored_where_it_is_wrong_of_the_shards(small: Path, data):
     out = small
     content = (out / "index.json").read_bytes()
-    place = data.draw(st.integers(0, len(content) - 1))
+    position = data.draw(st.integers(0, len(content) - 1))
     try:
-        flip(out / "index.json", place)
+        flip(out / "index.json", position)
         report = repair_set(out, workers=1)
         found = (out / "index.json").read_bytes()
     finally:

@@ -51,16 +51,16 @@ class Writer:
             for record in self.records
         ]
         first = int(tar[:9])
-        self.keys = [first + place for place in range(len(self.records))]
+        self.keys = [first + position for position in range(len(self.records))]
 
-    def set_label(self, place: int, label: str) -> None:
-        self.contents[place][1] = label.encode("utf-8", "surrogateescape")
-        self.records["label_length"][place] = len(label)
-        self.records["label_crc32"][place] = crc32(self.contents[place][1])
+    def set_label(self, position: int, label: str) -> None:
+        self.contents[position][1] = label.encode("utf-8", "surrogateescape")
+        self.records["label_length"][position] = len(label)
+        self.records["label_crc32"][position] = crc32(self.contents[position][1])
 
-    def set_image(self, place: int, image: bytes) -> None:
-        self.contents[place][0] = image
-        self.records["digest"][place] = digest_of(image)
+    def set_image(self, position: int, image: bytes) -> None:
+        self.contents[position][0] = image
+        self.records["digest"][position] = digest_of(image)
 
     def write(self, change: Callable[[bytearray], None] = lambda tar: None, end: bytes = END) -> None:
         """change: of the tar's bytes before they are digested."""
@@ -113,7 +113,7 @@ LIES = [
     ("its CRC-32 is another", lambda writer: writer.contents[2].__setitem__(1, "دب".encode())),
     ("an image that cannot be used", lambda writer: writer.set_image(2, b"\x89PNG\r\n\x1a\n, they said")),
     ("it should have been converted", lambda writer: writer.set_image(2, palette_png())),
-    ("outside the shard's aspect class", put("height", 1)),
+    ("outside the shard's bucket", put("height", 1)),
     ("an empty image", put("height", 0)),
     ("a subset that the index does not name", put("subset", 9)),
     ("an unknown image format", put("image_format", 7)),
@@ -164,7 +164,7 @@ def test_the_keys_of_two_shards_are_not_the_same(writer: Writer):
 
 
 def test_a_gap_in_the_keys_of_a_shard(writer: Writer):
-    writer.keys = [key + (place > 4) for place, key in enumerate(writer.keys)]
+    writer.keys = [key + (position > 4) for position, key in enumerate(writer.keys)]
     writer.write()
     (sentences,) = verify_shards(writer.root, workers=1).damaged.values()
     assert sentences == tuple(

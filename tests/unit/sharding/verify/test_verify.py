@@ -166,8 +166,8 @@ def test_swapped_shards_are_both_named(copy: Path):
         (lambda index: index["alphabet"].update({"ا": index["alphabet"].pop("ا")}), "order of code points"),
         (lambda index: index["label_lengths"].update({"4": 1}), r"each label length in .*: 4 \d+ instead of 1$"),
         (lambda index: index["totals"].update(val=3), "the index says .* 3 val, .*, its shards add to"),
-        (lambda index: index["aspect_histogram"].append(1), "of each aspect class, its shards hold"),
-        (lambda index: index["aspect_edges"].append(0.1), "do not ascend"),
+        (lambda index: index["bucket_samples"].append(1), "of each bucket, its shards hold"),
+        (lambda index: index["bucket_edges"].append(0.1), "do not ascend"),
         (lambda index: index["options"].update(samples_per_shard=9), "train-000000 has 8 samples, the index says 9"),
         (lambda index: index["shards"].pop(1), "names train-000002 where train-000001 is its turn"),
         (lambda index: index["shards"].clear(), "names no shards"),
@@ -184,7 +184,7 @@ def test_an_index_edited_by_hand_is_found(copy: Path, edit: Callable[[dict], obj
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("samples", 7), ("bytes", 512), ("sha256", "0" * 64), ("idx_sha256", ""), ("aspect_class", 1)],
+    [("samples", 7), ("bytes", 512), ("sha256", "0" * 64), ("idx_sha256", ""), ("bucket", 1)],
 )
 def test_a_shard_that_the_index_describes_wrongly_is_named(copy: Path, name: str, value: object):
     edit_index(copy, lambda index: shard_in(index, "train-000000").update({name: value}))
