@@ -24,17 +24,17 @@ import numpy as np
 from sides.memory import OwnPeaks
 from sides.names import NamesSource
 
-from sharding.assign import PLACED_NAME, Assignment, assign
-from sharding.catalogue import Catalogue
-from sharding.check import Limits
-from sharding.duplicates import Duplicates, count_samples, find_duplicates
-from sharding.images import ImageRule
-from sharding.inspection import Rules
-from sharding.intake import IntakeTask, range_size, read_range, spool_path
-from sharding.listing import write_catalogue
-from sharding.script import build_profile
-from sharding.split import SplitRule
-from sharding.workers import open_workers, usable_cores
+from sharding.arranging.assign import PLACED_NAME, Assignment, assign
+from sharding.arranging.duplicates import Duplicates, count_samples, find_duplicates
+from sharding.format.script.profile import build_profile
+from sharding.images.read import ImageRule
+from sharding.reading.catalogue import Catalogue
+from sharding.reading.check import Limits
+from sharding.reading.inspection import Rules
+from sharding.reading.intake import IntakeTask, range_size, read_range, spool_path
+from sharding.reading.listing import write_catalogue
+from sharding.reading.split import SplitRule
+from sharding.system.workers import open_workers, usable_cores
 
 BAR_MB = 2048
 

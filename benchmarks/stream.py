@@ -30,7 +30,7 @@ from sides.bars import Bar, machine_of, print_bars, print_us, record_of
 from sides.streaming import VERSION
 
 from horovod_ocr.data.image import Geometry
-from sharding.index import read_index
+from sharding.format.index import read_index
 
 SIDES = Path(__file__).parent / "sides"
 HEIGHT_PX = 64

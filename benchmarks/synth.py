@@ -25,7 +25,7 @@ from PIL import Image, ImageDraw, ImageFont, features
 from horovod_ocr.synth.degrade import Degradation, degrade
 from horovod_ocr.synth.lexicon import lexicon_words, random_words
 from horovod_ocr.synth.render import DEFAULT_FONT, WordRenderer
-from sharding.script import build_profile
+from sharding.format.script.profile import build_profile
 
 SIZE_PX = 40
 BLOCK = 50  # words

@@ -1,5 +1,5 @@
 """`python -m horovod_ocr` is `horovod-ocr`."""
 
-from horovod_ocr.cli import main
+from horovod_ocr.cli.main import main
 
 main()

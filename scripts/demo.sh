@@ -21,7 +21,7 @@ run shard horovod-ocr shard --src raw/
 # one rank a GPU; without any, or with one that does not work, two on the CPU
 read -r ranks device < <(python - <<'PYTHON'
 import sys
-from horovod_ocr.training.gpus import find_gpus
+from horovod_ocr.distributed.gpus import find_gpus
 gpus = find_gpus()
 if gpus.problem:
     print(f"\nthe demo takes the CPU: {gpus.problem}", file=sys.stderr)

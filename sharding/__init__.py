@@ -27,5 +27,5 @@ The way through the room, in the order in which a sample passes:
     verify/         a shard set proved, and what is damaged of it mended
 
 Beside the way: files.py (files that are whole or not there), workers.py (the processes), lock.py (one build at a time,
-over NFS too), progress.py.
+over NFS too), reports/progress.py.
 """

@@ -16,19 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from sharding.assign import PLACED_NAME, Assignment, assign
+from sharding.arranging.assign import PLACED_NAME, Assignment, assign
+from sharding.arranging.duplicates import count_samples, find_duplicates
 from sharding.build_report import ShardReport, notes_of, report_of
-from sharding.catalogue import Catalogue, open_catalogue
-from sharding.check import named, remedy
-from sharding.duplicates import count_samples, find_duplicates
 from sharding.errors import ConfigError, ShardError, SourceError
-from sharding.index import ShardIndex, missing_shards, read_index, write_index
-from sharding.inspection import LabelCounts, Rules, close_inspector, falling
-from sharding.intake import IntakeTask, range_size, read_range, spool_path
+from sharding.format.index import ShardIndex, missing_shards, read_index, write_index
 from sharding.layouts.entry import Source
-from sharding.left_out import REJECTS_NAME, write_duplicates, write_rejects
-from sharding.listing import write_catalogue
-from sharding.lock import build_lock
 from sharding.options import (
     ShardOptions,
     choose_profile,
@@ -39,10 +32,18 @@ from sharding.options import (
     rules_of,
     split_lists_of,
 )
-from sharding.pack import Packed, PackTask, pack_shard
+from sharding.packing.left_out import REJECTS_NAME, write_duplicates, write_rejects
+from sharding.packing.pack import Packed, PackTask, pack_shard
 from sharding.progress import Progress, Report
+from sharding.reading.catalogue import Catalogue, open_catalogue
+from sharding.reading.check import named, remedy
+from sharding.reading.inspection import LabelCounts, Rules, close_inspector, falling
+from sharding.reading.intake import IntakeTask, range_size, read_range, spool_path
+from sharding.reading.listing import write_catalogue
+from sharding.reading.split import SPLITS
 from sharding.repair import rebuild_shards
-from sharding.resume import (
+from sharding.same_options import are_other_options, check_same_options
+from sharding.state import (
     BuildFolder,
     BuildState,
     are_as_listed,
@@ -55,9 +56,8 @@ from sharding.resume import (
     restore_index,
     write_state,
 )
-from sharding.same_options import are_other_options, check_same_options
-from sharding.split import SPLITS
-from sharding.workers import Workers, open_workers, prepare_workers, resting_collector, usable_cores
+from sharding.system.lock import build_lock
+from sharding.system.workers import Workers, open_workers, prepare_workers, resting_collector, usable_cores
 
 _MOST_NAMED = 5  # refused letters
 
@@ -77,7 +77,7 @@ def build_shards(
         raise ConfigError(f"{options.out} is a source as well; name another folder with --out")
     folder.make()
     if options.workers != 1:
-        prepare_workers(["sharding.intake", "sharding.pack"])  # meanwhile the sources are listed
+        prepare_workers(["sharding.reading.intake", "sharding.packing.pack"])  # meanwhile the sources are listed
     with build_lock(folder.own / "lock", "horovod-ocr shard", tell) as lock:
         build = _Build(options, folder, sources, lock.check, report or (lambda progress: None))
         try:

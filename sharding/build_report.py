@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from sharding.catalogue import Catalogue
-from sharding.index import ShardIndex, read_idx
+from sharding.format.index import ShardIndex, read_idx
 from sharding.layouts.entry import Source
 from sharding.layouts.find_label_files import LISTED_LAYOUTS
-from sharding.resume import BuildFolder
+from sharding.reading.catalogue import Catalogue
+from sharding.state import BuildFolder
 
 _EXAMPLES = 5
 _PATHS_IN_LABEL_FILES = (*LISTED_LAYOUTS, "huggingface", "doctr")  # layouts that --images is for

@@ -6,21 +6,21 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from sharding.catalogue import Catalogue
-from sharding.check import Limits
 from sharding.errors import ConfigError, SourceError
-from sharding.images import CHECKS, FORMS, ImageRule
-from sharding.inspection import Rules
-from sharding.layouts import find_source
+from sharding.format.script.guess import guess_direction_and_why, guess_profile
+from sharding.format.script.letters import PROFILES
+from sharding.format.script.profile import ScriptProfile, build_profile, check_direction
+from sharding.format.script.profile_file import is_profile_file, read_profile
+from sharding.images.read import CHECKS, FORMS, ImageRule
 from sharding.layouts.entry import Source
+from sharding.layouts.find import find_source
 from sharding.layouts.find_label_files import lists_of_splits
+from sharding.reading.catalogue import Catalogue
+from sharding.reading.check import Limits
+from sharding.reading.inspection import Rules
+from sharding.reading.split import SplitLists, SplitRule, check_split_rule
 from sharding.reasons import Rejected
-from sharding.resume import BuildState
-from sharding.script import ScriptProfile, build_profile, check_direction
-from sharding.script.guess import guess_direction_and_why, guess_profile
-from sharding.script.letters import PROFILES
-from sharding.script.profile_file import is_profile_file, read_profile
-from sharding.split import SplitLists, SplitRule, check_split_rule
+from sharding.state import BuildState
 
 _GUESSED_FROM = 2000  # labels
 

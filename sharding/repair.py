@@ -7,20 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
-from sharding.assign import ShardPlan
-from sharding.catalogue import Catalogue, open_catalogue
+from sharding.arranging.assign import ShardPlan
 from sharding.errors import ShardError
-from sharding.files import fsync_folder, whole_file
-from sharding.index import ShardIndex, ShardInfo, read_idx
-from sharding.inspection import Rules, close_inspector, inspector_for
-from sharding.layouts import find_source
+from sharding.format.index import ShardIndex, ShardInfo, read_idx
+from sharding.layouts.find import find_source
 from sharding.options import rules_of
-from sharding.pack import Spools, write_shard
+from sharding.packing.pack import Spools, write_shard
 from sharding.progress import Progress, Report
+from sharding.reading.catalogue import Catalogue, open_catalogue
+from sharding.reading.inspection import Rules, close_inspector, inspector_for
+from sharding.reading.spool import SpoolWriter, read_spool
 from sharding.reasons import Rejected
-from sharding.resume import BuildFolder, read_state
-from sharding.spool import SpoolWriter, read_spool
-from sharding.workers import Workers
+from sharding.state import BuildFolder, read_state
+from sharding.system.files import fsync_folder, whole_file
+from sharding.system.workers import Workers
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from sharding.format.script.profile import build_profile
 from sharding.layouts.entry import Entry, Reader, Source
-from sharding.script import build_profile
 
 _LABELS = 200_000
 _IMAGES_A_PAGE, _PAGES_A_WRITER = 200, 500

@@ -140,7 +140,7 @@ def build_shard_side(check: str, task: dict) -> Run:
 
 def audit(src: Path, out: Path) -> int:
     """The look at a source before it is packed."""
-    from sharding.audit import audit_source
+    from sharding.audit.audit import audit_source
     from sharding.options import ShardOptions
 
     return sum(audit_source(ShardOptions(src=src, out=out, profile="urdu", workers=1)).samples.values())
@@ -148,8 +148,8 @@ def audit(src: Path, out: Path) -> int:
 
 def build_look(check: str, src: Path) -> Run:
     """The look at each image alone, at bytes that are in memory already."""
-    from sharding.check import Limits
-    from sharding.images import ImageRule, read_image
+    from sharding.images.read import ImageRule, read_image
+    from sharding.reading.check import Limits
 
     limits, rule = Limits(), ImageRule(check)
     contents = [image for image, _ in images_and_labels(src)]

@@ -20,18 +20,18 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from horovod_ocr.config import TrainConfig, load_config
+from horovod_ocr.config.settings import TrainConfig, load_config
 from horovod_ocr.data.batch import Batch, normalise_images
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.data.store import open_store
 from horovod_ocr.data.stream import Stream, StreamOptions
-from horovod_ocr.models import build_model
-from horovod_ocr.training.agreement import StopSaveVote
-from horovod_ocr.training.device import autocast, choose_precision
-from horovod_ocr.training.evaluate import frames_of
-from horovod_ocr.training.exchange import Exchange
-from horovod_ocr.training.task import WordTask
-from horovod_ocr.world import World, open_world
+from horovod_ocr.distributed.device import autocast, choose_precision
+from horovod_ocr.distributed.votes import StopSaveVote
+from horovod_ocr.distributed.world import World, open_world
+from horovod_ocr.evaluation.evaluate import frames_of
+from horovod_ocr.models.build import build_model
+from horovod_ocr.tasks.words import WordTask
+from horovod_ocr.training.update import Exchange
 
 RANKS = 2
 BATCHES = 8  # taken in turn

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import webdataset as wds
 
-from sharding.index import read_index
+from sharding.format.index import read_index
 
 BATCH = 256
 BUFFER = 1000

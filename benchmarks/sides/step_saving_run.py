@@ -27,9 +27,9 @@ EACH_ROW_ALIKE = {
 def main() -> None:
     from sides.one_step_run import read_batches
 
-    from horovod_ocr.config import load_config
+    from horovod_ocr.config.settings import load_config
+    from horovod_ocr.distributed.world import open_world
     from horovod_ocr.training import loop
-    from horovod_ocr.world import open_world
 
     row_s: list[float] = []
 

@@ -15,15 +15,15 @@ import torch
 from sides.word_readers import open_stream
 from torch import Tensor, nn
 
-from horovod_ocr.config import load_config
+from horovod_ocr.config.settings import load_config
 from horovod_ocr.data.batch import Batch, normalise_images
 from horovod_ocr.data.stream import Stream
-from horovod_ocr.models import build_model
-from horovod_ocr.training.device import autocast, choose_precision
-from horovod_ocr.training.evaluate import frames_of
+from horovod_ocr.distributed.device import autocast, choose_precision
+from horovod_ocr.distributed.world import World
+from horovod_ocr.evaluation.evaluate import frames_of
+from horovod_ocr.models.build import build_model
+from horovod_ocr.tasks.words import WordTask
 from horovod_ocr.training.optim import build_optimizer
-from horovod_ocr.training.task import WordTask
-from horovod_ocr.world import World
 
 ROUNDS = 3
 MOST_WORDS = 0.99

@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 
 from horovod_ocr.cli.sentence import one_sentence
+from horovod_ocr.console import console
 from horovod_ocr.errors import ClusterError, ShardError
-from horovod_ocr.log import console
 
 HOSTS_FILE = Path("hosts.txt")
 Hosts = Annotated[
@@ -33,8 +33,8 @@ def doctor(
 ) -> None:
     """Say whether these hosts can train together, and how to mend what is wrong. Ends with 4 where they cannot."""
     with one_sentence():
-        from horovod_ocr.config import default_recipe, load_config
-        from horovod_ocr.launch.doctor import examine
+        from horovod_ocr.config.settings import default_recipe, load_config
+        from horovod_ocr.launch.hosts.doctor import examine
         from horovod_ocr.reports.doctor import draw_doctor
 
         given = {"shards": shards, "runs": runs, "device": device}
@@ -56,7 +56,7 @@ def doctor(
 def hosts_given(text: str | None, slots: int = 1):
     """The hosts of a file or of `node1:1,node2:4`; by default of hosts.txt in the working folder, or this machine, with
     so many slots. ConfigError as there."""
-    from horovod_ocr.launch.hosts import Host, parse_hosts, read_hosts
+    from horovod_ocr.launch.hosts.hosts_file import Host, parse_hosts, read_hosts
 
     if text is None and not HOSTS_FILE.exists():
         return (Host("localhost", slots=slots),)

@@ -37,7 +37,7 @@ def launch(
     Every other option is one of `train`. The same command again takes the run up where it is.
     """
     with one_sentence():
-        from horovod_ocr.launch.begin import launch as launch_run
+        from horovod_ocr.launch.supervise.begin import launch as launch_run
 
         launcher = ["--autotune"] if autotune else []
         for name, value in (
@@ -54,8 +54,8 @@ def launch(
 
 def train_options(words: list[str]):
     """What the trainer's own parser makes of its options: a wrong one is said now, and not by every rank."""
-    from horovod_ocr.config import TrainConfig, with_settings
-    from horovod_ocr.launch.begin import TrainOptions
+    from horovod_ocr.config.settings import TrainConfig, with_settings
+    from horovod_ocr.launch.supervise.begin import TrainOptions
 
     app = typer.Typer(add_completion=False)
     app.command("train")(train)

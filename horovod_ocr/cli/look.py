@@ -27,7 +27,7 @@ from horovod_ocr.cli.options import (
 )
 from horovod_ocr.cli.sentence import one_sentence
 from horovod_ocr.errors import ConfigError, SourceError
-from horovod_ocr.progress import shard_progress
+from horovod_ocr.reports.progress import shard_progress
 
 output = Console(soft_wrap=True)
 
@@ -59,10 +59,10 @@ def audit(
     for name in ("sample", "out", "as_json"):
         del given[name]
     with one_sentence():
-        from horovod_ocr.config import load_shard_options, parse_fractions
+        from horovod_ocr.config.settings import load_shard_options, parse_fractions
         from horovod_ocr.reports.audit import audit_sections, audit_values, verdict, write_page
         from horovod_ocr.reports.terminal import draw_sections
-        from sharding.audit import audit_source
+        from sharding.audit.audit import audit_source
 
         options = load_shard_options(given | {"fractions": parse_fractions(fractions) if fractions else None})
         with shard_progress() as progress:
@@ -98,7 +98,7 @@ def show(
     """Draw samples of a shard set on one sheet: with their labels, or as training changes them."""
     with one_sentence():
         if augment:
-            from horovod_ocr.config import default_recipe, load_config, parse_settings
+            from horovod_ocr.config.settings import default_recipe, load_config, parse_settings
             from horovod_ocr.reports.augmented import draw_augmented_sheet
 
             given = ({"shards": shards} if shards else {}) | parse_settings(settings or [])

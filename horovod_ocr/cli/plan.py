@@ -28,7 +28,7 @@ def plan(
 ) -> None:
     """Say what a run will do, before any data is read: steps, samples of each rank, bytes, memory."""
     with one_sentence():
-        from horovod_ocr.config import default_recipe, load_config, parse_settings, table_of_settings
+        from horovod_ocr.config.settings import default_recipe, load_config, parse_settings, table_of_settings
         from horovod_ocr.data.forecast import RENDERED_EDGES, simulate_shards
         from horovod_ocr.data.splits import empty_split
         from horovod_ocr.data.store import Remote, is_remote, read_index_at

@@ -9,9 +9,9 @@ import typer
 from rich.console import Console
 
 from horovod_ocr.cli.sentence import one_sentence
+from horovod_ocr.distributed.launcher import rank_of_process
 from horovod_ocr.errors import ConfigError, OcrError
-from horovod_ocr.log import rank_of_process
-from horovod_ocr.progress import progress_bar
+from horovod_ocr.reports.progress import progress_bar
 
 TrainedRun = Annotated[str | None, typer.Option(help="Name of a run.  [default: the newest]")]
 RunsFolder = Annotated[Path | None, typer.Option(help="Folder of the runs.  [default: runs]")]
@@ -65,11 +65,11 @@ def train(
 ) -> None:
     """Train on this process's part of the shards; under horovodrun, one process a GPU."""
     with one_sentence():
-        from horovod_ocr.config import TrainConfig, with_settings
-        from horovod_ocr.training.begin import choose_config
+        from horovod_ocr.config.settings import TrainConfig, with_settings
+        from horovod_ocr.distributed.watchdog import Watchdog
+        from horovod_ocr.distributed.world import open_world
         from horovod_ocr.training.loop import train as train_run
-        from horovod_ocr.training.watchdog import Watchdog
-        from horovod_ocr.world import open_world
+        from horovod_ocr.training.setup import choose_config
 
         given = {
             "run": run,
@@ -112,10 +112,10 @@ def evaluate(
 ) -> None:
     """Score a checkpoint on words it was not trained on: a table, and eval.json in the run's folder."""
     with one_sentence():
-        from horovod_ocr.config import TrainConfig
+        from horovod_ocr.config.settings import TrainConfig
+        from horovod_ocr.distributed.watchdog import Watchdog
+        from horovod_ocr.distributed.world import open_world
         from horovod_ocr.reports.score import draw_report, score_run
-        from horovod_ocr.training.watchdog import Watchdog
-        from horovod_ocr.world import open_world
 
         with Watchdog(TrainConfig.stall_timeout_s, rank_of_process() or 0) as watchdog:
             world = open_world()
@@ -132,13 +132,13 @@ def evaluate(
 
 
 def folder_of_runs(given: Path | None) -> Path:
-    from horovod_ocr.config import TrainConfig, table_of_settings
+    from horovod_ocr.config.settings import TrainConfig, table_of_settings
 
     return given or Path(table_of_settings("train").get("runs", TrainConfig.runs))
 
 
 def device_given(option: str | None) -> str:
-    from horovod_ocr.config import TrainConfig, table_of_settings
+    from horovod_ocr.config.settings import TrainConfig, table_of_settings
 
     return table_of_settings("train").get("device", TrainConfig.device) if option is None else option
 
@@ -154,10 +154,10 @@ def predict(
     with one_sentence():
         if form not in ("text", "jsonl"):
             raise ConfigError(f"--format is text or jsonl, not {form!r}")
-        from horovod_ocr.deploy.recognizer import build_recognizer, find_images, read_files
-        from horovod_ocr.training.checkpoint import load_best
-        from horovod_ocr.training.device import choose_device
-        from horovod_ocr.world import World
+        from horovod_ocr.checkpoint.file import load_best
+        from horovod_ocr.distributed.device import choose_device
+        from horovod_ocr.distributed.world import World
+        from horovod_ocr.recognizer.recognizer import build_recognizer, find_images, read_files
 
         paths = find_images(images)
         chosen = choose_device(World(), device_given(device)).device

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 
 import typer
 
+from horovod_ocr.console import silence
+from horovod_ocr.distributed.launcher import rank_of_process
 from horovod_ocr.errors import OcrError
-from horovod_ocr.log import rank_of_process, silence
 
 _shows_tracebacks = False
 

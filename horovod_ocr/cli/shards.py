@@ -30,9 +30,9 @@ from horovod_ocr.cli.options import (
     Workers,
 )
 from horovod_ocr.cli.sentence import one_sentence
+from horovod_ocr.console import console
 from horovod_ocr.errors import ConfigError, ShardError
-from horovod_ocr.log import console
-from horovod_ocr.progress import progress_bar, shard_progress
+from horovod_ocr.reports.progress import progress_bar, shard_progress
 
 ShardsFolder = Annotated[str | None, typer.Option(help="Folder of the shards.  [default: shards]")]
 output = Console(soft_wrap=True)
@@ -107,11 +107,11 @@ def shard(
     given = dict(locals())  # of the settings, by their names
     del given["json_lines"], given["no_sheet"]
     with one_sentence():
-        from horovod_ocr.config import load_shard_options, parse_fractions
+        from horovod_ocr.config.settings import load_shard_options, parse_fractions
         from horovod_ocr.reports.sheet import draw_set_sheet
         from horovod_ocr.reports.summary import draw_build, next_command
         from sharding.build import build_shards
-        from sharding.resume import BuildFolder
+        from sharding.state import BuildFolder
 
         check_folder(out or "")
         options = load_shard_options(given | {"fractions": parse_fractions(fractions) if fractions else None})
@@ -146,8 +146,8 @@ def verify(
     """Prove a shard set: read every byte, count again what its index says. Ends with 3 where it is not whole."""
     with one_sentence():
         from horovod_ocr.reports.summary import draw_proof, option_of, wrong_of
-        from sharding.verify import verify_shards
         from sharding.verify.mend import repair_set
+        from sharding.verify.verify import verify_shards
 
         if folder and shards:
             raise ConfigError("the folder of the shards is given twice; give it once")
@@ -186,7 +186,7 @@ def stats(
     with one_sentence():
         from horovod_ocr.reports.stats import count_set, stats_sections, write_page
         from horovod_ocr.reports.terminal import draw_sections
-        from sharding.index import check_shards_present, read_index
+        from sharding.format.index import check_shards_present, read_index
 
         index = read_index(folder_of_shards(shards))
         check_shards_present(index)
@@ -199,7 +199,7 @@ def stats(
 
 
 def folder_of_shards(given: str | None) -> Path:
-    from horovod_ocr.config import ShardSettings, table_of_settings
+    from horovod_ocr.config.settings import ShardSettings, table_of_settings
 
     folder = given or table_of_settings("shard").get("out", ShardSettings.out)
     check_folder(folder)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from horovod_ocr.data.plan import Window
 from horovod_ocr.data.store import ShardStore
-from sharding.index import ShardInfo
+from sharding.format.index import ShardInfo
 
 WINDOWS_AHEAD = 4  # brought near before the first step that reads from them
 WHOLE_BYTES = 1 << 23  # so small a shard is read whole, at its first window: its windows are shorter than a good read

@@ -24,13 +24,13 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from horovod_ocr.errors import ShardError
-from sharding.files import whole_file
+from sharding.system.files import whole_file
 
 BLOCK_BYTES = 1 << 20
 DIGEST_DIGITS = 16  # of the index's digest
 _DIGEST = re.compile(rf"[0-9a-f]{{{DIGEST_DIGITS}}}")
 _KEPT = (".tar", ".idx")
-_BEING_FETCHED = re.compile(r"\.(.+)\.tmp-\d+")  # sharding.files.whole_file
+_BEING_FETCHED = re.compile(r"\.(.+)\.tmp-\d+")  # sharding.system.files.whole_file
 _WAIT_S = 0.05
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.data.plan import BucketPlan, EpochPlan, Window
-from sharding.index import ShardInfo, idx_bytes
+from sharding.format.index import ShardInfo, idx_bytes
 
 # 30,000 words as `horovod-ocr synth` renders them (seed 0), sharded by the defaults: the upper width / height of each
 # bucket with its samples, and the bytes of a tar a sample

@@ -52,7 +52,7 @@ class Geometry:
 def decode_image(
     encoded: bytes | memoryview, geometry: Geometry, limit_px: int, decode: Decoder = PILLOW
 ) -> np.ndarray:
-    """Bytes of a checked image (sharding.check: grey or RGB, upright) to grey levels (geometry.height, w).
+    """Bytes of a checked image (sharding.reading.check: grey or RGB, upright) to grey levels (geometry.height, w).
 
     The aspect is kept, and w is at most `limit_px`.
 

@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from horovod_ocr.console import console
 from horovod_ocr.data.cache import AlteredError
 from horovod_ocr.data.store import ShardStore
 from horovod_ocr.errors import ShardError
-from horovod_ocr.log import console
-from sharding.images import digest_of
-from sharding.index import ShardInfo, read_idx
+from sharding.format.index import ShardInfo, read_idx
+from sharding.images.read import digest_of
 
 # a file server that is away for a moment is waited for; a shard that cannot be read after that is lost, but not while
 # the whole set is away

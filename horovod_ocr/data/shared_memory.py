@@ -12,7 +12,7 @@ import numpy as np
 from horovod_ocr.data.forecast import batch_parts
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.data.plan import EpochPlan, ShardSlice
-from sharding.index import ShardInfo
+from sharding.format.index import ShardInfo
 
 SHARED = Path("/dev/shm")
 QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container's own control group: microseconds of each period, or "max"

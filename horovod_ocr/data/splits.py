@@ -1,6 +1,6 @@
 """What to read where a set misses a split, and how to get one. No torch."""
 
-from sharding.index import ShardIndex
+from sharding.format.index import ShardIndex
 
 
 def divide_command(kind: str) -> str:

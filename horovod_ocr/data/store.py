@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from horovod_ocr.console import console
 from horovod_ocr.data.cache import BLOCK_BYTES, AlteredError, ExpectedFile, FileCache, locked
 from horovod_ocr.errors import ConfigError, ShardError
-from horovod_ocr.log import console
-from sharding.files import write_whole
-from sharding.index import INDEX_NAME, ShardIndex, ShardInfo, check_shards_present, idx_bytes, read_index
+from sharding.format.index import INDEX_NAME, ShardIndex, ShardInfo, check_shards_present, idx_bytes, read_index
+from sharding.system.files import write_whole
 
 READ_AHEAD_BYTES = 128 << 10  # of one call Linux reads no more than a device's read-ahead, which on NFS is this
 SCHEMES = ("http", "https", "s3", "gs")

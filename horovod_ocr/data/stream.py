@@ -23,7 +23,7 @@ import torch
 import webdataset as wds
 
 from horovod_ocr.data.ahead import ReadAhead
-from horovod_ocr.data.augment import Augmentation, augment_image, sample_generator
+from horovod_ocr.data.augment.augment import Augmentation, augment_image, sample_generator
 from horovod_ocr.data.batch import Batch
 from horovod_ocr.data.decoders import DamagedImageError, build_decoder
 from horovod_ocr.data.image import Geometry, decode_image, pad_images

@@ -33,12 +33,12 @@ from horovod_ocr.reports.stats import (
 from horovod_ocr.reports.summary import SUBSETS_LOOK_LIKE_TEXTS, subsets_look_like_texts
 from horovod_ocr.reports.tally import Tally
 from horovod_ocr.reports.wording import counted, splits_told
-from sharding.audit import Audit, Twin
+from sharding.audit.audit import Audit, Twin
 from sharding.audit.look import FORMATS, MOST_EXAMPLES, Specimen
-from sharding.files import write_whole
-from sharding.inspection import falling as falling_counts
+from sharding.reading.inspection import falling as falling_counts
+from sharding.reading.split import SPLITS
 from sharding.reasons import REASONS
-from sharding.split import SPLITS
+from sharding.system.files import write_whole
 
 MOST_SLIPS = 5
 MOST_IN_LINE = 5  # letters

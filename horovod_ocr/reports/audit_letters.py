@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from horovod_ocr.reports.page import Paragraph, TableOf
 from horovod_ocr.reports.stats import RARE, name_of, remark_on, visible
 from horovod_ocr.reports.wording import counted
-from sharding.audit import Audit
+from sharding.audit.audit import Audit
 from sharding.audit.confusables import Confusable
 
 MOST_SIGNS = 12

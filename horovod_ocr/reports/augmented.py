@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from horovod_ocr.config import TrainConfig
-from horovod_ocr.data.augment import Augmentation, augment_image, change_image, draw_change
+from horovod_ocr.config.settings import TrainConfig
+from horovod_ocr.data.augment.augment import Augmentation, augment_image, change_image, draw_change
 from horovod_ocr.data.decoders import DamagedImageError
 from horovod_ocr.data.image import Geometry, decode_image, pad_image
 from horovod_ocr.data.splits import empty_split
@@ -26,8 +26,8 @@ from horovod_ocr.reports.sheet import (
     near_index,
     wrapped,
 )
-from sharding.files import write_whole
-from sharding.index import ShardIndex
+from sharding.format.index import ShardIndex
+from sharding.system.files import write_whole
 
 WORDS, LINES = 7, 2  # samples shown: lines are so wide that they stand side by side, the changes below each other
 MIXED = 4  # columns with all that is on

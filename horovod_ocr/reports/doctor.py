@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from horovod_ocr.launch.report import Cell, DoctorReport, State
+from horovod_ocr.launch.hosts.report import Cell, DoctorReport, State
 
 MARKS: dict[State, tuple[str, str]] = {
     "fails": ("✗ ", "red"),

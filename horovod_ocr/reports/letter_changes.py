@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from horovod_ocr.reports.stats import name_of, visible
 from horovod_ocr.reports.wording import counted
-from sharding.check import remedy
-from sharding.script.folds import folds_of
-from sharding.script.letters import PROFILES
+from sharding.format.script.folds import folds_of
+from sharding.format.script.letters import PROFILES
+from sharding.reading.check import remedy
 
 MOST_TOLD = 10  # letters
 JOINERS = ("\u200c", "\u200d")

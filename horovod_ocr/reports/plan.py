@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from horovod_ocr.config import TrainConfig, check_ranks
+from horovod_ocr.config.settings import TrainConfig, check_ranks
 from horovod_ocr.data.forecast import EpochForecast, forecast_epoch, steps_of_run
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.data.plan import EpochPlan, ShardSlice
@@ -12,7 +12,7 @@ from horovod_ocr.data.store import is_remote
 from horovod_ocr.errors import ConfigError, ShardError
 from horovod_ocr.reports.page import Figures, Paragraph, Section, TableOf
 from horovod_ocr.reports.stats import megabytes
-from sharding.index import ShardInfo
+from sharding.format.index import ShardInfo
 
 MOST_RANKS = 16  # that get a row each
 MUCH_BYTES = 10 << 30  # to copy twice

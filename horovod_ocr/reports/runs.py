@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from horovod_ocr.errors import CheckpointError
-from horovod_ocr.training.folder import LAST, TRAIN_FIRST, checkpoints_of, pointed_to, step_of
-from horovod_ocr.training.state import STATE, RunState, read_state
+from horovod_ocr.run.folder import LAST, TRAIN_FIRST, checkpoints_of, pointed_to, step_of
+from horovod_ocr.run.state import STATE, RunState, read_state
 
 METRICS = "metrics.jsonl"
 SIGNS = (STATE, METRICS, LAST)  # a folder with one of them is a run

@@ -8,25 +8,25 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from horovod_ocr.config import TrainConfig, overlay
+from horovod_ocr.checkpoint.file import load_best
+from horovod_ocr.checkpoint.restore import restore
+from horovod_ocr.config.settings import TrainConfig, overlay
+from horovod_ocr.console import console
 from horovod_ocr.data.shared_memory import choose_workers
 from horovod_ocr.data.splits import divide_command, unseen_split
 from horovod_ocr.data.store import open_store
 from horovod_ocr.data.stream import Stream, StreamOptions
+from horovod_ocr.distributed.damaged_samples import DamagedSamples
+from horovod_ocr.distributed.device import choose_device, choose_precision
+from horovod_ocr.distributed.world import World
 from horovod_ocr.errors import CheckpointError, ShardError
-from horovod_ocr.log import console
+from horovod_ocr.evaluation.evaluate import evaluate
+from horovod_ocr.tasks.words import Scores, WordTask
 from horovod_ocr.text.metrics import scores_by_length, scores_of
-from horovod_ocr.training.begin import give_workers
-from horovod_ocr.training.checkpoint import load_best
-from horovod_ocr.training.damage import DamagedSamples
-from horovod_ocr.training.device import choose_device, choose_precision
-from horovod_ocr.training.evaluate import evaluate
-from horovod_ocr.training.restore import restore
-from horovod_ocr.training.task import Scores, WordTask
-from horovod_ocr.world import World
-from sharding.files import write_whole
-from sharding.index import ShardIndex
-from sharding.script.letters import PROFILES
+from horovod_ocr.training.setup import give_workers
+from sharding.format.index import ShardIndex
+from sharding.format.script.letters import PROFILES
+from sharding.system.files import write_whole
 
 MOST_CONFUSED = 20
 

@@ -10,14 +10,14 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from horovod_ocr.console import console
 from horovod_ocr.data.store import is_remote, open_store
-from horovod_ocr.log import console
 from horovod_ocr.reports.lettering import Lettering, Line, how_to_get_fonts, shapes_letters
-from sharding.check import Limits
-from sharding.files import write_whole
-from sharding.images import read_image
-from sharding.index import ShardIndex, read_idx, read_index
+from sharding.format.index import ShardIndex, read_idx, read_index
+from sharding.images.read import read_image
+from sharding.reading.check import Limits
 from sharding.reasons import Rejected
+from sharding.system.files import write_whole
 
 MOST_IMAGES = 100
 FETCHED_SHARDS = 4  # of a remote set: samples come from so many, by lot

@@ -12,10 +12,10 @@ from horovod_ocr.reports.page import BarChart, Figures, Paragraph, Picture, Sect
 from horovod_ocr.reports.sheet import draw_samples, sheet_png
 from horovod_ocr.reports.tally import Tally
 from sharding.errors import ShardError
-from sharding.files import write_whole
-from sharding.index import ShardIndex, ShardInfo, read_idx
+from sharding.format.index import ShardIndex, ShardInfo, read_idx
 from sharding.progress import Progress, Report
 from sharding.reasons import REASONS
+from sharding.system.files import write_whole
 
 RARE = 20  # a letter or class that train has seen less often is marked
 SHEET_SAMPLES = 100

@@ -14,9 +14,9 @@ from horovod_ocr.reports.stats import megabytes, visible
 from horovod_ocr.reports.terminal import draw_table
 from horovod_ocr.reports.wording import counted, splits_told
 from sharding.build import ShardReport
-from sharding.left_out import DUPLICATES_NAME, REJECTS_NAME
+from sharding.packing.left_out import DUPLICATES_NAME, REJECTS_NAME
 from sharding.reasons import REASONS
-from sharding.verify import VerifyReport
+from sharding.verify.verify import VerifyReport
 
 SHOWN_NAMES = 100
 SHOWN_SUBSETS = 20

@@ -23,8 +23,8 @@ from horovod_ocr.synth.degrade import Degradation, degrade
 from horovod_ocr.synth.lexicon import MAX_LETTERS, URDU_ALPHABET, check_profile, lexicon_words, random_words
 from horovod_ocr.synth.render import DEFAULT_FONT, WordRenderer
 from sharding.errors import ConfigError
-from sharding.files import whole_file
-from sharding.script import build_profile
+from sharding.format.script.profile import build_profile
+from sharding.system.files import whole_file
 
 LABELS = "labels.tsv"
 SETTINGS = "synth.json"  # marks a folder as ours, and says what made it

@@ -7,7 +7,7 @@ word list instead of the letters.
 import numpy as np
 
 from sharding.errors import ConfigError
-from sharding.script import ScriptProfile
+from sharding.format.script.profile import ScriptProfile
 
 URDU_ALPHABET = "اآبپتٹثجچحخدڈذرڑزژسشصضطظعغفقکگلمنںوؤہۂۃھءیئےۓ"
 URDU_FINAL_ONLY = "ںۂۃۓے"  # in writing they end a word; inside one their glyph is another letter's

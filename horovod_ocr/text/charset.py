@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from horovod_ocr.errors import CheckpointError, LabelError
-from sharding.script import ScriptProfile
+from sharding.format.script.profile import ScriptProfile
 
 BLANK_ID = 0  # torch's default for CTC, and exports depend on it
 

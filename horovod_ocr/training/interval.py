@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from horovod_ocr.data.batch import Batch
+from horovod_ocr.distributed.world import World
 from horovod_ocr.text.charset import BLANK_ID
-from horovod_ocr.world import World
 
 
 class Interval:

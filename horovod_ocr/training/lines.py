@@ -1,8 +1,8 @@
 """The lines of a run, as a person reads them on the console and in train.log."""
 
+from horovod_ocr.console import span
 from horovod_ocr.data.splits import divide_command
-from horovod_ocr.log import span
-from sharding.index import ShardIndex
+from sharding.format.index import ShardIndex
 
 STRAGGLES = 1.4  # x the others' time
 FEWEST_STEPS = 5  # of an interval that says something of a rank's speed

@@ -13,34 +13,34 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from horovod_ocr.config import TrainConfig
+from horovod_ocr.checkpoint.restore import load_generator, load_state
+from horovod_ocr.checkpoint.saver import Saver
+from horovod_ocr.config.settings import TrainConfig
 from horovod_ocr.data.batch import Batch, normalise_images, prefetch
 from horovod_ocr.data.forecast import steps_of_run
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.data.splits import unseen_split
 from horovod_ocr.data.stream import killed_workers_named
+from horovod_ocr.distributed.damaged_samples import DamagedSamples
+from horovod_ocr.distributed.device import autocast, first_contact, generator_of, seed_of_rank
+from horovod_ocr.distributed.votes import SkippedUpdates, StopSaveVote, address_of, check_same_weights, share_warnings
+from horovod_ocr.distributed.watchdog import Watchdog
+from horovod_ocr.distributed.world import World, raised_on_all_ranks
 from horovod_ocr.errors import CheckpointError, ShardError
-from horovod_ocr.log import RunLog
-from horovod_ocr.models import build_model
+from horovod_ocr.evaluation.evaluate import evaluate, frames_of
 from horovod_ocr.models.batchnorm import average_statistics, synchronise_batchnorm
+from horovod_ocr.models.build import build_model
+from horovod_ocr.run.log import RunLog
+from horovod_ocr.run.signals import StopSignals
+from horovod_ocr.run.state import Heartbeat
+from horovod_ocr.tasks.words import WordTask
 from horovod_ocr.text.metrics import scores_of
-from horovod_ocr.training.agreement import SkippedUpdates, StopSaveVote, address_of, check_same_weights, share_warnings
-from horovod_ocr.training.begin import Beginning, begin, check_resumable, identity_of, open_streams
-from horovod_ocr.training.damage import DamagedSamples
-from horovod_ocr.training.device import autocast, first_contact, generator_of, seed_of_rank
-from horovod_ocr.training.evaluate import evaluate, frames_of
-from horovod_ocr.training.exchange import Exchange, split_batch
 from horovod_ocr.training.interval import Interval
 from horovod_ocr.training.lines import step_line, straggler_line, unvalidated_line, val_line
 from horovod_ocr.training.optim import learning_rate
 from horovod_ocr.training.profile import Profile
-from horovod_ocr.training.restore import load_generator, load_state
-from horovod_ocr.training.saver import Saver
-from horovod_ocr.training.signals import StopSignals
-from horovod_ocr.training.state import Heartbeat
-from horovod_ocr.training.task import WordTask
-from horovod_ocr.training.watchdog import Watchdog
-from horovod_ocr.world import World, raised_on_all_ranks
+from horovod_ocr.training.setup import Beginning, begin, check_resumable, identity_of, open_streams
+from horovod_ocr.training.update import Exchange, split_batch
 
 
 def train(config: TrainConfig, world: World) -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from horovod_ocr.config import profiled_steps
+from horovod_ocr.config.settings import profiled_steps
 
 
 class Profile:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import NamedTuple
 
-from sharding.script import ScriptProfile
+from sharding.format.script.profile import ScriptProfile
 
 # Each string holds letters that a reader of the image alone cannot tell apart, or often does not: in the fonts of one
 # script, or across scripts. Written with escapes where the letters would look the same here, too.

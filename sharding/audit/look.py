@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sharding.catalogue import Catalogue, Listed
-from sharding.inspection import Rules, Sample, SampleReader, inspector_for
+from sharding.format.script.profile import ScriptProfile
 from sharding.layouts.entry import Reader, Source
+from sharding.reading.catalogue import Catalogue, Listed
+from sharding.reading.inspection import Rules, Sample, SampleReader, inspector_for
+from sharding.reading.split import SPLITS, UNDECIDED
+from sharding.reading.spool import ASPECT_GRID
 from sharding.reasons import Rejected
-from sharding.script import ScriptProfile
-from sharding.split import SPLITS, UNDECIDED
-from sharding.spool import ASPECT_GRID
 
 MOST_EXAMPLES = 20  # of a reason
 MOST_REJECTED_PICTURES = 12  # of a reason

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from sharding.errors import ShardError, SourceError
-from sharding.index import FORMAT, INDEX_NAME, read_idx, read_index
-from sharding.index import IMAGE_SUFFIXES as OWN_SUFFIXES
+from sharding.format.index import FORMAT, INDEX_NAME, read_idx, read_index
+from sharding.format.index import IMAGE_SUFFIXES as OWN_SUFFIXES
 from sharding.layouts.entry import Entry
 from sharding.layouts.files import check_not_lfs
 from sharding.layouts.marks import ListedFiles, mark_files

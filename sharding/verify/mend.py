@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from sharding.errors import DataError, ShardError, SourceError
-from sharding.files import write_whole
-from sharding.index import INDEX_NAME, ShardIndex, read_index
-from sharding.lock import build_lock
+from sharding.format.index import INDEX_NAME, ShardIndex, read_index
 from sharding.progress import Report
 from sharding.repair import rebuild_shards
-from sharding.resume import BuildFolder, remove_left_overs
-from sharding.verify import SetProof, VerifyReport, check_sound, shard_errors, workers_for
-from sharding.workers import Workers, open_workers
+from sharding.state import BuildFolder, remove_left_overs
+from sharding.system.files import write_whole
+from sharding.system.lock import build_lock
+from sharding.system.workers import Workers, open_workers
+from sharding.verify.verify import SetProof, VerifyReport, check_sound, shard_errors, workers_for
 
 _COMMAND = "horovod-ocr verify --repair"
 

@@ -15,14 +15,14 @@ from zlib import crc32
 
 import numpy as np
 
-from sharding.check import Limits
 from sharding.errors import ShardError
-from sharding.images import ImageRule, digest_of, read_image
-from sharding.index import IDX_RECORD, IMAGE_SUFFIXES, ShardInfo, read_idx_header
+from sharding.format.index import IDX_RECORD, IMAGE_SUFFIXES, ShardInfo, read_idx_header
+from sharding.format.script.profile import ScriptProfile, is_mark
+from sharding.format.tar import BLOCK, END, member_headers, padded
+from sharding.images.read import ImageRule, digest_of, read_image
+from sharding.reading.check import Limits
+from sharding.reading.split import hash_paths
 from sharding.reasons import Rejected
-from sharding.script import ScriptProfile, is_mark
-from sharding.split import hash_paths
-from sharding.tar import BLOCK, END, member_headers, padded
 
 _TOGETHER_BYTES = 4 << 20
 _ANY_SIZE = Limits(max_pixels=1 << 62, max_aspect=math.inf)

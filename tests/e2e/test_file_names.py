@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from horovod_ocr.training.state import read_state
+from horovod_ocr.run.state import read_state
 from tests.e2e.typed import BIN, say
 
 pytestmark = pytest.mark.e2e

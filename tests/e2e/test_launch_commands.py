@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from horovod_ocr.training.state import read_state
+from horovod_ocr.run.state import read_state
 from tests.e2e.typed import BIN, say, start
 
 SETTINGS = """

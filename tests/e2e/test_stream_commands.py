@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from horovod_ocr.checkpoint.file import LAST, load_best, load_checkpoint
+from horovod_ocr.distributed.world import World
 from horovod_ocr.reports import score
-from horovod_ocr.training.checkpoint import LAST, load_best, load_checkpoint
-from horovod_ocr.world import World
-from sharding.index import INDEX_NAME, ShardInfo, idx_bytes, read_index
+from sharding.format.index import INDEX_NAME, ShardInfo, idx_bytes, read_index
 from tests.e2e.typed import BIN
 from tests.ranks.launch import environment, horovodrun, largest_difference
 

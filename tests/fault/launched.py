@@ -6,8 +6,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from horovod_ocr.launch.record import RESTARTS
-from horovod_ocr.training.state import read_state
+from horovod_ocr.launch.supervise.record import RESTARTS
+from horovod_ocr.run.state import read_state
 from tests.hosts.bed import Bed, wait_until
 from tests.ranks.launch import digests_of, steps_of_epoch
 

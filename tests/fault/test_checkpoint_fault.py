@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from horovod_ocr.checkpoint.file import LAST, load_checkpoint, read_checkpoint
+from horovod_ocr.checkpoint.saver import Saver
 from horovod_ocr.errors import CheckpointError
-from horovod_ocr.training.checkpoint import LAST, load_checkpoint, read_checkpoint
-from horovod_ocr.training.folder import checkpoints_of, pointed_to
-from horovod_ocr.training.saver import Saver
-from tests.unit.training.payload import tiny_payload
+from horovod_ocr.run.folder import checkpoints_of, pointed_to
+from tests.unit.checkpoint.payload import tiny_payload
 
 pytestmark = pytest.mark.fault
 
@@ -26,9 +26,10 @@ import json, os, signal, sys, time
 from pathlib import Path
 from random import Random
 import torch
-from horovod_ocr.training import checkpoint, folder
-from horovod_ocr.training.saver import Saver
-from tests.unit.training.payload import tiny_payload
+from horovod_ocr.checkpoint import file as checkpoint
+from horovod_ocr.run import folder
+from horovod_ocr.checkpoint.saver import Saver
+from tests.unit.checkpoint.payload import tiny_payload
 run, mode = Path(sys.argv[1]), sys.argv[2]
 torch.set_num_threads(1)
 payload = tiny_payload(size=500_000 if mode == "moment" else 3)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from horovod_ocr.training.checkpoint import LAST, load_checkpoint
+from horovod_ocr.checkpoint.file import LAST, load_checkpoint
 from tests.fault.launched import (
     SMALL,
     Launched,

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from horovod_ocr.training.checkpoint import LAST, load_checkpoint
+from horovod_ocr.checkpoint.file import LAST, load_checkpoint
 from tests.fault.launched import Launched, assert_each_sample_once_an_epoch, reads_of
 from tests.hosts.bed import Bed, wait_until, what_is_missing
 from tests.ranks.launch import horovodrun, steps_of_epoch

@@ -12,7 +12,7 @@ import pytest
 
 from sharding.build import ShardOptions, build_shards
 from sharding.errors import ShardError
-from sharding.index import check_shards_present, read_index
+from sharding.format.index import check_shards_present, read_index
 
 pytestmark = pytest.mark.fault
 

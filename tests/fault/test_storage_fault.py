@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from horovod_ocr.launch.record import last_step
-from horovod_ocr.training.checkpoint import LAST, load_checkpoint
-from horovod_ocr.training.folder import checkpoints_of, step_of
-from horovod_ocr.training.state import read_state
+from horovod_ocr.checkpoint.file import LAST, load_checkpoint
+from horovod_ocr.launch.supervise.record import last_step
+from horovod_ocr.run.folder import checkpoints_of, step_of
+from horovod_ocr.run.state import read_state
 from tests.fault.launched import (
     PATIENCE_S,
     PROGRAM,

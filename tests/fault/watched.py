@@ -10,12 +10,12 @@ import sys
 import time
 from functools import partial
 
-from horovod_ocr.cli import main
-from sharding.index import read_idx
+from horovod_ocr.cli.main import main
+from sharding.format.index import read_idx
 
 
 def launch_this_program() -> None:
-    from horovod_ocr.launch import begin
+    from horovod_ocr.launch.supervise import begin
 
     spell = begin.spell_command
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from horovod_ocr.launch.ssh import FAILED
-from horovod_ocr.training.checkpoint import LAST, load_checkpoint
+from horovod_ocr.checkpoint.file import LAST, load_checkpoint
+from horovod_ocr.launch.hosts.ssh import FAILED
 from tests.hosts.bed import pids_in, wait_until, what_is_missing
 from tests.ranks.launch import environment, horovodrun
 
@@ -22,8 +22,8 @@ needs_horovod = pytest.mark.skipif(not shutil.which(horovodrun()), reason="needs
 ANSWERS = """
 import json, sys
 from pathlib import Path
-from horovod_ocr.launch.hosts import read_hosts
-from horovod_ocr.launch.ssh import Ssh, is_local
+from horovod_ocr.launch.hosts.hosts_file import read_hosts
+from horovod_ocr.launch.hosts.ssh import Ssh, is_local
 hosts = read_hosts(Path(sys.argv[1]))
 ssh = Ssh(hosts, Path("ssh"), alive_interval_s=1)
 for host in hosts:

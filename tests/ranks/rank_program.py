@@ -13,13 +13,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from horovod_ocr.config import TrainConfig
+from horovod_ocr.config.settings import TrainConfig
 from horovod_ocr.data.batch import normalise_images
+from horovod_ocr.distributed import device
+from horovod_ocr.distributed.gpus import Gpus
+from horovod_ocr.distributed.world import open_world
 from horovod_ocr.errors import OcrError
-from horovod_ocr.training import device, exchange, loop
-from horovod_ocr.training.gpus import Gpus
-from horovod_ocr.world import open_world
-from sharding.index import read_idx
+from horovod_ocr.training import loop
+from horovod_ocr.training import update as exchange
+from sharding.format.index import read_idx
 
 
 def main() -> None:

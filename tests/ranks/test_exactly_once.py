@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from horovod_ocr.training.checkpoint import LAST, load_checkpoint
-from sharding.index import read_idx, read_index
+from horovod_ocr.checkpoint.file import LAST, load_checkpoint
+from sharding.format.index import read_idx, read_index
 from tests.ranks.launch import (
     ROOT,
     digests_of,

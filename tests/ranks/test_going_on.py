@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from horovod_ocr.training.checkpoint import LAST, load_checkpoint
-from horovod_ocr.training.state import read_state
+from horovod_ocr.checkpoint.file import LAST, load_checkpoint
+from horovod_ocr.run.state import read_state
 from tests.ranks.launch import assert_ran, horovodrun, largest_difference, parameters_of, train_on_ranks
 
 pytestmark = [

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from horovod_ocr.training.checkpoint import LAST, load_checkpoint
+from horovod_ocr.checkpoint.file import LAST, load_checkpoint
 from tests.ranks.launch import assert_ran, horovodrun, largest_difference, parameters_of, train_on_ranks
 
 pytestmark = [

@@ -14,14 +14,14 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from horovod_ocr import __version__
-from horovod_ocr.cli import COMMANDS, app
+from horovod_ocr.cli.main import COMMANDS, app
 from horovod_ocr.cli.sentence import one_sentence, show_tracebacks
-from horovod_ocr.config import ShardSettings
+from horovod_ocr.config.settings import ShardSettings
 from horovod_ocr.errors import ConfigError
 from horovod_ocr.reports.sheet import FETCHED_SHARDS
-from sharding.images import CHECKS, FORMS
-from sharding.layouts import LAYOUTS
-from sharding.script import DIRECTION_NAMES, PROFILES
+from sharding.format.script.profile import DIRECTION_NAMES, PROFILES
+from sharding.images.read import CHECKS, FORMS
+from sharding.layouts.find import LAYOUTS
 
 
 def test_version():
@@ -93,7 +93,7 @@ def test_every_setting_of_the_sharder_is_an_option_with_its_default_in_the_help(
     for setting in fields(ShardSettings):
         option = options.pop(setting.name)
         assert f"--{setting.name.replace('_', '-')}" in option.opts
-        assert option.default is None  # config.py has it
+        assert option.default is None  # config/settings.py has it
         if default := shown.get(setting.name, setting.default):
             assert f"[default: {default}]" in option.help
     assert ShardSettings() == ShardSettings(src=("raw",), fractions=(0.8, 0.1, 0.1), dedup=False, seed=0, max_label=0)
@@ -207,7 +207,7 @@ def test_show_refuses_what_makes_no_sense(work: Path, words, sentence):
 
 def test_show_needs_no_torch(work: Path):
     assert say("shard", "--workers", "1", "--no-sheet").exit_code == 0
-    program = "import sys; from horovod_ocr.cli import app; app(['show', '--augment'], standalone_mode=False); "
+    program = "import sys; from horovod_ocr.cli.main import app; app(['show', '--augment'], standalone_mode=False); "
     program += "print('torch' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=work)
     assert said.stdout == "written: augment.png\nFalse\n", said.stderr

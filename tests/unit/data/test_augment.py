@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from horovod_ocr.data.augment import Augmentation, augment_image, change_image, draw_change, sample_generator
+from horovod_ocr.data.augment.augment import Augmentation, augment_image, change_image, draw_change, sample_generator
 from horovod_ocr.data.augment.change import MOST, Change
 from horovod_ocr.data.augment.geometry import inverse_of, matrix_to_canvas
 from horovod_ocr.data.augment.levels import PAPER_PX, noise_table, paper_at

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from horovod_ocr.data.augment import sample_generator
+from horovod_ocr.data.augment.augment import sample_generator
 
 COUNT = 10_000
 

@@ -20,7 +20,7 @@ from horovod_ocr.data.forecast import (
 )
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.data.plan import EpochPlan, ShardSlice, Window
-from sharding.index import ShardInfo, idx_bytes
+from sharding.format.index import ShardInfo, idx_bytes
 
 GEOMETRY = Geometry(64, (1.0, 2.0, 4.0))
 

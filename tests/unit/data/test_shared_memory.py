@@ -21,7 +21,7 @@ from horovod_ocr.data.shared_memory import (
     shortage,
     workers_with_room,
 )
-from sharding.index import ShardInfo
+from sharding.format.index import ShardInfo
 
 MB = 1_000_000
 GEOMETRY = Geometry(32, (1.0, 2.0, 8.0))

@@ -21,7 +21,7 @@ from horovod_ocr.data import cache as cache_module
 from horovod_ocr.data import store as store_module
 from horovod_ocr.data.store import Remote, ShardStore, default_cache_dir, open_store
 from horovod_ocr.errors import ConfigError, ShardError
-from sharding.index import INDEX_NAME, read_index
+from sharding.format.index import INDEX_NAME, read_index
 
 ROOT = Path(__file__).parents[3]
 

@@ -15,13 +15,13 @@ import pytest
 import torch
 import webdataset as wds
 
-from horovod_ocr.data.augment import Augmentation
+from horovod_ocr.data.augment.augment import Augmentation
 from horovod_ocr.data.decoders import DamagedImageError
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.data.store import ShardStore, open_store
 from horovod_ocr.data.stream import ShareReader, Stream, StreamOptions, items_of, killed_workers_named
 from horovod_ocr.errors import ClusterError, ShardError
-from sharding.index import read_idx, read_index
+from sharding.format.index import read_idx, read_index
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*unclosed.*:ResourceWarning")
 

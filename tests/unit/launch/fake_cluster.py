@@ -6,11 +6,11 @@ import sys
 import time
 from pathlib import Path
 
-from horovod_ocr.launch.hosts import Host
-from horovod_ocr.launch.job import Job
-from horovod_ocr.launch.record import take_up
-from horovod_ocr.launch.supervise import LaunchSpec, Supervisor
-from horovod_ocr.training.state import JOB_VARIABLE
+from horovod_ocr.launch.hosts.hosts_file import Host
+from horovod_ocr.launch.supervise.job import Job
+from horovod_ocr.launch.supervise.record import take_up
+from horovod_ocr.launch.supervise.supervisor import LaunchSpec, Supervisor
+from horovod_ocr.run.state import JOB_VARIABLE
 
 FAKE = str(Path(__file__).with_name("fake_horovodrun.py"))
 NODES = (Host("node1"), Host("node2"), Host("node3"))

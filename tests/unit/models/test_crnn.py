@@ -11,8 +11,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from horovod_ocr.errors import ConfigError
-from horovod_ocr.models import build_model
 from horovod_ocr.models.batchnorm import synchronise_batchnorm
+from horovod_ocr.models.build import build_model
 
 
 def small(**options):

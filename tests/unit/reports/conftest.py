@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sharding.images import digest_of
-from sharding.index import IDX_RECORD, IdxHeader, ShardIndex, ShardInfo, write_idx, write_index
-from sharding.script import build_profile
+from sharding.format.index import IDX_RECORD, IdxHeader, ShardIndex, ShardInfo, write_idx, write_index
+from sharding.format.script.profile import build_profile
+from sharding.images.read import digest_of
 
 
 def image_bytes(number: int, size: tuple[int, int] = (96, 64)) -> bytes:

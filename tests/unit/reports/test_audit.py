@@ -10,11 +10,11 @@ from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner
 
-from horovod_ocr.cli import app
+from horovod_ocr.cli.main import app
 from horovod_ocr.reports.audit import audit_sections, audit_values, stats_of, verdict, write_page
 from horovod_ocr.reports.page import Paragraph, TableOf
 from horovod_ocr.reports.terminal import draw_sections
-from sharding.audit import Audit, audit_source
+from sharding.audit.audit import Audit, audit_source
 from sharding.options import ShardOptions
 
 YEH, FARSI_YEH, JOINER = "\u064a", "\u06cc", "\u200c"

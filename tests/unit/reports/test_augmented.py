@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from horovod_ocr.config import TrainConfig
-from horovod_ocr.data.augment import Augmentation
+from horovod_ocr.config.settings import TrainConfig
+from horovod_ocr.data.augment.augment import Augmentation
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.errors import ShardError
 from horovod_ocr.reports import augmented

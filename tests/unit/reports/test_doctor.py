@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from horovod_ocr.launch.report import Cell, DoctorReport, Row
+from horovod_ocr.launch.hosts.report import Cell, DoctorReport, Row
 from horovod_ocr.reports.doctor import draw_doctor
 
 

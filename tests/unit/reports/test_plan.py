@@ -11,13 +11,13 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from horovod_ocr.cli import app
-from horovod_ocr.config import TrainConfig
+from horovod_ocr.cli.main import app
+from horovod_ocr.config.settings import TrainConfig
 from horovod_ocr.data.forecast import RENDERED_EDGES, simulate_shards
 from horovod_ocr.errors import ConfigError, ShardError
 from horovod_ocr.reports.plan import RunForecast, forecast_run, hints_of_reading, plan_sections
 from horovod_ocr.reports.terminal import draw_sections
-from sharding.index import read_index
+from sharding.format.index import read_index
 
 CONFIG = TrainConfig(recipe="urdu")
 

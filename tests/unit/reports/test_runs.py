@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from horovod_ocr.cli import app
+from horovod_ocr.cli.main import app
 from horovod_ocr.errors import CheckpointError
 from horovod_ocr.reports.runs import list_runs, spell_age
-from horovod_ocr.training.state import SILENT_S, STATE, RunState, write_state
+from horovod_ocr.run.state import SILENT_S, STATE, RunState, write_state
 
 
 def make(runs: Path, name: str, state: RunState | None = None, ago_s: float = 0.0, metrics: str = "") -> Path:

@@ -9,10 +9,10 @@ from rich.console import Console
 
 from horovod_ocr.errors import CheckpointError
 from horovod_ocr.reports.score import build_report, check_readable, draw_report, write_report
+from horovod_ocr.tasks.words import Scores, WordTask
 from horovod_ocr.text.charset import Charset
 from horovod_ocr.text.metrics import build_counts, count_reading
-from horovod_ocr.training.task import Scores, WordTask
-from sharding.script import build_profile
+from sharding.format.script.profile import build_profile
 
 FACTS = {"run": "r", "step": 7, "split": "test", "profile": "urdu"}
 

@@ -7,12 +7,12 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from horovod_ocr.cli import app
+from horovod_ocr.cli.main import app
 from horovod_ocr.reports.page import TableOf
 from horovod_ocr.reports.stats import count_set, stats_sections, visible, write_page
 from horovod_ocr.reports.terminal import draw_sections
 from sharding.errors import ShardError
-from sharding.index import ShardIndex
+from sharding.format.index import ShardIndex
 
 WORDS = {"train": ["اب", "جہان"] * 20 + ["x"], "val": ["ابج"], "test": ["اب", "ب"]}
 

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from horovod_ocr.reports.summary import draw_build, draw_proof, next_command, wrong_of
 from sharding.build import ShardReport
-from sharding.verify import VerifyReport
+from sharding.verify.verify import VerifyReport
 
 BUILT = ShardReport(
     root=Path("my shards"),

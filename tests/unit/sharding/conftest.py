@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from sharding.build import ShardOptions, ShardReport, build_shards
-from sharding.index import read_idx, read_index
-from sharding.inspection import LabelCounts, Sample
-from sharding.spool import SpoolWriter
+from sharding.format.index import read_idx, read_index
+from sharding.reading.inspection import LabelCounts, Sample
+from sharding.reading.spool import SpoolWriter
 
 WORDS = ("کتاب", "پاکستان", "اردو", "دن", "رات", "سال", "شہر", "ندی", "پہاڑ", "آسمان", "بچہ", "گھر", "میز", "کرسی")
 

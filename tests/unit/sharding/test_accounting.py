@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sharding import intake
 from sharding.errors import SourceError
-from sharding.index import read_index
-from sharding.split import SPLITS, SplitRule, hash_of
+from sharding.format.index import read_index
+from sharding.reading import intake
+from sharding.reading.split import SPLITS, SplitRule, hash_of
 
 # as it is written -> as it is packed, or why it cannot be
 LABELS = {

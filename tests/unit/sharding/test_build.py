@@ -15,8 +15,8 @@ import webdataset
 from PIL import Image
 
 from sharding.errors import ShardError, SourceError
-from sharding.images import digest_of
-from sharding.index import check_shards_present, read_idx, read_index
+from sharding.format.index import check_shards_present, read_idx, read_index
+from sharding.images.read import digest_of
 from sharding.progress import Progress
 
 # webdataset leaves its tars for the garbage collector to close

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from sharding.errors import ConfigError, SourceError
-from sharding.index import read_idx, read_index
+from sharding.format.index import read_idx, read_index
 
 
 @pytest.mark.parametrize(

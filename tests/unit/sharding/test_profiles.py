@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sharding.audit import audit_source
+from sharding.audit.audit import audit_source
 from sharding.errors import ConfigError, SourceError
-from sharding.index import read_index
+from sharding.format.index import read_index
 from sharding.options import ShardOptions
 from sharding.verify.mend import repair_set
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from sharding import resume
+from sharding import state as resume
 from sharding.errors import ShardError, SourceError
-from sharding.index import read_index
+from sharding.format.index import read_index
 from sharding.repair import rebuild_shards
-from sharding.resume import BuildFolder
-from sharding.verify import verify_shards
-from sharding.workers import open_workers
+from sharding.state import BuildFolder
+from sharding.system.workers import open_workers
+from sharding.verify.verify import verify_shards
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from PIL import Image
 from horovod_ocr.synth.generate import SynthOptions, draw_words, image_path, synthesize
 from horovod_ocr.synth.lexicon import URDU_ALPHABET, URDU_FINAL_ONLY, lexicon_words
 from sharding.errors import ConfigError
-from sharding.script import build_profile
+from sharding.format.script.profile import build_profile
 
 
 def rendered(out: Path, words: int = 30, **options) -> Path:

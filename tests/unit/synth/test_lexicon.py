@@ -8,7 +8,7 @@ import pytest
 
 from horovod_ocr.synth.lexicon import URDU_ALPHABET, URDU_FINAL_ONLY, lexicon_words, random_words
 from sharding.errors import ConfigError
-from sharding.script import build_profile
+from sharding.format.script.profile import build_profile
 
 
 @pytest.fixture(scope="module")

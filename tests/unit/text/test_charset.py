@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from horovod_ocr.errors import CheckpointError, LabelError
 from horovod_ocr.text.charset import BLANK_ID, Charset
-from sharding.script import build_profile
+from sharding.format.script.profile import build_profile
 
 URDU, LATIN, HEBREW = build_profile("urdu"), build_profile("latin"), build_profile("plain", direction="rtl")
 MIXED = st.text("اבa1۱٣-/%., ()", min_size=1, max_size=10)

@@ -4,7 +4,7 @@ import torch
 
 from horovod_ocr.text.charset import Charset
 from horovod_ocr.text.decode import greedy_decode
-from sharding.script import build_profile
+from sharding.format.script.profile import build_profile
 
 CHARSET = Charset.build("abc", build_profile("latin"))
 

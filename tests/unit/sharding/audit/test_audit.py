@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from sharding.audit import Audit, Twin, audit_source
+from sharding.audit.audit import Audit, Twin, audit_source
 from sharding.audit.confusables import find_confusables
 from sharding.build import build_shards
 from sharding.errors import ConfigError, SourceError
+from sharding.format.script.profile import build_profile
 from sharding.options import ShardOptions
 from sharding.progress import Progress
-from sharding.script import build_profile
 
 opened: list[bytes] | None = None
 

@@ -3,8 +3,8 @@
 import pytest
 
 from sharding.errors import SourceError
-from sharding.layouts import find_source
 from sharding.layouts.dialect import look
+from sharding.layouts.find import find_source
 
 PAIRS = [("a.png", "uno"), ("b.png", "due"), ("c d.png", "tre tre"), ("e.png", "quattro")]
 

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sharding.errors import SourceError
-from sharding.layouts import doctr, find_source
+from sharding.layouts import doctr
 from sharding.layouts.entry import Entry
+from sharding.layouts.find import find_source
 
 
 def test_labels_json_beside_images(write):

@@ -16,13 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sharding.errors import SourceError
-from sharding.layouts import find_source, lmdb_records
+from sharding.layouts import lmdb_records
 from sharding.layouts.entry import Source
 from sharding.layouts.files import LFS_POINTER
+from sharding.layouts.find import find_source
 from sharding.layouts.folders import is_image
 from sharding.layouts.naming import split_of_folder
 from sharding.layouts.pairs import is_text, text_stem
-from sharding.listing import write_catalogue
+from sharding.reading.listing import write_catalogue
 from sharding.reasons import Rejected
 
 POINTER = LFS_POINTER + b"v1\noid sha256:0\n"

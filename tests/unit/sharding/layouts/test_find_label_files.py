@@ -3,8 +3,8 @@
 import pytest
 
 from sharding.errors import SourceError
-from sharding.layouts import find_source
 from sharding.layouts.entry import Entry
+from sharding.layouts.find import find_source
 from sharding.layouts.find_label_files import lists_of_splits
 
 LINES = "a.png\tx\nb.png\ty\n"

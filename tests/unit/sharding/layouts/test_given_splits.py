@@ -3,7 +3,7 @@
 import pytest
 
 from sharding.errors import SourceError
-from sharding.layouts import find_source
+from sharding.layouts.find import find_source
 from sharding.layouts.given_splits import find_top_splits, splits_of_files
 
 EASYOCR = {"en_train_filtered": "train", "ur_train": "train", "en_val": "val"}

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from sharding.errors import SourceError
-from sharding.layouts import find_source
 from sharding.layouts.entry import Entry
+from sharding.layouts.find import find_source
 
 
 def test_metadata_csv_finds_its_columns(write):

@@ -7,8 +7,9 @@ import re
 import pytest
 
 from sharding.errors import SourceError
-from sharding.layouts import classes, find_source, image_folders
+from sharding.layouts import classes, image_folders
 from sharding.layouts.entry import Entry
+from sharding.layouts.find import find_source
 from sharding.reasons import Rejected
 
 

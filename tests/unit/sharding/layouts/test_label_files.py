@@ -5,8 +5,8 @@ import os
 import pytest
 
 from sharding.errors import SourceError
-from sharding.layouts import find_source
 from sharding.layouts.entry import Entry
+from sharding.layouts.find import find_source
 
 
 def odd(line: int, cells: int, others: int, has_header: bool = False, name: str = "labels.tsv") -> bytes:

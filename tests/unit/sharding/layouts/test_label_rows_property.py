@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sharding.catalogue import Listed
 from sharding.errors import SourceError
-from sharding.layouts import find_source
 from sharding.layouts.entry import Source
-from sharding.listing import write_catalogue
+from sharding.layouts.find import find_source
+from sharding.reading.catalogue import Listed
+from sharding.reading.listing import write_catalogue
 
 LETTERS = st.sampled_from([*'abاب,;|\'""', " ", "دن", "é", "."])
 TEXTS = st.lists(LETTERS, min_size=1, max_size=8).map("".join).map(str.strip).filter(bool)

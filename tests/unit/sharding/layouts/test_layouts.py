@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from sharding.errors import ConfigError, SourceError
-from sharding.layouts import LAYOUTS, find_source
+from sharding.layouts.find import LAYOUTS, find_source
 
 ONE_OF_EACH = {
     "easyocr": {"labels.csv": "filename,words\na.png,x\n"},

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from sharding.catalogue import open_catalogue
 from sharding.errors import ConfigError, SourceError
 from sharding.layouts import folders
 from sharding.layouts.image_folders import ImageFoldersSource
+from sharding.reading.catalogue import open_catalogue
 
 FOLDERS = 60
 

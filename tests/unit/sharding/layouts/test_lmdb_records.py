@@ -9,9 +9,10 @@ import lmdb
 import pytest
 
 from sharding.errors import ConfigError, SourceError
-from sharding.layouts import find_source, lmdb_records
+from sharding.layouts import lmdb_records
 from sharding.layouts.entry import Entry
 from sharding.layouts.files import LFS_POINTER
+from sharding.layouts.find import find_source
 from sharding.reasons import Rejected
 
 

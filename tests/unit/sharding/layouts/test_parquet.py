@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from sharding.errors import ConfigError, SourceError
-from sharding.layouts import find_source, parquet
+from sharding.layouts import parquet
 from sharding.layouts.entry import Entry
 from sharding.layouts.files import LFS_POINTER
+from sharding.layouts.find import find_source
 from sharding.reasons import Rejected
 
 WORDS = ["ایک", "دو", None, "a\nb", ""]

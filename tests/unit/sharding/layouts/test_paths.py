@@ -5,7 +5,7 @@ import unicodedata
 import pytest
 
 from sharding.errors import ConfigError, SourceError
-from sharding.layouts import find_source
+from sharding.layouts.find import find_source
 from sharding.layouts.paths import canonical_path, normal_path
 
 NAMES = [f"é{number}.png" for number in range(6)]

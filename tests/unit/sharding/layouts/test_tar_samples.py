@@ -10,8 +10,9 @@ import pytest
 import webdataset
 
 from sharding.errors import SourceError
-from sharding.layouts import find_source, tar_samples, tar_sets
+from sharding.layouts import tar_samples, tar_sets
 from sharding.layouts.files import LFS_POINTER
+from sharding.layouts.find import find_source
 from sharding.reasons import Rejected
 
 

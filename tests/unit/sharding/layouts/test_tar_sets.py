@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sharding.errors import ShardError
-from sharding.index import (
+from sharding.format.index import (
     IDX_RECORD,
     IdxHeader,
     ShardIndex,
@@ -18,10 +18,11 @@ from sharding.index import (
     write_idx,
     write_index,
 )
-from sharding.layouts import find_source, tar_sets
+from sharding.format.script.profile import build_profile
+from sharding.layouts import tar_sets
 from sharding.layouts.entry import Entry
+from sharding.layouts.find import find_source
 from sharding.reasons import Rejected
-from sharding.script import build_profile
 
 
 def write_tar(path, files: dict[str, bytes] | list[tuple[str, bytes]]) -> None:

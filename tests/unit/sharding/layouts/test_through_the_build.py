@@ -12,8 +12,9 @@ import pyarrow.parquet
 import pytest
 
 from sharding.errors import SourceError
-from sharding.index import read_index
-from sharding.layouts import LAYOUTS, lmdb_records
+from sharding.format.index import read_index
+from sharding.layouts import lmdb_records
+from sharding.layouts.find import LAYOUTS
 
 LABELS = ("کتاب", "پاکستان", "دن", "رات")
 SAMPLES = [(f"w{number:02d}", LABELS[number % len(LABELS)]) for number in range(12)]

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from sharding.errors import ShardError
 from sharding.progress import Progress
-from sharding.verify import verify_shards
 from sharding.verify.mend import repair_set
+from sharding.verify.verify import verify_shards
 
 
 @pytest.fixture

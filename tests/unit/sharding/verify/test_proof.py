@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 
 from sharding.build import ShardOptions, build_shards
-from sharding.images import digest_of
-from sharding.index import IDX_RECORD, read_idx, read_idx_header, write_idx
-from sharding.tar import BLOCK, END, member_header
-from sharding.verify import verify_shards
+from sharding.format.index import IDX_RECORD, read_idx, read_idx_header, write_idx
+from sharding.format.tar import BLOCK, END, member_header
+from sharding.images.read import digest_of
+from sharding.verify.verify import verify_shards
 
 NAME = "train-000001"
 

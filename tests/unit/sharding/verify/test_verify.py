@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from sharding.build import ShardOptions, build_shards
 from sharding.errors import ConfigError, ShardError
-from sharding.index import read_idx, read_index
+from sharding.format.index import read_idx, read_index
 from sharding.progress import Progress
-from sharding.verify import VerifyReport, verify_shards
+from sharding.verify.verify import VerifyReport, verify_shards
 
 WORDS = ("کتاب", "پاکستان", "اردو", "دن", "رات", "سال", "شہر", "ندی", "پہاڑ", "آسمان", "بچہ", "گھر", "میز", "کرسی")
 

@@ -1,0 +1,65 @@
+"""A checkpoint back to what reads: model, task and geometry."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from horovod_ocr.data.image import Geometry
+from horovod_ocr.distributed.world import World
+from horovod_ocr.errors import CheckpointError
+from horovod_ocr.models.build import build_model
+from horovod_ocr.tasks.words import WordTask
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A trained model, ready to evaluate, and what it needs to be fed and understood."""
+
+    model: nn.Module
+    task: WordTask
+    geometry: Geometry
+
+
+def restore(payload: dict, device: torch.device) -> Restored:
+    """From a checkpoint's payload. CheckpointError where the weights do not fit the model that it names."""
+    task = WordTask.from_dict(payload["task"])
+    geometry = Geometry.from_dict(payload["geometry"])
+    described = payload["model_name"], task.outputs, geometry.height
+    with torch.device("meta"):  # no memory for what a damaged or crafted file asks for, before it is seen to be needed
+        shapes = shapes_of(build_model(*described, **payload["model_options"]).state_dict())
+    if shapes != shapes_of(payload["model"]):
+        raise does_not_fit(payload)
+    model = build_model(*described, **payload["model_options"])
+    load_state(payload, model)
+    return Restored(model.to(device).eval(), task, geometry)
+
+
+def load_state(payload: dict, model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> None:
+    """The weights, and the optimizer's state, of a checkpoint. CheckpointError where they do not fit.
+
+    Every rank loads them: hvd.broadcast_optimizer_state takes a real step on ranks whose state is empty.
+    """
+    try:
+        model.load_state_dict(payload["model"])
+        if optimizer:
+            # checkpoints of earlier versions do not say so; what the groups say decides where `step` goes
+            groups = [{**group, "fused": True} for group in payload["optimizer"]["param_groups"]]
+            optimizer.load_state_dict({**payload["optimizer"], "param_groups": groups})
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise does_not_fit(payload) from error
+
+
+def load_generator(states: list[Tensor], generator: torch.Generator, world: World) -> None:
+    """A rank's random numbers go on as they were, where as many ranks go on, on devices of the same kind."""
+    if len(states) == world.world_size and states[world.rank].numel() == generator.get_state().numel():
+        generator.set_state(states[world.rank])
+
+
+def shapes_of(state: dict[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: values.shape for name, values in state.items()}
+
+
+def does_not_fit(payload: dict) -> CheckpointError:
+    where = payload.get("path", "a checkpoint")
+    return CheckpointError(f"{where}: weights that do not fit model {payload['model_name']}; train anew")

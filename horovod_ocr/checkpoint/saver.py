@@ -1,0 +1,116 @@
+"""Root's checkpoints, written beside the training: the next step waits for a copy in memory, not for the disk."""
+
+import threading
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from horovod_ocr.checkpoint.file import write_checkpoint
+from horovod_ocr.console import console
+from horovod_ocr.errors import CheckpointError
+from horovod_ocr.run.folder import Ownership, remedy_for, remove_old
+
+LONG_WAIT_S = 1.0
+
+
+class Saver:
+    """Writes one checkpoint at a time in a thread of its own. Root only.
+
+    A checkpoint that cannot be written is said, and the ones before stay; the next one is tried as if nothing had
+    been. failures: how many in a row; remedy: what to do about the latest.
+    """
+
+    def __init__(self, run: Path, keep: int, keep_epochs: int, on_gpu: bool = False):
+        """Take the run's folder over from whatever job wrote there before. CheckpointError where it cannot be written.
+
+        keep: the last so many stay, beside BEST; keep_epochs: so does the last one of each of so many latest epochs.
+        on_gpu: do the tensors that it will save lie there?
+        """
+        self.run, self.keep, self.keep_epochs, self.on_gpu = run, keep, keep_epochs, on_gpu
+        self.ownership = Ownership(run)
+        self.failures, self.remedy = 0, ""
+        self.error: Exception | None = None  # that ends the run: it is no longer ours, or a fault of the program
+        self.thread: threading.Thread | None = None
+
+    def save(self, step: int, epoch: float, payload: dict, is_best: bool) -> None:
+        """Copy what is to be saved and return; what is in `payload` may change from then on.
+
+        epoch: passes over the train split so far. Waits for the save before this one, and says so where it takes long.
+        Raises CheckpointError where another job has taken the run over.
+        """
+        self.wait()
+        copied, on_device = snapshot({**payload, "epoch": epoch}), None
+        if self.on_gpu:
+            on_device = torch.cuda.Event()
+            on_device.record()
+        self.thread = threading.Thread(target=self.write, args=(step, copied, is_best, on_device), name="saver")
+        self.thread.start()
+
+    def wait(self) -> None:
+        """For the checkpoint that is being written."""
+        if self.thread:
+            started_s = time.monotonic()
+            self.thread.join()
+            waited_s, self.thread = time.monotonic() - started_s, None
+            if waited_s > LONG_WAIT_S:
+                self.warn(f"training waited {waited_s:.1f} s for the checkpoint before; save less often")
+        if self.error:
+            raise self.error
+
+    def close(self) -> None:
+        """Wait for the last checkpoint. CheckpointError where it did not make it."""
+        self.wait()
+        if complaint := self.complaint(1):
+            raise CheckpointError(complaint)
+
+    def complaint(self, most: int) -> str:
+        """One sentence where the last `most` checkpoints failed, or more; else ""."""
+        if self.failures < most:
+            return ""
+        count = "checkpoint" if self.failures == 1 else f"{self.failures} checkpoints"
+        return f"{self.run}: the last {count} could not be written; {self.remedy}, then go on with --resume"
+
+    def write(self, step: int, payload: dict, is_best: bool, on_device: "torch.cuda.Event | None") -> None:
+        """The thread: wait for the copies from the device, write, remove what is old."""
+        try:
+            if on_device:
+                on_device.synchronize()
+            write_checkpoint(self.ownership, step, payload, is_best)
+        except OSError as error:
+            self.failures, self.remedy = self.failures + 1, remedy_for(error)
+            reason = "its folder is away" if isinstance(error, FileNotFoundError) else error.strerror or error
+            times = f", {self.failures} times in a row" if self.failures > 1 else ""
+            self.warn(
+                f"{self.run}: the checkpoint of step {step} could not be written ({reason}){times}; the ones before "
+                f"stay, and training goes on; {self.remedy}"
+            )
+        except Exception as error:  # raised where the training asks next
+            self.error = error
+            return
+        else:
+            self.failures = 0
+        try:
+            self.ownership.check()
+            remove_old(self.run, self.keep, self.keep_epochs)  # also what a failure has left half way
+        except (OSError, CheckpointError) as error:
+            if not self.failures:
+                self.warn(f"{self.run}: old checkpoints could not be removed ({error})")
+
+    def warn(self, sentence: str) -> None:
+        console.print(f"warning: {sentence}", markup=False)
+
+
+def snapshot(value: object) -> object:
+    """A copy on the CPU of all tensors in dictionaries, lists and tuples.
+
+    From a GPU into page-locked memory, without waiting for it: whoever reads it waits for an event recorded after.
+    """
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", non_blocking=True, copy=True)
+    if isinstance(value, dict):
+        return {name: snapshot(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(snapshot(part) for part in value)
+    return value

@@ -1,0 +1,71 @@
+"""Every command: parse, call, print. No logic.
+
+Torch and what imports it are imported inside the commands, so that `--help` and `shard` do not wait for it.
+"""
+
+from typing import Annotated
+
+import typer
+
+from horovod_ocr import __version__
+from horovod_ocr.cli.cluster import doctor
+from horovod_ocr.cli.encoding import ensure_utf8
+from horovod_ocr.cli.launch import TAKES_MORE, launch
+from horovod_ocr.cli.listing import runs
+from horovod_ocr.cli.look import audit, show
+from horovod_ocr.cli.plan import plan
+from horovod_ocr.cli.runs import evaluate, predict, train
+from horovod_ocr.cli.sentence import show_tracebacks
+from horovod_ocr.cli.shards import shard, stats, synth, verify
+
+# in the order of the data's way; --help lists them so
+COMMANDS = {
+    "synth": synth,
+    "audit": audit,
+    "shard": shard,
+    "verify": verify,
+    "stats": stats,
+    "show": show,
+    "plan": plan,
+    "doctor": doctor,
+    "launch": launch,
+    "train": train,
+    "runs": runs,
+    "eval": evaluate,
+    "predict": predict,
+}
+
+app = typer.Typer(
+    help="Train recognisers of word images on several machines: shard, train under horovodrun, eval, predict.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # it would take [default: ...] for markup
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for name, command in COMMANDS.items():
+    app.command(name, **(TAKES_MORE if command is launch else {}))(command)
+
+
+def main() -> None:
+    ensure_utf8()
+    app(prog_name="horovod-ocr")
+
+
+def print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"horovod-ocr {__version__}")
+        raise typer.Exit()
+
+
+Version = Annotated[
+    bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and leave.")
+]
+
+
+@app.callback()
+def choose_debug(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Version = False,
+) -> None:
+    show_tracebacks(debug)

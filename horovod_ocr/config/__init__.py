@@ -1,0 +1,1 @@
+"""What a run is made of: defaults < recipe < horovod-ocr.toml in the working folder < command line."""

@@ -1,0 +1,36 @@
+"""Recipes: settings in a TOML file, packaged (recipes/) or of a person."""
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+
+from horovod_ocr.errors import ConfigError
+from sharding.system.files import read_settings_text
+
+
+def recipe_names() -> list[str]:
+    folder = resources.files("horovod_ocr") / "recipes"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def read_recipe(name: str) -> dict:
+    """A packaged recipe by name, or any TOML file by path."""
+    if not name:
+        return {}
+    if name.endswith(".toml"):
+        return read_toml(Path(name))
+    if name not in recipe_names():
+        raise ConfigError(f"no recipe {name!r}; there are: {', '.join(recipe_names())}, or give a .toml file")
+    return tomllib.loads((resources.files("horovod_ocr") / "recipes" / f"{name}.toml").read_text("utf-8"))
+
+
+def read_toml(path: Path) -> dict:
+    """A TOML file. ConfigError where it cannot be read."""
+    try:
+        return tomllib.loads(read_settings_text(path))
+    except FileNotFoundError as error:
+        raise ConfigError(f"there is no file {path}") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error

@@ -1,0 +1,22 @@
+"""Standard error, for progress and remarks; results go to standard output."""
+
+import os
+from typing import TextIO
+
+from rich.console import Console
+
+console = Console(stderr=True, soft_wrap=True)
+
+
+def silence(stream: TextIO) -> None:
+    """Of a terminal, a pipe or a disk that takes no more: what is written there from now on goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def span(seconds: float) -> str:
+    """Seconds as h:mm:ss or m:ss."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,1 +1,0 @@
-"""A checkpoint at work: `recognizer` reads images with it."""

@@ -1,0 +1,11 @@
+"""What a launcher tells the processes that it starts, in their environment. No torch."""
+
+import os
+
+# where a process finds its rank: what launchers set (horovodrun with Gloo; OpenMPI; MPICH, Intel MPI and srun)
+RANK_VARIABLES = ("HOROVOD_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")
+
+
+def rank_of_process() -> int | None:
+    """This process's rank as its launcher set it; None where none did."""
+    return next((int(os.environ[name]) for name in RANK_VARIABLES if name in os.environ), None)

@@ -1,0 +1,1 @@
+"""A split read with a model, and its scores."""

@@ -1,0 +1,1 @@
+"""Hosts: hosts.txt, ssh, and whether they can train together."""

@@ -1,0 +1,131 @@
+"""The first contact of the ranks, as they meet to train: do they reach each other, on what device, how fast?
+
+Started by horovodrun as `python -m horovod_ocr.launch.hosts.contact DEVICE`; root prints one line of JSON.
+"""
+
+import json
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from horovod_ocr.config.settings import TrainConfig
+from horovod_ocr.data.store import read_index_at
+from horovod_ocr.distributed.launcher import rank_of_process
+from horovod_ocr.errors import ClusterError, OcrError
+from horovod_ocr.launch.hosts.hosts_file import Host
+from horovod_ocr.launch.hosts.ssh import Ssh, kill_session
+from horovod_ocr.launch.supervise.job import START_TIMEOUT_S, spell_horovodrun
+
+ALLREDUCE_BYTES = 64 << 20
+MOST_TIMES, MOST_S = 5, 5.0
+MARK = "contact: "
+LIMIT_S = 100  # without progress
+
+
+class Contact(NamedTuple):
+    """device: cpu or cuda. bytes_per_s: of an allreduce of ALLREDUCE_BYTES. why_cpu: of `choose_device`."""
+
+    device: str
+    bytes_per_s: float
+    why_cpu: str = ""
+
+
+def main() -> None:
+    from horovod_ocr.distributed.device import choose_device, first_contact
+    from horovod_ocr.distributed.watchdog import Watchdog
+    from horovod_ocr.distributed.world import open_world
+
+    try:
+        # a rank that waits for one that never comes ends by itself, on whatever host
+        with Watchdog(LIMIT_S, rank_of_process() or 0) as watchdog:
+            world = open_world()
+            with world.guard("the first contact"):
+                chosen = choose_device(world, sys.argv[1])
+                watchdog.reached(0, first_contact(chosen.device))
+                seconds = time_allreduce(world, chosen.device)
+    except OcrError as error:
+        sys.exit(str(error))
+    if world.is_root:
+        speed = ALLREDUCE_BYTES / seconds
+        print(MARK + json.dumps(Contact(chosen.device.type, speed, chosen.why_cpu)), flush=True)
+
+
+def time_allreduce(world, device) -> float:
+    """Median seconds of an allreduce of ALLREDUCE_BYTES. Every rank must call this."""
+    import torch
+
+    values = torch.ones(ALLREDUCE_BYTES // 4, device=device)
+
+    def once() -> float:
+        started = time.perf_counter()
+        world.sum(values).sum().item()  # waits for the GPU, too
+        return time.perf_counter() - started
+
+    once()  # opens the connections
+    times = world.broadcast(max(1, min(MOST_TIMES, int(MOST_S / once()))))
+    return statistics.median(once() for _ in range(times))
+
+
+def meet(ssh: Ssh, hosts: Sequence[Host], device: str, timeout_s: float = START_TIMEOUT_S + LIMIT_S) -> Contact | str:
+    """An allreduce over all slots of the hosts; or, in a few words, why there is none. device: of TrainConfig."""
+    try:
+        command = spell_horovodrun(tuple(hosts), [sys.executable, "-m", "horovod_ocr.launch.hosts.contact", device])
+        started = subprocess.Popen(
+            command,
+            env=ssh.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
+    except ClusterError as error:
+        return str(error)
+    except OSError as error:
+        return f"{command[0]}: {error.strerror}"
+    try:
+        said, _ = started.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        return f"no allreduce ended within {timeout_s:g} s"
+    finally:
+        if started.poll() is None:  # also where a person interrupts
+            kill_session(started)
+            started.communicate()
+    if found := re.search(rf"{MARK}(.*)", said):
+        return Contact(*json.loads(found[1]))
+    return told_by_horovodrun(said, started.returncode)
+
+
+def told_by_horovodrun(said: str, code: int) -> str:
+    """The line that tells most: the last of the rank that ended first, else the last that speaks of an error. NCCL's
+    own reason is added."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    first = re.search(r"rank (\d+) ended first", said)
+    mark = f"[{first[1]}]<stderr>:" if first else ""
+    of_rank = [f"rank {first[1]}: {line.removeprefix(mark)}" for line in lines if mark and line.startswith(mark)]
+    errors = [line for line in lines if re.search("error|unable|could not|timed out", line, re.IGNORECASE)]
+    line = (of_rank or errors or lines or [f"horovodrun ended with code {code}"])[-1]
+    warned = re.search(r"NCCL WARN (.+)", said)
+    return f"{line} (NCCL: {warned[1].strip()})" if warned else line
+
+
+def gradient_bytes(config: TrainConfig) -> int:
+    """Bytes of the gradients of a step, fp32. Raises ShardError or ConfigError where there is no such model."""
+    import torch
+
+    from horovod_ocr.models.build import build_model
+    from horovod_ocr.tasks.words import WordTask
+
+    task = WordTask.of(read_index_at(config.shards))
+    with torch.device("meta"):  # shapes only
+        model = build_model(config.model, task.outputs, config.height, **config.model_options)
+    return 4 * sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+if __name__ == "__main__":
+    main()

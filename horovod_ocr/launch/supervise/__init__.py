@@ -1,0 +1,1 @@
+"""horovodrun, supervised: started again from the last checkpoint on the hosts that answer."""

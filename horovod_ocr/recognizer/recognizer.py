@@ -1,0 +1,115 @@
+"""A checkpoint as a reader of images: nothing but the checkpoint is needed.
+
+Shapes: N images, H height, W width.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from horovod_ocr.checkpoint.restore import restore
+from horovod_ocr.data.batch import normalise_images
+from horovod_ocr.data.image import Geometry, decode_image, pad_image
+from horovod_ocr.distributed.device import autocast, choose_precision
+from horovod_ocr.distributed.world import World
+from horovod_ocr.errors import SourceError
+from horovod_ocr.evaluation.evaluate import frames_of
+from horovod_ocr.tasks.words import WordTask
+from horovod_ocr.text.decode import Reading
+from sharding.images.read import read_bytes, read_image
+from sharding.layouts.folders import is_image
+from sharding.reading.check import Limits
+from sharding.reasons import Rejected
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class WordImage:
+    """An image that is ready for the model."""
+
+    pixels_HW: np.ndarray
+    """uint8, padded to the width of its bucket."""
+    valid_width_px: int
+    """Columns that are not padding."""
+
+
+@dataclass(frozen=True)
+class Recognizer:
+    """Model, task and geometry of one checkpoint. Build it with `build_recognizer`."""
+
+    model: nn.Module
+    task: WordTask
+    geometry: Geometry
+    device: torch.device
+    precision: str
+
+    @torch.inference_mode()
+    def read(self, images: list[WordImage]) -> list[Reading]:
+        """Images to readings in their order.
+
+        Those of one width go through the model together, and a reading depends on its own image alone.
+        """
+        readings: dict[int, Reading] = {}
+        for width in sorted({image.pixels_HW.shape[1] for image in images}):
+            positions = [position for position, image in enumerate(images) if image.pixels_HW.shape[1] == width]
+            images_NHW = torch.from_numpy(np.stack([images[position].pixels_HW for position in positions]))
+            with autocast(self.device, self.precision):
+                logits_TNC = self.model(normalise_images(images_NHW, self.device))
+            valid_width_N = torch.tensor([images[position].valid_width_px for position in positions])
+            frames_N = frames_of(valid_width_N, self.model.frame_stride_px)
+            readings.update(zip(positions, self.task.decode(logits_TNC, frames_N), strict=True))
+        return [readings[position] for position in range(len(images))]
+
+    def load(self, path: Path) -> WordImage:
+        """An image file as the sharder and the stream would bring it to the model. SourceError where they refuse it."""
+        try:
+            checked = read_image(read_bytes(path), Limits())
+        except Rejected as rejected:
+            raise SourceError(f"{path}: {rejected.explained}") from rejected
+        width = self.geometry.padded_width_px(checked.width, checked.height)
+        pixels_HW = decode_image(checked.content, self.geometry, limit_px=width)
+        return WordImage(pad_image(pixels_HW, width), pixels_HW.shape[1])
+
+
+def build_recognizer(payload: dict, precision: str = "auto", device: torch.device = CPU) -> Recognizer:
+    """From a checkpoint's payload."""
+    it = restore(payload, device)
+    return Recognizer(it.model, it.task, it.geometry, device, choose_precision(precision, device, World()))
+
+
+def find_images(paths: Iterable[Path]) -> list[Path]:
+    """Files as named, and all images below folders, sorted. SourceError for a path that is not there."""
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found += sorted(file for file in path.rglob("*") if is_image(os.fsencode(file.name)))
+        elif path.exists():
+            found.append(path)
+        else:
+            raise SourceError(f"there is no image {path}")
+    if not found:
+        raise SourceError(f"no image (png jpg webp bmp tiff) in {', '.join(map(str, paths))}")
+    return found
+
+
+def read_files(
+    recognizer: Recognizer, paths: list[Path], batch: int = 64
+) -> Iterator[tuple[Path, Reading | SourceError]]:
+    """Each file with its reading, or with the reason why there is none, in the order given."""
+    for start in range(0, len(paths), batch):
+        chunk = paths[start : start + batch]
+        loaded: list[WordImage | SourceError] = []
+        for path in chunk:
+            try:
+                loaded.append(recognizer.load(path))
+            except SourceError as error:
+                loaded.append(error)
+        readings = iter(recognizer.read([item for item in loaded if not isinstance(item, SourceError)]))
+        for path, item in zip(chunk, loaded, strict=True):
+            yield path, item if isinstance(item, SourceError) else next(readings)

@@ -1,0 +1,1 @@
+"""A run's folder: state, signals, log, metrics. No torch."""

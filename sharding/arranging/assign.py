@@ -1,0 +1,152 @@
+"""Which sample goes into which shard, decided when every image has been seen: duplicates, buckets, the one
+shuffle, the row of shards. Arithmetic on arrays, a part of the set at a time.
+
+placed.bin in the spool folder holds the FACTS of all samples of the set, shard after shard, in the order of their tars.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+
+import numpy as np
+
+from sharding.arranging.duplicates import Duplicates
+from sharding.reading.split import SPLITS
+from sharding.reading.spool import ASPECT_GRID, FACTS, read_spool
+
+PLACED_NAME = "placed.bin"
+_MIN_CLASS_SAMPLES = 64
+_MIN_CLASS_SHARE = 0.01
+_PILE_SAMPLES = 1 << 20  # that are sorted together
+_PILE_BYTES = 1 << 20  # of a pile that are held in memory while it fills
+
+
+@dataclass(frozen=True)
+class ShardPlan:
+    """One shard to be written. first: number of its first sample in the whole set, and in placed.bin."""
+
+    name: str
+    split: str
+    bucket: int
+    first: int
+    samples: int
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """All that is decided for the set as a whole. totals: samples of each split. label_lengths: length -> samples."""
+
+    bucket_edges: tuple[float, ...]
+    bucket_samples: tuple[int, ...]
+    totals: dict[str, int]
+    label_lengths: dict[int, int]
+    samples_per_shard: int
+    shards: tuple[ShardPlan, ...]
+
+    @property
+    def samples(self) -> int:
+        return sum(self.totals.values())
+
+
+def assign(
+    spools: list[Path],
+    counts: np.ndarray,
+    left_out: Duplicates,
+    samples_per_shard: int | None,
+    placed: Path,
+    members: Path,
+) -> Assignment:
+    """Decide over all spooled samples; fills `placed` (FACTS) and `members` (uint32, the entry of each sample).
+
+    counts: [splits, cells] samples that stay in the set, at least one.
+    """
+    edge_cells = choose_edges(counts.sum(axis=0))
+    buckets = np.searchsorted(edge_cells, np.arange(counts.shape[1]))  # of each cell
+    per_bucket = np.zeros((len(SPLITS), len(edge_cells)), np.int64)
+    np.add.at(per_bucket, (slice(None), buckets[: edge_cells[-1] + 1]), counts[:, : edge_cells[-1] + 1])
+    lengths = np.zeros(0, np.int64)
+    with placed.open("wb") as rows_file, members.open("wb") as members_file:
+        for rows in _in_order(spools, buckets, per_bucket, left_out, placed.parent):
+            rows_file.write(rows.tobytes())  # tofile says nothing of a disk that is full
+            members_file.write(rows["entry"].tobytes())
+            seen = np.bincount(rows["length"])
+            lengths = np.pad(lengths, (0, max(0, len(seen) - len(lengths))))
+            lengths[: len(seen)] += seen
+    samples_per_shard = samples_per_shard or default_samples_per_shard(int(counts.sum()))
+    return Assignment(
+        bucket_edges=tuple(ASPECT_GRID[edge_cells].tolist()),
+        bucket_samples=tuple(per_bucket.sum(axis=0).tolist()),
+        totals=dict(zip(SPLITS, per_bucket.sum(axis=1).tolist(), strict=True)),
+        label_lengths={length: count for length, count in enumerate(lengths.tolist()) if count},
+        samples_per_shard=samples_per_shard,
+        shards=tuple(_plan_shards(per_bucket, samples_per_shard)),
+    )
+
+
+def choose_edges(cells: np.ndarray) -> np.ndarray:
+    """The last cell of the aspect grid in each bucket, ascending, from the [cells] samples of all splits.
+
+    Steps of 1.25 on a fixed grid, so that bounds mean the same in every set. From narrow to wide, a bucket of fewer
+    than 1 % of all samples (or 64) is merged into the next wider one.
+    """
+    last = int(np.flatnonzero(cells)[-1])
+    needed = max(_MIN_CLASS_SHARE * int(cells.sum()), _MIN_CLASS_SAMPLES)
+    edges, held = [], 0
+    for cell in range(last + 1):
+        held += int(cells[cell])
+        if held >= needed or cell == last:
+            edges.append(cell)
+            held = 0
+    return np.array(edges)
+
+
+def default_samples_per_shard(samples: int) -> int:
+    """10,000 for large sets; small ones get about 64 shards, of at least 100 samples."""
+    return min(max(samples // 64, 100), 10_000)
+
+
+def _plan_shards(per_bucket: np.ndarray, samples_per_shard: int) -> Iterator[ShardPlan]:
+    """A shard holds one split and one bucket; every one but the last of a split and bucket has exactly
+    samples_per_shard. Its name says only the split and a number."""
+    first = 0
+    for split, counts in zip(SPLITS, per_bucket.tolist(), strict=True):
+        number = 0
+        for bucket, count in enumerate(counts):
+            for start in range(0, count, samples_per_shard):
+                samples = min(samples_per_shard, count - start)
+                yield ShardPlan(f"{split}-{number:06d}", split, bucket, first, samples)
+                number += 1
+                first += samples
+
+
+def _in_order(
+    spools: Iterable[Path], buckets: np.ndarray, per_bucket: np.ndarray, left_out: Duplicates, folder: Path
+) -> Iterator[np.ndarray]:
+    """The FACTS of all samples that stay, by split, bucket and order. They are dealt into piles on disk first, each
+    small enough to be sorted in memory, so that memory does not grow with the set."""
+    piles_of_group = np.maximum(1, -(-per_bucket // _PILE_SAMPLES)).ravel()  # piles of each split and bucket
+    firsts = np.cumsum(piles_of_group) - piles_of_group
+    with ExitStack() as stack:
+        piles = [
+            stack.enter_context(SpooledTemporaryFile(_PILE_BYTES, dir=folder)) for _ in range(int(piles_of_group.sum()))
+        ]
+        for spool in spools:
+            rows = left_out.without(read_spool(spool).facts)
+            if not len(rows):
+                continue
+            group = rows["split"].astype(np.int64) * per_bucket.shape[1] + buckets[rows["cell"]]
+            # the upper half of the order, as a fraction of 1, times the number of piles
+            within = (rows["order"] >> np.uint64(32)) * piles_of_group[group].astype(np.uint64) >> np.uint64(32)
+            pile = firsts[group] + within.astype(np.int64)
+            by_pile = np.argsort(pile, kind="stable")
+            rows, pile = rows[by_pile], pile[by_pile]
+            starts = np.flatnonzero(np.diff(pile, prepend=-1))
+            for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(rows)], strict=True):
+                piles[pile[start]].write(rows[start:end].tobytes())
+        for file in piles:
+            file.seek(0)
+            rows = np.frombuffer(file.read(), FACTS)
+            file.close()
+            yield rows[np.lexsort((rows["digest"], rows["order"]))]

@@ -1,0 +1,295 @@
+"""Script profiles: how a label is normalised, which letters it may hold, and in which direction it is read.
+
+One policy, one place: sharding, training, evaluation and serving all ask the profile, and it travels inside the index
+and the checkpoint as plain JSON values. Built in are `urdu`, `arabic` and `persian` (right to left), `thai`, `latin`,
+and `plain` (any text); profile_file.py reads one's own.
+
+    letters.py       what the built-in ones allow
+    folds.py         which letters they write as others
+    bidi.py          the order in the image (unturn.py: back from it)
+    guess.py         which profile and direction some labels speak for
+    profile_file.py  a profile of one's own, from a TOML file
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache, cached_property, lru_cache
+
+from sharding.errors import ConfigError
+from sharding.format.script.bidi import LTR, RTL, class_of, letters_of_classes, visual_order
+from sharding.format.script.folds import SILENT, SPELLED, Rewriting, fold_tables, folds_of, spellings, visible_joiners
+from sharding.format.script.letters import DIRECTIONS, PROFILES, ZWNJ, is_refused, letters_of
+from sharding.format.script.unturn import logical_order
+
+DIRECTION_NAMES = ("ltr", "rtl", "visual")
+_KEPT_ORDERS = 1 << 14  # labels with numbers or of two directions, whose order is kept
+
+
+@dataclass(frozen=True)
+class ScriptProfile:
+    """The policy for the labels of one script. Make one with `build_profile`.
+
+    name: one of `PROFILES`, or that of a profile file. direction: "rtl" or "ltr", of the line; "visual": labels are
+    written as their letters stand in the image. letters: the characters allowed after normalising; empty: any.
+    folds: (name, is it on) of each fold of `base`, a built-in profile. own_folds: (letters, what they become) of a
+    profile file.
+    """
+
+    name: str
+    direction: str
+    letters: str
+    folds: tuple[tuple[str, bool], ...] = ()
+    base: str = "plain"
+    own_folds: tuple[tuple[str, str], ...] = ()
+
+    def normalise(self, label: str) -> str:
+        """The label as it is stored, trained on and scored: NFC, folded, white space runs as one space, ends stripped.
+
+        Normalising twice changes nothing more. Letters outside the profile stay; `unknown` names them.
+        """
+        has_joiners = ZWNJ in label and self._keeps_visible_joiners
+        label = self._normalise_once(label)
+        if self.own_folds or has_joiners:  # what one of them makes, another fold may change
+            for _ in range(len(label) + 2):
+                if (again := self._normalise_once(label)) == label:
+                    break
+                label = again
+        return label
+
+    def unknown(self, label: str) -> tuple[str, ...]:
+        """The characters of a normalised label that the profile does not allow, each once, in their order."""
+        if self.letters:
+            if self._allowed.issuperset(label):
+                return ()
+            return tuple(dict.fromkeys(letter for letter in label if letter not in self._allowed))
+        if label.isprintable() and "\ufffd" not in label:
+            return ()
+        return tuple(dict.fromkeys(filter(is_refused, label)))
+
+    def folded(self, label: str) -> Counter[str]:
+        """The letters of a label that folds write as others, "ي → ی" -> how often; "ـ → " where one is dropped.
+
+        Told are changes of letters, each for itself. Not told: what was never seen (the fold `invisible`), white
+        space, NFC, and marks in another order.
+        """
+        told: Counter[str] = Counter()
+        text = unicodedata.normalize("NFC", label)
+        for letter in text:
+            if letter in self._told:
+                told[f"{letter} → {self._told[letter]}"] += 1
+        before, after = self._tables
+        text = unicodedata.normalize("NFC", text.translate(before)).translate(after)
+        for rewriting in self._rewritings:
+            text = rewriting.rewrite(text, lambda change, times: told.update({change: times}))
+        return told
+
+    @cached_property
+    def simple_letters(self) -> frozenset[str]:
+        """Letters that stand alone: a label of nothing else is normalised, and allowed. Most words are made of them.
+        Empty where the profile lists no letters."""
+        excluded = {letter for source, _ in self.own_folds for letter in source}.union(SPELLED)
+        return frozenset(
+            letter
+            for letter in self.letters
+            if not (letter.isspace() or is_bound(letter) or letter in excluded)
+            and not "\u1160" <= letter <= "\u11ff"  # jamo: NFC composes them with what stands before
+            and self.normalise(letter) == letter
+        )
+
+    def reading_order(self, label: str) -> str:
+        """The label in the order in which its letters stand in the image from left to right (UAX 9).
+
+        Marks stay behind their base. `visual`: the label itself. Holds for labels that do not start with a mark
+        (check.py refuses those).
+        """
+        if self.direction == "visual" or not label:
+            return label
+        if self.direction == "ltr":
+            return label if _is_ltr(label) else _turned(label, LTR)
+        if _single_rtl().issuperset(label):  # most words
+            return label[::-1]
+        return "".join(reversed(_units(label))) if _is_rtl(label) else _turned(label, RTL)
+
+    def logical_order(self, text: str) -> str:
+        """The inverse of `reading_order`: letters from left to right -> the label.
+
+        Where several labels stand in an image alike, it is always the same one of them (`as_read`).
+        """
+        if self.direction == "visual" or not text:
+            return text
+        if self.direction == "ltr":
+            return text if _is_ltr(text) else _turned_back(text, LTR)
+        if _is_rtl(text):
+            return "".join(reversed(_units(text)))
+        return _turned_back(text, RTL)
+
+    def as_read(self, label: str) -> str:
+        """The label as it is read back from its image: itself, or the one that stands for all that look the same."""
+        if self.direction == "visual" or (_is_ltr(label) if self.direction == "ltr" else _is_rtl(label)):
+            return label
+        read = self.logical_order(self.reading_order(label))
+        return label if read == label else self.normalise(read)
+
+    def fold_before(self, letters: str) -> str:
+        """The built-in fold that changes these letters, so that a fold of one's own never meets them; "" for none."""
+        before, after = self._tables
+        text = unicodedata.normalize("NFC", letters.translate(before)).translate(after)
+        if text == letters:
+            is_spelled = "spellings" in self._switched_on and spellings().rewrite(letters) != letters
+            return "spellings" if is_spelled else ""
+        known = folds_of(self.base)
+        # a yeh of any kind composes with a hamza
+        return next((name for name in self._switched_on if not known[name].keys().isdisjoint(letters)), "yeh")
+
+    def to_dict(self) -> dict:
+        """Plain JSON values, for the index and the checkpoint."""
+        return {
+            "name": self.name,
+            "direction": self.direction,
+            "letters": self.letters,
+            "folds": dict(self.folds),
+            "base": self.base,
+            "own_folds": dict(self.own_folds),
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "ScriptProfile":
+        """The profile that `to_dict` wrote, with the letters of that time. ConfigError where it is not one."""
+        try:
+            base = build_profile(values["base"], direction=values["direction"], **values["folds"])
+            own = tuple((str(source), str(target)) for source, target in values["own_folds"].items())
+            return cls(str(values["name"]), base.direction, str(values["letters"]), base.folds, base.name, own)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(f"not a script profile: {repr(values)[:200]} ({error}); make the shards again") from error
+
+    @cached_property
+    def _allowed(self) -> frozenset[str]:
+        return frozenset(self.letters)
+
+    @cached_property
+    def _switched_on(self) -> tuple[str, ...]:
+        return tuple(name for name, on in self.folds if on)
+
+    @cached_property
+    def _tables(self) -> tuple[dict, dict]:
+        return fold_tables(self.base, self._switched_on)
+
+    @cached_property
+    def _rewritings(self) -> tuple[Rewriting, ...]:
+        found = [spellings()] if "spellings" in self._switched_on else []
+        found += [visible_joiners()] if self._keeps_visible_joiners else []
+        return (*found, *([own_rewriting(self.own_folds)] if self.own_folds else []))
+
+    @cached_property
+    def _keeps_visible_joiners(self) -> bool:
+        """Does the fold `joiners` look at what stands beside a ZWNJ?"""
+        return "joiners" in self._switched_on and ZWNJ not in folds_of(self.base)["joiners"]
+
+    @cached_property
+    def _told(self) -> dict[str, str]:
+        known = folds_of(self.base)
+        sources = [letter for name in self._switched_on if name not in SILENT for letter in known[name]]
+        return {letter: folded for letter in sources if (folded := self.normalise(letter)) != letter}
+
+    def _normalise_once(self, label: str) -> str:
+        before, after = self._tables
+        if before:
+            label = label.translate(before)
+        label = unicodedata.normalize("NFC", label)
+        if after:
+            composed = label
+            label = composed.translate(after)
+            if len(label) > len(composed):  # a letter has become two: a mark after it may belong before the second
+                label = unicodedata.normalize("NFC", label)
+        for rewriting in self._rewritings:
+            label = rewriting.rewrite(label)
+        return " ".join(label.split())
+
+
+def build_profile(name: str, *, direction: str | None = None, **folds: bool) -> ScriptProfile:
+    """The built-in script profile of that name; every fold is on unless told otherwise, as in `build_profile("urdu",
+    joiners=False)`.
+
+    direction: only for texts of another direction than the profile's own ("plain" with "rtl" for Hebrew).
+    Raises ConfigError for an unknown name, fold or direction.
+    """
+    if name not in PROFILES:
+        raise ConfigError(
+            f"unknown script profile {name!r}; there are: {', '.join(PROFILES)}, or give a profile file (.toml)"
+        )
+    known = folds_of(name)
+    for fold in folds:
+        if fold not in known:
+            raise ConfigError(f"the script profile {name} has no fold {fold!r}; it has: {', '.join(known) or 'none'}")
+    check_direction(direction or DIRECTIONS[name])
+    switched = tuple((fold, bool(folds.get(fold, True))) for fold in known)
+    letters = letters_of(name)
+    for fold, on in switched:
+        if not on and letters:
+            letters += "".join(source for source in known[fold] if source not in letters)
+    return ScriptProfile(name, direction or DIRECTIONS[name], letters, switched, name)
+
+
+def check_direction(direction: str) -> None:
+    """ConfigError for a word that is no reading direction."""
+    if direction not in DIRECTION_NAMES:
+        raise ConfigError(f"unknown reading direction {direction!r}; there are: {', '.join(DIRECTION_NAMES)}")
+
+
+def is_mark(letter: str) -> bool:
+    """Does this character sit on the one before it (Unicode category M)?"""
+    return unicodedata.category(letter)[0] == "M"
+
+
+@cache
+def is_bound(letter: str) -> bool:
+    """Does this character stay with the one before it: a mark, a joiner, or another that nobody sees?"""
+    return is_mark(letter) or class_of(letter) == "BN"
+
+
+@lru_cache
+def own_rewriting(folds: tuple[tuple[str, str], ...]) -> Rewriting:
+    """The folds of a profile file, the longest first."""
+    rules = [
+        (re.escape(source), target.replace("\\", r"\\"), f"{source} → {target}")
+        for source, target in sorted(folds, key=lambda fold: (-len(fold[0]), fold))
+    ]
+    return Rewriting([("|".join(pattern for pattern, _, _ in rules), rules)])
+
+
+def _units(label: str) -> list[str]:
+    """A label as its units: each a base, and what is bound to it."""
+    units: list[str] = []
+    for letter in label:
+        if units and is_bound(letter):
+            units[-1] += letter
+        else:
+            units.append(letter)
+    return units
+
+
+def _is_ltr(label: str) -> bool:
+    """Is nothing in this label read from right to left?"""
+    return label.isascii() or letters_of_classes("R", "AL", "AN").isdisjoint(label)
+
+
+def _is_rtl(label: str) -> bool:
+    """Is there neither a number in this label nor a letter that is read from left to right?"""
+    return letters_of_classes("R", "AL", "NSM", "BN", "ES", "ET", "CS", "WS", "ON").issuperset(label)
+
+
+@cache
+def _single_rtl() -> frozenset[str]:
+    return frozenset(filter(lambda letter: not is_bound(letter), letters_of_classes("R", "AL", "ES", "CS", "WS", "ON")))
+
+
+@lru_cache(_KEPT_ORDERS)
+def _turned(label: str, base: int) -> str:
+    return "".join(visual_order(_units(label), base))
+
+
+@lru_cache(_KEPT_ORDERS)
+def _turned_back(text: str, base: int) -> str:
+    return "".join(logical_order(_units(text), base))

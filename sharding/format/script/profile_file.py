@@ -1,0 +1,136 @@
+"""A script profile of one's own, from a TOML file.
+
+name, letters, and if wanted direction, extends (a built-in profile, whose letters and folds it adds to) and a table of
+folds: "what is written" = "what it becomes", "" drops it; `yeh = false` switches a fold of the extended profile off.
+docs/labels.md has a whole example.
+"""
+
+import tomllib
+import unicodedata
+from dataclasses import replace
+from pathlib import Path
+
+from sharding.errors import ConfigError
+from sharding.format.script.folds import folds_of
+from sharding.format.script.guess import guess_direction
+from sharding.format.script.letters import PROFILES, is_refused
+from sharding.format.script.profile import ScriptProfile, build_profile, check_direction
+
+_KEYS = ("name", "direction", "letters", "extends", "folds")
+
+
+def is_profile_file(profile: str) -> bool:
+    return profile.endswith(".toml")
+
+
+def read_profile(path: Path) -> ScriptProfile:
+    """The profile of a file. Its direction is "" where the file extends `plain` and gives none: then labels decide.
+    ConfigError, which names the file and the key, where it is not one."""
+    values = _read(path)
+    base = values.get("extends", "plain")
+    extends = build_profile(base)
+    own_folds, switches = _folds_of(path, values.get("folds", {}), base)
+    letters = _letters_of(path, values, build_profile(base, **switches).letters)
+    direction = values.get("direction") or ("" if not letters else _direction_of(letters, extends, "extends" in values))
+    if direction:
+        try:
+            check_direction(direction)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: direction: {error}") from error
+    folds = build_profile(base, **switches).folds
+    profile = ScriptProfile(values["name"], direction, letters, folds, base, own_folds)
+    _check(path, profile, values.get("letters", ""))
+    return profile
+
+
+def _read(path: Path) -> dict:
+    try:
+        values = tomllib.loads(path.read_text("utf-8-sig"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"--profile {path}: there is no such file") from error
+    except OSError as error:
+        raise ConfigError(f"--profile {path}: cannot be read ({error.strerror or error})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--profile {path}: not TOML: {error}") from error
+    for key, value in values.items():
+        if key not in _KEYS:
+            raise ConfigError(f"{path}: no key {key!r}; there are: {', '.join(_KEYS)}")
+        kind = dict if key == "folds" else str
+        if type(value) is not kind:
+            raise ConfigError(f"{path}: {key} is a {'table' if kind is dict else 'text'}, not {value!r}")
+    if not values.get("name"):
+        raise ConfigError(f"{path}: name is missing; give the profile one")
+    if values["name"] in PROFILES:
+        raise ConfigError(f"{path}: name: {values['name']} is a built-in profile; choose another name")
+    if values.get("extends", "plain") not in PROFILES:
+        raise ConfigError(f"{path}: extends: no profile {values['extends']!r}; there are: {', '.join(PROFILES)}")
+    return values
+
+
+def _folds_of(path: Path, folds: dict, base: str) -> tuple[tuple[tuple[str, str], ...], dict[str, bool]]:
+    """What the letters of a file become, and which folds of the built-in profile it switches on or off."""
+    own, switches = {}, {}
+    for source, target in folds.items():
+        if type(target) is bool:
+            if source not in folds_of(base):
+                raise ConfigError(f"{path}: folds: {base} has no fold {source!r}; it has: {', '.join(folds_of(base))}")
+            switches[source] = target
+        elif type(target) is not str or not source:
+            raise ConfigError(f"{path}: folds: {source!r} = {target!r}; write what becomes of which letters, as texts")
+        else:
+            composed = unicodedata.normalize("NFC", source)
+            if composed in own:
+                raise ConfigError(f"{path}: folds: {source!r} is given twice, composed and decomposed; give it once")
+            own[composed] = unicodedata.normalize("NFC", target)
+    sources = {letter for source in own for letter in source}
+    for source, target in own.items():
+        if sum(letter in sources for letter in target) >= len(source):
+            raise ConfigError(
+                f"{path}: folds: {source!r} becomes {target!r}, which folds change again; write what it ends as"
+            )
+    return tuple(own.items()), switches
+
+
+def _letters_of(path: Path, values: dict, base_letters: str) -> str:
+    """Those of the file, with those of the profile that it extends; empty: any."""
+    own = unicodedata.normalize("NFC", values.get("letters", ""))
+    if refused := [letter for letter in own if is_refused(letter)]:
+        raise ConfigError(f"{path}: letters: {_named(refused)} can stand in no label; leave it out")
+    if "extends" not in values:
+        if not own:
+            raise ConfigError(f"{path}: letters is missing; name all letters of the script, or what it extends")
+        return "".join(dict.fromkeys(" " + own))
+    if not base_letters:
+        if own:
+            raise ConfigError(f"{path}: letters: {values['extends']} takes any letter; leave letters out")
+        return ""
+    return "".join(dict.fromkeys(base_letters + own))
+
+
+def _direction_of(letters: str, extends: ScriptProfile, is_extension: bool) -> str:
+    return extends.direction if is_extension else guess_direction([letters])
+
+
+def _check(path: Path, profile: ScriptProfile, letters: str) -> None:
+    """ConfigError where a fold of the extended profile takes a letter away, or what a fold makes is not allowed."""
+    for fold, on in profile.folds:
+        taken = [letter for letter in unicodedata.normalize("NFC", letters) if letter in folds_of(profile.base)[fold]]
+        if on and taken:
+            raise ConfigError(
+                f"{path}: letters: {_named(taken)} is changed by the fold {fold}; write {fold} = false below [folds]"
+            )
+    built_in = replace(profile, own_folds=())
+    for source, target in profile.own_folds:
+        if fold := built_in.fold_before(source):
+            raise ConfigError(
+                f"{path}: folds: {source!r} is never met, for the fold {fold} of {profile.base} comes first; write "
+                f"{fold} = false below [folds]"
+            )
+        if unknown := profile.unknown(profile.normalise(target)):
+            raise ConfigError(
+                f"{path}: folds: {source!r} becomes {target!r}, and {_named(unknown)} is not in letters; add it there"
+            )
+
+
+def _named(letters) -> str:
+    return " ".join(f"{letter if letter.isprintable() else ''} U+{ord(letter):04X}".strip() for letter in letters[:6])

@@ -1,0 +1,1 @@
+"""Shards and reject lists, written under another name and then renamed."""

@@ -1,0 +1,249 @@
+"""One shard: written under another name, then renamed; its .idx last, which says that it is done."""
+
+import hashlib
+import mmap
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+from zlib import crc32
+
+import numpy as np
+
+from sharding.arranging.assign import ShardPlan
+from sharding.errors import ShardError
+from sharding.format.index import IDX_RECORD, IMAGE_SUFFIXES, IdxHeader, ShardInfo, read_idx, read_idx_header, write_idx
+from sharding.format.tar import BLOCK, END, member_headers, padded
+from sharding.reading.intake import spool_path
+from sharding.reading.spool import FACTS
+from sharding.system.files import whole_file
+
+_TOGETHER_BYTES = 32 << 20  # of a shard, held in memory at once
+_GAP_BYTES = 16 << 10  # between two samples of a spool file that are read along rather than sought over
+_OPEN_FILES = 256
+# what makes a shard what it is; where its samples lay in the catalogue and the spool does not
+_INPUTS = ["order", "digest", "label_hash", "image_size", "label_size", "width", "height", "subset", "image_format"]
+_SUFFIXES = np.array([suffix.encode() for suffix in IMAGE_SUFFIXES], "S3")
+
+
+@dataclass(frozen=True)
+class PackTask:
+    """All that a worker needs for one shard. entries_per_spool: of the catalogue, in each spool file."""
+
+    out: Path
+    plan: ShardPlan
+    placed: Path
+    spool: Path
+    entries_per_spool: int
+    label_suffix: str  # "txt" or "cls"
+
+
+class Packed(NamedTuple):
+    """A finished shard. letters: how often each stands in its labels. kept: an earlier run had finished it."""
+
+    info: ShardInfo
+    letters: Counter
+    kept: bool
+
+
+class Spools(NamedTuple):
+    """Where samples lie. numbers: [n] of spool files; path_of: the path of one."""
+
+    numbers: np.ndarray
+    path_of: Callable[[int], str | Path]
+
+
+def pack_shard(task: PackTask) -> Packed:
+    """Write one shard and its .idx, or keep the finished ones. ShardError where the spool is damaged; OSError where the
+    folder takes no more."""
+    rows = np.fromfile(task.placed, FACTS, task.plan.samples, offset=task.plan.first * FACTS.itemsize)
+    if len(rows) != task.plan.samples:
+        raise ShardError(f"{task.placed} is cut short; run the same horovod-ocr shard again")
+    inputs = inputs_digest(task.plan, task.label_suffix, rows)
+    if done := _finished(task, inputs):
+        return done
+    size, spool = task.entries_per_spool, os.fspath(task.spool)
+    spools = Spools(rows["entry"] // size, lambda number: spool_path(spool, number * size))
+    return write_shard(task.out, task.plan, task.label_suffix, rows, spools)
+
+
+def inputs_digest(plan: ShardPlan, label_suffix: str, rows: np.ndarray) -> str:
+    """What goes into a shard (FACTS rows), as a sha256: one that was made of anything else is not this one."""
+    digest = hashlib.sha256(f"{plan.name} {plan.split} {plan.first} {label_suffix}\n".encode())
+    for name in _INPUTS:
+        digest.update(rows[name].tobytes())
+    return digest.hexdigest()
+
+
+def write_shard(
+    out: Path, plan: ShardPlan, label_suffix: str, rows: np.ndarray, spools: Spools, wanted: ShardInfo | None = None
+) -> Packed:
+    """Write a shard and its .idx.
+
+    rows: FACTS of its samples. wanted: what the tar and the .idx must be; ShardError where they would be anything else.
+    """
+    sizes = np.stack([rows["image_size"], rows["label_size"]], axis=1).astype(np.int64)
+    ends = np.cumsum(BLOCK + padded(sizes).ravel()).reshape(-1, 2)  # of the members
+    offsets = ends - padded(sizes)  # of the contents
+    records = np.zeros(len(rows), IDX_RECORD)
+    letters: Counter[str] = Counter()
+    with whole_file(out / f"{plan.name}.tar", fsyncs_folder=False) as file:  # the index does
+        digest = hashlib.sha256()
+        for first, last in _runs_of(ends[:, 1]):
+            start = int(offsets[first, 0]) - BLOCK
+            positions = offsets[first:last] - start
+            buffer = _with_headers(plan.first + first, label_suffix, rows[first:last], positions)
+            labels, crcs = _fill(memoryview(buffer), positions, rows[first:last], spools, first)
+            records["label_crc32"][first:last] = crcs
+            digest.update(buffer)
+            file.write(buffer)
+            letters.update(letters_of(labels))
+        digest.update(END)
+        file.write(END)
+        sha256 = digest.hexdigest()
+        if wanted and wanted.sha256 != sha256:
+            raise ShardError(f"{plan.name} cannot be made again: its source is no longer what it was made of")
+    tar_bytes = int(ends[-1, 1]) + len(END)
+    for name in ("image_size", "label_size", "width", "height", "subset", "image_format", "digest"):
+        records[name] = rows[name]
+    records["label_length"] = rows["length"]
+    records["image_offset"], records["label_offset"] = offsets.T
+    header = IdxHeader(len(rows), tar_bytes, sha256, inputs_digest(plan, label_suffix, rows))
+    idx_sha256 = write_idx(out / f"{plan.name}.idx", header, records)
+    if wanted and wanted.idx_sha256 != idx_sha256:
+        raise ShardError(f"{plan.name}.idx is not what it was: another version of this program has made the set")
+    return Packed(_info(plan, tar_bytes, sha256, idx_sha256), letters, kept=False)
+
+
+def _runs_of(ends: np.ndarray) -> Iterator[tuple[int, int]]:
+    """(first, last) of runs of samples of about _TOGETHER_BYTES, at least one each. ends: of the samples in the tar."""
+    first = 0
+    while first < len(ends):
+        start = int(ends[first - 1]) if first else 0
+        last = max(first + 1, int(np.searchsorted(ends, start + _TOGETHER_BYTES, "right")))
+        yield first, last
+        first = last
+
+
+def _with_headers(first_key: int, label_suffix: str, rows: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """The bytes of a run of samples in the tar, with headers and padding but without contents. uint8."""
+    keys = first_key + np.arange(len(rows))
+    end = int(offsets[-1, 1]) + int(padded(rows["label_size"][-1:].astype(np.int64))[0])
+    blocks = _blocks(end // BLOCK)
+    blocks[offsets[1:, 0] // BLOCK - 2] = 0  # the last block of each member is padded with zeros
+    blocks[offsets[:, 1] // BLOCK - 2] = 0
+    blocks[-1] = 0
+    blocks[offsets[:, 0] // BLOCK - 1] = member_headers(keys, _SUFFIXES[rows["image_format"]], rows["image_size"])
+    label_suffixes = np.full(len(rows), label_suffix.encode(), "S3")
+    blocks[offsets[:, 1] // BLOCK - 1] = member_headers(keys, label_suffixes, rows["label_size"])
+    return blocks.reshape(-1)
+
+
+_memory: list[np.ndarray] = []  # of this process: pages that are there already cost nothing to fill again
+
+
+def _blocks(count: int) -> np.ndarray:
+    """uint8 [count, 512], with anything in it."""
+    if not _memory or len(_memory[0]) < count:
+        _memory[:] = [np.empty((count, BLOCK), np.uint8)]
+    return _memory[0][:count]
+
+
+def _fill(
+    view: memoryview, positions: np.ndarray, rows: np.ndarray, spools: Spools, first: int
+) -> tuple[bytes, np.ndarray]:
+    """Read images and labels to their places in a run of the tar. Returns the labels, end to end in any order, and the
+    CRC-32 of each (uint32, in the order of rows).
+
+    places: [n, 2] of image and label. first: place of the run's first sample in the shard. The samples lie in many
+    spool files, a few in each, side by side: they are read file by file, neighbours together.
+    """
+    numbers, starts = spools.numbers[first : first + len(rows)], rows["spool_at"].astype(np.int64)
+    order = np.lexsort((starts, numbers))
+    numbers, starts = numbers[order], starts[order]
+    image_sizes, label_sizes = rows["image_size"][order].astype(np.int64), rows["label_size"][order].astype(np.int64)
+    ends = starts + image_sizes + label_sizes
+    apart = (np.diff(numbers) != 0) | (starts[1:] > ends[:-1] + _GAP_BYTES)
+    breaks = np.flatnonzero(np.concatenate([[True], apart, [True]]))
+    begins = starts[breaks[:-1]]
+    lengths = ends[breaks[1:] - 1] - begins
+    within = starts - np.repeat(begins, np.diff(breaks))
+    moves = np.stack([within, within + image_sizes, ends - starts + within, *positions[order].T], axis=1).tolist()
+    numbers, samples = numbers[breaks[:-1]].tolist(), pairwise(breaks.tolist())
+    labels = []
+    with _OpenSpools(spools.path_of) as files:
+        for number, begin, length, (low, high) in zip(numbers, begins.tolist(), lengths.tolist(), samples, strict=True):
+            content = files.read(number, begin, length)
+            images = memoryview(content)  # no copy; a label is so short that its copy costs less than a view
+            for image, label, end, image_at, label_at in moves[low:high]:
+                view[image_at : image_at + label - image] = images[image:label]
+                view[label_at : label_at + end - label] = text = content[label:end]
+                labels.append(text)
+    crcs = np.empty(len(rows), np.uint32)
+    crcs[order] = np.fromiter(map(crc32, labels), np.uint32, len(rows))
+    return b"".join(labels), crcs
+
+
+class _OpenSpools:
+    """Spool files by number, a limited number of them open at once."""
+
+    def __init__(self, path_of: Callable[[int], str | Path]) -> None:
+        self._path_of = path_of
+        self._open: dict[int, int] = {}
+
+    def __enter__(self) -> "_OpenSpools":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._open:
+            os.close(self._open.popitem()[1])
+
+    def read(self, number: int, begin: int, length: int) -> bytes:
+        """ShardError where the file is missing or ends before."""
+        if number not in self._open:
+            if len(self._open) >= _OPEN_FILES:
+                self.__exit__()
+            try:
+                self._open[number] = os.open(self._path_of(number), os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError as error:
+                raise ShardError(f"{error.filename} is missing; run the same horovod-ocr shard again") from error
+        content = os.pread(self._open[number], length, begin)
+        if len(content) < length:
+            path = self._path_of(number)
+            raise ShardError(f"{path} is cut short; delete it and run the same horovod-ocr shard again")
+        return content
+
+
+def letters_of(labels: bytes) -> dict[str, int]:
+    """How often each letter stands in labels, end to end."""
+    counts = np.bincount(np.frombuffer(labels.decode().encode("utf-32-le"), "<u4"))  # by code point
+    codes = np.flatnonzero(counts)
+    return dict(zip(map(chr, codes.tolist()), counts[codes].tolist(), strict=True))
+
+
+def _finished(task: PackTask, inputs: str) -> Packed | None:
+    """The shard as an earlier run left it, where its .idx, the inputs and the tar's digest agree."""
+    plan = task.plan
+    tar_path, idx_path = task.out / f"{plan.name}.tar", task.out / f"{plan.name}.idx"
+    try:
+        header = read_idx_header(idx_path)
+        if header.inputs != inputs or tar_path.stat().st_size != header.tar_bytes:
+            return None
+        letters: Counter[str] = Counter()
+        with tar_path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as tar:
+            if hashlib.sha256(tar).hexdigest() != header.tar_sha256:
+                return None
+            records = read_idx(idx_path)
+            positions = zip(records["label_offset"].tolist(), records["label_size"].tolist(), strict=True)
+            letters.update(letters_of(b"".join([tar[at : at + size] for at, size in positions])))
+    except (ShardError, OSError, ValueError):
+        return None
+    idx_sha256 = hashlib.sha256(idx_path.read_bytes()).hexdigest()
+    return Packed(_info(plan, header.tar_bytes, header.tar_sha256, idx_sha256), letters, kept=True)
+
+
+def _info(plan: ShardPlan, tar_bytes: int, tar_sha256: str, idx_sha256: str) -> ShardInfo:
+    return ShardInfo(plan.name, plan.split, plan.bucket, plan.samples, tar_bytes, tar_sha256, idx_sha256)

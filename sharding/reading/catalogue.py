@@ -1,0 +1,164 @@
+"""The catalogue: every entry of the sources on disk, in the order in which the sources give them.
+
+listing.py writes it.
+
+No Python object stays for an entry, and nothing here grows in memory but one 64-bit number each (for the search for
+repeated paths). Three files in the build folder, and catalogue.json, written last, which says that they are whole:
+
+    entries.bin   ENTRY records
+    order.bin     8 bytes each: a seeded hash of the path, which decides where a sample stands in the shard set
+    texts.bin     the path and the label of each, end to end
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from sharding.reading.split import UNDECIDED
+from sharding.reasons import REASONS
+
+ENTRY = np.dtype(
+    [
+        ("text_at", "<u8"),  # of the path in texts.bin; the label follows it
+        ("image_at", "<u8"),  # of the image's bytes in its file; 0 where the file is the image
+        ("image_size", "<u4"),
+        ("label_size", "<u4"),
+        ("path_size", "<u4"),
+        ("source", "u1"),
+        ("subset", "u1"),  # place in Catalogue.subsets
+        ("split", "u1"),  # place in SPLITS; UNDECIDED: the split rule decides
+        ("problem", "u1"),  # place in PROBLEMS
+    ]
+)
+PROBLEMS = ("", *REASONS)
+NO_LABEL = 0xFFFFFFFF
+_make = tuple.__new__  # a NamedTuple without the check of its arguments: half the time, at 35 M entries
+SCAN = 1 << 20  # records that are looked at together
+CATALOGUE_NAME = "catalogue.json"
+
+
+class Listed(NamedTuple):
+    """One entry as it is read back. number: its place in the catalogue. label: None where there is none."""
+
+    number: int
+    source: int
+    path: bytes
+    label: bytes | None
+    subset: int
+    split: int
+    problem: str
+    image_at: int
+    image_size: int
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What was listed. subsets: names, "" first, then sorted. classes: sorted names; empty for words. given_splits: has
+    a source given the split of an entry, and was it taken? source_names: what stands before their paths in lists.
+    notes: what a person should know of how the sources were read."""
+
+    folder: Path
+    entries: int
+    subsets: tuple[str, ...]
+    classes: tuple[str, ...]
+    given_splits: bool
+    source_names: tuple[str, ...] = ("",)
+    notes: tuple[str, ...] = ()
+
+    def shown(self, entry: Listed) -> bytes:
+        """What lists for people call an entry: its path, after the name of its source where there are several."""
+        return os.fsencode(self.source_names[entry.source]) + entry.path
+
+    def read(self, first: int, last: int) -> list[Listed]:
+        """The entries from first up to last."""
+        rows = self._rows(first, last)
+        return list(_listed(first, rows, lambda start, size: _read_part(self.folder / "texts.bin", start, size)))
+
+    def order(self, first: int, last: int) -> np.ndarray:
+        """The hash that decides the place in the set, of the entries from first up to last. uint64."""
+        return read_order(self.folder, first, last)
+
+    def pick(self, numbers: Iterable[int]) -> Iterator[Listed]:
+        """Entries by their numbers, in any order."""
+        with (self.folder / "entries.bin").open("rb") as entries, (self.folder / "texts.bin").open("rb") as texts:
+            for number in numbers:
+                row = np.frombuffer(os.pread(entries.fileno(), ENTRY.itemsize, number * ENTRY.itemsize), ENTRY)
+                yield from _listed(number, row, lambda start, size: os.pread(texts.fileno(), size, start))
+
+    def first_in_order(self, count: int) -> Iterator[Listed]:
+        """The `count` entries that come first in the order of the set, or about so many of a large catalogue: a sample
+        that is the same for every order of the source."""
+        most = (1 << 64) - 1 if count >= self.entries else int(count / self.entries * (1 << 64))
+        for start in range(0, self.entries, SCAN):
+            order = self.order(start, min(start + SCAN, self.entries))
+            yield from self.pick((np.flatnonzero(order <= np.uint64(most)) + start).tolist())
+
+    def count_subsets(self) -> dict[str, int]:
+        """Entries of each subset, "" for those in none; empty where there is only that."""
+        if len(self.subsets) < 2:
+            return {}
+        counts = np.zeros(len(self.subsets), np.int64)
+        for start in range(0, self.entries, SCAN):
+            rows = self._rows(start, min(start + SCAN, self.entries))
+            counts += np.bincount(rows["subset"], minlength=len(counts))
+        return {name: count for name, count in zip(self.subsets, counts.tolist(), strict=True) if count}
+
+    def count_given_splits(self) -> tuple[int, int]:
+        """How many of the entries that may be used were given a split, and how many these are."""
+        given = usable = 0
+        for start in range(0, self.entries, SCAN):
+            rows = self._rows(start, min(start + SCAN, self.entries))
+            is_usable = rows["problem"] == 0
+            usable += int(is_usable.sum())
+            given += int((is_usable & (rows["split"] != UNDECIDED)).sum())
+        return given, usable
+
+    def _rows(self, first: int, last: int) -> np.ndarray:
+        content = _read_part(self.folder / "entries.bin", first * ENTRY.itemsize, (last - first) * ENTRY.itemsize)
+        return np.frombuffer(content, ENTRY)
+
+
+def _listed(first: int, rows: np.ndarray, read_texts: Callable[[int, int], bytes]) -> Iterator[Listed]:
+    """Neighbouring ENTRY records as tuples; the first one's number is `first`."""
+    if not len(rows):
+        return
+    start = int(rows["text_at"][0])
+    last_label = 0 if rows["label_size"][-1] == NO_LABEL else int(rows["label_size"][-1])
+    texts = read_texts(start, int(rows["text_at"][-1]) + int(rows["path_size"][-1]) + last_label - start)
+    for number, row in enumerate(rows.tolist(), first):
+        text_at, image_at, image_size, label_size, path_size, source, subset, split, problem = row
+        at = text_at - start
+        end = at + path_size
+        label = None if label_size == NO_LABEL else texts[end : end + label_size]
+        values = (number, source, texts[at:end], label, subset, split, PROBLEMS[problem], image_at, image_size)
+        yield _make(Listed, values)
+
+
+def open_catalogue(folder: Path) -> Catalogue | None:
+    """The catalogue as an earlier run left it; None where there is none that is whole."""
+    try:
+        values = json.loads((folder / CATALOGUE_NAME).read_bytes())
+        subsets, classes = tuple(values["subsets"]), tuple(values["classes"])
+        names = tuple(values["source_names"])
+        notes = tuple(values["notes"])
+        catalogue = Catalogue(folder, values["entries"], subsets, classes, values["given_splits"], names, notes)
+        sizes = {name: (folder / f"{name}.bin").stat().st_size for name in ("entries", "order", "texts")}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    whole = {"entries": ENTRY.itemsize * catalogue.entries, "order": 8 * catalogue.entries, "texts": values["texts"]}
+    return catalogue if sizes == whole else None
+
+
+def read_order(folder: Path, first: int, last: int) -> np.ndarray:
+    return np.fromfile(folder / "order.bin", "<u8", last - first, offset=8 * first)
+
+
+def _read_part(path: Path, start: int, size: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read(size)

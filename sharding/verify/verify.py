@@ -1,0 +1,285 @@
+"""A shard set proved: every byte of it read, and everything that its index says counted again.
+
+What is wrong is told apart: damage belongs to one shard and never hides that of another; problems belong to the set,
+which is what its index says of all shards together.
+"""
+
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Collection, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from sharding.errors import ConfigError, ShardError
+from sharding.format.index import INDEX_NAME, ShardIndex, ShardInfo, read_index
+from sharding.progress import Progress, Report
+from sharding.reading.split import SPLITS
+from sharding.system.workers import Workers, open_workers, usable_cores
+from sharding.verify.proof import ProofTask, ShardProof, prove_shard
+
+_SHARD_FILE = re.compile(rf"((?:{'|'.join(SPLITS)})-\d{{6}})\.(?:tar|idx)")
+_BYTES_FOR_A_PROCESS = 128 << 20  # a smaller set is done before one has started
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """samples, shards, bytes (of the tars): as the index says. damaged: name of a shard -> what is wrong with it, in
+    sentences. problems: what is wrong with the set. strays: files of shards that the index does not name; no reader
+    looks at them. images_in_two_splits, labels_in_two_splits: how many different ones stand in more than one split of
+    the undamaged shards; of the labels that is a problem where the set is split by label. seconds: it took. repaired,
+    restored_index: what `mend.repair_set` has made again."""
+
+    samples: int
+    shards: int
+    bytes: int
+    damaged: dict[str, tuple[str, ...]]
+    problems: tuple[str, ...]
+    strays: tuple[str, ...]
+    images_in_two_splits: int
+    labels_in_two_splits: int
+    seconds: float
+    repaired: tuple[str, ...] = ()
+    restored_index: bool = False
+
+    @property
+    def ok(self) -> bool:
+        return not self.wrong
+
+    @property
+    def wrong(self) -> int:
+        """How many shards are damaged, and problems there are."""
+        return len(self.damaged) + len(self.problems)
+
+
+def verify_shards(root: Path, workers: int | None = None, report: Report | None = None) -> VerifyReport:
+    """Read a whole shard set and say what is wrong with it.
+
+    workers: processes; None: one a usable core. report: called with a Progress after each shard. ShardError where there
+    is no index that could be read.
+    """
+    proof = SetProof(read_index(root))
+    with shard_errors(root, "horovod-ocr verify"):
+        with open_workers(workers_for(proof.index, workers)) as pool:
+            proof.prove(proof.index.shards, pool, report or (lambda progress: None))
+        return proof.report()
+
+
+def workers_for(index: ShardIndex, workers: int | None) -> int:
+    """The processes asked for, or as many as reading the set is worth."""
+    if workers is not None and workers < 1:
+        raise ConfigError(f"workers is {workers}; at least 1 is needed")
+    return workers or min(usable_cores(), 1 + sum(shard.bytes for shard in index.shards) // _BYTES_FOR_A_PROCESS)
+
+
+@contextmanager
+def shard_errors(root: Path, command: str) -> Iterator[None]:
+    """What the system refuses, as a ShardError."""
+    try:
+        yield
+    except OSError as error:
+        raise ShardError(f"{error.filename or root}: {error.strerror}; mend it, then run {command} again") from error
+    except BrokenProcessPool as error:
+        raise ShardError(
+            f"a worker was killed, mostly for want of memory; run the same {command} with fewer --workers"
+        ) from error
+
+
+def check_sound(index: ShardIndex) -> None:
+    """ShardError where a value of the index is of a kind that cannot be counted with, or no shard's."""
+    counts = (*index.totals.values(), *index.alphabet.values(), *index.label_lengths.values(), *index.bucket_samples)
+    for wrong in (value for value in counts if not isinstance(value, int)):
+        raise _damaged(index, f"{wrong!r} is no count")
+    for shard in index.shards:
+        numbers = (shard.bucket, shard.samples, shard.bytes)
+        named = re.fullmatch(r"(\w+)-\d{6}", str(shard.name))
+        if (
+            not named
+            or named[1] != shard.split
+            or shard.split not in SPLITS
+            or not all(isinstance(number, int) and number >= 0 for number in numbers)
+            or not all(isinstance(digest, str) for digest in (shard.sha256, shard.idx_sha256))
+        ):
+            raise _damaged(index, f"shard {shard.name!r}")
+
+
+def _damaged(index: ShardIndex, what: str) -> ShardError:
+    return ShardError(f"{index.root / INDEX_NAME} is damaged ({what}); copy it again, or make the shards again")
+
+
+def _tasks_of(index: ShardIndex, shards: Collection[ShardInfo]) -> Iterator[ProofTask]:
+    root = index.root.absolute()  # the workers' working folder is another one
+    for shard in shards:
+        yield ProofTask(root, shard, index.profile, len(index.classes), len(index.subsets), index.bucket_edges)
+
+
+class SetProof:
+    """The proof of a set, as far as it has come. Holds 8 bytes for each image, and for each label of a shard."""
+
+    def __init__(self, index: ShardIndex) -> None:
+        """ShardError where the index is damaged."""
+        check_sound(index)
+        self.index = index
+        self.damaged: dict[str, tuple[str, ...]] = {}
+        self.whole: list[tuple[ShardInfo, int]] = []  # the undamaged shards, and their first keys
+        self.letters: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
+        self.label_lengths: Counter[int] = Counter()
+        self._images: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
+        self._labels: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
+        self._started = time.monotonic()
+
+    def prove(self, shards: Collection[ShardInfo], pool: Workers, report: Report) -> None:
+        """Read these shards; none but damaged ones a second time."""
+        samples, done, read_bytes = sum(shard.samples for shard in shards), 0, 0
+        for shard in shards:
+            self.damaged.pop(shard.name, None)
+        for proof in pool.run(prove_shard, _tasks_of(self.index, shards)):
+            self._add(proof)
+            done, read_bytes = done + proof.shard.samples, read_bytes + proof.shard.bytes
+            report(Progress("verifying", done, samples, read_bytes))
+
+    def report(self) -> VerifyReport:
+        """What is wrong, once every shard was read."""
+        index = self.index
+        images, labels = _count_in_two(self._images), _count_in_two(self._labels)
+        problems = [*_wrong_in_index(index), *_wrong_keys(self), *_wrong_contents(self)]
+        if labels and _is_split_by_label(index):
+            problems.append(f"{labels:,} labels occur in more than one split, though the set is split by label")
+        return VerifyReport(
+            samples=sum(shard.samples for shard in index.shards),
+            shards=len(index.shards),
+            bytes=sum(shard.bytes for shard in index.shards),
+            damaged=dict(self.damaged),
+            problems=tuple(problems),
+            strays=_strays(index),
+            images_in_two_splits=images,
+            labels_in_two_splits=labels,
+            seconds=time.monotonic() - self._started,
+        )
+
+    def _add(self, proof: ShardProof) -> None:
+        shard = proof.shard
+        if proof.damage:
+            self.damaged[shard.name] = (*self.damaged.get(shard.name, ()), *proof.damage)
+            return
+        self.whole.append((shard, proof.first_key))
+        self.letters[shard.split].update(proof.letters)
+        self.label_lengths.update(proof.label_lengths)
+        self._images[shard.split].append(proof.image_digests)
+        self._labels[shard.split].append(proof.label_hashes)
+
+
+def _wrong_in_index(index: ShardIndex) -> Iterator[str]:
+    """Where the index contradicts itself."""
+    numbers: Counter[str] = Counter()
+    totals, histogram = dict.fromkeys(SPLITS, 0), [0] * len(index.bucket_edges)
+    for shard in index.shards:
+        if shard.name != f"{shard.split}-{numbers[shard.split]:06d}":
+            yield f"the index names {shard.name} where {shard.split}-{numbers[shard.split]:06d} is its turn"
+        numbers[shard.split] += 1
+        totals[shard.split] += shard.samples
+        if shard.bucket < len(histogram):
+            histogram[shard.bucket] += shard.samples
+        else:
+            yield f"{shard.name} has bucket {shard.bucket}, the index names {len(histogram)}"
+    if not index.shards:
+        yield "the index names no shards"
+    if index.totals != totals:
+        yield f"the index says {_shown(index.totals)} samples, its shards add to {_shown(totals)}"
+    if list(index.bucket_samples) != histogram:
+        yield f"the index says {list(index.bucket_samples)} samples of each bucket, its shards hold {histogram}"
+    if list(index.bucket_edges) != sorted(set(index.bucket_edges)):
+        yield "the bucket edges of the index do not ascend"
+    if list(index.alphabet) != sorted(index.alphabet):
+        yield "the alphabet of the index is not in the order of code points"
+    if (index.kind == "classes") != bool(index.classes) or list(index.classes) != sorted(set(index.classes)):
+        yield f"the index is one of {index.kind}, with {len(index.classes):,} classes: not sorted, or not its kind"
+    yield from _wrong_sizes(index)
+
+
+def _wrong_sizes(index: ShardIndex) -> Iterator[str]:
+    """Every shard but the last of a split and bucket has the same count."""
+    full = index.options.get("samples_per_shard")
+    last = {(shard.split, shard.bucket): shard.name for shard in index.shards}
+    for shard in index.shards:
+        is_last = last[shard.split, shard.bucket] == shard.name
+        if shard.samples != full and not (is_last and isinstance(full, int) and 0 < shard.samples < full):
+            yield f"{shard.name} has {shard.samples:,} samples, the index says {full} a shard"
+
+
+def _wrong_keys(proof: SetProof) -> Iterator[str]:
+    """Keys are numbers, one after the other over the whole set; what damaged shards hold is not known."""
+    by_key = sorted(proof.whole, key=lambda shard: shard[1])
+    for (shard, first), (after, first_after) in zip(by_key, by_key[1:], strict=False):
+        if first + shard.samples > first_after:
+            yield f"{shard.name} and {after.name} hold samples of the same key, {first_after:09d}"
+    expected, first_keys = 0, {shard.name: first for shard, first in proof.whole}
+    for shard in [] if proof.damaged else proof.index.shards:
+        if first_keys[shard.name] != expected:
+            yield f"the keys of {shard.name} begin at {first_keys[shard.name]:09d}, where {expected:09d} is the next"
+        expected = first_keys[shard.name] + shard.samples
+
+
+def _wrong_contents(proof: SetProof) -> Iterator[str]:
+    """Letters and label lengths counted again."""
+    index = proof.index
+    letters = {letter: proof.letters["train"][letter] for counts in proof.letters.values() for letter in counts}
+    for name, said, counted in (
+        ("letter", index.alphabet, letters),
+        ("label length", index.label_lengths, proof.label_lengths),
+    ):
+        wrong = [
+            f"{key!r} {counted.get(key, 0):,} instead of {said.get(key, 0):,}"
+            for key in sorted(said.keys() | counted.keys())
+            if _differs(said.get(key), counted.get(key), complete=not proof.damaged)
+        ]
+        if wrong:
+            more = f" and {len(wrong) - _SHOWN:,} more" if len(wrong) > _SHOWN else ""
+            yield f"counts of each {name} in the shards and in the index: {', '.join(wrong[:_SHOWN])}{more}"
+
+
+def _differs(said: int | None, counted: int | None, complete: bool) -> bool:
+    """complete: all shards were counted; else the counts can only be too high."""
+    if complete or said is None:
+        return said != counted
+    return counted is not None and counted > said
+
+
+def _strays(index: ShardIndex) -> tuple[str, ...]:
+    named = {shard.name for shard in index.shards}
+    names = sorted(os.listdir(index.root))
+    return tuple(name for name in names if (match := _SHARD_FILE.fullmatch(name)) and match[1] not in named)
+
+
+def _is_split_by_label(index: ShardIndex) -> bool:
+    """Were the labels kept apart? Not where a source has given the splits."""
+    options = index.options
+    return options.get("split") == "label" and not options.get("given_splits", True) and index.kind == "words"
+
+
+def _count_in_two(values: dict[str, list[np.ndarray]]) -> int:
+    """How many different values stand in more than one split. values: of each split, arrays that are ascending."""
+    smaller_first = sorted((arrays for arrays in values.values() if arrays), key=lambda arrays: sum(map(len, arrays)))
+    both = [_shared(few, many) for few, many in combinations(smaller_first, 2)]
+    return len(np.unique(np.concatenate(both))) if both else 0
+
+
+def _shared(few: list[np.ndarray], many: list[np.ndarray]) -> np.ndarray:
+    """The values of `few` that `many` hold too; `many` are never put together."""
+    values = np.unique(np.concatenate(few))
+    hit = np.zeros(len(values), bool)
+    for array in many if len(values) else ():
+        at = np.searchsorted(values, array).clip(max=len(values) - 1)
+        hit[at[values[at] == array]] = True
+    return values[hit]
+
+
+def _shown(totals: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {split}" for split, count in totals.items())

@@ -1,0 +1,78 @@
+"""A checkpoint's weights and optimizer state come back whole, or a sentence says that they do not fit."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from horovod_ocr.checkpoint.restore import load_generator, load_state, restore
+from horovod_ocr.errors import CheckpointError
+from horovod_ocr.training.optim import build_optimizer
+from tests.unit.checkpoint.payload import tiny_payload
+
+
+def trained(outputs: int = 2) -> tuple[nn.Module, torch.optim.Optimizer]:
+    model = nn.Linear(3, outputs)
+    optimizer = build_optimizer(model, 0.0)
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    return model, optimizer
+
+
+def payload_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict:
+    return {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "model_name": "crnn", "path": "step.pt"}
+
+
+def test_weights_and_moments_come_back():
+    model, optimizer = trained()
+    other, its_optimizer = trained()
+    load_state(payload_of(model, optimizer), other, its_optimizer)
+    assert torch.equal(other.weight, model.weight)
+    moments = its_optimizer.state[other.weight]["exp_avg"], optimizer.state[model.weight]["exp_avg"]
+    assert torch.equal(*moments)
+
+
+def test_a_checkpoint_of_an_earlier_version_is_loaded_as_one_of_a_fused_optimizer():
+    """Only then does torch put the counts of steps where the weights are."""
+    model, optimizer = trained()
+    payload = payload_of(model, optimizer)
+    for group in payload["optimizer"]["param_groups"]:
+        group["fused"] = None
+    loaded = []
+    other, its_optimizer = trained()
+    its_optimizer.register_load_state_dict_pre_hook(lambda _, state: loaded.extend(state["param_groups"]))
+    load_state(payload, other, its_optimizer)
+    assert len(loaded) == 2 and all(group["fused"] is True for group in loaded)
+    assert payload["optimizer"]["param_groups"][0]["fused"] is None, "what was read stays as it was"
+    before = other.weight.clone()
+    its_optimizer.found_inf = torch.ones(())
+    other(torch.ones(1, 3)).sum().backward()
+    its_optimizer.step()
+    assert torch.equal(other.weight, before)
+
+
+def test_what_does_not_fit_is_said_with_the_file():
+    payload = payload_of(*trained())
+    with pytest.raises(CheckpointError, match="step.pt: weights that do not fit model crnn"):
+        load_state(payload, *trained(outputs=3))
+    model, optimizer = trained()
+    with pytest.raises(CheckpointError, match="do not fit"):
+        load_state({**payload, "optimizer": {**payload["optimizer"], "param_groups": []}}, model, optimizer)
+
+
+def test_random_numbers_go_on_but_not_those_of_another_device():
+    generator = torch.Generator().manual_seed(5)
+    states = [generator.get_state(), torch.zeros(16, dtype=torch.uint8)]  # as a GPU's
+    drawn = torch.rand(3, generator=generator)
+    for rank, goes_on in ((0, True), (1, False)):
+        world = SimpleNamespace(rank=rank, world_size=2)
+        resumed = torch.Generator().manual_seed(6)
+        load_generator(states, resumed, world)
+        assert torch.equal(torch.rand(3, generator=resumed), drawn) == goes_on
+
+
+def test_no_memory_is_taken_for_what_a_crafted_file_asks_for():
+    payload = {**tiny_payload(), "model_options": {"hidden": 1 << 20}}  # weights of 70 TB
+    with pytest.raises(CheckpointError, match="weights that do not fit model crnn"):
+        restore(payload, torch.device("cpu"))

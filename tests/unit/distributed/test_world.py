@@ -1,0 +1,83 @@
+"""A world of one; and what errors of Horovod, NCCL and CUDA become."""
+
+import io
+import sys
+
+import pytest
+import torch
+
+from horovod_ocr.distributed.world import World, check_alone
+from horovod_ocr.errors import ClusterError, ConfigError, OcrError
+
+
+class HorovodInternalError(RuntimeError):
+    """As Horovod's own, which is known by its name: a world of one does not import it."""
+
+
+OWN_REASONS = [
+    HorovodInternalError("ncclCommInitRank failed: unhandled system error (run with NCCL_DEBUG=INFO for details)"),
+    HorovodInternalError("cudaEventSynchronize failed: an illegal memory access was encountered"),
+    HorovodInternalError("[/src/gloo/unbound_buffer.cc:133] Timed out waiting 30000ms for recv operation"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+    torch.AcceleratorError("CUDA error: uncorrectable ECC error encountered\nCUDA kernel errors might be asynchronous"),
+]
+OTHERS_REASONS = [
+    HorovodInternalError("Horovod has been shut down. This was caused by an exception on one of the ranks or an"),
+    HorovodInternalError("[/src/gloo/transport/tcp/pair.cc:598] Connection closed by peer [10.0.0.2]:4711"),
+    HorovodInternalError("[/src/gloo/transport/tcp/pair.cc:598] Read error [10.0.0.2]:1: Connection reset by peer"),
+    HorovodInternalError("[/src/gloo/transport/tcp/pair.cc:600] writev [10.0.0.2]:1: Broken pipe"),
+]
+
+
+def sentence_of(error: Exception) -> str:
+    with pytest.raises(OcrError) as raised, World().guard("training"):
+        raise error
+    assert raised.value.__cause__ is error
+    return str(raised.value)
+
+
+@pytest.mark.parametrize("error", OWN_REASONS)
+def test_an_error_of_a_rank_keeps_its_reason(error):
+    sentence = sentence_of(error)
+    assert str(error).splitlines()[0] in sentence and "another rank" not in sentence and "\n" not in sentence
+
+
+@pytest.mark.parametrize("error", OTHERS_REASONS)
+def test_where_another_rank_is_gone_its_own_message_says_why(error):
+    assert sentence_of(error).endswith("training stopped because another rank ended; its own message says why")
+
+
+def test_what_nccl_cannot_tell_is_said_with_both_reasons():
+    sentence = sentence_of(HorovodInternalError("NCCL async error: remote process exited or there was a network error"))
+    assert "stopped because another rank ended" in sentence and "NCCL async error" in sentence
+
+
+def test_too_little_memory_on_the_gpu_is_a_sentence_with_a_remedy():
+    said = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 1.00 GiB"
+    with pytest.raises(ConfigError) as raised, World().guard("training"):  # which launch does not start again
+        raise torch.OutOfMemoryError(said)
+    sentence = str(raised.value)
+    assert "CUDA out of memory; give a smaller --global-batch, or --accumulate 2" in sentence
+
+
+def test_other_errors_pass_as_they_are():
+    with pytest.raises(ZeroDivisionError), World().guard("training"):
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("variable", ["SLURM_STEP_NUM_TASKS", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE"])
+def test_processes_that_were_started_together_and_are_alone_are_refused(monkeypatch, variable):
+    for name in ("HOROVOD_RANK", "SLURM_STEP_NUM_TASKS", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    monkeypatch.setenv(variable, "1")
+    check_alone(1)
+    monkeypatch.setenv(variable, "4")
+    check_alone(4)
+    with pytest.raises(ClusterError, match="4 processes were started, but each of them is alone"):
+        check_alone(1)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    check_alone(1)  # of a person, in a shell that srun started
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: False)
+    monkeypatch.setenv("HOROVOD_RANK", "0")  # horovodrun -np 1
+    check_alone(1)

@@ -1,0 +1,249 @@
+"""The same command means the same run; another run, or another supervisor, is never disturbed."""
+
+import dataclasses
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from horovod_ocr.cli.cluster import hosts_given
+from horovod_ocr.cli.launch import train_options
+from horovod_ocr.cli.main import app
+from horovod_ocr.config.settings import TrainConfig
+from horovod_ocr.distributed.world import World
+from horovod_ocr.errors import CheckpointError, ClusterError, ConfigError
+from horovod_ocr.launch.hosts.hosts_file import Host, spell_hosts
+from horovod_ocr.launch.hosts.report import Cell, DoctorReport, Row
+from horovod_ocr.launch.supervise import begin
+from horovod_ocr.launch.supervise.begin import (
+    TrainOptions,
+    check_ranks,
+    choose_run,
+    launch,
+    settings_of,
+    spell_command,
+)
+from horovod_ocr.launch.supervise.job import Words
+from horovod_ocr.launch.supervise.record import lock_run, take_up
+from horovod_ocr.run.state import RunState, write_state
+from horovod_ocr.training import setup as training_begin
+
+NODES = (Host("node1", 2), Host("node2"))
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_run_is_found_by_its_name_or_by_the_options_that_began_it(folder, word_shards):
+    words = ["--shards", str(word_shards), "--seed", "3"]
+    fresh = choose_run(train_options(words))
+    assert fresh.name.startswith("urdu-20") and fresh.parent.name == "runs"
+    assert settings_of(fresh, train_options(words)).seed == 3
+    take_up(folder / "runs" / "mine", words, 300.0)
+    assert choose_run(train_options(words)).name == "mine"
+    assert choose_run(train_options([*words, "--steps", "9"])).name.startswith("urdu-20")
+    assert choose_run(train_options(["--run", "other"])).name == "other"
+    assert choose_run(train_options(["--set", "run=other"])).name == "other"
+    with pytest.raises(CheckpointError, match="no run with a checkpoint"):
+        choose_run(train_options(["--resume"]))
+    (folder / "runs" / "mine" / "LAST").write_text("step-00000005.pt\n")
+    assert choose_run(train_options(["--resume"])).name == "mine"
+
+
+def test_a_run_with_a_checkpoint_is_checked_with_its_own_settings(folder, monkeypatch):
+    """As its ranks will read them: not from the default folders."""
+    saved = TrainConfig(shards="of/mine", cache_dir="/fast", stall_timeout_s=40.0)
+    monkeypatch.setattr(training_begin, "load_checkpoint", lambda run: {"config": saved.to_dict()})
+    (folder / "runs/mine").mkdir(parents=True)
+    (folder / "runs/mine/LAST").write_text("step-00000005.pt\n")
+    for words in (["--resume"], ["--run", "mine"], ["--run", "mine", "--resume"]):
+        options = train_options([*words, "--set", "cache_dir=/faster"])
+        found = settings_of(choose_run(options), options)
+        assert (found.shards, found.cache_dir, found.stall_timeout_s) == ("of/mine", "/faster", 40)
+
+
+def test_a_new_run_has_its_settings_from_the_file_too(folder):
+    (folder / "horovod-ocr.toml").write_text("[train]\nstall_timeout_s = 7\n")
+    assert settings_of(folder / "runs/new", train_options(["--run", "new"])).stall_timeout_s == 7
+
+
+def test_a_misspelt_run_to_resume_is_not_begun(folder):
+    with pytest.raises(CheckpointError, match="runs/urdo has no LAST checkpoint"):
+        launch((Host("localhost"),), 1, 1, 20, [], train_options(["--run", "urdo", "--resume"]))
+    assert not (folder / "runs").exists()
+
+
+def test_a_run_is_named_without_its_folder(folder):
+    with pytest.raises(ConfigError, match="'runs/urdu'"):
+        launch((Host("localhost"),), 1, 1, 20, [], train_options(["--run", "runs/urdu"]))
+    assert not (folder / "runs").exists()
+
+
+def test_what_is_remarked_of_hosts_goes_where_all_is_said(monkeypatch):
+    """Into the log, which a terminal that is gone does not end."""
+    disk = Row("disk", (Cell("1 GB", "warns", "little"), Cell("")))
+    torch = Row("torch", (Cell(""), Cell("2.0", "fails", "old")))
+    asked, said = [], []
+
+    def examine(hosts, config, **options):
+        asked.append(options)
+        return DoctorReport(("node1", "node2"), (disk, torch))
+
+    monkeypatch.setattr(begin, "examine", examine)
+    found = begin.check_hosts(NODES, NODES, TrainConfig(), True, said.append)
+    assert found == {"node1": "", "node2": "cannot train: torch: old"}
+    assert said == ["node1: disk: little"] and asked == [{"quick": True, "interfaces_given": True}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["node1:1,node2:4", ",".join(f"node{n}:4" for n in range(99))],  # the second is too long for a file's name
+)
+def test_hosts_may_be_a_list(text):
+    assert spell_hosts(hosts_given(text, 3)) == text
+
+
+def test_hosts_are_those_of_the_file_where_one_is_there(folder):
+    assert hosts_given(None, 3) == (Host("localhost", 3),)
+    (folder / "hosts.txt").write_text("node7 slots=2\n")
+    assert hosts_given(None, 3) == hosts_given("hosts.txt") == (Host("node7", 2),)
+    with pytest.raises(ConfigError, match="none.txt: cannot be read"):
+        hosts_given("none.txt")
+    with pytest.raises(ConfigError, match="'me@node7' names a user, and horovodrun takes host names only"):
+        hosts_given("me@node7")
+
+
+def test_options_of_the_trainer_are_understood_and_passed_on_as_they_are():
+    words = ["--lr", "0.001", "--resume", "--set", "stall_timeout_s=7", "--runs", "here", "--recipe", "urdu"]
+    options = train_options(words)
+    assert options.words == [word for word in words if word != "--resume"] and options.resumes
+    assert options.given == {"lr": 0.001, "stall_timeout_s": 7, "runs": "here"} and options.recipe == "urdu"
+    command = spell_command(NODES, ["--autotune"], options.words)
+    assert command[command.index("-np") :][:4] == ["-np", "3", "-H", "node1:2,node2:1"]
+    assert command.index("--autotune") < command.index("train") < command.index("--lr")
+
+
+def test_a_wrong_option_is_said_before_anything_starts():
+    done = CliRunner().invoke(app, ["launch", "-np", "2", "-H", "localhost:2", "--stepz", "5"])
+    assert done.exit_code == 2 and "--stepz" in done.output
+    with pytest.raises(typer.Exit):
+        train_options(["--help"])
+
+
+def test_a_finished_run_is_said_to_be(folder, capsys):
+    run = folder / "runs" / "it"
+    take_up(run, [], 300.0)
+    write_state(run, RunState("finished", 40, 40))
+    assert launch((Host("localhost"),), 1, 1, 20, [], train_options(["--run", "it"])) == 0
+    assert "runs/it is finished, with 40 steps" in capsys.readouterr().out
+
+
+def test_a_run_is_taken_up_as_it_was(folder):
+    first = take_up(folder / "it", ["--seed", "1"], 12.0)
+    assert take_up(folder / "it", ["--run", "it"], 12.0) == first
+    assert take_up(folder / "it", [], 60.0) == dataclasses.replace(first, stall_timeout_s=60.0)
+
+
+def test_a_run_that_others_are_training_is_left_alone(folder):
+    run = folder / "it"
+    record = take_up(run, [], 300.0)
+    write_state(run, RunState("training", 5, 40, host="node7", pid=11, job=f"{record.run_id}/1"))
+    take_up(run, [], 300.0)  # of our own: what is left of it is ended
+    write_state(run, RunState("training", 5, 40, host="node7", pid=11))
+    with pytest.raises(ClusterError, match="process 11 on node7"):
+        take_up(run, [], 300.0)
+    with lock_run(run), pytest.raises(ClusterError, match="supervised by another launch"):
+        lock_run(run)
+    lock_run(run).close()
+
+
+def test_ranks_fit_the_hosts():
+    check_ranks(NODES, 3, 3)
+    with pytest.raises(ClusterError, match="-np 4, but the hosts have 3 slots"):
+        check_ranks(NODES, 4, 1)
+    with pytest.raises(ConfigError, match="--min-np is 1 to 2"):
+        check_ranks(NODES, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        (
+            ["[2]<stderr>:Timeout, server node2 not responding.", "Process 2 exit with status code 255."],
+            "rank 2 on node2: the connection to it is lost (Timeout, server node2 not responding.)",
+        ),
+        (["Process 1 exit with status code 255."], "rank 1 on node1: killed, or the connection to it is lost"),
+        (
+            ["[0]<stderr>:ValueError: no", "Process 0 exit with status code 1."],
+            "rank 0 on node1 ended with exit code 1: ValueError: no",
+        ),
+        (
+            [
+                "[1]<stderr>:note of a library",
+                "[0]<stderr>:horovod-ocr: make room",
+                "[0]<stderr>:Terminated",
+                "Process 1 exit with status code 3.",
+            ],
+            "rank 1 on node1 ended with exit code 3: make room",
+        ),
+        (
+            ["[1]<stderr>:stalled: rank 1 on node1, step 4: no progress", "Process 1 exit with status code 4."],
+            "stalled: rank 1 on node1, step 4: no progress",
+        ),
+        (["horovodrun: could not connect to some hosts"], "horovodrun: could not connect to some hosts"),
+        ([], "horovodrun ended with exit code 4, no rank said why"),
+    ],
+)
+def test_what_a_job_says_tells_why_it_ended(lines, reason):
+    words = Words(NODES)
+    for line in lines:
+        words.note(line + "\n")
+    assert words.reason(4) == reason
+
+
+def test_what_a_person_set_for_the_gpus_goes_to_all_hosts(monkeypatch):
+    """horovodrun keeps the one back, and sets the other itself before the command."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    monkeypatch.setenv("NCCL_SOCKET_IFNAME", "ib0")
+    command = spell_command(NODES, [], ["--steps", "9"])
+    assert command[command.index("env") :][:3] == ["env", "CUDA_VISIBLE_DEVICES=0,1", "NCCL_SOCKET_IFNAME=ib0"]
+    monkeypatch.delenv("NCCL_SOCKET_IFNAME")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-8a3f")  # of this machine, as what a batch system sets here
+    assert "env" not in spell_command(NODES, [], [])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    assert "env" not in spell_command(NODES, [], [])
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert "env" not in spell_command(NODES, [], [])
+
+
+def test_a_rank_that_a_library_aborted_keeps_its_last_words():
+    words = Words(NODES)
+    words.note("[1]<stderr>:  what():  NCCL async error: unhandled cuda error\n")
+    words.note("Process 1 exit with status code 134.\n")
+    assert words.reason(134) == (
+        "rank 1 on node1 was killed (SIGABRT): what():  NCCL async error: unhandled cuda error"
+    )
+
+
+def test_a_rank_that_ended_because_it_missed_another_is_not_the_cause():
+    """Where it is gone before the end of a rank on another host is known."""
+
+    class HorovodInternalError(Exception):
+        pass
+
+    with pytest.raises(ClusterError) as raised, World().guard("training"):
+        raise HorovodInternalError("Connection closed by peer [10.0.0.2]:4711")
+    words = Words(NODES)
+    words.note(f"[0]<stderr>:horovod-ocr: {raised.value}\n")
+    words.note("Process 0 exit with status code 4.\n")
+    assert words.reason(4) == f"rank 0 on node1 ended with exit code 4: {raised.value}"
+    words.note("Process 2 exit with status code 255.\n")
+    assert words.reason(4) == "rank 2 on node2: killed, or the connection to it is lost"
+
+
+def test_options_that_give_nothing():
+    assert train_options([]) == TrainOptions([], {})

@@ -1,0 +1,70 @@
+"""What is left of a run is ended, and nothing else."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from horovod_ocr.launch.hosts.hosts_file import Host
+from horovod_ocr.launch.hosts.ssh import Ssh
+from horovod_ocr.launch.supervise.kill_leftovers import clear_hosts, end_processes, problem_of, processes_of
+from horovod_ocr.run.state import JOB_VARIABLE
+
+
+@pytest.fixture
+def sleeper():
+    """Starts processes of jobs; all are ended after the test."""
+    started = []
+
+    def start(job: str) -> subprocess.Popen:
+        started.append(subprocess.Popen(["sleep", "60"], env={**os.environ, JOB_VARIABLE: job}))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_ends_all_attempts_of_one_run_only(sleeper):
+    mine, older, other = sleeper("sweep-a/2"), sleeper("sweep-a/1"), sleeper("sweep-ab/1")
+    assert end_processes("sweep-a") == 2
+    assert (mine.wait(), older.wait(), other.poll()) == (-9, -9, None)
+    assert end_processes("sweep-a") == 0
+
+
+def test_spares_the_attempt_that_runs(sleeper):
+    running, older, longer = sleeper("sweep-b/1"), sleeper("sweep-b/2"), sleeper("sweep-b/11")
+    assert set(processes_of("sweep-b", "sweep-b/1")) == {older.pid, longer.pid}
+    assert end_processes("sweep-b", "sweep-b/1") == 2
+    assert running.poll() is None
+
+
+def test_ends_what_would_not_end_by_itself(sleeper):
+    stopped = sleeper("sweep-c/1")
+    os.kill(stopped.pid, 19)  # SIGSTOP: deaf to everything but SIGKILL
+    assert end_processes("sweep-c") == 1 and stopped.wait() == -9
+
+
+def test_never_ends_itself(monkeypatch):
+    monkeypatch.setenv(JOB_VARIABLE, "sweep-d/1")
+    done = subprocess.run([sys.executable, "-m", "horovod_ocr.launch.supervise.kill_leftovers", "sweep-d"], timeout=60)
+    assert done.returncode == 0
+
+
+def test_hosts_are_cleared_and_say_what_they_lack(sleeper, tmp_path, monkeypatch):
+    left = sleeper("sweep-e/1")
+    here = Host("localhost")
+    assert clear_hosts(Ssh((here,), tmp_path), (here,), "sweep-e") == {"localhost": ""}
+    assert left.wait() == -9
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    assert "cannot be used" in clear_hosts(Ssh((here,), tmp_path), (here,), "sweep-e")["localhost"]
+
+
+def test_a_host_that_does_not_answer_is_told_from_one_that_lacks_something():
+    assert problem_of(0, "", "Warning: added to known hosts") == ""
+    assert problem_of(255, "", "ssh: connect to host node2 port 22: No route to host\n") == (
+        "does not answer (ssh: connect to host node2 port 22: No route to host)"
+    )
+    assert problem_of(1, "", "...\nNo module named horovod_ocr") == "cannot be used: No module named horovod_ocr"
