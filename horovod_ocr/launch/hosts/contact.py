@@ -12,13 +12,13 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from horovod_ocr.config.settings import TrainConfig
+from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.data.store import read_index_at
 from horovod_ocr.distributed.launcher import rank_of_process
 from horovod_ocr.errors import ClusterError, OcrError
+from horovod_ocr.launch.hosts.horovodrun import START_TIMEOUT_S, spell_horovodrun
 from horovod_ocr.launch.hosts.hosts_file import Host
 from horovod_ocr.launch.hosts.ssh import Ssh, kill_session
-from horovod_ocr.launch.supervise.job import START_TIMEOUT_S, spell_horovodrun
 
 ALLREDUCE_BYTES = 64 << 20
 MOST_TIMES, MOST_S = 5, 5.0
@@ -73,7 +73,7 @@ def time_allreduce(world, device) -> float:
 def meet(ssh: Ssh, hosts: Sequence[Host], device: str, timeout_s: float = START_TIMEOUT_S + LIMIT_S) -> Contact | str:
     """An allreduce over all slots of the hosts; or, in a few words, why there is none. device: of TrainConfig."""
     try:
-        command = spell_horovodrun(tuple(hosts), [sys.executable, "-m", "horovod_ocr.launch.hosts.contact", device])
+        command = spell_horovodrun(hosts, [sys.executable, "-m", "horovod_ocr.launch.hosts.contact", device])
         started = subprocess.Popen(
             command,
             env=ssh.environment(),
@@ -121,7 +121,7 @@ def gradient_bytes(config: TrainConfig) -> int:
     from horovod_ocr.models.build import build_model
     from horovod_ocr.tasks.words import WordTask
 
-    task = WordTask.of(read_index_at(config.shards))
+    task = WordTask.of(read_index_at(config.data.shards))
     with torch.device("meta"):  # shapes only
         model = build_model(config.model, task.outputs, config.height, **config.model_options)
     return 4 * sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

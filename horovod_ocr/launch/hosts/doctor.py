@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from horovod_ocr.config.settings import TrainConfig
+from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.errors import OcrError
 from horovod_ocr.launch.hosts.contact import Contact, gradient_bytes, meet
-from horovod_ocr.launch.hosts.hosts_file import Host
+from horovod_ocr.launch.hosts.hosts_file import Host, ranks_of
 from horovod_ocr.launch.hosts.judge import gigabytes, judge
 from horovod_ocr.launch.hosts.probe import (
     Request,
@@ -28,7 +28,6 @@ from horovod_ocr.launch.hosts.probe import (
 )
 from horovod_ocr.launch.hosts.report import Cell, DoctorReport, Probe, Row
 from horovod_ocr.launch.hosts.ssh import FAILED, TIMED_OUT, Answer, Ssh, is_local
-from horovod_ocr.launch.supervise.host_pool import ranks_of
 
 SLOW_STEP_S = 1.0
 MOST_AT_ONCE = 64
@@ -62,19 +61,19 @@ def examine(
         with marked(config.runs) as mark:
             batch = {
                 "height": config.height,
-                "lanes": config.lanes,
-                "global_batch": config.global_batch,
+                "lanes": config.plan.lanes,
+                "global_batch": config.plan.global_batch,
                 "world_size": sum(host.slots for host in hosts),
             }
-            request = Request(config.shards, config.runs, config.cache_dir, mark, loads=not quick, batch=batch)
+            request = Request(config.data.shards, config.runs, config.data.cache_dir, mark, loads=not quick, batch=batch)
             probes = probe_hosts(ssh, hosts, request)
-        report = judge(probes, addresses_by_interface(), interfaces_given, config.workers, config.device)
+        report = judge(probes, addresses_by_interface(), interfaces_given, config.data.workers, config.ranks.device)
         fit = [host for host in hosts if host.name in report.fit_hosts]
         ranks = ranks_of(fit)
         if quick or ranks < 2:
             return report
         tell(f"first contact of {ranks} ranks on {len(fit)} host{'s' * (len(fit) > 1)}")
-        contact = meet(ssh, fit, config.device)
+        contact = meet(ssh, fit, config.ranks.device)
         return report.with_rows(*judge_contact(report.hosts, fit, contact, wanted_bytes(config)))
 
 

@@ -9,6 +9,7 @@ node3 slots=4 address=10.0.0.3 port=2222 # where ssh finds it, when its name alo
 
 import difflib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -132,6 +133,11 @@ def whole_number(text: str, what: str) -> int:
     return int(text)
 
 
-def spell_hosts(hosts: tuple[Host, ...]) -> str:
+def ranks_of(hosts: Iterable[Host]) -> int:
+    """One rank a slot."""
+    return sum(host.slots for host in hosts)
+
+
+def spell_hosts(hosts: Iterable[Host]) -> str:
     """As horovodrun -H takes them: node1:4,node2:1."""
     return ",".join(f"{host.alias}:{host.slots}" for host in hosts)

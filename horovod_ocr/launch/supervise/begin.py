@@ -7,13 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from horovod_ocr.config.settings import TrainConfig, default_recipe, load_config
+from horovod_ocr.config.sources import default_recipe, load_config
+from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.errors import ClusterError, ConfigError, ShardError
 from horovod_ocr.launch.hosts.doctor import examine
-from horovod_ocr.launch.hosts.hosts_file import Host
+from horovod_ocr.launch.hosts.horovodrun import spell_horovodrun, variables_to_send
+from horovod_ocr.launch.hosts.hosts_file import Host, ranks_of
 from horovod_ocr.launch.hosts.ssh import Ssh
-from horovod_ocr.launch.supervise.host_pool import ranks_of
-from horovod_ocr.launch.supervise.job import Job, sent_by_hand, spell_horovodrun
+from horovod_ocr.launch.supervise.job import Job
 from horovod_ocr.launch.supervise.kill_leftovers import clear_hosts
 from horovod_ocr.launch.supervise.record import LaunchLog, find_run, last_step, lock_run, take_up
 from horovod_ocr.launch.supervise.supervisor import LaunchSpec, Supervisor
@@ -44,9 +45,9 @@ def launch(
     config = settings_of(run, options)
     run.mkdir(parents=True, exist_ok=True)
     with lock_run(run), tempfile.TemporaryDirectory(prefix="horovod-ocr-") as folder:
-        record = take_up(run, options.words, config.stall_timeout_s)
+        record = take_up(run, options.words, config.ranks.stall_timeout_s)
         ssh, log = Ssh(hosts, Path(folder)), LaunchLog(run)
-        if variables := sent_by_hand():
+        if variables := variables_to_send():
             log.line(f"{' '.join(variables)} goes to the ranks on all hosts")
         train = [*options.words, "--run", run.name]
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from horovod_ocr.errors import OcrError
-from horovod_ocr.launch.hosts.hosts_file import Host
+from horovod_ocr.launch.hosts.hosts_file import Host, ranks_of
 
 LOOK_S = 5.0  # between looks for hosts that are missing
 MOST_LOSSES = 8  # a host that was lost n times must answer 2**n looks in a row before it is taken in again
@@ -18,10 +18,6 @@ def choose_hosts(hosts: tuple[Host, ...], usable: set[str], np: int) -> tuple[Ho
         slots = min(host.slots, np - ranks_of(chosen)) if host.name in usable else 0
         chosen += [replace(host, slots=slots)] if slots > 0 else []
     return tuple(chosen)
-
-
-def ranks_of(hosts: tuple[Host, ...] | list[Host]) -> int:
-    return sum(host.slots for host in hosts)
 
 
 class HostPool:

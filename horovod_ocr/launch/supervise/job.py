@@ -1,20 +1,15 @@
 """One attempt of a supervised run: one horovodrun, what it says relayed and understood."""
 
-import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
-from pathlib import Path
 from typing import IO
 
-from horovod_ocr.errors import ClusterError, ConfigError, DivergedError
-from horovod_ocr.launch.hosts.hosts_file import Host, spell_hosts
-from horovod_ocr.launch.hosts.ssh import kill_session, visible_gpus
-from horovod_ocr.launch.supervise.host_pool import ranks_of
+from horovod_ocr.errors import ConfigError, DivergedError
+from horovod_ocr.launch.hosts.hosts_file import Host
+from horovod_ocr.launch.hosts.ssh import kill_session
 
 # what horovodrun puts before a rank's line, and its own words about the rank that ended first
 RANK_LINE = re.compile(r"\[(\d+)\]<(stdout|stderr)>:(.*)", re.DOTALL)
@@ -24,29 +19,7 @@ OF_ANOTHER = "stopped because another rank ended"  # of World.guard
 SENTENCE = "horovod-ocr: "  # before what a person can mend
 OUR_CODES = range(ConfigError.exit_code, DivergedError.exit_code + 1)
 SSH_FAILED = 255  # also when the command that ssh ran was killed by a signal
-START_TIMEOUT_S = 120  # over NFS, a first import of torch may take longer than horovodrun's own 30 s
 READ_S = 2.0  # for the last lines of a job that has ended
-
-
-def spell_horovodrun(hosts: tuple[Host, ...], program: Sequence[str], options: Sequence[str] = ()) -> list[str]:
-    """The command that starts a program on every slot: with the horovodrun beside this interpreter, else that of PATH.
-    ClusterError where there is none. No cached checks: what was true an hour ago may be no more."""
-    beside = Path(sys.executable).with_name("horovodrun")
-    horovodrun = str(beside) if beside.exists() else shutil.which("horovodrun")
-    if horovodrun is None:
-        raise ClusterError("no horovodrun in this environment; build it with: make setup")
-    variables = sent_by_hand()
-    program = ["env", *variables, *program] if variables else program
-    patience = ["--disable-cache", "--start-timeout", str(START_TIMEOUT_S)]
-    where = ["-np", str(ranks_of(hosts)), "-H", spell_hosts(hosts)]
-    return [horovodrun, "--gloo", *patience, *where, *options, *program]
-
-
-def sent_by_hand() -> list[str]:
-    """NAME=VALUE of what a person has set and horovodrun does not pass on: it sends the environment to other hosts, but
-    without CUDA_VISIBLE_DEVICES, and sets NCCL_SOCKET_IFNAME itself."""
-    interface = os.environ.get("NCCL_SOCKET_IFNAME")
-    return [*visible_gpus(), *([f"NCCL_SOCKET_IFNAME={interface}"] if interface else [])]
 
 
 class Words:

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 from horovod_ocr.console import silence
 from horovod_ocr.errors import ClusterError, ConfigError, DataError, DivergedError
-from horovod_ocr.launch.hosts.hosts_file import Host, spell_hosts
-from horovod_ocr.launch.supervise.host_pool import LOOK_S, HostPool, ranks_of
+from horovod_ocr.launch.hosts.hosts_file import Host, ranks_of, spell_hosts
+from horovod_ocr.launch.supervise.host_pool import LOOK_S, HostPool
 from horovod_ocr.launch.supervise.job import Job
 from horovod_ocr.launch.supervise.job_monitor import Watch
 from horovod_ocr.launch.supervise.record import (
