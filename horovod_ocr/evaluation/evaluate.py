@@ -4,19 +4,15 @@ from collections import Counter
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from horovod_ocr.data.batch import normalise_images, prefetch
 from horovod_ocr.data.stream import Stream, killed_workers_named
 from horovod_ocr.distributed.damaged_samples import DamagedSamples
 from horovod_ocr.distributed.device import autocast
 from horovod_ocr.distributed.world import World
+from horovod_ocr.models.base import frames_of
 from horovod_ocr.tasks.words import EXAMPLES, Scores, WordTask
-
-
-def frames_of(valid_width_N: Tensor, frame_stride_px: int) -> Tensor:
-    """Image columns to frames, rounded up."""
-    return -(-valid_width_N // frame_stride_px)
 
 
 def evaluate(

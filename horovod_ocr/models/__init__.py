@@ -1,1 +1,1 @@
-"""The networks. A model maps images (N, 1, H, W) to scores; it knows nothing of ranks, paths or configs."""
+"""The networks. A model maps images (N, 1, H, W) to scores; it knows nothing about ranks, paths or configurations."""

@@ -17,14 +17,26 @@ from horovod_ocr.models.build import build_model
 
 def small(**options):
     torch.manual_seed(0)
-    return build_model("crnn", classes=7, height=32, width=0.25, hidden=8, **options)
+    return build_model("crnn", outputs=7, height=32, width=0.25, hidden=8, **options)
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 64), (64, 8), (64, 200)])
 def test_one_frame_for_each_stride_of_width(height, width):
-    model = build_model("crnn", classes=7, height=height, width=0.25, hidden=8, extra_conv=True)
+    model = build_model("crnn", outputs=7, height=height, width=0.25, hidden=8, extra_conv=True)
     logits_TNC = model(torch.zeros(3, 1, height, width))
     assert logits_TNC.shape == (width // model.frame_stride_px, 3, 7) and logits_TNC.dtype == torch.float32
+
+
+def test_the_model_says_how_many_frames_the_valid_columns_reach_into():
+    frames_N = small().frames(torch.tensor([1, 4, 5, 48]))
+    assert frames_N.tolist() == [1, 1, 2, 12] and frames_N.dtype == torch.int64
+
+
+def test_the_model_says_which_heights_it_reads():
+    model = small()
+    model.check_height(3 * model.height_step_px)
+    with pytest.raises(ValueError, match="height 40 is not a multiple of 16"):
+        model.check_height(40)
 
 
 def test_a_reading_depends_on_its_own_image_alone():

@@ -1,0 +1,35 @@
+"""What callers may ask of any model that reads an image as a row of frames.
+
+Shapes: N images.
+"""
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+
+class FrameModel(nn.Module):
+    """Turns an image into a row of frames, from left to right, and each frame into scores.
+
+    Its constructor takes `outputs` and `height`, and raises ValueError for a height that it cannot read.
+    """
+
+    frame_stride_px: ClassVar[int]
+    """Pixels of width that one frame covers."""
+    height_step_px: ClassVar[int]
+    """The height of the images must be a multiple of this."""
+
+    def frames(self, valid_width_N: Tensor) -> Tensor:
+        """How many frames the valid columns of each image reach into: int64 in and out, rounded up."""
+        return frames_of(valid_width_N, self.frame_stride_px)
+
+    @classmethod
+    def check_height(cls, height: int) -> None:
+        """Raises ValueError unless the model can read images of this height (pixels)."""
+        if height % cls.height_step_px:
+            raise ValueError(f"height {height} is not a multiple of {cls.height_step_px}")
+
+
+def frames_of(valid_width_N: Tensor, frame_stride_px: int) -> Tensor:
+    """Image columns to frames, rounded up; see `FrameModel.frames`."""
+    return -(-valid_width_N // frame_stride_px)
