@@ -1,1 +1,1 @@
-"""Letters and numbers: `charset` (label <-> targets), `decode` (scores -> label), `metrics` (label against label)."""
+"""Letters and numbers: `charset` (label <-> ids), `decode` (scores -> reading), `metrics` (reading against label)."""

@@ -1,7 +1,9 @@
-"""Labels to targets and back. The only place where logical order and scan order meet."""
+"""Labels to targets and back. Only this file converts between logical order and scan order."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from horovod_ocr.errors import CheckpointError, LabelError
 from sharding.format.script.profile import ScriptProfile
@@ -11,43 +13,47 @@ BLANK_ID = 0  # torch's default for CTC, and exports depend on it
 
 @dataclass(frozen=True)
 class Charset:
-    """The letters a model can write, and the script profile that orders them.
-
-    letters: distinct characters, sorted; letter i has id i + 1, the blank is 0.
-    """
+    """The letters a model can write, and the script profile that orders them."""
 
     letters: tuple[str, ...]
+    """Distinct characters, sorted. Letter i has id i + 1; the blank is 0."""
     profile: ScriptProfile
 
     @classmethod
-    def build(cls, alphabet, profile: ScriptProfile) -> "Charset":
+    def build(cls, alphabet: Iterable[str], profile: ScriptProfile) -> "Charset":
         """From an index's alphabet."""
         return cls(tuple(sorted(alphabet)), profile)
 
     def __len__(self) -> int:
-        """Classes of the model's head: the letters and the blank."""
+        """The outputs of the model's head: the letters and the blank."""
         return len(self.letters) + 1
 
     @cached_property
     def ids(self) -> dict[str, int]:
+        """The id of each letter."""
         return {letter: number for number, letter in enumerate(self.letters, start=1)}
 
     def encode(self, label: str) -> list[int]:
         """A normalised label to ids, in the order in which the image is scanned, left to right.
 
-        Raises LabelError for a letter that is not in the charset.
+        Raises:
+            LabelError: a letter is not in the charset.
         """
         try:
             return list(map(self.ids.__getitem__, self.profile.reading_order(label)))
         except KeyError as error:
             raise LabelError(f"label {label!r}: letter {error.args[0]!r} is not in the charset") from error
 
-    def decode(self, ids) -> str:
+    def decode(self, ids: Iterable[int]) -> str:
         """Ids in scan order, without blanks, to a label in logical order."""
         return self.profile.logical_order("".join(self.letters[number - 1] for number in ids))
 
-    def require(self, alphabet, source: str) -> None:
-        """CheckpointError unless every letter of `alphabet` can be written."""
+    def require(self, alphabet: Iterable[str], source: str) -> None:
+        """Check that the charset has every letter of `alphabet`. source: what holds them, for the sentence.
+
+        Raises:
+            CheckpointError: a letter is missing.
+        """
         missing = sorted(set(alphabet) - set(self.letters))
         if missing:
             shown = " ".join(missing[:20])
@@ -56,9 +62,9 @@ class Charset:
                 "evaluate it on the shards it was trained with, or train anew on these"
             )
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         return {"letters": list(self.letters), "profile": self.profile.to_dict()}
 
     @classmethod
-    def from_dict(cls, values: dict) -> "Charset":
+    def from_dict(cls, values: dict[str, Any]) -> "Charset":
         return cls(tuple(values["letters"]), ScriptProfile.from_dict(values["profile"]))

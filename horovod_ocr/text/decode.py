@@ -1,7 +1,8 @@
-"""Frame scores to readings. Shapes: T frames, N images, C classes."""
+"""Frame scores to readings. Shapes: T frames, N images, C outputs."""
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,14 +11,18 @@ from horovod_ocr.text.charset import BLANK_ID, Charset
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read. confidence: the product of the best frame of each letter, 0 to 1; 0 for an empty reading."""
+    """What a model read in an image."""
 
     text: str
     confidence: float
+    """0 to 1: over the letters, the product of each one's score in its best frame. 0 for an empty text."""
 
 
 def greedy_decode(logits_TNC: Tensor, frames_N: Tensor, charset: Charset) -> list[Reading]:
-    """Best class of each frame, runs merged, blanks dropped (Graves et al., CTC, 2006); frames past frames_N unread."""
+    """The best output of each frame; runs are merged, then blanks dropped (Graves et al., CTC, 2006).
+
+    frames_N: int64; later frames of an image are padding and are not read.
+    """
     if not logits_TNC.shape[1]:
         return []
     best_NT, ids_NT = (values.T.cpu() for values in logits_TNC.softmax(-1).max(-1))
@@ -37,6 +42,7 @@ def greedy_decode(logits_TNC: Tensor, frames_N: Tensor, charset: Charset) -> lis
     return readings
 
 
-def _runs(starts) -> list[tuple[int, int]]:
+def _runs(starts: np.ndarray) -> list[tuple[int, int]]:
+    """(start, stop) of each run, from whether each frame starts one (bool)."""
     positions = [*starts.nonzero()[0].tolist(), len(starts)]
     return list(zip(positions, positions[1:], strict=False))

@@ -1,6 +1,6 @@
-"""How far a reading is from its label: sums that can be added over batches and ranks, divided once at the end.
+"""How far readings are from their labels: sums that are added over batches and ranks, and divided once at the end.
 
-Both sides are normalised by the script profile before they come here. Lengths are in characters (code points).
+Readings and labels must be normalised by the script profile already. Lengths are in characters (code points).
 """
 
 from collections import Counter
@@ -8,20 +8,31 @@ from collections import Counter
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
-# upper ends of the length buckets: each length to ten for itself, then ranges
+# the upper ends of the length ranges: every length up to ten has a range of its own
 LENGTH_RANGES = (*range(1, 11), 20, 40, 80, 1 << 30)
 FIELDS = ("samples", "exact", "edits", "reference_chars", "normalised_edits")
 
 
 def build_counts(subsets: int) -> np.ndarray:
-    """Empty counts: float64 (subsets, length buckets, fields)."""
+    """Empty counts: float64 (subsets, length ranges, fields)."""
     return np.zeros((subsets, len(LENGTH_RANGES), len(FIELDS)))
 
 
-def count_reading(counts: np.ndarray, confusions: Counter, subset: int, prediction: str, label: str) -> None:
-    """Add one reading. `confusions` counts (label's letter, letter read); "" stands for none: left out, or put in.
+def count_reading(
+    counts: np.ndarray, confusions: Counter[tuple[str, str]], subset: int, prediction: str, label: str
+) -> None:
+    """Add one reading.
 
-    Raises ValueError for an empty label: it would score any empty reading as right.
+    Args:
+        counts: see `build_counts`.
+        confusions: counts of (the label's letter, the letter read). A letter that was left out is read as ""; one that
+            was inserted has "" in the label.
+        subset: the sample's subset, as a row of `counts`.
+        prediction: the text of the reading.
+        label: what the image shows.
+
+    Raises:
+        ValueError: the label is empty; every empty reading would be right.
     """
     if not label:
         raise ValueError("a reference label is empty")
@@ -32,16 +43,15 @@ def count_reading(counts: np.ndarray, confusions: Counter, subset: int, predicti
             wanted = "" if edit.tag == "insert" else label[edit.src_pos]
             read = "" if edit.tag == "delete" else prediction[edit.dest_pos]
             confusions[wanted, read] += 1
-    bucket = int(np.searchsorted(LENGTH_RANGES, len(label)))
+    length_range = int(np.searchsorted(LENGTH_RANGES, len(label)))
     longer = max(len(label), len(prediction))
-    counts[subset, bucket] += (1, prediction == label, edits, len(label), edits / longer)
+    counts[subset, length_range] += (1, prediction == label, edits, len(label), edits / longer)
 
 
-def scores_of(sums: np.ndarray) -> dict:
+def scores_of(sums: np.ndarray) -> dict[str, float]:
     """Sums (..., fields) to scores over all of them: word_accuracy, cer, one_minus_ned as fractions, and samples."""
-    samples, exact, edits, reference_chars, normalised_edits = (
-        sums.reshape(-1, len(FIELDS)).sum(0).tolist()
-    )  # plain floats: they go into checkpoints
+    # plain floats, because they go into checkpoints
+    samples, exact, edits, reference_chars, normalised_edits = sums.reshape(-1, len(FIELDS)).sum(0).tolist()
     return {
         "word_accuracy": exact / samples if samples else 0.0,
         "cer": edits / reference_chars if reference_chars else 0.0,
@@ -50,13 +60,14 @@ def scores_of(sums: np.ndarray) -> dict:
     }
 
 
-def scores_by_length(sums: np.ndarray) -> dict[str, dict]:
-    """Sums (..., length buckets, fields) to the scores of each bucket that holds a sample."""
-    by_bucket = sums.reshape(-1, len(LENGTH_RANGES), len(FIELDS)).sum(0)
-    return {name: scores_of(row) for name, row in zip(length_range_names(), by_bucket, strict=True) if row[0]}
+def scores_by_length(sums: np.ndarray) -> dict[str, dict[str, float]]:
+    """Sums (..., length ranges, fields) to the scores of each range that holds a sample."""
+    by_range = sums.reshape(-1, len(LENGTH_RANGES), len(FIELDS)).sum(0)
+    return {name: scores_of(row) for name, row in zip(length_range_names(), by_range, strict=True) if row[0]}
 
 
 def length_range_names() -> list[str]:
+    """As they are shown: "3", "11-20", "81+"."""
     names, lower = [], 1
     for upper in LENGTH_RANGES:
         open_ended = upper == LENGTH_RANGES[-1]

@@ -10,7 +10,7 @@ CHARSET = Charset.build("abc", build_profile("latin"))
 
 
 def logits_of(*rows: list[int], sharpness: float = 20.0) -> torch.Tensor:
-    """Scores (T, N, C) whose best classes are the rows."""
+    """Scores (T, N, C) whose best outputs are the rows."""
     return torch.nn.functional.one_hot(torch.tensor(rows), len(CHARSET)).float().mul(sharpness).transpose(0, 1)
 
 
