@@ -6,13 +6,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from horovod_ocr.launch.hosts.report import Cell, DoctorReport, State
+from horovod_ocr.launch.hosts.report import Cell, CellState, DoctorReport
 
-MARKS: dict[State, tuple[str, str]] = {
-    "fails": ("✗ ", "red"),
-    "warns": ("! ", "yellow"),
-    "ok": ("", ""),
-    "unknown": ("?", "dim"),
+MARKS: dict[CellState, tuple[str, str]] = {
+    CellState.FAILS: ("✗ ", "red"),
+    CellState.WARNS: ("! ", "yellow"),
+    CellState.OK: ("", ""),
+    CellState.UNKNOWN: ("?", "dim"),
 }
 FACT_WIDTH, HOST_WIDTH = 12, 21  # columns of the terminal, with what stands between them
 
@@ -54,11 +54,11 @@ def draw_remarks(report: DoctorReport) -> Iterator[Text]:
         yield Text(f"training can start on {on}")
 
 
-def remarks_of(report: DoctorReport, host: str) -> list[tuple[str, State]]:
-    return [(remark, state) for state in ("fails", "warns") for remark in report.remarks(host, state)]
+def remarks_of(report: DoctorReport, host: str) -> list[tuple[str, CellState]]:
+    return [(remark, state) for state in (CellState.FAILS, CellState.WARNS) for remark in report.remarks(host, state)]
 
 
-def draw_block(heading: str, remarks: Sequence[tuple[str, State]]) -> Iterator[Text]:
+def draw_block(heading: str, remarks: Sequence[tuple[str, CellState]]) -> Iterator[Text]:
     if remarks:
         yield Text(heading, style="bold")
         for remark, state in remarks:

@@ -1,6 +1,6 @@
-"""The first contact of the ranks, as they meet to train: do they reach each other, on what device, how fast?
+"""The first contact of the ranks, which meet as for training: do they reach each other, on what device, how fast?
 
-Started by horovodrun as `python -m horovod_ocr.launch.hosts.contact DEVICE`; root prints one line of JSON.
+`meet` starts `python -m horovod_ocr.launch.hosts.contact DEVICE` by horovodrun; root prints one line of JSON.
 """
 
 import json
@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.data.store import read_index_at
@@ -20,18 +20,26 @@ from horovod_ocr.launch.hosts.horovodrun import START_TIMEOUT_S, spell_horovodru
 from horovod_ocr.launch.hosts.hosts_file import Host
 from horovod_ocr.launch.hosts.ssh import Ssh, kill_session
 
+if TYPE_CHECKING:
+    import torch
+
+    from horovod_ocr.distributed.world import World
+
 ALLREDUCE_BYTES = 64 << 20
-MOST_TIMES, MOST_S = 5, 5.0
-MARK = "contact: "
-LIMIT_S = 100  # without progress
+MOST_TIMES, MOST_S = 5, 5.0  # the allreduce is repeated up to 5 times, or 5 s
+MARK = "contact: "  # begins the line of JSON
+LIMIT_S = 100  # a rank without progress for this long ends itself
 
 
 class Contact(NamedTuple):
-    """device: cpu or cuda. bytes_per_s: of an allreduce of ALLREDUCE_BYTES. why_cpu: of `choose_device`."""
+    """What a first contact found."""
 
     device: str
+    """cpu or cuda."""
     bytes_per_s: float
+    """The speed of an allreduce of ALLREDUCE_BYTES."""
     why_cpu: str = ""
+    """Why the ranks compute on the CPU, of `choose_device`."""
 
 
 def main() -> None:
@@ -40,7 +48,7 @@ def main() -> None:
     from horovod_ocr.distributed.world import open_world
 
     try:
-        # a rank that waits for one that never comes ends by itself, on whatever host
+        # a rank that waits for another that never comes ends itself, on every host
         with Watchdog(LIMIT_S, rank_of_process() or 0) as watchdog:
             world = open_world()
             with world.guard("the first contact"):
@@ -54,7 +62,7 @@ def main() -> None:
         print(MARK + json.dumps(Contact(chosen.device.type, speed, chosen.why_cpu)), flush=True)
 
 
-def time_allreduce(world, device) -> float:
+def time_allreduce(world: "World", device: "torch.device") -> float:
     """Median seconds of an allreduce of ALLREDUCE_BYTES. Every rank must call this."""
     import torch
 
@@ -62,7 +70,7 @@ def time_allreduce(world, device) -> float:
 
     def once() -> float:
         started = time.perf_counter()
-        world.sum(values).sum().item()  # waits for the GPU, too
+        world.sum(values).sum().item()  # waits for the GPU too
         return time.perf_counter() - started
 
     once()  # opens the connections
@@ -70,10 +78,10 @@ def time_allreduce(world, device) -> float:
     return statistics.median(once() for _ in range(times))
 
 
-def meet(ssh: Ssh, hosts: Sequence[Host], device: str, timeout_s: float = START_TIMEOUT_S + LIMIT_S) -> Contact | str:
-    """An allreduce over all slots of the hosts; or, in a few words, why there is none. device: of TrainConfig."""
+def meet(ssh: Ssh, hosts: Sequence[Host], device: str, timeout_s: float = START_TIMEOUT_S + LIMIT_S) -> Contact:
+    """Run an allreduce over all slots of the hosts. device: as in TrainConfig. Raises ClusterError if it fails."""
+    command = spell_horovodrun(hosts, [sys.executable, "-m", "horovod_ocr.launch.hosts.contact", device])
     try:
-        command = spell_horovodrun(hosts, [sys.executable, "-m", "horovod_ocr.launch.hosts.contact", device])
         started = subprocess.Popen(
             command,
             env=ssh.environment(),
@@ -84,30 +92,31 @@ def meet(ssh: Ssh, hosts: Sequence[Host], device: str, timeout_s: float = START_
             errors="replace",
             start_new_session=True,
         )
-    except ClusterError as error:
-        return str(error)
     except OSError as error:
-        return f"{command[0]}: {error.strerror}"
+        raise ClusterError(f"{command[0]}: {error.strerror}") from error
     try:
         said, _ = started.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        return f"no allreduce ended within {timeout_s:g} s"
+    except subprocess.TimeoutExpired as error:
+        raise ClusterError(f"no allreduce ended within {timeout_s:g} s") from error
     finally:
-        if started.poll() is None:  # also where a person interrupts
+        if started.poll() is None:  # after an interrupt too
             kill_session(started)
             started.communicate()
     if found := re.search(rf"{MARK}(.*)", said):
         return Contact(*json.loads(found[1]))
-    return told_by_horovodrun(said, started.returncode)
+    raise ClusterError(why_horovodrun_failed(said, started.returncode))
 
 
-def told_by_horovodrun(said: str, code: int) -> str:
-    """The line that tells most: the last of the rank that ended first, else the last that speaks of an error. NCCL's
-    own reason is added."""
+def why_horovodrun_failed(said: str, code: int) -> str:
+    """The most telling line: the last of the rank that ended first, else the last one about an error.
+
+    NCCL's own reason is added.
+    """
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    first = re.search(r"rank (\d+) ended first", said)
-    mark = f"[{first[1]}]<stderr>:" if first else ""
-    of_rank = [f"rank {first[1]}: {line.removeprefix(mark)}" for line in lines if mark and line.startswith(mark)]
+    of_rank = []
+    if first := re.search(r"rank (\d+) ended first", said):
+        mark = f"[{first[1]}]<stderr>:"
+        of_rank = [f"rank {first[1]}: {line.removeprefix(mark)}" for line in lines if line.startswith(mark)]
     errors = [line for line in lines if re.search("error|unable|could not|timed out", line, re.IGNORECASE)]
     line = (of_rank or errors or lines or [f"horovodrun ended with code {code}"])[-1]
     warned = re.search(r"NCCL WARN (.+)", said)
@@ -115,7 +124,7 @@ def told_by_horovodrun(said: str, code: int) -> str:
 
 
 def gradient_bytes(config: TrainConfig) -> int:
-    """Bytes of the gradients of a step, fp32. Raises ShardError or ConfigError where there is no such model."""
+    """Bytes of the gradients of a step, fp32. Raises ShardError or ConfigError if the model cannot be built."""
     import torch
 
     from horovod_ocr.models.build import build_model

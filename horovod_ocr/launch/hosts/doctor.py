@@ -1,7 +1,8 @@
-"""Asks all hosts at once what they are, and judges the answers (`judge`).
+"""Asks all hosts at once for their facts (`probe`), and judges the answers (`judge`).
 
-quick, before each start: ssh, versions, folders, clock. Full: torch and Horovod are loaded, and all ranks meet as they
-would to train: on their GPUs, if they have one each. A 64 MB allreduce measures what lies between the hosts.
+The quick examination, before each start, covers ssh, versions, folders and clocks. The full one also loads torch and
+Horovod on each host, and lets all ranks meet as they would for training, on their GPUs if each has one: a 64 MB
+allreduce measures the bandwidth between the hosts.
 """
 
 import json
@@ -15,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from horovod_ocr.config.train import TrainConfig
-from horovod_ocr.errors import OcrError
+from horovod_ocr.errors import ClusterError, OcrError
 from horovod_ocr.launch.hosts.contact import Contact, gradient_bytes, meet
 from horovod_ocr.launch.hosts.hosts_file import Host, ranks_of
 from horovod_ocr.launch.hosts.judge import gigabytes, judge
@@ -26,13 +27,13 @@ from horovod_ocr.launch.hosts.probe import (
     nearest_folder,
     probe_command,
 )
-from horovod_ocr.launch.hosts.report import Cell, DoctorReport, Probe, Row
+from horovod_ocr.launch.hosts.report import UNKNOWN, Cell, DoctorReport, Probe, Row, fails, warns
 from horovod_ocr.launch.hosts.ssh import FAILED, TIMED_OUT, Answer, Ssh, is_local
 
 SLOW_STEP_S = 1.0
 MOST_AT_ONCE = 64
-# what ssh says, and how to mend it; {login}: what ssh takes to get there; {key}: the host's name in known_hosts
-SSH_SAYS = {
+# message of ssh -> how to repair it; {login}: arguments with which ssh reaches the host; {key}: its name in known_hosts
+SSH_REPAIRS = {
     "permission denied": "it asks for a password; let this machine in with: ssh-copy-id {login}",
     "host key verification failed": "its key is not known here; log in once by hand: ssh {login}",
     "remote host identification has changed": "its key has changed; if it was set up anew: ssh-keygen -R {key}",
@@ -50,10 +51,11 @@ def examine(
     tell: Callable[[str], None] = lambda sentence: None,
     interfaces_given: bool = False,
 ) -> DoctorReport:
-    """The report on hosts that shall train by this config. Hosts that do not answer never keep it from the others.
+    """The report on hosts that are to train with this config. Every host gets its cells, whoever else does not answer.
 
-    config: its shards, runs and cache_dir are looked for; full measures its model's gradients. tell: called with a
-    sentence before what takes long. interfaces_given: the network interfaces to use are, and need no common name.
+    config: names the folders to look for, and the model whose gradients are measured. tell: called with a sentence
+    before each step that takes long. interfaces_given: the ranks are told which network interfaces to use, so that
+    these need not have a common name.
     """
     with tempfile.TemporaryDirectory(prefix="horovod-ocr-") as folder:
         ssh = Ssh(tuple(hosts), Path(folder))
@@ -65,7 +67,9 @@ def examine(
                 "global_batch": config.plan.global_batch,
                 "world_size": sum(host.slots for host in hosts),
             }
-            request = Request(config.data.shards, config.runs, config.data.cache_dir, mark, loads=not quick, batch=batch)
+            request = Request(
+                config.data.shards, config.runs, config.data.cache_dir, mark, loads=not quick, batch=batch
+            )
             probes = probe_hosts(ssh, hosts, request)
         report = judge(probes, addresses_by_interface(), interfaces_given, config.data.workers, config.ranks.device)
         fit = [host for host in hosts if host.name in report.fit_hosts]
@@ -73,25 +77,28 @@ def examine(
         if quick or ranks < 2:
             return report
         tell(f"first contact of {ranks} ranks on {len(fit)} host{'s' * (len(fit) > 1)}")
-        contact = meet(ssh, fit, config.ranks.device)
+        try:
+            contact = meet(ssh, fit, config.ranks.device)
+        except ClusterError as error:
+            return report.with_rows(failed_contact(report.hosts, fit, str(error)))
         return report.with_rows(*judge_contact(report.hosts, fit, contact, wanted_bytes(config)))
 
 
 def probe_hosts(ssh: Ssh, hosts: Sequence[Host], request: Request) -> list[Probe]:
-    """What each host says, in their order; asked at once."""
+    """The answers of the hosts, in their order. All are asked at once."""
     with ThreadPoolExecutor(min(len(hosts), MOST_AT_ONCE)) as threads:
         try:
             return list(threads.map(lambda host: probe_host(ssh, host, request), hosts))
         except BaseException:
-            ssh.end()  # interrupted: the pool waits for its threads
+            ssh.end()  # after an interrupt too, since the pool waits for its threads
             raise
 
 
 def probe_host(ssh: Ssh, host: Host, request: Request) -> Probe:
     local = is_local(host)
-    asked = Probe(host.name, host.slots, started_by="" if local else "ssh")
+    asked = Probe(host.name, host.slots, is_this_machine=local)
     started = time.time()
-    # connecting and starting Python come on top of what the probe itself allows
+    # 30 s for the connection and the start of Python, on top of the time that the probe itself may take
     answer = ssh.run(host, probe_command(), request.to_json(), timeout_s=request.answer_within_s + 30)
     ended = time.time()
     try:
@@ -99,21 +106,21 @@ def probe_host(ssh: Ssh, host: Host, request: Request) -> Probe:
         clock, took = facts.pop("clock"), facts.pop("took_s")
     except (ValueError, KeyError, TypeError, AttributeError):
         return replace(asked, error=why_no_answer(host, answer))
-    # its clock was read after it had worked for took_s, and before the answer was here
+    # the host read its clock after it had worked for took_s, and before its answer arrived here
     off = min(0.0, clock - (started + took)) + max(0.0, clock - ended)
     return replace(asked, facts=facts, clock_off_s=0.0 if local else off)
 
 
 def why_no_answer(host: Host, answer: Answer) -> str:
-    """What ssh or the host's shell said, as a sentence that says how to mend it."""
+    """The last line of ssh or of the host's shell, and how to repair that."""
     said = answer.err.lower()
-    address = host.address or host.name  # a person's own ssh does not read hosts.txt
+    address = host.address or host.name  # as a person types it, whose own ssh does not read hosts.txt
     login, key = (f"-p {host.port} {address}", f"'[{address}]:{host.port}'") if host.port else (address, address)
     if answer.code == TIMED_OUT:
         return f"{answer.err}; is the machine overloaded, or its storage gone?"
     if answer.code == FAILED:
-        mend = next((mend for words, mend in SSH_SAYS.items() if words in said), "try it by hand: ssh {login}")
-        return f"{last_line(answer.err).removeprefix('ssh: ') or 'ssh ended'}; {mend.format(login=login, key=key)}"
+        repair = next((repair for words, repair in SSH_REPAIRS.items() if words in said), "try it by hand: ssh {login}")
+        return f"{last_line(answer.err).removeprefix('ssh: ') or 'ssh ended'}; {repair.format(login=login, key=key)}"
     if answer.code in (126, 127):
         return f"there is no {probe_command()[0]} on it; make the same environment at the same path: make setup"
     if "no module named" in said or "module specification" in said:
@@ -124,14 +131,16 @@ def why_no_answer(host: Host, answer: Answer) -> str:
 
 
 @contextmanager
-def marked(runs: str) -> Iterator[str]:
-    """The name of a file that lies beside the runs meanwhile, by which other hosts see that they have the same folder;
-    "" where none can be written."""
+def marked(runs: str) -> Iterator[str | None]:
+    """A file beside the runs during the context: a host that sees it has the same folder as this machine.
+
+    Yields its name, or None if it cannot be written.
+    """
     path = nearest_folder(runs) / f".horovod-ocr-{uuid.uuid4().hex}"
     try:
         path.touch()
     except OSError:
-        yield ""
+        yield None
         return
     try:
         yield path.name
@@ -139,40 +148,48 @@ def marked(runs: str) -> Iterator[str]:
         path.unlink(missing_ok=True)
 
 
-def wanted_bytes(config: TrainConfig) -> int:
-    """Of the gradients of a step; 0 where this machine has no shards to tell the model's size by."""
+def wanted_bytes(config: TrainConfig) -> int | None:
+    """Bytes of the gradients of a step; None if this machine has no shards, which decide the model's size."""
     try:
         return gradient_bytes(config)
     except OcrError:
-        return 0
+        return None
 
 
-def judge_contact(names: Sequence[str], met: Sequence[Host], contact: Contact | str, gradients: int) -> tuple[Row, ...]:
-    """names: of all hosts; met: those that took part; contact: what was measured, or why there is none; gradients:
-    bytes of a step, 0: not known."""
-    taken = {host.name for host in met}
-
-    def row(fact: str, cell: Cell) -> Row:
-        return Row(fact, tuple(cell if name in taken else Cell("", "unknown") for name in names))
-
-    if isinstance(contact, str):
-        remark = f"an allreduce over these ranks failed: {contact}; are all ports open between them?"
-        return (row("first contact", Cell("none", "fails", remark)),)
-    cell = Cell(f"{ranks_of(met)} ranks, {contact.device}")
+def judge_contact(
+    names: Sequence[str], met: Sequence[Host], contact: Contact, gradients_bytes: int | None
+) -> tuple[Row, ...]:
+    """The rows of a first contact. names: of all hosts. met: those that took part. gradients_bytes: of a step."""
+    first = Cell(f"{ranks_of(met)} ranks, {contact.device}")
     if contact.why_cpu:
-        cell = replace(cell, state="warns", remark=f"all ranks train on the CPU: {contact.why_cpu}")
-    first = row("first contact", cell)
+        first = warns(first.text, f"all ranks train on the CPU: {contact.why_cpu}")
+    rows = [contact_row("first contact", first, names, met)]
     if len(met) == 1:
-        return (first,)
-    speed = row("bandwidth", Cell(f"{contact.bytes_per_s / 1e6:,.0f} MB/s"))
-    if not gradients:
-        return first, speed
-    seconds = gradients / contact.bytes_per_s
-    needs = Cell(f"{megabytes(gradients)} in {seconds:.2f} s")
+        return tuple(rows)
+    rows.append(contact_row("bandwidth", Cell(f"{contact.bytes_per_s / 1e6:,.0f} MB/s"), names, met))
+    if gradients_bytes is not None:
+        rows.append(contact_row("gradients", judge_gradients(gradients_bytes, contact.bytes_per_s), names, met))
+    return tuple(rows)
+
+
+def failed_contact(names: Sequence[str], met: Sequence[Host], why: str) -> Row:
+    remark = f"an allreduce over these ranks failed: {why}; are all ports open between them?"
+    return contact_row("first contact", fails("none", remark), names, met)
+
+
+def contact_row(fact: str, cell: Cell, names: Sequence[str], met: Sequence[Host]) -> Row:
+    """The same cell for all hosts that took part."""
+    took_part = {host.name for host in met}
+    return Row(fact, tuple(cell if name in took_part else UNKNOWN for name in names))
+
+
+def judge_gradients(gradients_bytes: int, bytes_per_s: float) -> Cell:
+    seconds = gradients_bytes / bytes_per_s
+    text = f"{megabytes(gradients_bytes)} in {seconds:.2f} s"
     if seconds > SLOW_STEP_S:
         remark = f"the gradients of a step take {seconds:.1f} s between these hosts; --compression fp16 halves that"
-        needs = replace(needs, state="warns", remark=remark)
-    return first, speed, row("gradients", needs)
+        return warns(text, remark)
+    return Cell(text)
 
 
 def megabytes(size: int) -> str:

@@ -1,4 +1,4 @@
-"""Commands on other hosts: through ssh, under a configuration made of hosts.txt."""
+"""Run commands on other hosts: through ssh, with a configuration written from hosts.txt."""
 
 import os
 import re
@@ -13,37 +13,46 @@ from typing import NamedTuple
 from horovod_ocr.errors import ClusterError
 from horovod_ocr.launch.hosts.hosts_file import Host
 
-FAILED = 255  # ssh's own exit code: the host does not answer, does not let us in, or went away
-TIMED_OUT = 124  # as timeout(1) has it
-NOT_FOUND = 127  # as a shell has it
-CARRIED = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH")  # a shell over ssh reads no profile; horovodrun carries them too
+FAILED = 255  # ssh's own exit code: the host does not answer, refuses the login, or the connection broke
+TIMED_OUT = 124  # as of timeout(1)
+NOT_FOUND = 127  # as of a shell
+CARRIED = (
+    "PATH",
+    "PYTHONPATH",
+    "LD_LIBRARY_PATH",
+)  # a shell started by ssh reads no profile; horovodrun sends them too
 
 
 def visible_gpus() -> list[str]:
-    """CUDA_VISIBLE_DEVICES=VALUE, if a person has set it to what means the same on every host: numbers."""
+    """CUDA_VISIBLE_DEVICES=VALUE, if a person has set it to numbers, which mean the same on every host; else nothing.
+
+    A batch system's value is of this host alone.
+    """
     value = os.environ.get("CUDA_VISIBLE_DEVICES")
     is_for_all = value is not None and re.fullmatch(r"[-\d, ]*", value) and "SLURM_JOB_ID" not in os.environ
     return [f"CUDA_VISIBLE_DEVICES={value}"] if is_for_all else []
 
 
 class Answer(NamedTuple):
-    """code: the command's exit code (negative: ended by that signal), or FAILED, TIMED_OUT, NOT_FOUND."""
+    """What a command on a host ended with."""
 
     code: int
+    """The exit code of the command (negative: it was ended by that signal), or FAILED, TIMED_OUT, NOT_FOUND."""
     out: str
     err: str
 
 
 class Ssh:
-    """Reaches hosts where hosts.txt says, and notices within `alive_interval_s` times 3 when one is cut off.
+    """Runs commands on the hosts of hosts.txt. A lost connection is noticed within 3 times `alive_interval_s`.
 
-    Writes into `folder` an ssh configuration and a program `ssh` that runs the real one with it: with the folder first
-    on PATH, what horovodrun starts by ssh goes the same way. ClusterError where a host needs ssh and there is none.
+    Writes into `folder` an ssh configuration, and a program `ssh` that runs the real one with it. `environment` puts
+    the folder first on PATH, so that horovodrun's own ssh clients use it too. Raises ClusterError if a host needs ssh
+    and this machine has none.
     """
 
     def __init__(self, hosts: tuple[Host, ...], folder: Path, alive_interval_s: int = 5) -> None:
         self.folder = folder.absolute()
-        self.running: set[subprocess.Popen] = set()  # of all threads
+        self.running: set[subprocess.Popen[str]] = set()  # commands of all threads
         search = os.pathsep.join(part for part in os.get_exec_path() if Path(part).absolute() != self.folder)
         real = shutil.which("ssh", path=search)
         if real is None and not all(is_local(host) for host in hosts):
@@ -57,18 +66,18 @@ class Ssh:
             self.program.chmod(0o700)
 
     def environment(self) -> dict[str, str]:
-        """This process's environment, where `ssh` is ours."""
+        """This process's environment, with `self.program` as its `ssh`."""
         return {**os.environ, "PATH": os.pathsep.join([str(self.folder), *os.get_exec_path()])}
 
     def run(self, host: Host, command: list[str], input: str = "", timeout_s: float = 60.0) -> Answer:
-        """Run a command on a host, in the current working folder's path there; `input` goes to its standard input.
+        """Run a command on a host, in a folder of the same path as the working folder here, with `input` as its stdin.
 
-        A command over ssh that takes longer than timeout_s loses its connection, but is not ended on the other host.
-        In a session of its own: what a terminal sends to us would make a host that is well look as if it were not.
+        After timeout_s a command over ssh loses its connection, but goes on running on the other host. It runs in a
+        session of its own: otherwise Ctrl-C in the terminal would end it, and a healthy host would look broken.
         """
         if not is_local(host):
             carried = [f"{name}={os.environ[name]}" for name in CARRIED if name in os.environ]
-            carried += ["PYTHONUTF8=1", *visible_gpus()]  # UTF-8: names of files, whatever the locale is there
+            carried += ["PYTHONUTF8=1", *visible_gpus()]  # file names are UTF-8 whatever the locale of the host
             script = f"cd {shlex.quote(os.getcwd())} && exec {shlex.join(['env', *carried, *command])}"
             command = [str(self.program), host.alias, script]
         try:
@@ -94,13 +103,13 @@ class Ssh:
         return Answer(started.returncode, out, err)
 
     def end(self) -> None:
-        """End the commands that run, where their answers are not waited for any more."""
+        """Kill the commands that are running: nobody waits for their answers any more."""
         for started in self.running.copy():
             kill_session(started)
 
 
-def kill_session(leader: subprocess.Popen) -> None:
-    """What a process started with start_new_session has started, and itself."""
+def kill_session(leader: subprocess.Popen[str]) -> None:
+    """Kill a process that was started with start_new_session, and the processes that it started."""
     try:
         os.killpg(leader.pid, signal.SIGKILL)
     except ProcessLookupError:
@@ -108,9 +117,10 @@ def kill_session(leader: subprocess.Popen) -> None:
 
 
 def spell_config(hosts: tuple[Host, ...], alive_interval_s: int) -> str:
-    """ssh takes the first value it finds, so what stands here goes before the user's and the system's own.
+    """The text of an ssh configuration for these hosts. The user's and the system's own are included after it.
 
-    No shared connection (ControlPath): it would be kept alive by the settings of whoever opened it.
+    ssh uses the first value it finds, so these settings win. Connections are not shared (ControlPath none): a shared
+    one would keep the alive interval of whoever opened it.
     """
     lines = []
     for host in hosts:
@@ -133,9 +143,9 @@ def spell_config(hosts: tuple[Host, ...], alive_interval_s: int) -> str:
 
 
 def is_local(host: Host) -> bool:
-    """True where the host is this machine: one of its names, or an address that one of its interfaces has.
+    """Is the host this machine: one of its names, or the address of one of its interfaces?
 
-    With a port, an address alone says nothing: a tunnel to another host ends on this machine's own.
+    With a port the address decides nothing: a tunnel to another host begins at an address of this machine.
     """
     if not host.address and host.name in ("localhost", socket.gethostname()):
         return True
@@ -143,7 +153,7 @@ def is_local(host: Host) -> bool:
 
 
 def has_address(name: str) -> bool:
-    """True where this machine can bind to the address that a name stands for."""
+    """Can this machine bind to the address that a name resolves to?"""
     try:
         found = socket.getaddrinfo(name, 0, type=socket.SOCK_DGRAM)
     except OSError:

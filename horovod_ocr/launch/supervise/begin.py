@@ -13,6 +13,7 @@ from horovod_ocr.errors import ClusterError, ConfigError, ShardError
 from horovod_ocr.launch.hosts.doctor import examine
 from horovod_ocr.launch.hosts.horovodrun import spell_horovodrun, variables_to_send
 from horovod_ocr.launch.hosts.hosts_file import Host, ranks_of
+from horovod_ocr.launch.hosts.report import CellState
 from horovod_ocr.launch.hosts.ssh import Ssh
 from horovod_ocr.launch.supervise.job import Job
 from horovod_ocr.launch.supervise.kill_leftovers import clear_hosts
@@ -121,7 +122,7 @@ def check_hosts(
     interfaces_given: horovodrun is told which to use. say: told what is not as it should be."""
     report = examine(used, config, quick=True, interfaces_given=interfaces_given)
     for host in new:
-        for remark in report.remarks(host.name, "warns"):
+        for remark in report.remarks(host.name, CellState.WARNS):
             say(f"{host.name}: {remark}")
-    failing = {host.name: "; ".join(report.remarks(host.name, "fails")) for host in new}
+    failing = {host.name: "; ".join(report.remarks(host.name, CellState.FAILS)) for host in new}
     return {name: "" if name in report.fit_hosts else f"cannot train: {remarks}" for name, remarks in failing.items()}

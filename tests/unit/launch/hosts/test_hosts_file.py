@@ -13,9 +13,9 @@ from horovod_ocr.launch.hosts.hosts_file import Host, parse_hosts, read_hosts, s
 
 plain_names = st.from_regex(r"[a-z0-9_][a-z0-9._-]{0,12}", fullmatch=True)
 ipv6_names = st.builds("{}{}".format, st.ip_addresses(v=6), st.sampled_from(["", "", "%eth0"]))
-addresses = st.one_of(st.just(""), plain_names, st.ip_addresses().map(str))
+addresses = st.one_of(st.none(), plain_names, st.ip_addresses().map(str))
 names = st.one_of(plain_names, ipv6_names)
-hosts = st.builds(Host, names, st.integers(1, 64), addresses, st.one_of(st.just(0), st.integers(1, 65535)))
+hosts = st.builds(Host, names, st.integers(1, 64), addresses, st.one_of(st.none(), st.integers(1, 65535)))
 host_lists = st.lists(hosts, min_size=1, max_size=5, unique_by=lambda host: host.alias)
 
 

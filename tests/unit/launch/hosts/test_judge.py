@@ -11,7 +11,7 @@ GB = 1_000_000_000
 
 
 def facts_of(number: int, gpus: int = 0) -> dict:
-    """What a host answers that is as it should be."""
+    """The answers of a host with nothing wrong."""
     horovod = {"version": "0.28.1", "gloo": True, "mpi": True, "nccl": gpus > 0}
     return {
         "machine": {"name": f"node{number}", "cores": 10},
@@ -31,8 +31,8 @@ def facts_of(number: int, gpus: int = 0) -> dict:
 
 
 def hosts_with(change: dict | None = None, gpus: int = 0, slots: int = 1, **of_probe) -> list[Probe]:
-    """node1, which asks, node2, and node3 with facts or parts of them changed."""
-    probes = [Probe(f"node{n}", slots, facts_of(n, gpus), started_by="ssh" * (n > 1)) for n in (1, 2, 3)]
+    """node1, which asks, node2, and node3 with some facts changed."""
+    probes = [Probe(f"node{n}", slots, facts_of(n, gpus), is_this_machine=n == 1) for n in (1, 2, 3)]
     facts = copy.deepcopy(probes[2].facts)
     for fact, values in (change or {}).items():
         facts[fact] = values if "why" in values else facts[fact] | values
@@ -85,7 +85,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("row", "change", "state", "words"), WRONG)
-def test_what_is_wrong_with_a_host_is_said_there(row, change, state, words):
+def test_a_problem_is_reported_on_its_host(row, change, state, words):
     report = report_on(hosts_with(change))
     first, second, third = cells_of(report, row)
     assert (first.state, second.state, third.state) == ("ok", "ok", state)
@@ -171,7 +171,7 @@ def test_several_ranks_on_gpus_want_nccl():
     assert cell_of().state == "fails" and "--nccl" in cell_of().remark
     assert cell_of(device="cpu").state == cell_of(slots=2).state == "ok", "they train on the CPU"
     facts = facts_of(1, gpus=1) | {"build": facts_of(1, gpus=1)["build"] | {"horovod": horovod}}
-    assert judge([Probe("localhost", 1, facts, started_by="")]).can_start, "one rank sums nothing"
+    assert judge([Probe("localhost", 1, facts, is_this_machine=True)]).can_start, "one rank sums nothing"
 
 
 @pytest.mark.parametrize(
@@ -215,9 +215,9 @@ def test_shared_memory_without_shards_to_tell_what_is_needed():
 
 def test_one_process_on_this_machine_needs_no_horovod():
     facts = facts_of(1) | {"horovod": {"why": "horovod is not in this environment"}}
-    alone = judge([Probe("localhost", 1, facts, started_by="")])
+    alone = judge([Probe("localhost", 1, facts, is_this_machine=True)])
     assert alone.can_start and cells_of(alone, "horovod")[0].state == "warns"
-    assert not judge([Probe("localhost", 2, facts, started_by="")]).can_start
+    assert not judge([Probe("localhost", 2, facts, is_this_machine=True)]).can_start
     assert cells_of(alone, "network")[0].text == "lo"
 
 
@@ -234,7 +234,7 @@ def test_interfaces_that_are_given_need_no_common_name():
 
 
 def test_this_machine_reached_by_ssh_is_one_machine():
-    """As `node1 port=22` is: its addresses stand there twice, and are still its own."""
+    """As `node1 port=22` is: its addresses are listed twice, and are still its own."""
     probes = [Probe("node1", 1, facts_of(1)), Probe("node2", 1, facts_of(2))]
     assert [cell.text for cell in cells_of(report_on(probes), "network")] == ["eth0"] * 2
     assert [cell.text for cell in cells_of(report_on(probes[:1]), "network")] == ["lo"]

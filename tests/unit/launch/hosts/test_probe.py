@@ -48,7 +48,7 @@ def test_the_program_answers_in_one_line(word_shards, tmp_path):
     assert answers["machine"]["cores"] == len(os.sched_getaffinity(0))
     assert answers["package"]["version"] == __version__
     index = read_index(word_shards)
-    assert answers["shards"] == {"digest": index.digest, "train": index.totals["train"]}
+    assert answers["shards"] == {"digest": index.digest, "train": index.counts.totals["train"]}
     assert answers["runs"] == {"sees_mark": None}
     assert answers["disk"]["free_bytes"] > 0 and answers["memory"]["free_bytes"] > 0
     assert 0 < answers["took_s"] and answers["clock"] <= before

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from horovod_ocr.cli.cluster import hosts_given
 from horovod_ocr.cli.launch import train_options
 from horovod_ocr.cli.main import app
-from horovod_ocr.config.settings import TrainConfig
+from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.distributed.world import World
 from horovod_ocr.errors import CheckpointError, ClusterError, ConfigError
 from horovod_ocr.launch.hosts.hosts_file import Host, spell_hosts
