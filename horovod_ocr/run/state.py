@@ -1,7 +1,7 @@
-"""Where a run is, in its folder: root says it every few seconds, so that others can see it and ask something of it.
+"""The state of a run, in its folder: root writes it every few seconds; others read it, and can ask the run to stop.
 
 runs/<name>/state.json    written by root's heartbeat
-runs/<name>/REQUEST       written by others: stop at the next step, save, leave
+runs/<name>/REQUEST       written by others: save after this step, then stop
 """
 
 import json
@@ -11,50 +11,64 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
+from enum import StrEnum
 from pathlib import Path
 
 from sharding.system.files import write_whole
 
 STATE, REQUEST = "state.json", "REQUEST"
-JOB_VARIABLE = "HOROVOD_OCR_JOB"  # run id and attempt of a supervised job, set for all its ranks
+JOB_VARIABLE = "HOROVOD_OCR_JOB"  # environment variable of all ranks of a supervised job: RUN_ID/ATTEMPT
 BEAT_S = 2.0
-SILENT_S = 60.0  # a run that has said nothing for so long is not training any more
+SILENT_S = 60.0  # a run that has written no state for this long is not training any more
+
+
+class RunStatus(StrEnum):
+    """What a run is doing, or how it ended."""
+
+    TRAINING = "training"
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    """It was asked to stop, and has saved."""
+    FAILED = "failed"
 
 
 @dataclass(frozen=True)
 class RunState:
-    """state: training, finished, stopped (asked to, and saved) or failed; reason: why it stopped or failed.
+    """The content of state.json."""
 
-    ranks: of the job. host, pid: of its root. job: JOB_VARIABLE, "" without a supervisor. time: s since 1970.
-    """
-
-    state: str
+    state: RunStatus
     step: int
     total_steps: int
     ranks: int = 1
+    """The number of ranks of the job."""
     host: str = ""
+    """The host of rank 0."""
     pid: int = 0
+    """The process of rank 0."""
     job: str = ""
+    """JOB_VARIABLE of the ranks; empty without a supervisor."""
     time: float = 0.0
+    """When it was written, in seconds since 1970."""
     reason: str = ""
+    """Why the run stopped or failed."""
 
     @property
     def is_silent(self) -> bool:
-        """Does it say that it is training, but has not said so lately?"""
-        return self.state == "training" and time.time() - self.time > SILENT_S
+        """Was the run training when it last wrote its state, too long ago?"""
+        return self.state == RunStatus.TRAINING and time.time() - self.time > SILENT_S
 
 
 def write_state(run: Path, state: RunState) -> None:
-    """Stamped with now. Raises OSError."""
+    """Write the state, with the time of now. Raises OSError."""
     content = json.dumps(asdict(replace(state, time=round(time.time(), 3))), ensure_ascii=False)
     write_whole(run / STATE, f"{content}\n".encode("utf-8", "backslashreplace"))
 
 
 def read_state(run: Path) -> RunState | None:
-    """None where there is none, or none that can be read."""
+    """None if there is no state, or if it is damaged."""
     try:
-        values = json.loads((run / STATE).read_text("utf-8"))
-        state = RunState(**values)
+        state = RunState(**json.loads((run / STATE).read_text("utf-8")))
+        state = replace(state, state=RunStatus(state.state))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
     kinds = {entry.name: entry.type for entry in fields(RunState)}
@@ -62,22 +76,22 @@ def read_state(run: Path) -> RunState | None:
 
 
 def request_stop(run: Path, job: str, why: str) -> None:
-    """Ask a job (its JOB_VARIABLE) to save and leave; `why` becomes the reason of its last state. Raises OSError."""
+    """Ask a job (its JOB_VARIABLE) to save and stop; `why` becomes the reason of its last state. Raises OSError."""
     write_whole(run / REQUEST, f"{job}\n{why}\n".encode("utf-8", "backslashreplace"))
 
 
 class Heartbeat:
-    """Root's thread that says where the run is and hears what is asked of it. A context; on other ranks it is silent.
+    """Root's thread that writes the state of the run and reads requests. A context; it does nothing on other ranks.
 
-    Storage that is away for a while, or full, does not end it: the next beat tries again.
+    Full or absent storage does not end it: the next beat tries again.
     """
 
     def __init__(self, run: Path, is_root: bool, total_steps: int, ranks: int):
         self.run, self.is_root = run, is_root
         job = os.environ.get(JOB_VARIABLE, "")
-        self.state = RunState("training", 0, total_steps, ranks, socket.gethostname(), os.getpid(), job)
+        self.state = RunState(RunStatus.TRAINING, 0, total_steps, ranks, socket.gethostname(), os.getpid(), job)
         self.step = 0
-        self.request = ""  # why the run is to stop
+        self.request = ""  # why the run was asked to stop; empty: it was not
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self.beat, name="heartbeat", daemon=True)
 
@@ -87,7 +101,7 @@ class Heartbeat:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Ended without a last word: its state stays at training, and grows old."""
+        """Without `leave` the last state written says `training`, and its time shows that it is out of date."""
         self.end()
 
     def end(self) -> None:
@@ -97,24 +111,24 @@ class Heartbeat:
 
     def beat(self) -> None:
         while True:
-            self.say(replace(self.state, step=self.step))
+            self.write(replace(self.state, step=self.step))
             if self.ended.wait(BEAT_S):
                 return
-            self.listen()
+            self.read_request()
 
-    def listen(self) -> None:
+    def read_request(self) -> None:
         with suppress(OSError):
             job, _, why = (self.run / REQUEST).read_text("utf-8", "replace").partition("\n")
             (self.run / REQUEST).unlink()
-            if job == self.state.job:  # else it was asked of a job that did not live to hear it
+            if job == self.state.job:  # else it was for an earlier job, which ended before it read this
                 self.request = why.strip() or "asked to"
 
-    def say(self, state: RunState) -> None:
+    def write(self, state: RunState) -> None:
         with suppress(OSError):
             write_state(self.run, state)
 
-    def leave(self, state: str, reason: str = "") -> None:
-        """The last word: finished, stopped or failed."""
+    def leave(self, state: RunStatus, reason: str = "") -> None:
+        """Write the last state of the run: finished, stopped or failed."""
         self.end()
         if self.is_root:
-            self.say(replace(self.state, state=state, step=self.step, reason=reason))
+            self.write(replace(self.state, state=state, step=self.step, reason=reason))

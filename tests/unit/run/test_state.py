@@ -6,7 +6,7 @@ import time
 import pytest
 
 from horovod_ocr.run import state
-from horovod_ocr.run.state import JOB_VARIABLE, REQUEST, STATE, Heartbeat, RunState, read_state, request_stop
+from horovod_ocr.run.state import JOB_VARIABLE, REQUEST, STATE, Heartbeat, RunState, RunStatus, read_state, request_stop
 
 
 @pytest.fixture
@@ -28,9 +28,9 @@ def test_the_step_is_told_while_it_trains_and_the_last_word_stays(tmp_path, fast
         heartbeat.step = 7
         assert wait_until(lambda: (told := read_state(tmp_path)) and told.step == 7)
         told = read_state(tmp_path)
-        assert (told.state, told.total_steps, told.ranks, told.job) == ("training", 40, 3, "it/2")
+        assert (told.state, told.total_steps, told.ranks, told.job) == (RunStatus.TRAINING, 40, 3, "it/2")
         heartbeat.step = 40
-        heartbeat.leave("stopped", "SIGTERM (rank 1 on node1)")
+        heartbeat.leave(RunStatus.STOPPED, "SIGTERM (rank 1 on node1)")
     told = read_state(tmp_path)
     assert (told.state, told.step, told.reason) == ("stopped", 40, "SIGTERM (rank 1 on node1)")
 
@@ -59,12 +59,21 @@ def test_storage_that_goes_away_and_comes_back_ends_no_heartbeat(tmp_path, fast)
 
 def test_other_ranks_are_silent(tmp_path, fast):
     with Heartbeat(tmp_path, False, 40, 2) as heartbeat:
-        heartbeat.leave("finished")
+        heartbeat.leave(RunStatus.FINISHED)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", '{"state": "training"}', '{"state": 1, "step": 2, "total_steps": 3}', "\0" * 50]
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        '{"state": "training"}',
+        '{"state": 1, "step": 2, "total_steps": 3}',
+        '{"state": "resting", "step": 2, "total_steps": 3}',
+        "\0" * 50,
+    ],
 )
 def test_a_state_that_is_damaged_is_none(tmp_path, content):
     (tmp_path / STATE).write_text(content)
@@ -72,7 +81,7 @@ def test_a_state_that_is_damaged_is_none(tmp_path, content):
 
 
 def test_a_run_that_says_nothing_any_more_is_silent(tmp_path):
-    told = RunState("training", 5, 40, time=time.time() - 2 * state.SILENT_S)
+    told = RunState(RunStatus.TRAINING, 5, 40, time=time.time() - 2 * state.SILENT_S)
     assert told.is_silent
     state.write_state(tmp_path, told)
     assert not read_state(tmp_path).is_silent and json.loads((tmp_path / STATE).read_text())["step"] == 5
