@@ -1,13 +1,13 @@
-"""Encoded images to grey levels of a wanted size: by Pillow, or where they are installed by kornia-rs (grey PNG),
-opencv (other PNG, growing) and simplejpeg (JPEG). No torch.
+"""Encoded images to grey levels of a wanted size. No torch.
 
-Both take what a shard may hold (sharding/images): PNG or JPEG of 8 bits, grey or RGB, upright; EXIF is not looked at.
-Their grey levels differ by at most 2. What the fast ones refuse, Pillow decides, so that the same images are damaged
-under both.
+There are two kinds of decoders: Pillow, and faster ones if they are installed: kornia-rs (grey PNG), opencv (other PNG,
+enlarging) and simplejpeg (JPEG). Both kinds decode what a shard may hold (sharding/images): PNG or JPEG of 8 bits, grey
+or RGB, upright; EXIF is ignored. Their grey levels differ by at most 2. If a fast one refuses an image, Pillow decides,
+so both kinds find the same images damaged.
 
-What a rendered grey word costs on one core, in us, resized to 64 px and placed in a batch; shards made with the
-options of `horovod-ocr shard` that are named. Minima, each side in processes of its own (Pillow 13.0, opencv 5.0,
-simplejpeg 1.9, kornia-rs 0.2):
+Time for a rendered grey word on one core, in us: decoded, resized to 64 px and placed in a batch. The rows are options
+of `horovod-ocr shard`. Minima, each column in its own processes (Pillow 13.0, opencv 5.0, simplejpeg 1.9, kornia-rs
+0.2):
                                  Pillow, by Image.open   Pillow, as here   fast, no kornia-rs   fast
     PNG as synth wrote it                         112                96                   72     42
     PNG, --image png --height 64                   89                75                   54     28
@@ -22,8 +22,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from functools import cache
-from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -38,33 +37,36 @@ from sharding.reasons import Rejected
 
 CHOICES = ("auto", "pillow", "fast")
 
-Picture = Image.Image | np.ndarray  # grey; Pillow's stays Pillow's until it has its size: to copy it out costs 6 us
+Picture = Image.Image | np.ndarray  # grey; Pillow's is converted after it is resized, because the copy takes 6 us
 
 _CRC = struct.Struct(">I").unpack_from
-# What Pillow raises for damaged files: whatever its decoders trip over.
+# what Pillow's decoders raise for damaged files
 _DAMAGE = (Rejected, OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error)
 
 
 class DamagedImageError(ValueError):
-    """Bytes that are no whole PNG or JPEG. The sentence says what is wrong with them, but not where they stand."""
+    """Bytes that are not a whole PNG or JPEG. The sentence says what is wrong, but not in which file."""
 
 
 class Decoder(NamedTuple):
-    """Bytes to grey levels. Build it with `build_decoder`; it may be pickled (each process imports for itself)."""
+    """Bytes to grey levels. Built by `build_decoder`. It can be pickled: each process imports the packages it needs."""
 
     png: Callable[[bytes], Picture]
     jpeg: Callable[[bytes], Picture]
     resize: Callable[[Picture, int, int], np.ndarray]
+    """Takes a picture, width and height."""
 
     def __call__(
         self, encoded: bytes | memoryview, size_of: Callable[[int, int], tuple[int, int]] | None = None
     ) -> np.ndarray:
-        """Grey levels (H, W), perhaps read-only. size_of: the size of the file -> the size wanted, (width, height) px.
+        """Grey levels (H, W), possibly read-only.
+
+        size_of: maps the size of the file to the wanted size, both (width, height) in pixels. None: keep the size.
 
         Raises:
-            DamagedImageError: they do not decode to the end.
+            DamagedImageError: the bytes do not decode to the end.
         """
-        content = bytes(encoded)  # costs nothing where they are bytes
+        content = bytes(encoded)  # bytes are not copied
         if content.startswith(PNG_MAGIC):
             decode = self.png
         elif content.startswith(JPEG_MAGIC):
@@ -82,15 +84,17 @@ class Decoder(NamedTuple):
 
     @property
     def names(self) -> str:
-        """For a line of the log."""
+        """The decoders, as a line of the log shows them."""
         return f"PNG by {self.png.__name__.split('_')[-1]}, JPEG by {self.jpeg.__name__.split('_')[-1]}"
 
 
 def build_decoder(wanted: str = "auto") -> Decoder:
-    """wanted: one of CHOICES; "auto" takes each fast one that is installed.
+    """The decoder of a choice.
+
+    wanted: one of CHOICES. "auto" uses each fast decoder that is installed; "fast" requires all of them.
 
     Raises:
-        ConfigError: no such choice, or "fast" where one is missing.
+        ConfigError: there is no such choice, or a fast decoder is missing.
     """
     if wanted not in CHOICES:
         raise ConfigError(f"there is no decoder {wanted!r}; choose one of: {', '.join(CHOICES)}")
@@ -115,49 +119,55 @@ def png_by_pillow(content: bytes) -> Image.Image:
     if not size:
         return _grey(PngImageFile(io.BytesIO(content)))
     mode = "RGB" if content[25] == 2 else "L"
-    # PngImageFile looks for many chunks: 12 us more
+    # PngImageFile looks for many kinds of chunks, which takes 12 us more
     return _grey(Image.frombytes(mode, size, content[41:-16], "zip", mode, 0))
 
 
 def jpeg_by_pillow(content: bytes) -> Image.Image:
-    return _grey(JpegImageFile(io.BytesIO(content)))  # Image.open would try other formats: 4 us more
+    return _grey(JpegImageFile(io.BytesIO(content)))  # Image.open would try other formats, which takes 4 us more
 
 
 def png_by_opencv(content: bytes) -> Picture:
-    _check_png(content)  # opencv would write of damage to stderr
+    _check_png(content)  # before opencv, which prints damage to stderr
     cv2 = _opencv()
-    # the colours as they are: asked for grey, libpng applies gamma, which Pillow does not
-    levels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    if levels is None:
-        return png_by_pillow(content)
-    return levels if levels.ndim == 2 else cv2.cvtColor(levels, cv2.COLOR_BGR2GRAY)
+    # decode the colours unchanged: for grey, libpng would apply gamma, which Pillow does not
+    levels: np.ndarray | None = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if levels is not None and levels.ndim != 2:
+        levels = cv2.cvtColor(levels, cv2.COLOR_BGR2GRAY)
+    return png_by_pillow(content) if levels is None else levels
 
 
 def png_by_kornia(content: bytes) -> Picture:
-    """Its inflate and its filters take less than half of opencv's time; of colours and other forms it knows little."""
+    """Takes less than half of opencv's time, but only for plain grey PNGs; the others are left to opencv or Pillow."""
     size = _check_png(content)
     if size and content[25] == 0:
         try:
-            return _kornia().decode_image_png_u8(content, size[::-1], "mono")[:, :, 0]
-        except Exception:  # its only kind
+            levels: np.ndarray = _kornia().decode_image_png_u8(content, size[::-1], "mono")[:, :, 0]
+            return levels
+        except Exception:  # it raises no other kind
             return png_by_pillow(content)
     return png_by_opencv(content) if _opencv() else png_by_pillow(content)
 
 
 def jpeg_by_simplejpeg(content: bytes) -> Picture:
     simplejpeg, cv2 = _simplejpeg(), _opencv()
+    levels: np.ndarray
     try:
         if _is_plain_grey(content) or simplejpeg.decode_jpeg_header(content)[2] == "Gray":
-            return simplejpeg.decode_jpeg(content, "GRAY")[:, :, 0]
-        # not its own grey: where colours are strong it differs from Pillow's by up to 18
+            levels = simplejpeg.decode_jpeg(content, "GRAY")[:, :, 0]
+            return levels
+        # its own conversion to grey differs from Pillow's by up to 18 if colours are strong
         levels = simplejpeg.decode_jpeg(content, "RGB")
     except ValueError:
         return jpeg_by_pillow(content)
-    return _grey(Image.fromarray(levels)) if cv2 is None else cv2.cvtColor(levels, cv2.COLOR_RGB2GRAY)
+    if cv2 is None:
+        return _grey(Image.fromarray(levels))
+    levels = cv2.cvtColor(levels, cv2.COLOR_RGB2GRAY)
+    return levels
 
 
 def resize_by_pillow(picture: Picture, width: int, height: int) -> np.ndarray:
-    """Bilinear, over all pixels that an output pixel covers where it shrinks."""
+    """Bilinear; when shrinking, over all pixels that an output pixel covers."""
     if isinstance(picture, np.ndarray):
         if picture.shape == (height, width):
             return picture
@@ -168,15 +178,16 @@ def resize_by_pillow(picture: Picture, width: int, height: int) -> np.ndarray:
 
 
 def resize_by_opencv(picture: Picture, width: int, height: int) -> np.ndarray:
-    """As Pillow within 1 grey level; opencv where both axes grow: where one shrinks, it would skip pixels."""
-    resized = None
+    """Within 1 grey level of Pillow's. opencv is used only if neither axis shrinks, because it would skip pixels."""
+    resized: np.ndarray | None = None
     if isinstance(picture, np.ndarray):
         rows, columns = picture.shape
         if rows == height and columns == width:
             return picture
         if rows <= height and columns <= width:
             cv2 = _opencv()
-            return cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
+            enlarged: np.ndarray = cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
+            return enlarged
         resized = resample(picture, width, height)
     return resize_by_pillow(picture, width, height) if resized is None else resized
 
@@ -187,18 +198,24 @@ PILLOW = Decoder(png_by_pillow, jpeg_by_pillow, resize_by_pillow)
 def _grey(image: Image.Image) -> Image.Image:
     if image.mode != "L":
         return image.convert("L")
-    image.load()  # damage shows here, not at the resize
+    image.load()  # raises for damage here, not later in resize
     return image
 
 
 def _is_plain_grey(content: bytes) -> bool:
-    """Is it laid out as most encoders do grey: the segments JFIF, one table, a baseline frame of one component?"""
+    """Is it a grey JPEG as most encoders write it: the segments JFIF, one table, a baseline frame of one component?"""
     jfif, table, frame = content[2:6], content[20:24], content[89:93]
     return jfif == b"\xff\xe0\0\x10" and table == b"\xff\xdb\0\x43" and frame == b"\xff\xc0\0\x0b"
 
 
 def _check_png(content: bytes) -> tuple[int, int] | None:
-    """All checksums; Rejected where one is wrong. Returns the size where IDAT, one and whole, is all there is."""
+    """Check all checksums.
+
+    Returns the (width, height) of a plain PNG, which consists of IHDR, one IDAT and IEND; None for any other.
+
+    Raises:
+        Rejected, DamagedImageError: a checksum is wrong.
+    """
     width, height = plain_size(content)
     if not width:
         read_png(content, checksums=True)
@@ -211,17 +228,19 @@ def _check_png(content: bytes) -> tuple[int, int] | None:
 
 
 @cache
-def _opencv() -> ModuleType | None:
+def _opencv() -> Any:
+    """The module; None if it is not installed."""
     try:
         import cv2
     except ImportError:
         return None
-    cv2.setNumThreads(0)  # a loader worker is one core
+    cv2.setNumThreads(0)  # a loader worker has one core
     return cv2
 
 
 @cache
-def _kornia() -> ModuleType | None:
+def _kornia() -> Any:
+    """The module; None if it is not installed."""
     try:
         from kornia_rs import io
     except ImportError:
@@ -230,7 +249,8 @@ def _kornia() -> ModuleType | None:
 
 
 @cache
-def _simplejpeg() -> ModuleType | None:
+def _simplejpeg() -> Any:
+    """The module; None if it is not installed."""
     try:
         import simplejpeg
     except ImportError:

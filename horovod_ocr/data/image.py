@@ -1,4 +1,4 @@
-"""Encoded image to pixels of the model's size. Training, evaluation and prediction all go through here. No torch.
+"""Encoded image to pixels of the model's size. Training, evaluation and prediction all use this file. No torch.
 
 Shapes: N images, H height, W width; grey levels are uint8, 255 white.
 """
@@ -6,6 +6,7 @@ Shapes: N images, H height, W width; grey levels are uint8, 255 white.
 import bisect
 import math
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -35,17 +36,19 @@ class Geometry:
         return self.round_up(self.scaled_width_px(width_px, height_px))
 
     def scaled_width_px(self, width_px: int, height_px: int) -> int:
+        """The width of an image of this size, scaled to the height of the geometry."""
         return max(1, round(width_px * self.height / height_px))
 
     @staticmethod
     def round_up(width_px: float) -> int:
+        """The next multiple of WIDTH_STEP_PX."""
         return max(WIDTH_STEP_PX, math.ceil(width_px / WIDTH_STEP_PX - 1e-9) * WIDTH_STEP_PX)
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict) -> "Geometry":
+    def from_dict(cls, values: dict[str, Any]) -> "Geometry":
         return cls(int(values["height"]), tuple(float(edge) for edge in values["bucket_edges"]))
 
 
@@ -54,10 +57,10 @@ def decode_image(
 ) -> np.ndarray:
     """Bytes of a checked image (sharding.reading.check: grey or RGB, upright) to grey levels (geometry.height, w).
 
-    The aspect is kept, and w is at most `limit_px`.
+    The aspect is kept unless w would be more than `limit_px`.
 
     Raises:
-        DamagedImageError: they do not decode to the end.
+        DamagedImageError: the bytes do not decode to the end.
     """
     height = geometry.height
     return decode(encoded, lambda wide, high: (min(geometry.scaled_width_px(wide, high), limit_px), height))
@@ -66,13 +69,13 @@ def decode_image(
 def background_of(image_HW: np.ndarray) -> int:
     """The grey level to pad with: the median of the right edge, which the padding touches."""
     edge = image_HW[:, -1].copy()
-    edge.sort()  # np.median says the same, and takes 11 us for it; this takes 2
+    edge.sort()  # np.median gives the same in 11 us; this takes 2
     middle = len(edge) // 2
-    return edge.item(middle) if len(edge) % 2 else (edge.item(middle - 1) + edge.item(middle)) // 2
+    return int(edge[middle]) if len(edge) % 2 else (int(edge[middle - 1]) + int(edge[middle])) // 2
 
 
 def pad_image(image_HW: np.ndarray, width_px: int) -> np.ndarray:
-    """A new array of this width, the image at its left, its own background right of it."""
+    """A new array of this width: the image on the left, and its own background to the right of it."""
     height, width = image_HW.shape
     padded_HW = np.full((height, width_px), background_of(image_HW), np.uint8)
     padded_HW[:, :width] = image_HW
@@ -80,9 +83,9 @@ def pad_image(image_HW: np.ndarray, width_px: int) -> np.ndarray:
 
 
 def pad_images(images_NHW: np.ndarray, valid_width_N: np.ndarray) -> None:
-    """As `pad_image`, for images that stand at the left of a batch, in place: never padded by their neighbours.
+    """Pad each image of a batch in place with its own background, like `pad_image`.
 
-    valid_width_N: columns of each image.
+    valid_width_N: columns of each image that are not padding, from the left.
     """
     edges_NH = images_NHW[np.arange(len(images_NHW)), :, valid_width_N - 1]
     edges_NH.sort(axis=1)

@@ -17,9 +17,10 @@ A seeded shuffle puts the steps of all buckets into one sequence, with each buck
 holds samples of one bucket, all of one width.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -75,9 +76,27 @@ class Orders:
 
 
 class BucketPlan:
-    """The epoch of one bucket; see the head of this file."""
+    """The epoch of one bucket; see the head of this file.
 
-    def __init__(self, shards, samples, seed, epoch, bucket, lanes, global_batch, shuffle, window):
+    Args:
+        shards: the bucket's shards, as numbers in the order given to the plan.
+        samples: of each of these shards.
+        bucket: its number.
+        seed, epoch, lanes, global_batch, shuffle, window: see `EpochPlan`.
+    """
+
+    def __init__(
+        self,
+        shards: Sequence[int],
+        samples: Sequence[int],
+        seed: int,
+        epoch: int,
+        bucket: int,
+        lanes: int,
+        global_batch: int,
+        shuffle: bool,
+        window: int,
+    ) -> None:
         self.key = (seed, epoch, bucket)
         self.lanes, self.global_batch, self.shuffle = lanes, global_batch, shuffle
         self.bucket = bucket
@@ -93,21 +112,27 @@ class BucketPlan:
     def lane_starts(self, lanes: np.ndarray) -> np.ndarray:
         """The first offset of each lane; for lane L, the end."""
         base, longer = divmod(self.total, self.lanes)
-        return lanes * base + np.minimum(lanes, longer)
+        starts: np.ndarray = lanes * base + np.minimum(lanes, longer)
+        return starts
 
     def first_window(self, lanes: np.ndarray) -> np.ndarray:
         """Length of each lane's first window: spread from short to whole, so that lanes do not turn to their next all
         at once."""
-        return -(-(lanes + 1) * self.window // self.lanes) if self.staggered else np.full_like(lanes, self.window)
+        if not self.staggered:
+            return np.full_like(lanes, self.window)
+        lengths: np.ndarray = -(-(lanes + 1) * self.window // self.lanes)
+        return lengths
 
     def step_samples(self, step: int) -> int:
+        """Samples of a step of this bucket, over all ranks."""
         return min(self.global_batch, self.total - step * self.global_batch)
 
     def places(self, step: int, rank: int, world_size: int) -> np.ndarray:
         """The places that `rank` owns of a step of this bucket."""
         first = step * self.global_batch
         places = np.arange(first, first + self.step_samples(step), dtype=np.int64)
-        return places[(places % self.lanes) % world_size == rank]
+        owned: np.ndarray = places[(places % self.lanes) % world_size == rank]
+        return owned
 
     def offsets(self, step: int, rank: int, world_size: int, orders: Orders) -> np.ndarray:
         """The offsets of the samples that `rank` reads at `step` of this bucket, by place."""
@@ -115,7 +140,8 @@ class BucketPlan:
         lanes, positions = places % self.lanes, places // self.lanes
         if self.shuffle:
             positions = self.shuffled(lanes, positions, orders)
-        return self.lane_starts(lanes) + positions
+        offsets: np.ndarray = self.lane_starts(lanes) + positions
+        return offsets
 
     def window_starts(self, lanes: np.ndarray, windows: np.ndarray) -> np.ndarray:
         """The first position of each window in its lane."""
@@ -188,7 +214,16 @@ class EpochPlan:
         ValueError: there is no sample, or a number is not positive.
     """
 
-    def __init__(self, shards, seed=0, epoch=0, lanes=48, global_batch=64, shuffle=True, window=4096):
+    def __init__(
+        self,
+        shards: Sequence[ShardSlice],
+        seed: int = 0,
+        epoch: int = 0,
+        lanes: int = 48,
+        global_batch: int = 64,
+        shuffle: bool = True,
+        window: int = 4096,
+    ) -> None:
         if min(lanes, global_batch, window) < 1:
             raise ValueError("lanes, global_batch and window must be at least 1")
         members: dict[int, list[int]] = {}
@@ -204,21 +239,21 @@ class EpochPlan:
                 [shards[n].samples for n in numbers],
                 seed,
                 epoch,
-                c,
+                bucket,
                 lanes,
                 global_batch,
                 shuffle,
                 window,
             )
-            for c, numbers in sorted(members.items())
+            for bucket, numbers in sorted(members.items())
         ]
         # the sequence of the epoch's steps: the bucket of each step, and its number among that bucket's steps
-        owners = np.repeat(np.arange(len(self.buckets)), [c.steps for c in self.buckets])
+        owners = np.repeat(np.arange(len(self.buckets)), [each.steps for each in self.buckets])
         if shuffle:
             # each bucket's steps at random, one in each of as many equal parts of the epoch: every stretch of it holds
             # the buckets in their shares
             chance = generator(seed, epoch, 0, STEPS)
-            times = [(np.arange(c.steps) + chance.random(c.steps)) / c.steps for c in self.buckets]
+            times = [(np.arange(each.steps) + chance.random(each.steps)) / each.steps for each in self.buckets]
             owners = owners[np.argsort(np.concatenate(times), kind="stable")]
         self.owners = owners
         self.orders: dict[int, Orders] = {}
@@ -229,11 +264,13 @@ class EpochPlan:
 
     @property
     def steps(self) -> int:
+        """Of the epoch: the same on every rank."""
         return len(self.owners)
 
     @property
     def samples(self) -> int:
-        return sum(c.total for c in self.buckets)
+        """Of the epoch, over all ranks."""
+        return sum(each.total for each in self.buckets)
 
     def share(self, step: int, rank: int = 0, world_size: int = 1) -> Share:
         """Rank `rank`'s part of `step`. In any order; steps in sequence cost least."""
@@ -256,10 +293,11 @@ class EpochPlan:
         return sorted(windows, key=lambda window: window[:4])
 
     def check_rank(self, rank: int, world_size: int) -> None:
+        """Raises ValueError if there is no such rank, or if there are more ranks than lanes."""
         if not 0 <= rank < world_size <= self.lanes:
             raise ValueError(f"rank {rank} of {world_size} does not fit {self.lanes} lanes")
 
-    def __getstate__(self) -> dict:
+    def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "orders": {}}  # a loader worker shuffles its own
 
 

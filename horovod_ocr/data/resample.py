@@ -1,7 +1,9 @@
-"""Shrinking as Pillow's BILINEAR does it, over all pixels that an output pixel covers, in less than half of its time.
+"""Shrinking like Pillow's BILINEAR, over all pixels that an output pixel covers, in less than half of its time.
 
-Along each axis the output is the input times a matrix whose columns are triangles: a band of weights, zeros elsewhere.
-Cut into blocks along the band, most of the zeros are left out, and a product of small matrices is what BLAS does best.
+Along each axis, the output is the input times a matrix whose columns are triangles: a band of weights, zeros elsewhere.
+It is cut into blocks along the band: this leaves out most of the zeros, and BLAS is fast at small matrices.
+
+Shapes: H height, W width; B blocks, I inputs and O outputs of a block.
 """
 
 from functools import lru_cache
@@ -10,20 +12,21 @@ from typing import NamedTuple
 import numpy as np
 
 FLOAT = np.dtype(np.float32)
-MOST_MULTIPLICATIONS = 1 << 18  # of one product: above this OpenBLAS starts threads, and a loader worker is one core
-CALL_WEIGHTS = 128  # a product of its own costs about as much as so many weights
+MOST_MULTIPLICATIONS = 1 << 18  # of one product; above this OpenBLAS starts threads, but a loader worker has one core
+CALL_WEIGHTS = 128  # one more product costs about as much as this many weights
 
 
 class Band(NamedTuple):
-    """The matrix of one axis in blocks: block b makes the outputs from b * size of the inputs from b * stride."""
+    """The matrix of one axis in blocks: block b computes the outputs from b * O on of the inputs from b * stride on."""
 
-    weights_BIO: np.ndarray  # float32, B blocks of I inputs and O outputs; the last block's surplus repeats its edge
+    weights_BIO: np.ndarray
+    """float32. The last block's surplus outputs repeat its last one."""
     stride: int
 
 
 @lru_cache(4096)  # 35 MB when full; the sizes of words repeat
 def triangle_band(inputs: int, outputs: int) -> Band:
-    """The blocks whose products cost least: many small ones hold fewer zeros, few large ones make fewer calls."""
+    """The cheapest blocks: many small ones contain fewer zeros, few large ones need fewer calls."""
     scale = inputs / outputs
     reach = max(scale, 1.0)
 
@@ -34,7 +37,7 @@ def triangle_band(inputs: int, outputs: int) -> Band:
     def layout(blocks: int) -> tuple[int, int, int]:
         size = -(-outputs // blocks)
         before_last = (blocks - 1) * size
-        # the longest stride with which the last block but one still sees all it needs
+        # the longest stride for which the second to last block still covers all its inputs
         return blocks, size, int(max(0.0, (outputs - before_last + 0.5) * scale - reach + 0.5))
 
     blocks, size, stride = min(map(layout, range(1, outputs // 8 + 2)), key=cost)
@@ -45,9 +48,9 @@ def triangle_band(inputs: int, outputs: int) -> Band:
 
 
 def resample(levels_HW: np.ndarray, width: int, height: int) -> np.ndarray | None:
-    """Grey levels (height, width), within 1 of Pillow's; None where the image is so large that BLAS might use threads.
+    """Grey levels (height, width), within 1 of Pillow's. None if the image is so large that BLAS might use threads.
 
-    The same image gives the same levels on the same kind of processor; on another kind a few may differ by 1.
+    An image gives the same levels on processors of one kind; on another kind a few may differ by 1.
     """
     rows, columns = levels_HW.shape
     down_BIO, row_stride = triangle_band(rows, height)
@@ -56,7 +59,7 @@ def resample(levels_HW: np.ndarray, width: int, height: int) -> np.ndarray | Non
     lines = blocks * outputs
     if inputs * outputs * columns > MOST_MULTIPLICATIONS or lines * across_BIO[0].size > MOST_MULTIPLICATIONS:
         return None
-    # the views of overlapping blocks are made as ndarrays: numpy's as_strided takes ten times as long
+    # views of overlapping blocks; numpy's as_strided would take ten times as long
     levels = levels_HW.astype(FLOAT, order="C")
     view = np.ndarray((blocks, inputs, columns), FLOAT, levels, 0, (row_stride * columns * 4, columns * 4, 4))
     narrowed = np.matmul(down_BIO.transpose(0, 2, 1), view)

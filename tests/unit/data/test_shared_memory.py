@@ -50,8 +50,8 @@ def test_each_worker_makes_two_batches_ahead_and_the_rank_holds_two():
 
 
 def test_a_shortage_is_a_sentence_with_its_numbers():
-    assert shortage(10 * MB, 2, 1, 60 * MB) == ""
-    assert shortage(10 * MB, 2, 1, None) == ""  # no /dev/shm: not this system's way
+    assert shortage(10 * MB, 2, 1, 60 * MB) is None
+    assert shortage(10 * MB, 2, 1, None) is None  # no /dev/shm: not this system's way
     assert shortage(10 * MB, 2, 1, 60 * MB - 1) == (
         "/dev/shm has 60.0 MB free, and 2 loader workers need up to 60.0 MB of it (6 batches of 10.0 MB); give the "
         "container more (docker run --shm-size=128m), or as root: mount -o remount,size=128m /dev/shm; or do without "
