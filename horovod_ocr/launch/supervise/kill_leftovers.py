@@ -1,96 +1,87 @@
-"""Kill what is left of a supervised job on this host.
+"""Kill the processes that are left of a supervised run.
 
-Run on each host as: python -m horovod_ocr.launch.supervise.kill_leftovers RUN_ID [JOB_TO_SPARE]
+Each host runs: python -m horovod_ocr.launch.supervise.kill_leftovers RUN_ID [JOB_TO_SPARE]
 
-A rank whose launcher is gone, or whose host was cut off for a while, would go on computing, and hold GPU and ports.
+A rank whose horovodrun is gone, or whose host was cut off for a while, would go on computing, and hold GPU and ports.
 """
 
 import os
-import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from contextlib import suppress
+
+import psutil
 
 from horovod_ocr.errors import ClusterError
 from horovod_ocr.launch.hosts.hosts_file import Host
-from horovod_ocr.launch.hosts.ssh import FAILED, Ssh
+from horovod_ocr.launch.hosts.ssh import FAILED, Answer, Ssh
 from horovod_ocr.run.state import JOB_VARIABLE
 
+PROGRAM = "horovod_ocr.launch.supervise.kill_leftovers"
 KILL_S = 5.0  # a killed process that is still there after this waits for a device or a network file system
 
 
-def clear_hosts(
-    ssh: Ssh, hosts: tuple[Host, ...], run_id: str, spared: str = "", timeout_s: float = 20
-) -> dict[str, str]:
-    """End what is left of a run on hosts, side by side, and on this machine. Host's name -> problem, "" for none.
+def kill_on_hosts(
+    ssh: Ssh, hosts: Sequence[Host], run_id: str, spared: str | None = None, timeout_s: float = 20
+) -> dict[str, str | None]:
+    """Kill what is left of a run on this machine and on the hosts, all at once. Host -> its problem, None without one.
 
-    A host without a problem answers, has this program, and runs nothing of the run but `spared`.
+    A host without a problem answers, has this program, and runs nothing of the run but the job `spared`.
     """
-    command = [
-        sys.executable,
-        "-m",
-        "horovod_ocr.launch.supervise.kill_leftovers",
-        run_id,
-        *([spared] if spared else []),
-    ]
-    with ThreadPoolExecutor(max_workers=len(hosts) + 1) as pool:
-        own = pool.submit(end_processes, run_id, spared)  # horovodrun, and the ssh clients that it started
+    command = [sys.executable, "-m", PROGRAM, run_id, *([spared] if spared else [])]
+    with ThreadPoolExecutor(max_workers=len(hosts) + 1) as threads:
+        own = threads.submit(kill_processes, run_id, spared)  # horovodrun, and its ssh clients
         try:
-            answers = list(pool.map(lambda host: ssh.run(host, command, timeout_s=timeout_s), hosts))
+            answers = list(threads.map(lambda host: ssh.run(host, command, timeout_s=timeout_s), hosts))
         except BaseException:
-            ssh.end()  # interrupted: the pool waits for its threads
+            ssh.end()  # after an interrupt too, since the pool waits for its threads
             raise
-        problems = {host.name: problem_of(*answer) for host, answer in zip(hosts, answers, strict=True)}
-        own.exception()  # waited for; where this machine trains, it says so as one of the hosts
-    return problems
+        own.exception()  # only waited for: if this machine is one of the hosts, its answer has the error too
+    return {host.name: problem_of(answer) for host, answer in zip(hosts, answers, strict=True)}
 
 
-def problem_of(code: int, out: str, err: str) -> str:
-    words = (err.strip().splitlines() or [f"exit code {code}"])[-1]
-    if code == 0:
-        return ""
-    return f"does not answer ({words})" if code == FAILED else f"cannot be used: {words}"
+def problem_of(answer: Answer) -> str | None:
+    if answer.code == 0:
+        return None
+    why = (answer.err.strip().splitlines() or [f"exit code {answer.code}"])[-1]
+    return f"does not answer ({why})" if answer.code == FAILED else f"cannot be used: {why}"
 
 
-def end_processes(run_id: str, spared: str = "") -> int:
-    """Kill every process of a run's jobs on this machine, except the job `spared`; how many there were.
+def kill_processes(run_id: str, spared: str | None = None) -> int:
+    """Kill all processes of a run on this machine, except those of the job `spared`; how many there were.
 
-    ClusterError where one does not go away.
+    Raises ClusterError if one does not end.
     """
-    ended: set[int] = set()
+    killed: set[int] = set()
     until_s = time.monotonic() + KILL_S
-    while found := set(processes_of(run_id, spared)):  # again: one of them may have started another meanwhile
+    while found := list(processes_of(run_id, spared)):  # again: one of them may have started another meanwhile
         if time.monotonic() > until_s:
-            raise ClusterError(f"process {min(found)} of an earlier attempt cannot be ended; it waits for a device")
-        for pid in found:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        ended |= found
+            pid = min(process.pid for process in found)
+            raise ClusterError(f"process {pid} of an earlier attempt cannot be ended; it waits for a device")
+        for process in found:
+            with suppress(psutil.Error):  # it has ended
+                process.kill()
+        killed |= {process.pid for process in found}
         time.sleep(0.02)
-    return len(ended)
+    return len(killed)
 
 
-def processes_of(run_id: str, spared: str = "") -> Iterator[int]:
-    """The processes whose JOB_VARIABLE is of this run. Another user's cannot be seen."""
-    mark, spared_mark = f"{JOB_VARIABLE}={run_id}/".encode(), f"{JOB_VARIABLE}={spared}".encode()
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit() or int(folder.name) == os.getpid():
-            continue
+def processes_of(run_id: str, spared: str | None = None) -> Iterator[psutil.Process]:
+    """The processes with a JOB_VARIABLE of this run, without this one. Other users' processes cannot be seen."""
+    for process in psutil.process_iter():
         try:
-            variables = (folder / "environ").read_bytes().split(b"\0")
-        except OSError:
+            job = process.environ().get(JOB_VARIABLE, "")
+        except (psutil.Error, OSError):
             continue
-        if any(each.startswith(mark) and each != spared_mark for each in variables):
-            yield int(folder.name)
+        if job.startswith(f"{run_id}/") and job != spared and process.pid != os.getpid():
+            yield process
 
 
 def main() -> None:
     try:
-        end_processes(*sys.argv[1:])
+        kill_processes(*sys.argv[1:])
     except ClusterError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)

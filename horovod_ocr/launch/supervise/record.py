@@ -1,8 +1,8 @@
-"""What a supervised run leaves in its folder, so that the same command takes it up again.
+"""The files that a supervisor keeps in the folder of its run, so that the same command can go on with the run.
 
-runs/<name>/launch.json       the run's id, the train options that began it, attempts so far
+runs/<name>/launch.json       the run's id, the train options that began it, the number of attempts
 runs/<name>/restarts.jsonl    a line for each restart: why, from which step, on which hosts
-runs/<name>/launch.lock       held by the supervisor that is at work
+runs/<name>/launch.lock       held by the supervisor while it runs
 """
 
 import fcntl
@@ -17,7 +17,7 @@ from typing import TextIO
 from horovod_ocr.errors import CheckpointError, ClusterError
 from horovod_ocr.launch.supervise.job import write_line
 from horovod_ocr.run.folder import LAST, pointed_to, step_of
-from horovod_ocr.run.state import read_state
+from horovod_ocr.run.state import RunStatus, read_state
 from sharding.system.files import write_whole
 
 RECORD, RESTARTS, LOCK, LOG = "launch.json", "restarts.jsonl", "launch.lock", "train.log"
@@ -25,25 +25,36 @@ RECORD, RESTARTS, LOCK, LOG = "launch.json", "restarts.jsonl", "launch.lock", "t
 
 @dataclass(frozen=True)
 class LaunchRecord:
-    """run_id marks all processes of the run, on every host. options: of `train`. attempts: horovodruns started."""
+    """The content of launch.json."""
 
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    """Marks all processes of the run, on every host."""
     options: list[str] = field(default_factory=list)
+    """The options of `train` that began the run."""
     attempts: int = 0
+    """The number of times that horovodrun was started."""
     stall_timeout_s: float = 300.0
+    """As in TrainConfig."""
 
 
 @dataclass(frozen=True)
 class Restart:
-    """attempt: the one that begins. step: of the checkpoint that it goes on from. hosts: those it runs on."""
+    """A line of restarts.jsonl."""
 
     attempt: int
+    """The number of the attempt that begins."""
     reason: str
+    """Why the attempt before it ended."""
     exit_code: int
+    """The exit code of horovodrun in the attempt before it."""
     pause_s: float
+    """The pause between the two."""
     step: int
+    """The step of the checkpoint that it goes on from."""
     hosts: list[str]
+    """The hosts that it runs on."""
     ranks: int
+    """The number of its ranks."""
 
 
 def write_record(run: Path, record: LaunchRecord) -> None:
@@ -53,7 +64,7 @@ def write_record(run: Path, record: LaunchRecord) -> None:
 
 
 def read_record(run: Path) -> LaunchRecord | None:
-    """None where there is none, or none that can be read."""
+    """None if there is no record, or if it is damaged."""
     try:
         return LaunchRecord(**json.loads((run / RECORD).read_text("utf-8")))
     except (OSError, ValueError, TypeError):
@@ -61,7 +72,7 @@ def read_record(run: Path) -> LaunchRecord | None:
 
 
 def last_step(run: Path) -> int | None:
-    """The step of the newest checkpoint, 0 where its name cannot be read; None where there is none."""
+    """The step of the newest checkpoint, None without one; 0 if the name of the checkpoint cannot be read."""
     try:
         newest = pointed_to(run, LAST)
     except CheckpointError:
@@ -70,22 +81,27 @@ def last_step(run: Path) -> int | None:
 
 
 def find_run(runs: Path, options: list[str]) -> Path | None:
-    """The newest run that the same train options began."""
+    """The newest run that began with the same train options."""
     records = sorted(runs.glob(f"*/{RECORD}"), key=lambda path: (path.stat().st_mtime_ns, path))
     alike = [path.parent for path in records if (found := read_record(path.parent)) and found.options == options]
     return alike[-1] if alike else None
 
 
 def take_up(run: Path, options: list[str], stall_timeout_s: float) -> LaunchRecord:
-    """The record of a run to supervise: its own, or a new one, written. Makes the folder.
+    """The record of a run that is to be supervised: its own, or a new one. Makes the folder, and writes the record.
 
-    ClusterError where something else is training it.
+    Raises ClusterError if another process trains this run.
     """
     run.mkdir(parents=True, exist_ok=True)
     before = read_record(run)
     record = replace(before or LaunchRecord(options=options), stall_timeout_s=stall_timeout_s)
     state = read_state(run)
-    if state and state.state == "training" and not state.is_silent and not state.job.startswith(f"{record.run_id}/"):
+    if (
+        state
+        and state.state == RunStatus.TRAINING
+        and not state.is_silent
+        and not state.job.startswith(f"{record.run_id}/")
+    ):
         raise ClusterError(
             f"{run} is being trained by process {state.pid} on {state.host}; end that, or name another with --run"
         )
@@ -94,7 +110,7 @@ def take_up(run: Path, options: list[str], stall_timeout_s: float) -> LaunchReco
 
 
 def lock_run(run: Path) -> TextIO:
-    """Held until the file is closed. ClusterError where another supervisor of this machine holds it."""
+    """A lock, held until the file is closed. Raises ClusterError if another supervisor on this machine holds it."""
     file = open(run / LOCK, "w", encoding="utf-8")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -107,7 +123,7 @@ def lock_run(run: Path) -> TextIO:
 
 
 class LaunchLog:
-    """What the supervisor says: on the console, and between the job's own lines in train.log."""
+    """The lines of a supervisor: on the console, and in train.log between the lines of its job."""
 
     def __init__(self, run: Path):
         self.run = run
@@ -120,7 +136,7 @@ class LaunchLog:
         self.append(RESTARTS, json.dumps({"time": round(time.time(), 3), **asdict(restart)}, ensure_ascii=False))
 
     def append(self, name: str, line: str) -> None:
-        """A full disk, or storage that is away, costs the line and not the run."""
+        """If the line cannot be written, it is lost, and the run goes on."""
         try:
             with open(self.run / name, "a", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(line + "\n")

@@ -14,18 +14,19 @@ from horovod_ocr.distributed.world import World
 from horovod_ocr.errors import CheckpointError, ClusterError, ConfigError
 from horovod_ocr.launch.hosts.hosts_file import Host, spell_hosts
 from horovod_ocr.launch.hosts.report import Cell, DoctorReport, Row
-from horovod_ocr.launch.supervise import begin
+from horovod_ocr.launch.hosts.ssh import Ssh
+from horovod_ocr.launch.supervise import cluster
 from horovod_ocr.launch.supervise.begin import (
     TrainOptions,
     check_ranks,
     choose_run,
     launch,
     settings_of,
-    spell_command,
 )
-from horovod_ocr.launch.supervise.job import Words
+from horovod_ocr.launch.supervise.cluster import SshCluster, spell_train
+from horovod_ocr.launch.supervise.job import JobOutput
 from horovod_ocr.launch.supervise.record import lock_run, take_up
-from horovod_ocr.run.state import RunState, write_state
+from horovod_ocr.run.state import RunState, RunStatus, write_state
 from horovod_ocr.training import setup as training_begin
 
 NODES = (Host("node1", 2), Host("node2"))
@@ -82,8 +83,8 @@ def test_a_run_is_named_without_its_folder(folder):
     assert not (folder / "runs").exists()
 
 
-def test_what_is_remarked_of_hosts_goes_where_all_is_said(monkeypatch):
-    """Into the log, which a terminal that is gone does not end."""
+def test_remarks_on_hosts_go_into_the_log(monkeypatch, tmp_path):
+    """Which goes on when the terminal is closed."""
     disk = Row("disk", (Cell("1 GB", "warns", "little"), Cell("")))
     torch = Row("torch", (Cell(""), Cell("2.0", "fails", "old")))
     asked, said = [], []
@@ -92,9 +93,11 @@ def test_what_is_remarked_of_hosts_goes_where_all_is_said(monkeypatch):
         asked.append(options)
         return DoctorReport(("node1", "node2"), (disk, torch))
 
-    monkeypatch.setattr(begin, "examine", examine)
-    found = begin.check_hosts(NODES, NODES, TrainConfig(), True, said.append)
-    assert found == {"node1": "", "node2": "cannot train: torch: old"}
+    monkeypatch.setattr(cluster, "examine", examine)
+    ssh = Ssh(NODES, tmp_path / "ssh")
+    launcher = ["--network-interfaces", "eth0"]
+    found = SshCluster(ssh, "it", TrainConfig(), launcher, [], said.append).check(NODES, NODES)
+    assert found == {"node1": None, "node2": "cannot train: torch: old"}
     assert said == ["node1: disk: little"] and asked == [{"quick": True, "interfaces_given": True}]
 
 
@@ -121,7 +124,7 @@ def test_options_of_the_trainer_are_understood_and_passed_on_as_they_are():
     options = train_options(words)
     assert options.words == [word for word in words if word != "--resume"] and options.resumes
     assert options.given == {"lr": 0.001, "stall_timeout_s": 7, "runs": "here"} and options.recipe == "urdu"
-    command = spell_command(NODES, ["--autotune"], options.words)
+    command = spell_train(NODES, ["--autotune"], options.words)
     assert command[command.index("-np") :][:4] == ["-np", "3", "-H", "node1:2,node2:1"]
     assert command.index("--autotune") < command.index("train") < command.index("--lr")
 
@@ -136,7 +139,7 @@ def test_a_wrong_option_is_said_before_anything_starts():
 def test_a_finished_run_is_said_to_be(folder, capsys):
     run = folder / "runs" / "it"
     take_up(run, [], 300.0)
-    write_state(run, RunState("finished", 40, 40))
+    write_state(run, RunState(RunStatus.FINISHED, 40, 40))
     assert launch((Host("localhost"),), 1, 1, 20, [], train_options(["--run", "it"])) == 0
     assert "runs/it is finished, with 40 steps" in capsys.readouterr().out
 
@@ -150,9 +153,9 @@ def test_a_run_is_taken_up_as_it_was(folder):
 def test_a_run_that_others_are_training_is_left_alone(folder):
     run = folder / "it"
     record = take_up(run, [], 300.0)
-    write_state(run, RunState("training", 5, 40, host="node7", pid=11, job=f"{record.run_id}/1"))
+    write_state(run, RunState(RunStatus.TRAINING, 5, 40, host="node7", pid=11, job=f"{record.run_id}/1"))
     take_up(run, [], 300.0)  # of our own: what is left of it is ended
-    write_state(run, RunState("training", 5, 40, host="node7", pid=11))
+    write_state(run, RunState(RunStatus.TRAINING, 5, 40, host="node7", pid=11))
     with pytest.raises(ClusterError, match="process 11 on node7"):
         take_up(run, [], 300.0)
     with lock_run(run), pytest.raises(ClusterError, match="supervised by another launch"):
@@ -198,33 +201,33 @@ def test_ranks_fit_the_hosts():
     ],
 )
 def test_what_a_job_says_tells_why_it_ended(lines, reason):
-    words = Words(NODES)
+    output = JobOutput(NODES)
     for line in lines:
-        words.note(line + "\n")
-    assert words.reason(4) == reason
+        output.add(line + "\n")
+    assert output.reason(4) == reason
 
 
 def test_what_a_person_set_for_the_gpus_goes_to_all_hosts(monkeypatch):
     """horovodrun keeps the one back, and sets the other itself before the command."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     monkeypatch.setenv("NCCL_SOCKET_IFNAME", "ib0")
-    command = spell_command(NODES, [], ["--steps", "9"])
+    command = spell_train(NODES, [], ["--steps", "9"])
     assert command[command.index("env") :][:3] == ["env", "CUDA_VISIBLE_DEVICES=0,1", "NCCL_SOCKET_IFNAME=ib0"]
     monkeypatch.delenv("NCCL_SOCKET_IFNAME")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-8a3f")  # of this machine, as what a batch system sets here
-    assert "env" not in spell_command(NODES, [], [])
+    assert "env" not in spell_train(NODES, [], [])
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    assert "env" not in spell_command(NODES, [], [])
+    assert "env" not in spell_train(NODES, [], [])
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    assert "env" not in spell_command(NODES, [], [])
+    assert "env" not in spell_train(NODES, [], [])
 
 
 def test_a_rank_that_a_library_aborted_keeps_its_last_words():
-    words = Words(NODES)
-    words.note("[1]<stderr>:  what():  NCCL async error: unhandled cuda error\n")
-    words.note("Process 1 exit with status code 134.\n")
-    assert words.reason(134) == (
+    output = JobOutput(NODES)
+    output.add("[1]<stderr>:  what():  NCCL async error: unhandled cuda error\n")
+    output.add("Process 1 exit with status code 134.\n")
+    assert output.reason(134) == (
         "rank 1 on node1 was killed (SIGABRT): what():  NCCL async error: unhandled cuda error"
     )
 
@@ -237,12 +240,12 @@ def test_a_rank_that_ended_because_it_missed_another_is_not_the_cause():
 
     with pytest.raises(ClusterError) as raised, World().guard("training"):
         raise HorovodInternalError("Connection closed by peer [10.0.0.2]:4711")
-    words = Words(NODES)
-    words.note(f"[0]<stderr>:horovod-ocr: {raised.value}\n")
-    words.note("Process 0 exit with status code 4.\n")
-    assert words.reason(4) == f"rank 0 on node1 ended with exit code 4: {raised.value}"
-    words.note("Process 2 exit with status code 255.\n")
-    assert words.reason(4) == "rank 2 on node2: killed, or the connection to it is lost"
+    output = JobOutput(NODES)
+    output.add(f"[0]<stderr>:horovod-ocr: {raised.value}\n")
+    output.add("Process 0 exit with status code 4.\n")
+    assert output.reason(4) == f"rank 0 on node1 ended with exit code 4: {raised.value}"
+    output.add("Process 2 exit with status code 255.\n")
+    assert output.reason(4) == "rank 2 on node2: killed, or the connection to it is lost"
 
 
 def test_options_that_give_nothing():

@@ -3,7 +3,6 @@
 import pytest
 
 from horovod_ocr.errors import ClusterError
-from horovod_ocr.launch.hosts.hosts_file import Host
 from horovod_ocr.launch.supervise.host_pool import HostPool
 from tests.unit.launch.fake_cluster import NODES, FakeCluster, restarts_of
 
@@ -70,33 +69,33 @@ def test_hosts_that_broke_a_start_are_used_where_the_others_are_too_few(run):
     assert (run / "train.log").read_text().count("no step with") == 1
 
 
-def test_the_pause_before_a_host_is_asked_again_grows():
-    roster = HostPool(NODES, lambda hosts, spared: {host.name: "" for host in hosts}, FakeCluster.check, print)
-    roster.passed = {host.name for host in NODES}
-    roster.check = lambda new, used: {host.name: "" for host in new}
+def test_the_pause_before_a_host_is_asked_again_grows(run):
+    pool = HostPool(NODES, FakeCluster(run), print)
+    pool.passed = {host.name for host in NODES}
     looks = []
     for _ in range(3):
-        roster.note_steps(NODES[:2])
-        assert roster.blame(NODES, "node1") == ["node3"]  # the run went without it before
-        used, roster.answers = roster.choose(3, 1), {}
+        pool.note_steps(NODES[:2])
+        assert pool.blame(NODES, "node1") == ["node3"]  # the run went without it before
+        used, pool.answers = pool.choose(3, 1), {}
         assert used == NODES[:2]
         looks.append(1)
-        while roster.look_for_returned("it/1", used) != "node3":
+        while pool.find_returned("it/1", used) != "node3":
             looks[-1] += 1
     assert looks == [2, 4, 8]
-    assert roster.blame(NODES[2:], "node3") == []  # never all
-    roster.passed = {"node1", "node3"}
-    assert roster.blame(NODES, "node3") == []  # it is node2, which is gone
+    assert pool.blame(NODES[2:], "node3") == []  # never all
+    pool.passed = {"node1", "node3"}
+    assert pool.blame(NODES, "node3") == []  # it is node2, which is gone
 
 
 @pytest.mark.parametrize("error", [ClusterError("no ssh on this machine"), BrokenPipeError(32, "Broken pipe")])
-def test_a_check_that_fails_is_a_problem_of_its_hosts(error):
-    def check(new: tuple[Host, ...], used: tuple[Host, ...]) -> dict[str, str]:
-        raise error
+def test_a_check_that_fails_is_a_problem_of_its_hosts(run, error):
+    class BrokenCluster(FakeCluster):
+        def check(self, new, used):
+            raise error
 
     said = []
-    roster = HostPool(NODES[:1], lambda hosts, spared: {host.name: "" for host in hosts}, check, said.append)
-    assert roster.usable(NODES[:1]) == set() and said == [f"node1 cannot be checked: {error}"]
+    pool = HostPool(NODES[:1], BrokenCluster(run), said.append)
+    assert pool.usable(NODES[:1]) == set() and said == [f"node1 cannot be checked: {error}"]
 
 
 @pytest.mark.slow
@@ -104,5 +103,5 @@ def test_a_run_that_began_waits_for_hosts(run):
     cluster = FakeCluster(run, "die 255 30", "finish")
     cluster.away = dict.fromkeys(("node1", "node2", "node3"), (0.4, 40))
     assert cluster.supervisor().supervise() == 0
-    assert len(cluster.started) == 2 and cluster.now_s >= 40
+    assert len(cluster.started) == 2 and cluster.time_s >= 40
     assert (run / "train.log").read_text().count("waits: 0 of 3 ranks") == 1

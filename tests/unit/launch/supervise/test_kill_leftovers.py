@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from horovod_ocr.launch.hosts.hosts_file import Host
-from horovod_ocr.launch.hosts.ssh import Ssh
-from horovod_ocr.launch.supervise.kill_leftovers import clear_hosts, end_processes, problem_of, processes_of
+from horovod_ocr.launch.hosts.ssh import Answer, Ssh
+from horovod_ocr.launch.supervise.kill_leftovers import PROGRAM, kill_on_hosts, kill_processes, problem_of, processes_of
 from horovod_ocr.run.state import JOB_VARIABLE
 
 
@@ -28,43 +28,45 @@ def sleeper():
 
 
 def test_ends_all_attempts_of_one_run_only(sleeper):
-    mine, older, other = sleeper("sweep-a/2"), sleeper("sweep-a/1"), sleeper("sweep-ab/1")
-    assert end_processes("sweep-a") == 2
+    mine, older, other = sleeper("left-a/2"), sleeper("left-a/1"), sleeper("left-ab/1")
+    assert kill_processes("left-a") == 2
     assert (mine.wait(), older.wait(), other.poll()) == (-9, -9, None)
-    assert end_processes("sweep-a") == 0
+    assert kill_processes("left-a") == 0
 
 
 def test_spares_the_attempt_that_runs(sleeper):
-    running, older, longer = sleeper("sweep-b/1"), sleeper("sweep-b/2"), sleeper("sweep-b/11")
-    assert set(processes_of("sweep-b", "sweep-b/1")) == {older.pid, longer.pid}
-    assert end_processes("sweep-b", "sweep-b/1") == 2
+    running, older, longer = sleeper("left-b/1"), sleeper("left-b/2"), sleeper("left-b/11")
+    assert {process.pid for process in processes_of("left-b", "left-b/1")} == {older.pid, longer.pid}
+    assert kill_processes("left-b", "left-b/1") == 2
     assert running.poll() is None
 
 
 def test_ends_what_would_not_end_by_itself(sleeper):
-    stopped = sleeper("sweep-c/1")
+    stopped = sleeper("left-c/1")
     os.kill(stopped.pid, 19)  # SIGSTOP: deaf to everything but SIGKILL
-    assert end_processes("sweep-c") == 1 and stopped.wait() == -9
+    assert kill_processes("left-c") == 1 and stopped.wait() == -9
 
 
 def test_never_ends_itself(monkeypatch):
-    monkeypatch.setenv(JOB_VARIABLE, "sweep-d/1")
-    done = subprocess.run([sys.executable, "-m", "horovod_ocr.launch.supervise.kill_leftovers", "sweep-d"], timeout=60)
+    monkeypatch.setenv(JOB_VARIABLE, "left-d/1")
+    done = subprocess.run([sys.executable, "-m", PROGRAM, "left-d"], timeout=60)
     assert done.returncode == 0
 
 
 def test_hosts_are_cleared_and_say_what_they_lack(sleeper, tmp_path, monkeypatch):
-    left = sleeper("sweep-e/1")
+    left = sleeper("left-e/1")
     here = Host("localhost")
-    assert clear_hosts(Ssh((here,), tmp_path), (here,), "sweep-e") == {"localhost": ""}
+    assert kill_on_hosts(Ssh((here,), tmp_path), (here,), "left-e") == {"localhost": None}
     assert left.wait() == -9
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    assert "cannot be used" in clear_hosts(Ssh((here,), tmp_path), (here,), "sweep-e")["localhost"]
+    assert "cannot be used" in kill_on_hosts(Ssh((here,), tmp_path), (here,), "left-e")["localhost"]
 
 
 def test_a_host_that_does_not_answer_is_told_from_one_that_lacks_something():
-    assert problem_of(0, "", "Warning: added to known hosts") == ""
-    assert problem_of(255, "", "ssh: connect to host node2 port 22: No route to host\n") == (
+    assert problem_of(Answer(0, "", "Warning: added to known hosts")) is None
+    assert problem_of(Answer(255, "", "ssh: connect to host node2 port 22: No route to host\n")) == (
         "does not answer (ssh: connect to host node2 port 22: No route to host)"
     )
-    assert problem_of(1, "", "...\nNo module named horovod_ocr") == "cannot be used: No module named horovod_ocr"
+    assert (
+        problem_of(Answer(1, "", "...\nNo module named horovod_ocr")) == "cannot be used: No module named horovod_ocr"
+    )

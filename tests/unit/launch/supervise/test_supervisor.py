@@ -4,17 +4,20 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 import pytest
 
 from horovod_ocr.errors import ClusterError
 from horovod_ocr.launch.hosts.hosts_file import Host
-from horovod_ocr.launch.supervise import job_monitor as watch
-from horovod_ocr.launch.supervise.job import Words
+from horovod_ocr.launch.supervise import job_monitor
+from horovod_ocr.launch.supervise.cluster import Problems
+from horovod_ocr.launch.supervise.history import AttemptHistory, AttemptResult, Outcome, decide_next, pause_after
+from horovod_ocr.launch.supervise.job import JobOutput
+from horovod_ocr.launch.supervise.job_monitor import JobMonitor
 from horovod_ocr.launch.supervise.record import last_step, read_record, take_up
-from horovod_ocr.launch.supervise.supervisor import AttemptResult, Tally, judge, pause_after
-from horovod_ocr.run.state import RunState, read_state, request_stop, write_state
+from horovod_ocr.run.state import RunState, RunStatus, read_state, request_stop, write_state
 from tests.unit.launch.fake_cluster import NODES, FakeCluster, restarts_of
 
 
@@ -24,7 +27,7 @@ def test_a_run_that_goes_well_is_started_once(run, capfd):
     run_id = read_record(run).run_id
     assert cluster.started == [(f"{run_id}/1", ["node1", "node2", "node3"], False)]
     assert not (run / "restarts.jsonl").exists()
-    assert cluster.cleared[0] == cluster.cleared[-1] == (["node1", "node2", "node3"], "")
+    assert cluster.cleared[0] == cluster.cleared[-1] == (["node1", "node2", "node3"], None)
     assert "finished" in capfd.readouterr().out and "launch: finished" in (run / "train.log").read_text()
 
 
@@ -87,16 +90,16 @@ def test_a_signal_lets_the_job_save_and_leave(run):
 def test_a_signal_during_the_first_look_at_hosts_stops_at_once(run):
     cluster = FakeCluster(run, "finish")
     supervisor = cluster.supervisor()
-    clear = supervisor.roster.clear
+    kill_leftovers = cluster.kill_leftovers
 
-    def interrupted(hosts: tuple[Host, ...], spared: str) -> dict[str, str]:
+    def interrupted(hosts: Sequence[Host], spared: str | None) -> Problems:
         supervisor.signals.received = "SIGINT"
-        return {**clear(hosts, spared), "node1": "cannot be used: KeyboardInterrupt"}
+        return {**kill_leftovers(hosts, spared), "node1": "cannot be used: KeyboardInterrupt"}
 
-    supervisor.roster.clear = interrupted
+    cluster.kill_leftovers = interrupted
     assert supervisor.supervise() == 0
     assert not cluster.started and "launch: stopped (SIGINT) at step 0" in (run / "train.log").read_text()
-    assert cluster.cleared[-1] == (["node1", "node2", "node3"], "")  # also the one that did not answer a moment ago
+    assert cluster.cleared[-1] == (["node1", "node2", "node3"], None)  # also the one that did not answer a moment ago
 
 
 def test_a_stop_that_could_not_save_is_no_clean_one(run):
@@ -112,7 +115,7 @@ def test_a_stop_that_could_not_save_is_no_clean_one(run):
 
 @pytest.mark.parametrize("asked_by", ["SIGTERM", "node3"])
 def test_a_job_that_validates_for_long_is_waited_for(run, asked_by):
-    """It hears what is asked of it between steps alone, and its heart beats."""
+    """It reads requests between steps only, and its heartbeat goes on."""
     cluster = FakeCluster(run, "validate", "finish")
     cluster.away = {"node3": (0, 12)} if asked_by == "node3" else {}
     beats = []
@@ -120,10 +123,10 @@ def test_a_job_that_validates_for_long_is_waited_for(run, asked_by):
     def pass_time() -> None:
         beats.append(read_state(run))
         if (run / "REQUEST").exists() and beats[-1] not in beats[:-1]:
-            cluster.now_s += 20
+            cluster.time_s += 20
         elif asked_by == "SIGTERM" and (run / "state.json").exists():
             os.kill(os.getpid(), signal.SIGTERM)
-        if cluster.now_s > 300:  # far beyond stall_timeout_s
+        if cluster.time_s > 300:  # far beyond stall_timeout_s
             (run / "VALIDATED").touch()
 
     cluster.on_sleep = pass_time
@@ -132,18 +135,17 @@ def test_a_job_that_validates_for_long_is_waited_for(run, asked_by):
     assert "did not" not in (run / "train.log").read_text()
 
 
-@pytest.mark.parametrize(("must_leave", "why"), [(True, "asked to stop (SIGTERM), it did not"), (False, "")])
-def test_a_job_that_takes_steps_but_does_not_hear_is_ended_where_it_must_leave(run, must_leave, why):
-    clock_s = [0.0]
-    record = take_up(run, [], 10.0)
-    job = SimpleNamespace(words=Words(NODES))
-    watched = watch.Watch(job, f"{record.run_id}/1", run, 0, 10.0, lambda: clock_s[0])
-    watched.ask("SIGTERM", must_leave)
+@pytest.mark.parametrize(("must_leave", "why"), [(True, "asked to stop (SIGTERM), it did not"), (False, None)])
+def test_a_job_that_takes_steps_but_ignores_a_request_is_ended_if_it_must_leave(run, must_leave, why):
+    clock, record = FakeCluster(run), take_up(run, [], 10.0)
+    job = SimpleNamespace(output=JobOutput(NODES))
+    monitor = JobMonitor(job, f"{record.run_id}/1", run, 0, 10.0, clock)
+    monitor.ask("SIGTERM", must_leave)
     for step in range(1, 40):
-        clock_s[0] += 2
-        write_state(run, RunState("training", step, 100, job=watched.name))
-        said = watched.look()
-    assert said == why
+        clock.time_s += 2
+        write_state(run, RunState(RunStatus.TRAINING, step, 100, job=monitor.name))
+        must_end = monitor.check()
+    assert must_end == why
 
 
 @pytest.mark.parametrize("ignores", [False, True])
@@ -153,7 +155,7 @@ def test_a_terminal_that_is_gone_asks_to_stop_and_takes_no_line_more(ignores, tm
         import os, signal
         if {ignores}:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        from horovod_ocr.launch.supervise.supervisor import LaunchSignals
+        from horovod_ocr.launch.supervise.signals import LaunchSignals
         with LaunchSignals() as signals:
             input()
             os.kill(os.getpid(), signal.SIGHUP)
@@ -219,36 +221,37 @@ def test_a_horovodrun_that_hangs_after_a_stalled_rank_is_killed(run):
 
 
 def test_a_job_that_says_nothing_is_killed(run, monkeypatch):
-    monkeypatch.setattr(watch, "START_UP_S", 5.0)
+    monkeypatch.setattr(job_monitor, "START_UP_S", 5.0)
     cluster = FakeCluster(run, "deaf", "finish")
     assert cluster.supervisor().supervise() == 0
-    assert restarts_of(run)[0]["reason"] == "no sign of life of rank 0 for 15 s"
+    assert restarts_of(run)[0]["reason"] == "no heartbeat of rank 0 for 15 s"
 
 
-def ending(code: int, state: str = "training", took_steps: bool = False, forced: bool = False) -> AttemptResult:
-    return AttemptResult(code, "why", RunState(state, 10, 100), took_steps, forced=forced)
+def result(code: int, status: str = "training", took_steps: bool = False, forced: bool = False) -> AttemptResult:
+    return AttemptResult(code, "why", RunState(RunStatus(status), 10, 100), took_steps, forced=forced)
 
 
-def test_the_last_word_of_the_run_goes_before_exit_codes():
-    assert judge(ending(0, "finished"), Tally()) == judge(ending(139, "finished"), Tally()) == "finished"
-    assert judge(ending(0, "stopped"), Tally()) == "stopped"
-    assert judge(ending(-9, "stopped", forced=True), Tally()) == "again"  # it was we who ended it
-    assert judge(ending(0), Tally()) == "again"  # left with 0, and has not said that it is finished
+def test_the_last_state_of_the_run_counts_more_than_exit_codes():
+    new = AttemptHistory()
+    assert decide_next(result(0, "finished"), new) == decide_next(result(139, "finished"), new) == Outcome.FINISHED
+    assert decide_next(result(0, "stopped"), new) == Outcome.STOPPED
+    assert decide_next(result(-9, "stopped", forced=True), new) == Outcome.AGAIN  # the supervisor ended it
+    assert decide_next(result(0), new) == Outcome.AGAIN  # ended with 0, but has not said that it is finished
 
 
-def test_data_errors_are_final_only_where_storage_cannot_be_on_its_way_back():
-    tally = Tally()
-    tally.add(first := ending(3), None)
-    assert judge(first, tally) == "failed"
-    tally.add(stepped := ending(3, took_steps=True), None)
-    assert judge(stepped, tally) == "again"
-    verdicts = []
+def test_data_errors_are_final_unless_storage_may_be_on_its_way_back():
+    history = AttemptHistory()
+    history.add(first := result(3), None)
+    assert decide_next(first, history) == Outcome.FAILED
+    history.add(stepped := result(3, took_steps=True), None)
+    assert decide_next(stepped, history) == Outcome.AGAIN
+    outcomes = []
     for _ in range(5):
-        tally.add(ending(3), None)
-        verdicts.append(judge(ending(3), tally))
-    assert verdicts == ["again"] * 4 + ["failed"]
+        history.add(result(3), None)
+        outcomes.append(decide_next(result(3), history))
+    assert outcomes == [Outcome.AGAIN] * 4 + [Outcome.FAILED]
 
 
 @pytest.mark.parametrize("code", [1, 4, 134, 137, 143, 255, -9, -15])
 def test_what_may_go_better_next_time_is_tried_again(code):
-    assert judge(ending(code), Tally()) == "again"
+    assert decide_next(result(code), AttemptHistory()) == Outcome.AGAIN
