@@ -27,12 +27,12 @@ from sides.names import NamesSource
 from sharding.arranging.assign import PLACED_NAME, Assignment, assign
 from sharding.arranging.duplicates import Duplicates, count_samples, find_duplicates
 from sharding.format.script.profile import build_profile
+from sharding.images.limits import Limits
 from sharding.images.read import ImageRule
 from sharding.reading.catalogue import Catalogue
-from sharding.reading.check import Limits
-from sharding.reading.inspection import Rules
 from sharding.reading.intake import IntakeTask, range_size, read_range, spool_path
 from sharding.reading.listing import write_catalogue
+from sharding.reading.sample_reader import Rules
 from sharding.reading.split import SplitRule
 from sharding.system.workers import open_workers, usable_cores
 

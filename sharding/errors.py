@@ -1,4 +1,4 @@
-"""The errors a person can mend. Each carries its exit code and a sentence that says what, where and what to do.
+"""The errors that a person can fix. Each carries its exit code and a sentence that says what, where and what to do.
 
 OcrError
 ├── ConfigError          2   an option, a recipe or a settings file is wrong
@@ -16,7 +16,9 @@ class OcrError(Exception):
     """Base of every error shown to a person as one sentence, without a traceback."""
 
     exit_code = 1
-    shown_by: int | None = None  # the rank that prints it; None: each rank on which it was raised
+    """Of the command that ends with this error."""
+    shown_by: int | None = None
+    """The rank that prints it; None: each rank on which it was raised."""
 
 
 class ConfigError(OcrError):

@@ -1,4 +1,4 @@
-"""Why a sample cannot be used: every reason there is, in a word and in a sentence."""
+"""Why a sample cannot be used: every reason there is, as a short name and as a sentence."""
 
 from collections.abc import Mapping
 
@@ -38,10 +38,11 @@ REASONS = {
 
 
 class Rejected(Exception):
-    """Why a sample cannot be used. reason: a key of `REASONS`; detail: what is special about this one; letters: those
-    of its label that the profile refuses, and how often it holds each."""
+    """A sample that cannot be used."""
 
     def __init__(self, reason: str, detail: str = "", letters: Mapping[str, int] | None = None) -> None:
+        """reason: a key of `REASONS`. detail: what is special about this sample. letters: those of its label that the
+        profile refuses, and how often the label holds each."""
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
@@ -49,6 +50,6 @@ class Rejected(Exception):
 
     @property
     def explained(self) -> str:
-        """The reason, and in brackets its detail, or what the reason means where the detail does not help."""
+        """The reason, and in brackets its detail, or what the reason means if the detail does not help."""
         says_nothing = not self.detail or self.reason == "not an image"  # its detail is a number of bytes
         return f"{self.reason} ({REASONS[self.reason] if says_nothing else self.detail})"

@@ -1,9 +1,9 @@
 """What a build leaves in its folder for the next one.
 
-In `build/` below the shards: build.json (options, sources and what they looked like), the catalogue, members.bin (the
+In `build/` below the shards: build.json (options, sources and how they were listed), the catalogue, members.bin (the
 entry of each sample, uint32, in the order of the keys), a copy of index.json, and while the build runs its lock and the
-spool. It speaks of this machine and is no part of the shard set: with it, a second run knows what is done and whether
-the source has changed, and a damaged shard can be made again.
+spool. It is about this machine and not part of the shard set: with it, a second run knows what is done and whether the
+source has changed, and a damaged shard can be made again.
 """
 
 import hashlib
@@ -17,25 +17,26 @@ from pathlib import Path
 
 from sharding.errors import ShardError
 from sharding.format.index import INDEX_NAME, ShardIndex, read_index
+from sharding.format.splits import SHARD_FILE
 from sharding.layouts.entry import Source
 from sharding.reading.catalogue import Catalogue
-from sharding.reading.split import SPLITS
 from sharding.system.files import write_whole
 
-_SHARD_FILE = re.compile(rf"({'|'.join(SPLITS)})-\d{{6}}\.(tar|idx)")
-_LEFT_OVER = re.compile(rf"\.({_SHARD_FILE.pattern}|index\.json|rejects\.tsv|duplicates\.tsv)\.tmp-\d+")
-_LOCK_LEFT_OVER = re.compile(r"\.lock\.[0-9a-f]{16}")  # lock.py needs them for a moment
+_LEFT_OVER = re.compile(rf"\.({SHARD_FILE.pattern}|index\.json|rejects\.tsv|duplicates\.tsv)\.tmp-\d+")
+_LOCK_LEFT_OVER = re.compile(r"\.lock\.[0-9a-f]{16}")  # that system/lock.py makes for a moment
 _LEFT_BEHIND_S = 3600.0
-_LOOKED_AT = 5000  # entries whose files' size and time of change are compared when a build is started again
-_LOOKED_AT_BLOCKS = 20  # of neighbours
+_COMPARED = 5000  # entries whose files' size and time of change are compared when a build is started again
+_COMPARED_BLOCKS = 20  # of neighbours
 
 
 @dataclass(frozen=True)
 class BuildFolder:
-    """The places of one build. out: the folder of the shards. spool: of what is read, None: inside."""
+    """The files of one build."""
 
     out: Path
+    """The folder of the shards."""
     scratch: Path | None = None
+    """The folder for the spool; None: inside `out`."""
 
     @property
     def own(self) -> Path:
@@ -58,16 +59,22 @@ class BuildFolder:
         return self.scratch / f"spool-{name}"
 
     def remove_spools(self) -> None:
-        """Of an earlier run under another --scratch too: each is as large as the set."""
+        """Remove the spool, and that of an earlier run under another --scratch: each is as large as the set."""
         for spool in {self.spool, BuildFolder(self.out).spool}:
             shutil.rmtree(spool, ignore_errors=True)
 
+    def forget_reading(self) -> None:
+        """Forget what was read and decided: the next run begins anew, under any options."""
+        shutil.rmtree(self.spool, ignore_errors=True)
+        self.state.unlink()
+
     def make(self) -> None:
-        """ShardError where the folder cannot be one of a build: a file, or shards that nobody can vouch for."""
+        """Make the folder. ShardError if it cannot belong to a build: it is a file, or holds shards of unknown
+        origin."""
         if self.out.exists() and not self.out.is_dir():
             raise ShardError(f"{self.out} is a file; name a folder with --out")
         if self.out.is_dir() and not self.state.exists():
-            stray = [name for name in sorted(os.listdir(self.out)) if _SHARD_FILE.fullmatch(name) or name == INDEX_NAME]
+            stray = [name for name in sorted(os.listdir(self.out)) if SHARD_FILE.fullmatch(name) or name == INDEX_NAME]
             if stray:
                 raise ShardError(
                     f"{self.out} holds {stray[0]} but no build/build.json: not a set made here; name another --out"
@@ -80,19 +87,22 @@ class BuildFolder:
 
 @dataclass(frozen=True)
 class BuildState:
-    """build.json. options: those that shape the bytes. sources: [{root, layout, label_from_name}] as they were found.
-    listing: for each source the marks of what it was listed from. images: what some images, and the texts beside them,
-    looked like."""
+    """build.json."""
 
     options: dict
+    """Those that shape the bytes."""
     sources: list[dict]
+    """[{root, layout}] as they were found."""
     listing: list[list[list]]
+    """For each source the marks (layouts/marks.py) of what it was listed from."""
     images: str
+    """Digest of size and time of change of some images, and of the texts beside them."""
     entries: int
+    """Number of entries of the catalogue."""
 
 
 def read_state(folder: BuildFolder) -> BuildState | None:
-    """What an earlier run left; None where there was none. ShardError where it is damaged."""
+    """What an earlier run has left; None if there was none. ShardError if it is damaged."""
     try:
         state = BuildState(**json.loads(folder.state.read_bytes()))
         if isinstance(state.options, dict) and isinstance(state.sources, list):
@@ -105,32 +115,32 @@ def read_state(folder: BuildFolder) -> BuildState | None:
 
 
 def write_state(folder: BuildFolder, state: BuildState) -> None:
-    content = json.dumps(vars(state), separators=(",", ":"))  # compact: the marks may have megabytes
+    content = json.dumps(vars(state), separators=(",", ":"))  # compact: the marks may take megabytes
     write_whole(folder.state, content.encode() + b"\n")
 
 
 def are_as_listed(sources: list[Source], state: BuildState) -> bool:
-    """Are these the sources of the earlier run, and would they be listed as they were then? Walks nothing."""
+    """Are these the sources of the earlier run, and would they be listed as they were then? Scans no folder."""
     if len(sources) != len(state.listing):
         return False
     return all(source.is_as_listed(marks) for source, marks in zip(sources, state.listing, strict=True))
 
 
 def holds_shards(out: Path) -> bool:
-    """Has a build come so far that a shard or an index is there?"""
-    return any(_SHARD_FILE.fullmatch(name) or name == INDEX_NAME for name in os.listdir(out))
+    """Has a build already written a shard or an index?"""
+    return any(SHARD_FILE.fullmatch(name) or name == INDEX_NAME for name in os.listdir(out))
 
 
 def images_seen(sources: list[Source], catalogue: Catalogue) -> str:
-    """A digest of size and time of change of _LOOKED_AT images, spread over the catalogue, and of the texts beside
-    them; of all where they are fewer.
+    """A digest of size and time of change of _COMPARED images, spread over the catalogue, and of the texts beside them;
+    of all if there are fewer.
 
-    To ask for each of 35 million would take the file server an hour. Images that are no files of their own are passed
-    over: the marks of their tars say more.
+    To ask for each of 35 million would take the file server an hour. Images that are not files of their own are
+    skipped: the marks of their tars say more.
     """
     digest = hashlib.blake2b(digest_size=16)
-    blocks = 1 if catalogue.entries <= _LOOKED_AT else _LOOKED_AT_BLOCKS
-    size = min(_LOOKED_AT // blocks, catalogue.entries)
+    blocks = 1 if catalogue.entries <= _COMPARED else _COMPARED_BLOCKS
+    size = min(_COMPARED // blocks, catalogue.entries)
     firsts = {(catalogue.entries - size) * block // max(1, blocks - 1) for block in range(blocks)}
     roots = [os.open(source.root, os.O_RDONLY | os.O_CLOEXEC) for source in sources]
     try:
@@ -139,7 +149,9 @@ def images_seen(sources: list[Source], catalogue: Catalogue) -> str:
                 source = sources[entry.source]
                 if not source.images_are_files:
                     continue
-                has_text = source.labels_apart and entry.label is not None and not entry.problem  # else it is a detail
+                has_text = (
+                    source.labels_apart and entry.label is not None and not entry.problem
+                )  # else it is a detail of the problem
                 for path in (entry.path, entry.label) if has_text else (entry.path,):
                     digest.update(b"%s\0%s\0" % (path, _seen(path, roots[entry.source])))
     finally:
@@ -157,7 +169,7 @@ def _seen(path: bytes, root: int) -> bytes:
 
 
 def restore_index(folder: BuildFolder) -> ShardIndex | None:
-    """The index of a finished build, from its copy where it was lost; None where the build is not finished."""
+    """The index of a finished build, from its copy if it was lost; None if the build is not finished."""
     copy = folder.own / INDEX_NAME
     if not copy.exists():
         return None
@@ -169,7 +181,7 @@ def restore_index(folder: BuildFolder) -> ShardIndex | None:
 
 
 def keep_index(folder: BuildFolder) -> None:
-    """The last act of a build: a copy of the index, and no spool any more."""
+    """The last act of a build: copy the index, and remove the spool."""
     write_whole(folder.own / INDEX_NAME, (folder.out / INDEX_NAME).read_bytes())
     folder.remove_spools()
 
@@ -179,7 +191,7 @@ def remove_left_overs(out: Path) -> None:
     for name in os.listdir(out):
         if _LEFT_OVER.fullmatch(name):
             (out / name).unlink(missing_ok=True)
-    with suppress(FileNotFoundError):  # others that try for the lock come and go
+    with suppress(FileNotFoundError):  # other processes that try for the lock come and go
         own = BuildFolder(out).own
         now_s = (own / "lock").stat().st_mtime  # by the server's clock
         for path in filter(lambda path: _LOCK_LEFT_OVER.fullmatch(path.name), own.iterdir()):
@@ -188,7 +200,7 @@ def remove_left_overs(out: Path) -> None:
 
 
 def remove_other_shards(out: Path, names: set[str]) -> None:
-    """Delete shards of an earlier, unfinished build that the set does not name any more. Nothing else is touched."""
+    """Delete shards of an earlier, unfinished build that the set no longer names. Nothing else is touched."""
     for name in os.listdir(out):
-        if _SHARD_FILE.fullmatch(name) and name.rsplit(".", 1)[0] not in names:
+        if SHARD_FILE.fullmatch(name) and name.rsplit(".", 1)[0] not in names:
             (out / name).unlink()

@@ -16,7 +16,7 @@ from horovod_ocr.data.stream import Stream
 from horovod_ocr.distributed.world import World, raised_on_all_ranks
 from horovod_ocr.errors import DivergedError, OcrError
 from horovod_ocr.run.log import RunLog
-from sharding.format.index import read_idx
+from sharding.format.idx import read_idx
 from sharding.format.tar import BLOCK
 
 MOST_LISTED = 20

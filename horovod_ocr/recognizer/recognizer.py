@@ -21,9 +21,9 @@ from horovod_ocr.errors import SourceError
 from horovod_ocr.evaluation.evaluate import frames_of
 from horovod_ocr.tasks.words import WordTask
 from horovod_ocr.text.decode import Reading
+from sharding.images.limits import Limits
 from sharding.images.read import read_bytes, read_image
 from sharding.layouts.folders import is_image
-from sharding.reading.check import Limits
 from sharding.reasons import Rejected
 
 CPU = torch.device("cpu")

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from horovod_ocr.reports.stats import name_of, visible
 from horovod_ocr.reports.wording import counted
 from sharding.format.script.folds import folds_of
-from sharding.format.script.letters import PROFILES
-from sharding.reading.check import remedy
+from sharding.format.script.letters import PROFILES, profile_advice
 
 MOST_TOLD = 10  # letters
 JOINERS = ("\u200c", "\u200d")
@@ -30,7 +29,7 @@ def refused_told(letters: Mapping[str, int], most: int = MOST_TOLD) -> list[str]
     """letters: refused ones -> how often -> "é U+00E9 12 times (profile latin has it; --profile plain takes any)"."""
     return [
         *(
-            f"{coded(letter)} {counted(count, 'time')}{remedy([letter])}"
+            f"{coded(letter)} {counted(count, 'time')}{profile_advice([letter])}"
             for letter, count in list(letters.items())[:most]
         ),
         *_more(letters, most),

@@ -13,9 +13,10 @@ from PIL import Image, ImageDraw, ImageFont
 from horovod_ocr.console import console
 from horovod_ocr.data.store import is_remote, open_store
 from horovod_ocr.reports.lettering import Lettering, Line, how_to_get_fonts, shapes_letters
-from sharding.format.index import ShardIndex, read_idx, read_index
+from sharding.format.idx import read_idx
+from sharding.format.index import ShardIndex, read_index
+from sharding.images.limits import Limits
 from sharding.images.read import read_image
-from sharding.reading.check import Limits
 from sharding.reasons import Rejected
 from sharding.system.files import write_whole
 
@@ -53,7 +54,7 @@ def draw_set_sheet(location: str | Path, path: str | Path, count: int = MOST_IMA
     `near_index`."""
     index = near_index(str(location), seed)
     samples = draw_samples(index, count, seed)
-    draw_sheet(samples, path, caption=f"{len(samples):,} of {sum(index.totals.values()):,} samples")
+    draw_sheet(samples, path, caption=f"{len(samples):,} of {sum(index.counts.totals.values()):,} samples")
 
 
 def near_index(location: str, seed: int = 0, split: str = "", cache_dir: str = "", cache_bytes: int = 0) -> ShardIndex:

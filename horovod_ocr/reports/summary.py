@@ -13,7 +13,7 @@ from horovod_ocr.reports.page import TableOf
 from horovod_ocr.reports.stats import megabytes, visible
 from horovod_ocr.reports.terminal import draw_table
 from horovod_ocr.reports.wording import counted, splits_told
-from sharding.build import ShardReport
+from sharding.build_report import ShardReport
 from sharding.packing.left_out import DUPLICATES_NAME, REJECTS_NAME
 from sharding.reasons import REASONS
 from sharding.verify.verify import VerifyReport
@@ -31,23 +31,24 @@ CONFLICT, DAMAGED_TAR = "conflicting labels", "damaged tar"
 
 def draw_build(report: ShardReport, seconds: float | None, sheet: Path | None) -> Group:
     """seconds: that the whole build took; None where an earlier run has done a part of it."""
+    index, counts, options = report.index, report.index.counts, report.index.options
     images = report.entries
-    profile = f"profile {report.profile} ({report.direction})"
-    parts: list[RenderableType | str] = [f"{report.root}: {report.kind}, {profile}, {report.layout}"]
-    parts += [f"the profile: {report.profile_why}"] if report.kind == "words" else []
+    profile = f"profile {index.profile.name} ({index.profile.direction})"
+    parts: list[RenderableType | str] = [f"{index.root}: {index.kind}, {profile}, {options['layout']}"]
+    parts += [f"the profile: {options['profile_why']}"] if index.kind == "words" else []
     if report.already_complete:
         parts.append("complete already: made from this source with these options")
-    total = sum(report.samples.values())
-    rows = [(split, count, f"{count / total:.1%}") for split, count in report.samples.items()]
+    total = sum(counts.totals.values())
+    rows = [(split, count, f"{count / total:.1%}") for split, count in counts.totals.items()]
     parts.append(draw_table(TableOf(("split", "samples", "share"), rows)))
     parts += draw_splits(report)
-    edges = ", ".join(f"{edge:.2f}" for edge in report.bucket_edges)
-    parts.append(f"{counted(report.shards, 'shard')}, {megabytes(report.bytes)}; buckets up to width / height {edges}")
-    letters = [visible(letter) for letter in report.alphabet]
-    parts += [f"{counted(len(letters), 'letter')}: {some_of(letters)}"] if letters else []
-    parts += (
-        [f"{counted(len(report.classes), 'class', 'classes')}: {some_of(report.classes)}"] if report.classes else []
+    edges = ", ".join(f"{edge:.2f}" for edge in index.bucket_edges)
+    parts.append(
+        f"{counted(len(index.shards), 'shard')}, {megabytes(report.bytes)}; buckets up to width / height {edges}"
     )
+    letters = [visible(letter) for letter in index.alphabet]
+    parts += [f"{counted(len(letters), 'letter')}: {some_of(letters)}"] if letters else []
+    parts += [f"{counted(len(index.classes), 'class', 'classes')}: {some_of(index.classes)}"] if index.classes else []
     parts += draw_folds(report)
     parts += draw_subsets(report)
     parts += draw_rejects(report)
@@ -62,41 +63,45 @@ def draw_build(report: ShardReport, seconds: float | None, sheet: Path | None) -
 
 def draw_account(report: ShardReport) -> list[RenderableType | str]:
     """Where each row, text and picture went, and some labels to compare with their images."""
-    rejected = "".join(f", {count:,} {reason}" for reason, count in falling(report.rejects))
-    left_out = f", {counted(copies, 'copy', 'copies')} left out" if (copies := report.duplicates["left out"]) else ""
-    packed, refused = sum(report.samples.values()), sum(report.rejects.values())
+    index, counts = report.index, report.index.counts
+    rejected = "".join(f", {count:,} {reason}" for reason, count in falling(counts.rejects))
+    left_out = f", {counted(copies, 'copy', 'copies')} left out" if (copies := counts.duplicates["left out"]) else ""
+    packed, refused = sum(counts.totals.values()), sum(counts.rejects.values())
     lines = [f"{report.entries:,} read: {packed:,} packed{left_out}, {refused:,} rejected"]
     lines[0] += f" ({rejected[2:]})" if rejected else ""
     if refused > report.entries * MANY_REJECTS:
         share = f"{refused / report.entries:.1%}"
-        lines.append(f"WARNING: {share} is rejected; look into {report.root / REJECTS_NAME} before you train")
+        lines.append(f"WARNING: {share} is rejected; look into {index.root / REJECTS_NAME} before you train")
     return [*lines, "do these labels fit their images?", *(f"  {path}  {label}" for path, label in report.examples)]
 
 
 def draw_folds(report: ShardReport) -> list[str]:
     """Letters of labels that the profile has changed or refused."""
+    index, counts = report.index, report.index.counts
     parts = []
-    if report.folded:
-        parts += [f"{counted(sum(report.folded.values()), 'letter')} of labels changed by the profile:"]
-        parts += [f"  {line}" for line in folds_told(report.folded, report.profile)]
-    if report.refused_letters:
-        parts += [f"{counted(sum(report.refused_letters.values()), 'letter')} refused:"]
-        parts += [f"  {line}" for line in refused_told(report.refused_letters)]
+    if counts.folded:
+        parts += [f"{counted(sum(counts.folded.values()), 'letter')} of labels changed by the profile:"]
+        parts += [f"  {line}" for line in folds_told(counts.folded, index.profile.name)]
+    if counts.refused_letters:
+        parts += [f"{counted(sum(counts.refused_letters.values()), 'letter')} refused:"]
+        parts += [f"  {line}" for line in refused_told(counts.refused_letters)]
     return parts
 
 
 def draw_splits(report: ShardReport) -> list[str]:
     """Where the splits come from, and a warning where val or test is empty."""
-    parts = [f"splits: {splits_told(report.split_by, *report.given_splits, report.group_from)}"]
-    if empty := [split for split in ("val", "test") if not report.samples.get(split)]:
+    counts, options = report.index.counts, report.index.options
+    parts = [f"splits: {splits_told(options['split'], *report.given_splits, options['asked']['group_from'])}"]
+    if empty := [split for split in ("val", "test") if not counts.totals.get(split)]:
         parts.append(f"warning: {' and '.join(empty)} {'is' if len(empty) == 1 else 'are'} empty; {how_filled(report)}")
     return parts
 
 
 def how_filled(report: ShardReport) -> str:
     """What to do about an empty split."""
+    index = report.index
     if report.given_splits[0]:
-        return f"give images of it, or divide those there are: {divide_command(report.kind)}"
+        return f"give images of it, or divide those there are: {divide_command(index.kind)}"
     return "give more images, or other --fractions and another --out"
 
 
@@ -129,32 +134,34 @@ def some_of(names: Sequence[str]) -> str:
 
 def draw_rejects(report: ShardReport) -> list[RenderableType | str]:
     """Rejects by reason, and the same image more than once."""
+    index, counts = report.index, report.index.counts
     parts: list[RenderableType | str] = []
-    if report.rejects:
-        rows = [(reason, count, REASONS.get(reason, "")) for reason, count in falling(report.rejects)]
+    if counts.rejects:
+        rows = [(reason, count, REASONS.get(reason, "")) for reason, count in falling(counts.rejects)]
         parts.append(draw_table(TableOf(("rejected", "samples", "why"), rows)))
-        parts.append(f"{sum(report.rejects.values()):,} rejected; each is named in {report.root / REJECTS_NAME}")
-    same, across, left_out = (report.duplicates[name] for name in ("same split", "across splits", "left out"))
+        parts.append(f"{sum(counts.rejects.values()):,} rejected; each is named in {index.root / REJECTS_NAME}")
+    same, across, left_out = (counts.duplicates[name] for name in ("same split", "across splits", "left out"))
     if same or across:
-        named = f"each is named in {report.root / DUPLICATES_NAME}"
+        named = f"each is named in {index.root / DUPLICATES_NAME}"
         hint = "" if left_out else "; --dedup leaves them out"
         parts.append(
             f"copies of an image: {same:,} in the same split, {across:,} across splits, {left_out:,} left out; "
             f"{named}{hint}"
         )
-    if conflicts := report.rejects.get(CONFLICT):
+    if conflicts := counts.rejects.get(CONFLICT):
         parts.append(f"{conflicts:,} images occur more than once, with different labels; none of them was taken")
-    if damaged := report.rejects.get(DAMAGED_TAR):
+    if damaged := counts.rejects.get(DAMAGED_TAR):
         parts.append(
             f"WARNING: {counted(damaged, 'damaged tar')}: everything after the damage is lost, and nobody knows how "
-            f"much; copy again (named in {report.root / REJECTS_NAME})"
+            f"much; copy again (named in {index.root / REJECTS_NAME})"
         )
     return parts
 
 
 def next_command(report: ShardReport) -> str:
-    where = option_of(report.root)
-    if report.kind == "classes":  # training reads words only
+    index = report.index
+    where = option_of(index.root)
+    if index.kind == "classes":  # training reads words only
         return f"horovod-ocr stats{where}"
     on_hosts = f"horovodrun -np 3 -H hosts.txt horovod-ocr train{where}"
     return on_hosts if Path("hosts.txt").exists() else f"horovod-ocr train{where}; on several hosts: {on_hosts}"

@@ -13,10 +13,9 @@ from tempfile import SpooledTemporaryFile
 import numpy as np
 
 from sharding.arranging.duplicates import Duplicates
-from sharding.reading.split import SPLITS
+from sharding.format.splits import SPLITS, shard_name
 from sharding.reading.spool import ASPECT_GRID, FACTS, read_spool
 
-PLACED_NAME = "placed.bin"
 _MIN_CLASS_SAMPLES = 64
 _MIN_CLASS_SHARE = 0.01
 _PILE_SAMPLES = 1 << 20  # that are sorted together
@@ -116,7 +115,7 @@ def _plan_shards(per_bucket: np.ndarray, samples_per_shard: int) -> Iterator[Sha
         for bucket, count in enumerate(counts):
             for start in range(0, count, samples_per_shard):
                 samples = min(samples_per_shard, count - start)
-                yield ShardPlan(f"{split}-{number:06d}", split, bucket, first, samples)
+                yield ShardPlan(shard_name(split, number), split, bucket, first, samples)
                 number += 1
                 first += samples
 

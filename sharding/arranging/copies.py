@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sharding.reading.split import SPLITS, UNDECIDED
+from sharding.format.splits import SPLITS
+from sharding.reading.hashes import is_among, repeated_values
+from sharding.reading.split import UNDECIDED
 
 _TOGETHER = 1 << 22  # entries that are looked up at once
 
@@ -39,17 +41,6 @@ def compare_copies(digests: np.ndarray, label_hashes: np.ndarray, splits: np.nda
     other = np.where(conflict & ~differs, other, first)  # a conflict is shown beside one with another label
     copy = ~conflict & (first != np.arange(none))
     return Copies(order[conflict], order[other[conflict]], order[copy], order[first[copy]])
-
-
-def repeated_values(digests: np.ndarray) -> np.ndarray:
-    """The values that stand more than once, sorted. Sorts `digests` in place: a copy of 35 M would be 280 MB."""
-    digests.sort()
-    return np.unique(digests[1:][digests[1:] == digests[:-1]])
-
-
-def is_among(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Whether each value stands in `known` (sorted, not empty)."""
-    return known[np.searchsorted(known, values).clip(max=len(known) - 1)] == values
 
 
 def find_copies(seen: Mapping[str, np.ndarray]) -> Copies:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sharding.arranging.copies import compare_copies, is_among, repeated_values
-from sharding.reading.split import SPLITS
+from sharding.arranging.copies import compare_copies
+from sharding.format.splits import SPLITS
+from sharding.reading.hashes import is_among, repeated_values
 from sharding.reading.spool import ASPECT_GRID, FACTS, read_spool
 
 _TOGETHER = 1 << 22  # copies that are compared at once

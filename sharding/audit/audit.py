@@ -18,27 +18,30 @@ import numpy as np
 from sharding.arranging.assign import choose_edges
 from sharding.arranging.copies import Copies, find_copies
 from sharding.audit.confusables import Confusable, find_confusables
-from sharding.audit.look import MOST_EXAMPLES, MOST_REJECTED_PICTURES, SEEN, Look, LookTask, Specimen, Watched, look_at
+from sharding.audit.scan import (
+    MOST_EXAMPLES,
+    MOST_REJECTED_PICTURES,
+    SEEN,
+    ScanTask,
+    SourceScan,
+    Specimen,
+    WatchedSource,
+    scan_entries,
+)
 from sharding.build_report import notes_of
 from sharding.errors import ConfigError, ShardError
 from sharding.format.script.profile import ScriptProfile
-from sharding.options import (
-    ShardOptions,
-    choose_profile,
-    find_sources,
-    keeps_given_splits,
-    options_of_bytes,
-    rules_of,
-    split_lists_of,
-)
+from sharding.format.splits import SPLITS
+from sharding.list_sources import list_sources
+from sharding.options import ShardOptions
 from sharding.progress import Progress, Report
 from sharding.reading.catalogue import Catalogue
-from sharding.reading.inspection import Rules, close_inspector
 from sharding.reading.intake import range_size
-from sharding.reading.listing import write_catalogue
-from sharding.reading.split import SPLITS, UNDECIDED
+from sharding.reading.sample_reader import Rules, close_sample_reader
+from sharding.reading.split import UNDECIDED
 from sharding.reading.spool import ASPECT_GRID
 from sharding.reasons import Rejected
+from sharding.resolve import find_sources, rules_of
 from sharding.system.workers import Workers, open_workers, usable_cores
 
 MOST_PICTURES = 100
@@ -85,7 +88,7 @@ class Audit:
     copies: dict[str, int]
     copy_examples: list[Twin]
     conflict_examples: list[Twin]
-    found: Look
+    found: SourceScan
     bucket_edges: tuple[float, ...]
     buckets: np.ndarray
     subsets: tuple[str, ...]
@@ -120,26 +123,21 @@ def audit_source(options: ShardOptions, sample: int | None = None, report: Repor
         tempfile.TemporaryDirectory(prefix="horovod-ocr-audit-", dir=options.scratch) as folder,
         open_workers(options.workers or usable_cores()) as workers,
     ):
-        lists = split_lists_of(options)
-        catalogue = write_catalogue(
-            Path(folder).absolute(), sources, options.seed, report, lists, keeps_given_splits(options)
-        )
-        profile, why = choose_profile(options, sources, catalogue)
-        decided = options_of_bytes(options, sources, profile, lists) | {"profile_why": why}
-        rules = rules_of([*map(Watched, sources)], catalogue, decided)
+        catalogue, decided = list_sources(Path(folder).absolute(), sources, options, report)
+        rules = rules_of([*map(WatchedSource, sources)], catalogue, decided)
         try:
-            return _Look(catalogue, rules, decided).run(sample, workers, report)
+            return _AuditRun(catalogue, rules, decided).run(sample, workers, report)
         except BrokenProcessPool as error:
             raise ShardError(
                 "a worker was killed, mostly for want of memory; run the same horovod-ocr audit again with fewer "
                 "--workers"
             ) from error
         finally:
-            close_inspector()
+            close_sample_reader()
 
 
 @dataclass(frozen=True)
-class _Look:
+class _AuditRun:
     """One audit over its catalogue. decided: the options as a build would write them."""
 
     catalogue: Catalogue
@@ -156,7 +154,7 @@ class _Look:
         copies = find_copies(seen)
         if len(copies.conflicts):
             found.rejects["conflicting labels"] = len(copies.conflicts)
-        dedup = self.decided["dedup"]
+        dedup = self.decided["asked"]["dedup"]
         for rows in (copies.conflicts, *([copies.copies] if dedup else [])):
             np.subtract.at(counts, (seen["split"][rows], seen["cell"][rows]), 1)
         edges, buckets = _samples_by_bucket(counts)
@@ -169,7 +167,7 @@ class _Look:
             kind="words" if words else "classes",
             profile=rules.profile,
             profile_why=self.decided["profile_why"],
-            notes=notes_of(catalogue, found.rejects, rules.sources, self.decided["images"]),
+            notes=notes_of(catalogue, found.rejects, rules.sources, self.decided["asked"]["images"]),
             options=self.decided,
             given_splits=catalogue.count_given_splits(),
             entries=catalogue.entries,
@@ -192,12 +190,12 @@ class _Look:
             rejected_pictures=_in_turns(found.rejected_pictures)[:MOST_REJECTED_PICTURES],
         )
 
-    def _read(self, numbers: np.ndarray, workers: Workers, report: Report) -> tuple[Look, np.ndarray]:
+    def _read(self, numbers: np.ndarray, workers: Workers, report: Report) -> tuple[SourceScan, np.ndarray]:
         """Every entry of `numbers` read and checked. Returns what was found and int64 [splits, cells] samples."""
         seen = {name: np.empty(len(numbers), kind) for name, kind in SEEN.items()}
         counts = np.zeros((len(SPLITS), len(ASPECT_GRID) + 1), np.int64)
-        total, size, done = Look(seen), range_size(self.catalogue.entries), 0
-        for found in workers.run(look_at, self._tasks(numbers, size, total)):
+        total, size, done = SourceScan(seen), range_size(self.catalogue.entries), 0
+        for found in workers.run(scan_entries, self._tasks(numbers, size, total)):
             split, cell = found.seen["split"], found.seen["cell"]
             is_sample = split != UNDECIDED
             np.add.at(counts, (split[is_sample], cell[is_sample]), 1)
@@ -208,14 +206,14 @@ class _Look:
             report(Progress("reading", done, len(numbers), total.read_bytes, dict(total.rejects)))
         return total, counts
 
-    def _tasks(self, numbers: np.ndarray, size: int, total: Look) -> Iterator[LookTask]:
+    def _tasks(self, numbers: np.ndarray, size: int, total: SourceScan) -> Iterator[ScanTask]:
         """total: what was found so far; of a reason that has its examples, no more are asked for."""
         drawn = self._first_in_order(_DRAWN)
         whole = len(numbers) == self.catalogue.entries
         for start in range(0, len(numbers), size):
             part = range(start, min(start + size, len(numbers))) if whole else numbers[start : start + size]
             wanted = drawn[(drawn >= part[0]) & (drawn <= part[-1])]
-            yield LookTask(self.catalogue, self.rules, part, frozenset(wanted.tolist()), total.enough())
+            yield ScanTask(self.catalogue, self.rules, part, frozenset(wanted.tolist()), total.enough())
 
     def _first_in_order(self, count: int) -> np.ndarray:
         """The numbers of about `count` entries, ascending."""

@@ -1,1 +1,1 @@
-"""What a reader of shards may import: index.json, .idx, the tar, splits and script profiles."""
+"""What a reader of shards may import: index.json, .idx, the tar, splits, frames and script profiles."""

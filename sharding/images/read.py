@@ -31,12 +31,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image, UnidentifiedImageError
-from xxhash import xxh3_64_intdigest
 
 from sharding.images.convert import as_grey_or_rgb, encode, orientation_of, shrunk, upright
 from sharding.images.jpeg import JPEG_MAGIC, read_jpeg
+from sharding.images.limits import Limits, check_aspect, check_pixels
 from sharding.images.png import PNG_MAGIC, Png, check_data, plain_size, read_png, without_metadata
-from sharding.reading.check import Limits
 from sharding.reasons import Rejected
 
 CHECKS = ("full", "structure", "header")
@@ -82,7 +81,7 @@ def read_image(content: bytes, limits: Limits, rule: ImageRule = ImageRule()) ->
     with _opened(content, ("WEBP", "BMP", "TIFF")) as image:
         if (pictures := getattr(image, "n_frames", 1)) > 1:
             raise Rejected("several pictures", f"{pictures} in one {image.format}")
-        _check_pixels(*image.size, limits)
+        check_pixels(*image.size, limits)
         image.load()
         return _converted(image, orientation_of(image.info.get("exif", b"")), limits, rule)
 
@@ -115,14 +114,9 @@ def read_bytes(path: Path) -> bytes:
     return content
 
 
-# Of an image's bytes, the 64-bit number that stands in .idx: it finds copies and damage, in a twentieth of the time of
-# a cryptographic digest.
-digest_of = xxh3_64_intdigest
-
-
 def _from_png(content: bytes, limits: Limits, rule: ImageRule) -> CheckedImage:
     png = read_png(content, checksums=rule.check != "header")
-    _check_pixels(png.width, png.height, limits)
+    check_pixels(png.width, png.height, limits)
     most = len(content) * _DEFLATE_RATIO
     if most < 9 * png.width * png.height and most < png.raw_bytes:  # the first costs less, and is always true then
         raise _too_few_bytes(content, png.width, png.height)
@@ -134,28 +128,31 @@ def _from_png(content: bytes, limits: Limits, rule: ImageRule) -> CheckedImage:
         elif rule.check == "full":
             with _opened(without_metadata(content, png), ("PNG",)) as image:
                 image.load()
-        return _within(limits, CheckedImage(content, png.width, png.height, 0))
+        check_aspect(png.width, png.height, limits)
+        return CheckedImage(content, png.width, png.height, 0)
     with _opened(without_metadata(content, png), ("PNG",)) as image:
         image.load()
-        _mend_transparency(image, png)
+        _correct_transparency(image, png)
         return _converted(image, orientation, limits, rule)
 
 
 def _from_jpeg(content: bytes, limits: Limits, rule: ImageRule) -> CheckedImage:
     jpeg = read_jpeg(content, whole=rule.check != "header")
-    _check_pixels(jpeg.width, jpeg.height, limits)
+    check_pixels(jpeg.width, jpeg.height, limits)
     if len(content) * _JPEG_PIXELS_A_BYTE < jpeg.width * jpeg.height:
         raise _too_few_bytes(content, jpeg.width, jpeg.height)
     orientation = orientation_of(jpeg.exif)
     shrinks = rule.height_px and jpeg.height > rule.height_px
     kept = jpeg.colours in (1, 3) and orientation == 1 and rule.form != "png" and not shrinks
     if kept and jpeg.plain and rule.check != "full":
-        return _within(limits, CheckedImage(content, jpeg.width, jpeg.height, 1))
+        check_aspect(jpeg.width, jpeg.height, limits)
+        return CheckedImage(content, jpeg.width, jpeg.height, 1)
     with _opened(content, ("JPEG",)) as image:  # readers must get over its metadata, whatever is checked
         if rule.check == "full" or not kept:
             image.load()
         if kept:
-            return _within(limits, CheckedImage(content, jpeg.width, jpeg.height, 1))
+            check_aspect(jpeg.width, jpeg.height, limits)
+            return CheckedImage(content, jpeg.width, jpeg.height, 1)
         return _converted(image, orientation, limits, rule)
 
 
@@ -190,12 +187,13 @@ def _opened(content: bytes, formats: tuple[str, ...]) -> Iterator[Image.Image]:
 def _converted(image: Image.Image, orientation: int, limits: Limits, rule: ImageRule) -> CheckedImage:
     """A decoded image as it is encoded again."""
     plain = as_grey_or_rgb(upright(image, orientation))
-    _within(limits, CheckedImage(b"", *plain.size, 0))
+    check_aspect(*plain.size, limits)
     plain = shrunk(plain, rule.height_px)
-    return _within(limits, CheckedImage(encode(plain, rule.form), *plain.size, int(rule.form == "jpeg")))
+    check_aspect(*plain.size, limits)
+    return CheckedImage(encode(plain, rule.form), *plain.size, int(rule.form == "jpeg"))
 
 
-def _mend_transparency(image: Image.Image, png: Png) -> None:
+def _correct_transparency(image: Image.Image, png: Png) -> None:
     """The transparent grey or colour of a PNG, as Pillow's pixels show it."""
     if "transparency" not in image.info:
         return
@@ -203,20 +201,6 @@ def _mend_transparency(image: Image.Image, png: Png) -> None:
         raise Rejected("unsupported pixels", "16 bits, and one transparent colour")
     if png.colour == 0 and png.depth in (2, 4):  # Pillow spreads the pixels over 0 to 255, but not this
         image.info["transparency"] *= 255 // ((1 << png.depth) - 1)
-
-
-def _check_pixels(width: int, height: int, limits: Limits) -> None:
-    if width < 1 or height < 1:
-        raise Rejected("damaged image", f"{width} x {height} px")
-    if width * height > limits.max_pixels:
-        raise Rejected("too many pixels", f"{width} x {height} px; at most {limits.max_pixels:,} in all")
-
-
-def _within(limits: Limits, image: CheckedImage) -> CheckedImage:
-    if image.width > limits.max_aspect * image.height:
-        size = f"{image.width} x {image.height} px"
-        raise Rejected("too wide", f"{size}; at most {limits.max_aspect:g} times its height")
-    return image
 
 
 def _too_few_bytes(content: bytes, width: int, height: int) -> Rejected:

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 from sharding.errors import SourceError
-from sharding.layouts.folders import IMAGE_SUFFIXES, is_image
+from sharding.layouts.folders import SOURCE_SUFFIXES, is_image
 from sharding.layouts.naming import (
     PATH_COLUMNS,
     SPLIT_COLUMNS,
@@ -32,7 +32,7 @@ _MOST = 0.8  # of the cells of a column that end like a picture's name, to be ta
 _FEW_SUBSETS = 10
 _NATIVE = {".csv": b",", ".tsv": b"\t", ".txt": b"\t"}
 _SHOWN = {b"\t": "tabs", b",": "commas", b";": "semicolons", b"|": "bars"}
-_SUFFIX = b"(?:" + b"|".join(map(re.escape, sorted(IMAGE_SUFFIXES, reverse=True))) + b")"
+_SUFFIX = b"(?:" + b"|".join(map(re.escape, sorted(SOURCE_SUFFIXES, reverse=True))) + b")"
 # a path ends with its suffix, whatever blanks are in it: `my word.png   the text`
 SPACED_LINE = re.compile(rb"(.*?" + _SUFFIX + rb")[ \t\xa0]+(.*)", re.IGNORECASE | re.DOTALL)
 # ICDAR: `word_1.png, "the \"text\""`
@@ -68,7 +68,7 @@ class Dialect:
         return _SHOWN.get(self.separator, "blanks")
 
 
-def look(path: Path) -> Dialect:
+def find_dialect(path: Path) -> Dialect:
     """The dialect of one label file. SourceError where it cannot be told, or names no column of texts."""
     native = _NATIVE.get(path.suffix.lower(), b"\t")
     first, lines = _first_lines(path)

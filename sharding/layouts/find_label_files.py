@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from sharding.errors import SourceError
-from sharding.layouts.dialect import BOXES, CUT_LINE, QUOTED_LINE, SPACED_LINE, look
+from sharding.layouts.dialect import BOXES, CUT_LINE, QUOTED_LINE, SPACED_LINE, find_dialect
 from sharding.layouts.folders import is_image, list_folder, scan_folders
 from sharding.layouts.label_files import EasyOcrSource, LabelFile, LabelFilesSource, LabelsSource
 from sharding.layouts.naming import SPLIT_OF_NAME
@@ -205,7 +205,7 @@ def _names_pictures(root: Path, name: bytes) -> bool:
     """Are most lines of this file the path of a picture that is there, and a text?"""
     path = root / os.fsdecode(name)
     try:
-        dialect = look(path)
+        dialect = find_dialect(path)
     except SourceError:
         return False
     some = [each for each in dialect.paths if is_image(each)]

@@ -11,7 +11,7 @@ from sharding.errors import SourceError
 from sharding.layouts.files import AWAY
 
 # Of the second row no image can be used: it becomes a reject that says so, and is not passed over.
-IMAGE_SUFFIXES = frozenset(
+SOURCE_SUFFIXES = frozenset(
     (
         b".png",
         b".jpg",
@@ -76,7 +76,7 @@ class Folder(NamedTuple):
 
 def is_image(name: bytes) -> bool:
     """Does a file's name end like that of an image?"""
-    return name[name.rfind(b".") :].lower() in IMAGE_SUFFIXES
+    return name[name.rfind(b".") :].lower() in SOURCE_SUFFIXES
 
 
 def texts_in(folder: Folder) -> list[str]:

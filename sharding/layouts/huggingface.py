@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sharding.errors import SourceError
-from sharding.layouts.dialect import look
+from sharding.layouts.dialect import find_dialect
 from sharding.layouts.entry import Entry
 from sharding.layouts.label_files import LabelFile, LabelFilesSource, files_in_folders
 from sharding.layouts.naming import SPLIT_COLUMNS, TEXT_COLUMNS, column_name, split_of_folder
@@ -26,7 +26,7 @@ class HuggingFaceSource(LabelFilesSource):
     def rows(self, path: Path, file: LabelFile) -> Iterator[Entry]:
         by_folder = self.split_of_path
         if path.suffix == ".csv":
-            dialect = look(path)
+            dialect = find_dialect(path)
             if not dialect.has_header:
                 raise SourceError(f"{path} does not begin with the names of its columns; it needs file_name and text")
             self.remark(dialect.notes)

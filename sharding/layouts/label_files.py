@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sharding.errors import SourceError
-from sharding.layouts.dialect import look
+from sharding.layouts.dialect import find_dialect
 from sharding.layouts.entry import Entry
 from sharding.layouts.files import FileReader
 from sharding.layouts.folders import list_folder, scan_folders, texts_in
@@ -150,7 +150,7 @@ class LabelFilesSource(ListedFiles):
 
     def _has_split_column(self, path: Path) -> bool:
         with suppress(SourceError):  # it is said when the file is read
-            return path.suffix.lower() in (".tsv", ".csv", ".txt") and look(path).split is not None
+            return path.suffix.lower() in (".tsv", ".csv", ".txt") and find_dialect(path).split is not None
         return False
 
     @property
@@ -168,7 +168,7 @@ class LabelsSource(LabelFilesSource):
     """labels.tsv, gt.txt and their like; given splits; PaddleOCR's lists."""
 
     def rows(self, path: Path, file: LabelFile) -> Iterator[Entry]:
-        dialect = look(path)
+        dialect = find_dialect(path)
         self.remark(dialect.notes)
         rule = self.rule_for(file, dialect.paths)
         by_folder = self.split_of_path if dialect.split is None else None

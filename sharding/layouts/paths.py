@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sharding.errors import SourceError
-from sharding.layouts.folders import IMAGE_SUFFIXES, is_image, list_folder
+from sharding.layouts.folders import SOURCE_SUFFIXES, is_image, list_folder
 from sharding.layouts.naming import other_spellings
 
 _LOOKED_FOR = 60  # paths of a file, spread over its first lines
@@ -137,7 +137,7 @@ class PathRule:
             return
         suffixes = [
             suffix
-            for suffix in sorted({each for low in IMAGE_SUFFIXES for each in (low, low.upper())})
+            for suffix in sorted({each for low in SOURCE_SUFFIXES for each in (low, low.upper())})
             if self._found([folder + path if is_image(path) else folder + path + suffix for path in some]) >= _MOST
         ]
         if len(suffixes) == 1:

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from sharding.format.tar import BLOCK
 from sharding.layouts.entry import Reader
 from sharding.layouts.files import MAX_IMAGE_BYTES, checked_content
 from sharding.reasons import Rejected
 
-BLOCK = 512
 _OPEN_FILES = 64
-_WINDOW_BYTES = 1 << 18
+_BUFFER_BYTES = 1 << 18
 _MAX_NAME_BYTES = 1 << 20
 _REGULAR = b"0\x007"
 _WITHOUT_DATA = b"123456"  # links, devices, folders
@@ -43,7 +43,7 @@ class DamagedTarError(Exception):
         self.at, self.why = at, why
 
 
-class Window:
+class BufferedFile:
     """Reads a file mostly forward. Small members come many at a time, large ones are passed over."""
 
     def __init__(self, file: int) -> None:
@@ -56,7 +56,7 @@ class Window:
         """Shorter than size only where the file ends."""
         begin = at - self._start
         if begin < 0 or begin + size > len(self._content):
-            self._content = pread_all(self._file, max(size, _WINDOW_BYTES), at)
+            self._content = pread_all(self._file, max(size, _BUFFER_BYTES), at)
             self._start, begin = at, 0
         return self._content[begin : begin + size]
 
@@ -69,7 +69,7 @@ def pread_all(file: int, size: int, at: int) -> bytes:
     return content
 
 
-def read_members(window: Window) -> Iterator[Member]:
+def read_members(window: BufferedFile) -> Iterator[Member]:
     """The files of a tar, in its order, links among them but no folders. DamagedTarError where a header is wrong or the
     tar ends too early."""
     at = 0
@@ -111,9 +111,9 @@ def read_members(window: Window) -> Iterator[Member]:
         at = end + -size % BLOCK
 
 
-def _behind_zeros(window: Window, at: int) -> int:
+def _behind_zeros(window: BufferedFile, at: int) -> int:
     """The first block from `at` on that holds anything; the end of the file where none does."""
-    while content := window.read(at, _WINDOW_BYTES):
+    while content := window.read(at, _BUFFER_BYTES):
         if held := content.lstrip(b"\0"):
             return at + (len(content) - len(held)) // BLOCK * BLOCK
         at += len(content)
@@ -150,7 +150,7 @@ def _number(field: bytes, at: int) -> int:
         raise DamagedTarError(at) from error
 
 
-def _extension(window: Window, at: int, size: int, header_at: int) -> bytes:
+def _extension(window: BufferedFile, at: int, size: int, header_at: int) -> bytes:
     if size > _MAX_NAME_BYTES:
         raise DamagedTarError(header_at)
     content = window.read(at, size)

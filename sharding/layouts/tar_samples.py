@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from sharding.errors import SourceError
+from sharding.format.tar import BLOCK
 from sharding.layouts.entry import Entry
 from sharding.layouts.files import MAX_IMAGE_BYTES, MAX_TEXT_BYTES
 from sharding.layouts.folders import is_image
@@ -21,7 +22,7 @@ from sharding.layouts.naming import is_label_file
 from sharding.layouts.pairs import is_text
 from sharding.layouts.record_files import COMPRESSED_TARS, find_records, is_record_file, loose_files
 from sharding.layouts.tar_groups import CLASS_SUFFIX, Group, Key, Text, entries_of
-from sharding.layouts.tar_members import BLOCK, DamagedTarError, Member, Window, read_members
+from sharding.layouts.tar_members import BufferedFile, DamagedTarError, Member, read_members
 from sharding.layouts.tar_sets import TarsSource
 
 _LOOK_MEMBERS = 5_000
@@ -35,7 +36,7 @@ _SIZE = slice(124, 136)  # in a header
 class _Firsts:
     """Where each picture of a tar comes first, up to a limit, to see those that come again."""
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, window: BufferedFile) -> None:
         self._window = window
         self._at: dict[int, int] = {}
 
@@ -73,7 +74,7 @@ class WebDatasetSource(TarsSource):
         yield from super().entries()
         yield from loose_files(self.root, {*self.tars})
 
-    def samples(self, window: Window, position: int) -> Iterator[Entry]:
+    def samples(self, window: BufferedFile, position: int) -> Iterator[Entry]:
         tar, split = self.root / self.tars[position], self.splits[position] if self.splits else ""
         prefix = os.fsencode(self.tars[position]) + b"/"
         held: set[int] = set()
@@ -127,7 +128,7 @@ def _kind_of(root: Path, tars: tuple[str, ...]) -> str:
     for tar in tars:
         try:
             with (root / tar).open("rb") as file:
-                for member in islice(read_members(Window(file.fileno())), _LOOK_MEMBERS):
+                for member in islice(read_members(BufferedFile(file.fileno())), _LOOK_MEMBERS):
                     if is_text(member.name):
                         return "words"
                     if member.name.lower().endswith(CLASS_SUFFIX):
@@ -143,7 +144,7 @@ def _splits_inside(root: Path, tars: tuple[str, ...]) -> str:
     for tar in tars[:_LOOK_TARS]:
         try:
             with (root / tar).open("rb") as file:
-                members = islice(read_members(Window(file.fileno())), _LOOK_MEMBERS)
+                members = islice(read_members(BufferedFile(file.fileno())), _LOOK_MEMBERS)
                 names = (os.fsdecode(member.name) for member in members if is_image(member.name))
                 found |= {(tar, _folder_of(name)): None for name in names}
         except (OSError, DamagedTarError):
@@ -171,7 +172,7 @@ def _several_splits(root: Path, found: dict[tuple[str, str], None]) -> str:
     )
 
 
-def _groups(window: Window, kind: str, tar: Path, firsts: _Firsts) -> Iterator[Group]:
+def _groups(window: BufferedFile, kind: str, tar: Path, firsts: _Firsts) -> Iterator[Group]:
     """Members of one key that stand side by side. Before DamagedTarError, what was whole. SourceError where texts and
     classes meet."""
     group: Group | None = None

@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from sharding.errors import ShardError, SourceError
-from sharding.format.index import FORMAT, INDEX_NAME, read_idx, read_index
-from sharding.format.index import IMAGE_SUFFIXES as OWN_SUFFIXES
+from sharding.format.idx import STORED_SUFFIXES, read_idx
+from sharding.format.index import FORMAT, INDEX_NAME, read_index
+from sharding.format.tar import BLOCK
 from sharding.layouts.entry import Entry
 from sharding.layouts.files import check_not_lfs
 from sharding.layouts.marks import ListedFiles, mark_files
-from sharding.layouts.tar_members import BLOCK, DamagedTarError, TarReader, Window
+from sharding.layouts.tar_members import BufferedFile, DamagedTarError, TarReader
 
 _OTHER_FORMATS = {
     b"\x1f\x8b": "gzip",
@@ -30,7 +31,7 @@ _OTHER_FORMATS = {
     b"7z\xbc\xaf": "7z",
     b"Rar!": "rar",
 }
-_OWN_SUFFIXES = tuple(suffix.encode() for suffix in OWN_SUFFIXES)
+_OWN_SUFFIXES = tuple(suffix.encode() for suffix in STORED_SUFFIXES)
 _make = tuple.__new__  # an Entry without the check of its arguments: half the time of one
 _THREADS = 8
 _BATCH = 2_000  # entries a thread brings at a time
@@ -49,7 +50,7 @@ class TarsSource(ListedFiles):
     _listed: list[list] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @abstractmethod
-    def samples(self, window: Window, position: int) -> Iterator[Entry]:
+    def samples(self, window: BufferedFile, position: int) -> Iterator[Entry]:
         """The entries of the tar at this place of `tars`. DamagedTarError where it ends too early."""
 
     def entries(self) -> Iterator[Entry]:
@@ -82,7 +83,7 @@ class TarsSource(ListedFiles):
         path = self.root / self.tars[position]
         try:
             file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            window = Window(file)
+            window = BufferedFile(file)
             try:
                 yield from self.samples(window, position)
             except DamagedTarError as error:
@@ -115,7 +116,7 @@ class ShardSetSource(TarsSource):
     firsts: tuple[int, ...] = ()
     labels_apart: bool = True
 
-    def samples(self, window: Window, position: int) -> Iterator[Entry]:
+    def samples(self, window: BufferedFile, position: int) -> Iterator[Entry]:
         tar = os.fsencode(self.tars[position]) + b"/"
         split = self.splits[position]
         idx = self.root / f"{self.tars[position].removesuffix('.tar')}.idx"

@@ -3,22 +3,41 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sharding.arranging.duplicates import Duplicates
+from sharding.format.splits import SPLITS
 from sharding.reading.catalogue import Catalogue
-from sharding.reading.split import SPLITS
 from sharding.reading.spool import read_spool, tsv_line
 from sharding.system.files import whole_file
 
 REJECTS_NAME = "rejects.tsv"
 DUPLICATES_NAME = "duplicates.tsv"
-_SORTED_LINES = 1_000_000  # more of them than this stay in the order of the source: sorting would take the memory
+_SORTED_LINES = 1_000_000  # longer lists stay in the order of the source: sorting would take too much memory
 
 
-def write_rejects(out: Path, spools: list[Path], catalogue: Catalogue, duplicates: Duplicates) -> dict[str, int]:
-    """rejects.tsv: path, reason, detail. Returns reason -> samples."""
+class LeftOut(NamedTuple):
+    """How many samples the two lists name."""
+
+    rejects: dict[str, int]
+    """Reason -> samples."""
+    duplicates: dict[str, int]
+    """Copies in the "same split" and "across splits", and how many of them were "left out"."""
+
+
+def write_left_out(out: Path, spools: list[Path], catalogue: Catalogue, duplicates: Duplicates) -> LeftOut:
+    """Write both lists into the folder `out`."""
+    return LeftOut(
+        _write_rejects(out, spools, catalogue, duplicates),
+        _write_duplicates(out, catalogue, duplicates),
+    )
+
+
+def _write_rejects(out: Path, spools: list[Path], catalogue: Catalogue, duplicates: Duplicates) -> dict[str, int]:
+    """rejects.tsv: path, reason, detail."""
     reasons: Counter[str] = Counter()
 
     def lines() -> Iterator[bytes]:
@@ -26,7 +45,7 @@ def write_rejects(out: Path, spools: list[Path], catalogue: Catalogue, duplicate
             for line in read_spool(spool).rejects.splitlines(keepends=True):
                 reasons[line.split(b"\t")[1].decode()] += 1
                 yield line
-        for path, other in _named(catalogue, duplicates.conflicts):
+        for path, other in _shown(catalogue, duplicates.conflicts):
             reasons["conflicting labels"] += 1
             yield tsv_line(path, "conflicting labels", b"the same image as " + other)
 
@@ -34,12 +53,11 @@ def write_rejects(out: Path, spools: list[Path], catalogue: Catalogue, duplicate
     return dict(sorted(reasons.items()))
 
 
-def write_duplicates(out: Path, catalogue: Catalogue, duplicates: Duplicates) -> dict[str, int]:
-    """duplicates.tsv: path, the copy that stays, and their splits. Returns how many stand in the same split, how many
-    in another one, and how many were left out."""
+def _write_duplicates(out: Path, catalogue: Catalogue, duplicates: Duplicates) -> dict[str, int]:
+    """duplicates.tsv: path, the copy that stays, and the splits of both."""
 
     def lines() -> Iterator[bytes]:
-        for (path, other), row in zip(_named(catalogue, duplicates.copies), duplicates.copies, strict=True):
+        for (path, other), row in zip(_shown(catalogue, duplicates.copies), duplicates.copies, strict=True):
             yield tsv_line(path, other, SPLITS[row["split"]], SPLITS[row["other_split"]])
 
     _write_lines(out / DUPLICATES_NAME, b"path\tsame as\tsplit\tsplit of the other\n", lines())
@@ -48,13 +66,14 @@ def write_duplicates(out: Path, catalogue: Catalogue, duplicates: Duplicates) ->
     return {"same split": len(duplicates.copies) - across, "across splits": across, "left out": left_out}
 
 
-def _named(catalogue: Catalogue, pairs: np.ndarray) -> Iterator[tuple[bytes, bytes]]:
+def _shown(catalogue: Catalogue, pairs: NDArray[np.void]) -> Iterator[tuple[bytes, bytes]]:
+    """The paths of each pair, as people see them."""
     entries, others = (catalogue.pick(pairs[name].tolist()) for name in ("entry", "other"))
     return ((catalogue.shown(entry), catalogue.shown(other)) for entry, other in zip(entries, others, strict=True))
 
 
 def _write_lines(path: Path, head: bytes, lines: Iterable[bytes]) -> None:
-    """Sorted, so that they are the same for every order of the source; beyond _SORTED_LINES as they come."""
+    """Sorted, so that the file is the same for every order of the source; beyond _SORTED_LINES in the given order."""
     with whole_file(path) as file:
         file.write(head)
         held: list[bytes] | None = []

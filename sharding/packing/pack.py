@@ -13,20 +13,23 @@ from zlib import crc32
 
 import numpy as np
 
-from sharding.arranging.assign import ShardPlan
+from sharding.arranging.arrange import PLACED_NAME
+from sharding.arranging.assign import Assignment, ShardPlan
 from sharding.errors import ShardError
-from sharding.format.index import IDX_RECORD, IMAGE_SUFFIXES, IdxHeader, ShardInfo, read_idx, read_idx_header, write_idx
-from sharding.format.tar import BLOCK, END, member_headers, padded
-from sharding.reading.intake import spool_path
+from sharding.format.idx import IDX_RECORD, SUFFIX_BYTES, IdxHeader, read_idx, read_idx_header, write_idx
+from sharding.format.index import ShardInfo
+from sharding.format.tar import BLOCK, END, lay_out, member_headers, padded
+from sharding.progress import Progress, Report
+from sharding.reading.intake import range_size, spool_path
 from sharding.reading.spool import FACTS
 from sharding.system.files import whole_file
+from sharding.system.workers import Workers
 
 _TOGETHER_BYTES = 32 << 20  # of a shard, held in memory at once
 _GAP_BYTES = 16 << 10  # between two samples of a spool file that are read along rather than sought over
 _OPEN_FILES = 256
 # what makes a shard what it is; where its samples lay in the catalogue and the spool does not
 _INPUTS = ["order", "digest", "label_hash", "image_size", "label_size", "width", "height", "subset", "image_format"]
-_SUFFIXES = np.array([suffix.encode() for suffix in IMAGE_SUFFIXES], "S3")
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,30 @@ def pack_shard(task: PackTask) -> Packed:
     return write_shard(task.out, task.plan, task.label_suffix, rows, spools)
 
 
+def pack_shards(
+    workers: Workers,
+    out: Path,
+    assignment: Assignment,
+    spool: Path,
+    entries: int,
+    label_suffix: str,
+    report: Report,
+    check: Callable[[], None],
+) -> list[Packed]:
+    """Pack all shards of a set into the folder `out`. entries: of the catalogue. check: called after each shard; what
+    it raises ends the packing."""
+    out, spool = out.absolute(), spool.absolute()  # workers have another working folder
+    size = range_size(entries)
+    tasks = (PackTask(out, shard, spool / PLACED_NAME, spool, size, label_suffix) for shard in assignment.shards)
+    packed, done, written = [], 0, 0
+    for shard in workers.run(pack_shard, tasks):
+        packed.append(shard)
+        done, written = done + shard.info.samples, written + shard.info.bytes
+        report(Progress("writing", done, assignment.samples, written))
+        check()
+    return packed
+
+
 def inputs_digest(plan: ShardPlan, label_suffix: str, rows: np.ndarray) -> str:
     """What goes into a shard (FACTS rows), as a sha256: one that was made of anything else is not this one."""
     digest = hashlib.sha256(f"{plan.name} {plan.split} {plan.first} {label_suffix}\n".encode())
@@ -86,8 +113,7 @@ def write_shard(
     rows: FACTS of its samples. wanted: what the tar and the .idx must be; ShardError where they would be anything else.
     """
     sizes = np.stack([rows["image_size"], rows["label_size"]], axis=1).astype(np.int64)
-    ends = np.cumsum(BLOCK + padded(sizes).ravel()).reshape(-1, 2)  # of the members
-    offsets = ends - padded(sizes)  # of the contents
+    offsets, ends = lay_out(sizes)
     records = np.zeros(len(rows), IDX_RECORD)
     letters: Counter[str] = Counter()
     with whole_file(out / f"{plan.name}.tar", fsyncs_folder=False) as file:  # the index does
@@ -136,7 +162,7 @@ def _with_headers(first_key: int, label_suffix: str, rows: np.ndarray, offsets: 
     blocks[offsets[1:, 0] // BLOCK - 2] = 0  # the last block of each member is padded with zeros
     blocks[offsets[:, 1] // BLOCK - 2] = 0
     blocks[-1] = 0
-    blocks[offsets[:, 0] // BLOCK - 1] = member_headers(keys, _SUFFIXES[rows["image_format"]], rows["image_size"])
+    blocks[offsets[:, 0] // BLOCK - 1] = member_headers(keys, SUFFIX_BYTES[rows["image_format"]], rows["image_size"])
     label_suffixes = np.full(len(rows), label_suffix.encode(), "S3")
     blocks[offsets[:, 1] // BLOCK - 1] = member_headers(keys, label_suffixes, rows["label_size"])
     return blocks.reshape(-1)

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from sharding.arranging.copies import is_among
 from sharding.errors import ConfigError, SourceError
+from sharding.format.splits import SPLITS
 from sharding.layouts.entry import Entry, Source
 from sharding.layouts.naming import other_spellings
 from sharding.layouts.text_files import is_utf8
 from sharding.progress import Progress, Report
 from sharding.reading.catalogue import CATALOGUE_NAME, ENTRY, NO_LABEL, PROBLEMS, SCAN, Catalogue, Listed, read_order
-from sharding.reading.split import SPLITS, UNDECIDED, SplitLists, hash_paths
+from sharding.reading.hashes import hash_paths, is_among
+from sharding.reading.split import UNDECIDED, SplitLists
 from sharding.system.files import write_whole
 
 MAX_SOURCES = MAX_SUBSETS = 255

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -12,12 +12,13 @@ import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from sharding.errors import ConfigError, SourceError
+from sharding.format.splits import SPLITS
 from sharding.layouts.naming import SPLIT_OF_NAME
 from sharding.layouts.paths import canonical_path
 from sharding.layouts.text_files import open_label_file
+from sharding.reading.hashes import hash_paths
 from sharding.reasons import Rejected
 
-SPLITS = ("train", "val", "test")
 RULES = ("label", "file", "group", "lists")
 UNDECIDED = 255  # in arrays of splits: the rule decides
 _WHOLE = 1 << 64
@@ -88,17 +89,6 @@ def check_split_rule(rule: SplitRule) -> None:
         re.compile(rule.pattern)
     except re.error as error:
         raise ConfigError(f"--group-from {rule.pattern!r} is no regular expression ({error})") from error
-
-
-def hash_of(purpose: str, text: str) -> int:
-    """A 64-bit number from a text (XXH3, the same on every machine); another purpose gives unrelated numbers."""
-    return xxh3_64_intdigest(f"{purpose}\0{text}".encode("utf-8", "surrogateescape"))
-
-
-def hash_paths(purpose: bytes, paths: Iterable[bytes], count: int) -> np.ndarray:
-    """`hash_of` for `count` paths: uint64 [count]."""
-    prefix = purpose + b"\0"
-    return np.fromiter((xxh3_64_intdigest(prefix + path) for path in paths), np.uint64, count)
 
 
 class SplitLists:

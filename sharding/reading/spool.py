@@ -18,7 +18,8 @@ import numpy as np
 from xxhash import xxh3_128_digest
 
 from sharding.errors import ShardError
-from sharding.reading.inspection import LabelCounts, Sample
+from sharding.reading.labels import LabelCounts
+from sharding.reading.sample_reader import Sample
 
 FACTS = np.dtype(
     [

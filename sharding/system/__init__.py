@@ -1,1 +1,1 @@
-"""The machine below a build: files that are whole or absent, worker processes, one build at a time."""
+"""What a build needs of the machine: files that are whole or absent, worker processes, one build at a time."""

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whenever the process is killed or the power goes."""
+"""Files that are whole or absent, whenever the process is killed or the power fails."""
 
 import codecs
 import os
@@ -14,8 +14,8 @@ from sharding.errors import ConfigError
 def whole_file(path: Path, fsyncs_folder: bool = True) -> Iterator[BinaryIO]:
     """A binary file to write: under a temporary name in the same folder, then fsync, rename, fsync the folder.
 
-    Where the block raises, nothing stays and what `path` held before is untouched. OSError as the system raises it.
-    fsyncs_folder: False where the caller does so later, or where the file may be lost with the power.
+    If the block raises, nothing is left and what `path` held before is untouched. OSError as the system raises it.
+    fsyncs_folder: False if the caller does so later, or if the file may be lost with the power.
     """
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     try:
@@ -32,12 +32,13 @@ def whole_file(path: Path, fsyncs_folder: bool = True) -> Iterator[BinaryIO]:
 
 
 def write_whole(path: Path, content: bytes, fsyncs_folder: bool = True) -> None:
+    """Write a file as `whole_file` does."""
     with whole_file(path, fsyncs_folder) as file:
         file.write(content)
 
 
 def fsync_folder(folder: Path) -> None:
-    """Make the renames in a folder last through a power cut."""
+    """Make the renames in a folder survive a power failure."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -48,7 +49,7 @@ def fsync_folder(folder: Path) -> None:
 def read_settings_text(path: Path) -> str:
     """The text of a small file that a person wrote: UTF-8, with or without a byte order mark.
 
-    OSError as the system raises it; ConfigError for another encoding, with the line where it is noticed.
+    OSError as the system raises it; ConfigError for another encoding, with the line at which it is noticed.
     """
     content = path.read_bytes()
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content:

@@ -1,4 +1,5 @@
-"""Worker processes: tasks go out in order, results come back in order, and nobody outlives the one who started them."""
+"""Worker processes: tasks go out in order, results come back in order, and no worker outlives the process that started
+it."""
 
 import gc
 import multiprocessing
@@ -22,8 +23,14 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def workers_for_samples(asked: int | None, samples: int) -> int:
+    """The number of processes asked for; else one for each core, but fewer for a set that would be done before they
+    have started."""
+    return asked or min(usable_cores(), 1 + samples // 1000)
+
+
 def prepare_workers(modules: list[str]) -> None:
-    """Let the process that workers are forked from start, and import these modules, while the caller does other
+    """Start the process that workers are forked from, and let it import these modules while the caller does other
     things."""
     multiprocessing.get_context("forkserver").set_forkserver_preload(modules)
     forkserver.ensure_running()
@@ -31,8 +38,8 @@ def prepare_workers(modules: list[str]) -> None:
 
 @contextmanager
 def resting_collector() -> Iterator[None]:
-    """Let the collector of cyclic garbage rest: a build makes no cycles, and it would look through thousands of entries
-    and samples again and again, a tenth of the time."""
+    """Switch the collector of cyclic garbage off: a build makes no cycles, and the collector would look through
+    thousands of entries and samples again and again, a tenth of the time."""
     collects = gc.isenabled()
     gc.disable()
     try:
@@ -44,8 +51,8 @@ def resting_collector() -> Iterator[None]:
 
 @contextmanager
 def open_workers(workers: int) -> Iterator["Workers"]:
-    """`workers` processes; for one, the calling process does the work itself. What was not begun at the end is
-    dropped. Meanwhile the collector rests, here and in the workers."""
+    """`workers` processes; for one, the calling process does the work itself. What was not begun at the end is dropped.
+    The collector of cyclic garbage is off meanwhile, here and in the workers."""
     with resting_collector():
         if workers == 1:
             yield Workers(None, 1)
@@ -60,17 +67,17 @@ def open_workers(workers: int) -> Iterator["Workers"]:
 
 
 class Workers:
-    """A pool, or none. Made by `open_workers`."""
+    """A pool of processes, or the calling process alone. Made by `open_workers`."""
 
     def __init__(self, pool: ProcessPoolExecutor | None, workers: int) -> None:
         self._pool = pool
         self._in_flight = 2 * workers
 
     def run(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
-        """function(task) for each task, in order. A task is made only when its turn comes, so a long row costs no
-        memory.
+        """function(task) for each task, in order. A task is made only when its turn comes, so that a long sequence
+        costs no memory.
 
-        An error of a task is raised here; BrokenProcessPool where a worker was killed.
+        An error of a task is raised here; BrokenProcessPool if a worker was killed.
         """
         if self._pool is None:
             yield from map(function, tasks)
@@ -86,11 +93,11 @@ class Workers:
 
 def _start_worker() -> None:
     gc.disable()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends the pool
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and ends the pool
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    # A killed parent would leave its workers waiting for tasks for ever.
+    # If the parent is killed, its workers would wait for tasks for ever.
     wait([multiprocessing.parent_process().sentinel])
     os._exit(1)

@@ -16,18 +16,18 @@ from zlib import crc32
 import numpy as np
 
 from sharding.errors import ShardError
-from sharding.format.index import IDX_RECORD, IMAGE_SUFFIXES, ShardInfo, read_idx_header
+from sharding.format.idx import IDX_RECORD, STORED_SUFFIXES, SUFFIX_BYTES, digest_of, read_idx_header
+from sharding.format.index import ShardInfo
 from sharding.format.script.profile import ScriptProfile, is_mark
-from sharding.format.tar import BLOCK, END, member_headers, padded
-from sharding.images.read import ImageRule, digest_of, read_image
-from sharding.reading.check import Limits
-from sharding.reading.split import hash_paths
+from sharding.format.tar import BLOCK, END, lay_out, member_headers, padded
+from sharding.images.limits import Limits
+from sharding.images.read import ImageRule, read_image
+from sharding.reading.hashes import hash_paths
 from sharding.reasons import Rejected
 
 _TOGETHER_BYTES = 4 << 20
 _ANY_SIZE = Limits(max_pixels=1 << 62, max_aspect=math.inf)
 _HEADER = ImageRule("header")
-_SUFFIXES = np.array([suffix.encode() for suffix in IMAGE_SUFFIXES], "S3")
 
 
 @dataclass(frozen=True)
@@ -110,11 +110,11 @@ def _wrong_records(task: ProofTask, records: np.ndarray) -> Iterator[str]:
         yield "no samples"
         return
     sizes = np.stack([records["image_size"], records["label_size"]], axis=1).astype(np.int64)
-    ends = np.cumsum(BLOCK + padded(sizes).ravel()).reshape(-1, 2)
+    expected, ends = lay_out(sizes)
     offsets = np.stack([records["image_offset"], records["label_offset"]], axis=1)
     wrong = {
-        "an offset that does not follow from the sizes before it": (offsets != (ends - padded(sizes))).any(axis=1),
-        "an unknown image format": records["image_format"] >= len(IMAGE_SUFFIXES),
+        "an offset that does not follow from the sizes before it": (offsets != expected).any(axis=1),
+        "an unknown image format": records["image_format"] >= len(STORED_SUFFIXES),
         "a subset that the index does not name": records["subset"] >= task.subsets,
         "an empty image": (records["image_size"] == 0) | (records["width"] == 0) | (records["height"] == 0),
     }
@@ -201,7 +201,7 @@ class _Walk:
         """Now only headers are left in the blocks: exactly those that the writer makes for keys without a gap."""
         keys = self._first_key + first + np.arange(len(records))
         label_suffixes = np.full(len(records), b"cls" if self._task.classes else b"txt")
-        for part, suffixes in (("image", _SUFFIXES[records["image_format"]]), ("label", label_suffixes)):
+        for part, suffixes in (("image", SUFFIX_BYTES[records["image_format"]]), ("label", label_suffixes)):
             at = records[f"{part}_offset"].astype(np.int64) // BLOCK - 1
             expected = member_headers(keys, suffixes, records[f"{part}_size"])
             for position in np.flatnonzero((blocks[at] != expected).any(axis=1)):

@@ -19,12 +19,11 @@ import numpy as np
 
 from sharding.errors import ConfigError, ShardError
 from sharding.format.index import INDEX_NAME, ShardIndex, ShardInfo, read_index
+from sharding.format.splits import SHARD_FILE, SPLITS, shard_name
 from sharding.progress import Progress, Report
-from sharding.reading.split import SPLITS
 from sharding.system.workers import Workers, open_workers, usable_cores
 from sharding.verify.proof import ProofTask, ShardProof, prove_shard
 
-_SHARD_FILE = re.compile(rf"((?:{'|'.join(SPLITS)})-\d{{6}})\.(?:tar|idx)")
 _BYTES_FOR_A_PROCESS = 128 << 20  # a smaller set is done before one has started
 _SHOWN = 5
 
@@ -92,9 +91,14 @@ def shard_errors(root: Path, command: str) -> Iterator[None]:
         ) from error
 
 
-def check_sound(index: ShardIndex) -> None:
+def check_index(index: ShardIndex) -> None:
     """ShardError where a value of the index is of a kind that cannot be counted with, or no shard's."""
-    counts = (*index.totals.values(), *index.alphabet.values(), *index.label_lengths.values(), *index.bucket_samples)
+    counts = (
+        *index.counts.totals.values(),
+        *index.alphabet.values(),
+        *index.counts.label_lengths.values(),
+        *index.counts.bucket_samples,
+    )
     for wrong in (value for value in counts if not isinstance(value, int)):
         raise _damaged(index, f"{wrong!r} is no count")
     for shard in index.shards:
@@ -125,7 +129,7 @@ class SetProof:
 
     def __init__(self, index: ShardIndex) -> None:
         """ShardError where the index is damaged."""
-        check_sound(index)
+        check_index(index)
         self.index = index
         self.damaged: dict[str, tuple[str, ...]] = {}
         self.whole: list[tuple[ShardInfo, int]] = []  # the undamaged shards, and their first keys
@@ -181,8 +185,8 @@ def _wrong_in_index(index: ShardIndex) -> Iterator[str]:
     numbers: Counter[str] = Counter()
     totals, histogram = dict.fromkeys(SPLITS, 0), [0] * len(index.bucket_edges)
     for shard in index.shards:
-        if shard.name != f"{shard.split}-{numbers[shard.split]:06d}":
-            yield f"the index names {shard.name} where {shard.split}-{numbers[shard.split]:06d} is its turn"
+        if shard.name != shard_name(shard.split, numbers[shard.split]):
+            yield f"the index names {shard.name} where {shard_name(shard.split, numbers[shard.split])} is its turn"
         numbers[shard.split] += 1
         totals[shard.split] += shard.samples
         if shard.bucket < len(histogram):
@@ -191,10 +195,10 @@ def _wrong_in_index(index: ShardIndex) -> Iterator[str]:
             yield f"{shard.name} has bucket {shard.bucket}, the index names {len(histogram)}"
     if not index.shards:
         yield "the index names no shards"
-    if index.totals != totals:
-        yield f"the index says {_shown(index.totals)} samples, its shards add to {_shown(totals)}"
-    if list(index.bucket_samples) != histogram:
-        yield f"the index says {list(index.bucket_samples)} samples of each bucket, its shards hold {histogram}"
+    if index.counts.totals != totals:
+        yield f"the index says {_shown(index.counts.totals)} samples, its shards add to {_shown(totals)}"
+    if list(index.counts.bucket_samples) != histogram:
+        yield f"the index says {list(index.counts.bucket_samples)} samples of each bucket, its shards hold {histogram}"
     if list(index.bucket_edges) != sorted(set(index.bucket_edges)):
         yield "the bucket edges of the index do not ascend"
     if list(index.alphabet) != sorted(index.alphabet):
@@ -233,7 +237,7 @@ def _wrong_contents(proof: SetProof) -> Iterator[str]:
     letters = {letter: proof.letters["train"][letter] for counts in proof.letters.values() for letter in counts}
     for name, said, counted in (
         ("letter", index.alphabet, letters),
-        ("label length", index.label_lengths, proof.label_lengths),
+        ("label length", index.counts.label_lengths, proof.label_lengths),
     ):
         wrong = [
             f"{key!r} {counted.get(key, 0):,} instead of {said.get(key, 0):,}"
@@ -255,7 +259,7 @@ def _differs(said: int | None, counted: int | None, complete: bool) -> bool:
 def _strays(index: ShardIndex) -> tuple[str, ...]:
     named = {shard.name for shard in index.shards}
     names = sorted(os.listdir(index.root))
-    return tuple(name for name in names if (match := _SHARD_FILE.fullmatch(name)) and match[1] not in named)
+    return tuple(name for name in names if (match := SHARD_FILE.fullmatch(name)) and match["name"] not in named)
 
 
 def _is_split_by_label(index: ShardIndex) -> bool:

@@ -18,7 +18,8 @@ import torch
 from horovod_ocr.checkpoint.file import LAST, load_best, load_checkpoint
 from horovod_ocr.distributed.world import World
 from horovod_ocr.reports import score
-from sharding.format.index import INDEX_NAME, ShardInfo, idx_bytes, read_index
+from sharding.format.idx import idx_bytes
+from sharding.format.index import INDEX_NAME, ShardInfo, read_index
 from tests.e2e.typed import BIN
 from tests.ranks.launch import environment, horovodrun, largest_difference
 
@@ -245,7 +246,7 @@ def test_eval_leaves_damaged_samples_out_and_says_so(folder, word_shards, tmp_pa
     (tmp_path / shard.tar_name).write_bytes(content)
     said = say(folder, "eval", "--run", "by-1", "--shards", str(tmp_path))
     report = json.loads((folder / "runs" / "by-1" / "eval.json").read_text())
-    assert report["unreadable"] == 1 and report["samples"] == index.totals["test"] - 1
+    assert report["unreadable"] == 1 and report["samples"] == index.counts.totals["test"] - 1
     assert "1 damaged samples left out" in " ".join(said.split())
     assert f"{shard.name}, sample 0: the image's bytes differ from the index" in said
 

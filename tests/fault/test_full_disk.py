@@ -23,7 +23,7 @@ KIB = 1024
 
 def build(raw: Path, out: Path, **options) -> None:
     asked = {"workers": 1, "samples_per_shard": SAMPLES_PER_SHARD, **options}
-    build_shards(ShardOptions(src=raw, out=out, **asked))
+    build_shards(ShardOptions.of(src=raw, out=out, **asked))
 
 
 @contextmanager
@@ -72,7 +72,7 @@ def test_the_command_ends_with_a_sentence_and_3(raw, quiet, set_bytes, tmp_path:
 
     ended = run(100 * KIB)
     assert ended.returncode == 3, ended.stderr
-    assert "File too large; what is finished is kept: mend it, then run the same horovod-ocr shard again" in " ".join(
+    assert "File too large; what is finished is kept: fix that, then run the same horovod-ocr shard again" in " ".join(
         ended.stderr.split()
     )
     assert "Traceback" not in ended.stderr

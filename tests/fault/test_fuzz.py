@@ -23,7 +23,8 @@ import torch
 from horovod_ocr.checkpoint.file import FIELDS, VERSION, load_checkpoint, read_checkpoint, write_checkpoint
 from horovod_ocr.errors import CheckpointError, OcrError, ShardError
 from horovod_ocr.run.folder import Ownership, digest_path
-from sharding.format.index import check_shards_present, read_idx, read_index
+from sharding.format.idx import read_idx
+from sharding.format.index import check_shards_present, read_index
 from tests.unit.checkpoint.payload import tiny_payload
 
 pytestmark = pytest.mark.fault

@@ -11,7 +11,7 @@ import time
 from functools import partial
 
 from horovod_ocr.cli.main import main
-from sharding.format.index import read_idx
+from sharding.format.idx import read_idx
 
 
 def launch_this_program() -> None:

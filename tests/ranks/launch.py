@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from sharding.format.index import read_idx, read_index
+from sharding.format.idx import read_idx
+from sharding.format.index import read_index
 
 PROGRAM = Path(__file__).with_name("rank_program.py")
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from horovod_ocr.checkpoint.file import LAST, load_checkpoint
-from sharding.format.index import read_idx, read_index
+from sharding.format.idx import read_idx
+from sharding.format.index import read_index
 from tests.ranks.launch import (
     ROOT,
     digests_of,

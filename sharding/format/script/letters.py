@@ -5,7 +5,7 @@ fractions as books of any script have them. Letters of another script are what a
 """
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 PROFILES = ("urdu", "arabic", "persian", "thai", "latin", "plain")
@@ -123,6 +123,18 @@ def profile_with(letters: Iterable[str]) -> str | None:
     wanted = set(letters)
     found = (name for name in PROFILES if name != "plain" and wanted.issubset(_set_of(name)))
     return next(found, None if any(map(is_refused, wanted)) else "plain")
+
+
+def name_letters(letters: Iterable[str]) -> str:
+    """Letters with their code points, for a sentence."""
+    return " ".join(f"{letter if letter.isprintable() else ''} U+{ord(letter):04X}".strip() for letter in letters)
+
+
+def profile_advice(letters: Sequence[str]) -> str:
+    """Which profile takes these refused letters, for the end of a sentence; "" if none does."""
+    name = profile_with(letters)
+    has = "" if name in (None, "plain") else f"profile {name} has {'it' if len(letters) == 1 else 'them'}; "
+    return "" if name is None else f" ({has}--profile plain takes any)"
 
 
 @cache

@@ -13,7 +13,7 @@ from pathlib import Path
 from sharding.errors import ConfigError
 from sharding.format.script.folds import folds_of
 from sharding.format.script.guess import guess_direction
-from sharding.format.script.letters import PROFILES, is_refused
+from sharding.format.script.letters import PROFILES, is_refused, name_letters
 from sharding.format.script.profile import ScriptProfile, build_profile, check_direction
 
 _KEYS = ("name", "direction", "letters", "extends", "folds")
@@ -95,7 +95,7 @@ def _letters_of(path: Path, values: dict, base_letters: str) -> str:
     """Those of the file, with those of the profile that it extends; empty: any."""
     own = unicodedata.normalize("NFC", values.get("letters", ""))
     if refused := [letter for letter in own if is_refused(letter)]:
-        raise ConfigError(f"{path}: letters: {_named(refused)} can stand in no label; leave it out")
+        raise ConfigError(f"{path}: letters: {name_letters(refused[:6])} can stand in no label; leave it out")
     if "extends" not in values:
         if not own:
             raise ConfigError(f"{path}: letters is missing; name all letters of the script, or what it extends")
@@ -117,7 +117,8 @@ def _check(path: Path, profile: ScriptProfile, letters: str) -> None:
         taken = [letter for letter in unicodedata.normalize("NFC", letters) if letter in folds_of(profile.base)[fold]]
         if on and taken:
             raise ConfigError(
-                f"{path}: letters: {_named(taken)} is changed by the fold {fold}; write {fold} = false below [folds]"
+                f"{path}: letters: {name_letters(taken[:6])} is changed by the fold {fold}; write {fold} = false below "
+                "[folds]"
             )
     built_in = replace(profile, own_folds=())
     for source, target in profile.own_folds:
@@ -128,9 +129,6 @@ def _check(path: Path, profile: ScriptProfile, letters: str) -> None:
             )
         if unknown := profile.unknown(profile.normalise(target)):
             raise ConfigError(
-                f"{path}: folds: {source!r} becomes {target!r}, and {_named(unknown)} is not in letters; add it there"
+                f"{path}: folds: {source!r} becomes {target!r}, and {name_letters(unknown[:6])} is not in letters; add it "
+                "there"
             )
-
-
-def _named(letters) -> str:
-    return " ".join(f"{letter if letter.isprintable() else ''} U+{ord(letter):04X}".strip() for letter in letters[:6])

@@ -13,7 +13,7 @@ import pytest
 from horovod_ocr.data import reader
 from horovod_ocr.data.reader import Damage, DamagedError, MappedShard, OpenShards
 from horovod_ocr.data.store import open_store
-from sharding.format.index import read_idx
+from sharding.format.idx import read_idx
 
 ROOT = Path(__file__).parents[3]
 # Reads a sample of each shard, where a process may have few files open: first as many as it has to, then as it is let.

@@ -18,7 +18,7 @@ from horovod_ocr.distributed.votes import (
 from horovod_ocr.distributed.world import World
 from horovod_ocr.errors import DivergedError
 from horovod_ocr.run.log import RunLog
-from sharding.format.index import read_idx
+from sharding.format.idx import read_idx
 
 
 class OtherRanks(World):

@@ -5,15 +5,16 @@ import io
 import tarfile
 import zlib
 from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from sharding.format.index import IDX_RECORD, IdxHeader, ShardIndex, ShardInfo, write_idx, write_index
+from sharding.format.idx import IDX_RECORD, IdxHeader, digest_of, write_idx
+from sharding.format.index import SetCounts, ShardIndex, ShardInfo, write_index
 from sharding.format.script.profile import build_profile
-from sharding.images.read import digest_of
 
 
 def image_bytes(number: int, size: tuple[int, int] = (96, 64)) -> bytes:
@@ -77,11 +78,11 @@ def write_set(root: Path, labels: dict[str, list[str]], kind: str = "words", per
         bucket_edges=(2.5,),
         shards=tuple(shards),
         subsets=("", "odd"),
-        totals=totals,
-        label_lengths=lengths,
-        bucket_samples=(number,),
+        counts=SetCounts(totals, lengths, (number,)),
     )
+    counts = {each.name: facts.pop(each.name) for each in fields(SetCounts) if each.name in facts}
     index = ShardIndex(root=root, **(values | facts))
+    index = replace(index, counts=replace(index.counts, **counts))
     write_index(index)
     return index
 

@@ -1,38 +1,55 @@
 """What shard and verify say at their end: every number that a person asks for, once."""
 
 import io
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from horovod_ocr.reports.summary import draw_build, draw_proof, next_command, wrong_of
-from sharding.build import ShardReport
+from sharding.build_report import ShardReport
+from sharding.format.index import SetCounts, ShardIndex, ShardInfo
+from sharding.format.script.profile import build_profile
 from sharding.verify.verify import VerifyReport
 
-BUILT = ShardReport(
+INDEX = ShardIndex(
     root=Path("my shards"),
     kind="words",
-    layout="labels",
-    profile="urdu",
-    entries=10_037,
-    samples={"train": 8000, "val": 1000, "test": 1000},
-    rejects={"not an image": 7, "conflicting labels": 30},
-    duplicates={"same split": 4, "across splits": 2, "left out": 0},
-    shards=12,
-    kept_shards=0,
-    bytes=45_000_000,
-    bucket_edges=(0.8, 1.25),
+    seed=0,
+    profile=build_profile("urdu"),
     alphabet={"ا": 5, "ب": 6, "\u064e": 1},
     classes=(),
-    already_complete=False,
-    read_bytes=50_000_000,
-    direction="rtl",
-    profile_why="as asked for",
-    folded={"ي → ی": 1230, "ـ → ": 1},
-    refused_letters={"é": 12, "京": 2, "\u0007": 1},
+    bucket_edges=(0.8, 1.25),
+    shards=tuple(ShardInfo(f"train-{number:06d}", "train", 0, 800, 3_750_000, "") for number in range(12)),
+    counts=SetCounts(
+        totals={"train": 8000, "val": 1000, "test": 1000},
+        rejects={"not an image": 7, "conflicting labels": 30},
+        duplicates={"same split": 4, "across splits": 2, "left out": 0},
+        folded={"ي → ی": 1230, "ـ → ": 1},
+        refused_letters={"é": 12, "京": 2, "\u0007": 1},
+    ),
+    options={"layout": "labels", "profile_why": "as asked for", "split": "label", "asked": {"group_from": None}},
 )
+BUILT = ShardReport(INDEX, 10_037, {}, (0, 0), 0, False, read_bytes=50_000_000)
+
+
+def altered(report: ShardReport, **facts) -> ShardReport:
+    """The report of a build with these facts: fields of the report, of its index, of its counts, or options."""
+
+    def chosen(kind) -> dict:
+        return {each.name: facts.pop(each.name) for each in fields(kind) if each.name in facts}
+
+    index = report.index
+    of_report, counts, of_index = chosen(ShardReport), chosen(SetCounts), chosen(ShardIndex)
+    options = index.options | facts
+    return replace(
+        report,
+        index=replace(index, counts=replace(index.counts, **counts), options=options, **of_index),
+        **of_report,
+    )
+
+
 PROVED = VerifyReport(
     samples=10_000,
     shards=12,
@@ -79,7 +96,7 @@ def test_a_build_is_told_in_numbers():
         "U+0007 1 time\n",
     ):
         assert part in text
-    without = replace(BUILT, entries=10_043, duplicates={"same split": 4, "across splits": 2, "left out": 6})
+    without = altered(BUILT, entries=10_043, duplicates={"same split": 4, "across splits": 2, "left out": 6})
     assert "10,043 images in" in said(draw_build(without, 5.0, None))  # what was left out was read, too
     assert "--dedup" not in said(draw_build(without, 5.0, None))
 
@@ -89,16 +106,16 @@ def test_a_build_of_several_runs_has_no_speed():
 
 
 def test_what_there_is_none_of_is_not_said():
-    none = dict.fromkeys(BUILT.duplicates, 0)
-    built = replace(BUILT, rejects={}, folded={}, refused_letters={})
-    plain = replace(built, duplicates=none, alphabet={}, already_complete=True)
+    none = dict.fromkeys(INDEX.counts.duplicates, 0)
+    built = altered(BUILT, rejects={}, folded={}, refused_letters={})
+    plain = altered(built, duplicates=none, alphabet={}, already_complete=True)
     text = said(draw_build(plain, 5.0, None))
     assert "complete already" in text
     assert not [word for word in ("rejects", "copies", "letters", "images/s", "sheet") if word in text]
 
 
 def test_many_letters_or_classes_are_not_all_named():
-    many = replace(BUILT, kind="classes", alphabet={}, classes=tuple(f"[c{number}]" for number in range(250)))
+    many = altered(BUILT, kind="classes", alphabet={}, classes=tuple(f"[c{number}]" for number in range(250)))
     assert "250 classes: [c0] [c1]" in said(draw_build(many, 1.0, None))
     assert "[c99] and 150 more" in said(draw_build(many, 1.0, None))
 
@@ -113,7 +130,7 @@ def test_many_letters_or_classes_are_not_all_named():
 )
 def test_the_next_command_can_be_pasted(root, kind, command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    report = replace(BUILT, root=Path(root), kind=kind)
+    report = altered(BUILT, root=Path(root), kind=kind)
     here = command.removeprefix("horovodrun -np 3 -H hosts.txt ")
     assert next_command(report) == (here if kind == "classes" else f"{here}; on several hosts: {command}")
     (tmp_path / "hosts.txt").write_text("localhost slots=3\n")
@@ -126,41 +143,43 @@ def test_the_next_command_can_be_pasted(root, kind, command, tmp_path, monkeypat
         ({"given_splits": (0, 40)}, "splits: by label (no word of val or test is in train)"),
         ({"given_splits": (40, 40)}, "splits: as the source gives them"),
         ({"given_splits": (35, 40)}, "splits: given by the source for 35 of 40, the others by label"),
-        ({"given_splits": (0, 40), "split_by": "file"}, "splits: by file"),
-        ({"given_splits": (40, 40), "split_by": "lists"}, "splits: by lists"),
-        ({"split_by": "group", "group_from": "p"}, "splits: by group (what 'p' finds in the path)"),
+        ({"given_splits": (0, 40), "split": "file"}, "splits: by file"),
+        ({"given_splits": (40, 40), "split": "lists"}, "splits: by lists"),
+        ({"split": "group", "asked": {"group_from": "p"}}, "splits: by group (what 'p' finds in the path)"),
     ],
 )
 def test_where_the_splits_come_from_is_said(report, line):
-    assert f"{line}\n" in said(draw_build(replace(BUILT, **report), 5.0, None))
+    assert f"{line}\n" in said(draw_build(altered(BUILT, **report), 5.0, None))
 
 
 def test_an_empty_split_is_warned_of_with_a_command_that_divides_anew():
     assert "warning" not in said(draw_build(BUILT, 5.0, None))
-    given = replace(BUILT, given_splits=(7, 7))
-    text = said(draw_build(replace(given, samples={"train": 5, "val": 0, "test": 2}), 5.0, None))
+    given = altered(BUILT, given_splits=(7, 7))
+    text = said(draw_build(altered(given, totals={"train": 5, "val": 0, "test": 2}), 5.0, None))
     assert "warning: val is empty; give images of it, or divide those there are: horovod-ocr " in text
     assert "shard --split label --fractions 0.8,0.1,0.1 --out NEW_FOLDER; horovod-ocr train --shards NEW_FOLDER" in text
-    few = said(draw_build(replace(BUILT, samples={"train": 5}), 5.0, None))
+    few = said(draw_build(altered(BUILT, totals={"train": 5}), 5.0, None))
     assert "val and test are empty; give more images, or other --fractions and another --out" in few
 
 
 def test_a_joiner_that_was_dropped_is_named_with_what_keeps_it():
-    text = said(draw_build(replace(BUILT, folded={"\u200c → ": 9}), 5.0, None))
+    text = said(draw_build(altered(BUILT, folded={"\u200c → ": 9}), 5.0, None))
     assert (
         'U+200C (zero width non-joiner) was dropped 9 times; a profile file with extends = "urdu" and joiners = false '
         "below [folds] keeps it\n"
     ) in text
     rare = {f"{letter} → ی": 20 for letter in "abcdefghijklm"} | {"\u200c → ": 1}
-    text = said(draw_build(replace(BUILT, folded=rare), 5.0, None))
+    text = said(draw_build(altered(BUILT, folded=rare), 5.0, None))
     assert "U+200C (zero width non-joiner) was dropped 1 time; a profile file" in text
     assert "and 3 more letters\n" in text
-    own = said(draw_build(replace(BUILT, profile="mine", folded={"\u200c → ": 1}), 5.0, None))
+    own = said(
+        draw_build(altered(BUILT, profile=replace(INDEX.profile, name="mine"), folded={"\u200c → ": 1}), 5.0, None)
+    )
     assert "U+200C (zero width non-joiner) was dropped 1 time\n" in own
 
 
 def test_one_is_not_said_as_many():
-    text = said(draw_build(replace(BUILT, shards=1, alphabet={"ا": 5}, folded={"ي → ی": 1}), 5.0, None))
+    text = said(draw_build(altered(BUILT, shards=INDEX.shards[:1], alphabet={"ا": 5}, folded={"ي → ی": 1}), 5.0, None))
     assert all(part in text for part in ("1 shard,", "1 letter: ا", "1 letter of labels changed"))
 
 
@@ -197,11 +216,11 @@ def test_all_that_is_wrong_is_told():
 
 
 def test_the_end_is_an_account_that_a_person_can_check():
-    checked = replace(
+    checked = altered(
         BUILT,
         rejects={"odd row": 5, "no label": 7},
         entries=10_018,
-        duplicates=BUILT.duplicates | {"left out": 6},
+        duplicates=INDEX.counts.duplicates | {"left out": 6},
         examples=(("images/a.png", "ایک"), ("b.png", "[دو]")),
     )
     assert said(draw_build(checked, 5.0, None)).splitlines()[-4:] == [
@@ -213,21 +232,21 @@ def test_the_end_is_an_account_that_a_person_can_check():
 
 
 def test_many_rejects_are_loud():
-    many = replace(BUILT, rejects={"odd row": 1_000}, entries=11_000)
+    many = altered(BUILT, rejects={"odd row": 1_000}, entries=11_000)
     warning = "WARNING: 9.1% is rejected; look into my shards/rejects.tsv before you train"
     assert warning in said(draw_build(many, 5.0, None))
     assert "WARNING" not in said(draw_build(BUILT, 5.0, None))
 
 
 def test_subsets_are_named_and_those_that_look_like_texts_are_said_to():
-    text = said(draw_build(replace(BUILT, subsets={"lexicon": 9_000, "": 1_037}), 5.0, None))
+    text = said(draw_build(altered(BUILT, subsets={"lexicon": 9_000, "": 1_037}), 5.0, None))
     assert "2 subsets: lexicon 9,000, (none) 1,037" in text and "look like texts" not in text
     words = {f"word{number}": 1 for number in range(30)}
-    text = said(draw_build(replace(BUILT, entries=40, subsets=words), 5.0, None))
+    text = said(draw_build(altered(BUILT, entries=40, subsets=words), 5.0, None))
     assert "30 subsets: word0 1, word1 1" in text and "warning: so many names of subsets look like texts" in text
 
 
 def test_damaged_tars_are_loud_and_notes_are_told():
-    text = said(draw_build(replace(BUILT, rejects={"damaged tar": 2}, notes=("labels.csv: the columns x",)), 5.0, None))
+    text = said(draw_build(altered(BUILT, rejects={"damaged tar": 2}, notes=("labels.csv: the columns x",)), 5.0, None))
     assert "WARNING: 2 damaged tars: everything after the damage is lost" in text
     assert "note: labels.csv: the columns x" in text

@@ -12,8 +12,10 @@ import pytest
 from PIL import Image
 
 from sharding.build import ShardOptions, ShardReport, build_shards
-from sharding.format.index import read_idx, read_index
-from sharding.reading.inspection import LabelCounts, Sample
+from sharding.format.idx import read_idx
+from sharding.format.index import read_index
+from sharding.reading.labels import LabelCounts
+from sharding.reading.sample_reader import Sample
 from sharding.reading.spool import SpoolWriter
 
 WORDS = ("کتاب", "پاکستان", "اردو", "دن", "رات", "سال", "شہر", "ندی", "پہاڑ", "آسمان", "بچہ", "گھر", "میز", "کرسی")
@@ -79,7 +81,7 @@ def tsv_rows(path: Path) -> list[dict[str, str]]:
 def build() -> Callable[..., ShardReport]:
     """build(src, out, report=None, **options), by one worker unless told otherwise."""
     return lambda src, out, report=None, **options: build_shards(
-        ShardOptions(**{"src": src, "out": out, "workers": 1, **options}), report
+        ShardOptions.of(**{"src": src, "out": out, "workers": 1, **options}), report
     )
 
 

@@ -14,8 +14,10 @@ from PIL import Image
 
 from sharding.errors import SourceError
 from sharding.format.index import read_index
+from sharding.format.splits import SPLITS
 from sharding.reading import intake
-from sharding.reading.split import SPLITS, SplitRule, hash_of
+from sharding.reading.hashes import hash_of
+from sharding.reading.split import SplitRule
 
 # as it is written -> as it is packed, or why it cannot be
 LABELS = {
@@ -186,12 +188,14 @@ def test_every_image_ends_in_one_place_and_the_right_one(
         index = read_index(out)
         across = sum(count for (_, _, split, other), count in duplicates.items() if split != other)
         left_out = duplicates.total() if dedup else 0
-        assert index.duplicates == {
+        assert index.counts.duplicates == {
             "same split": duplicates.total() - across,
             "across splits": across,
             "left out": left_out,
         }
-        assert index.rejects == Counter(reason for _, reason in rejects.elements())
-        assert index.totals == {split: sum(n for key, n in packed.items() if key[0] == split) for split in SPLITS}
+        assert index.counts.rejects == Counter(reason for _, reason in rejects.elements())
+        assert index.counts.totals == {
+            split: sum(n for key, n in packed.items() if key[0] == split) for split in SPLITS
+        }
         assert packed.total() + rejects.total() + left_out == sum(map(len, sources))
         assert all(0 < shard.samples <= samples_per_shard for shard in index.shards)

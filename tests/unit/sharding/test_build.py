@@ -15,8 +15,8 @@ import webdataset
 from PIL import Image
 
 from sharding.errors import ShardError, SourceError
-from sharding.format.index import check_shards_present, read_idx, read_index
-from sharding.images.read import digest_of
+from sharding.format.idx import digest_of, read_idx
+from sharding.format.index import check_shards_present, read_index
 from sharding.progress import Progress
 
 # webdataset leaves its tars for the garbage collector to close
@@ -28,7 +28,7 @@ def test_the_same_bytes_with_one_and_four_workers(build, make_words, tmp_path: P
     src = make_words(700)
     for workers in (1, 4):
         report = build(src, tmp_path / f"out{workers}", workers=workers, samples_per_shard=40)
-        assert report.shards > 12
+        assert len(report.index.shards) > 12
     assert read_set(tmp_path / "out1") == read_set(tmp_path / "out4")
 
 
@@ -48,7 +48,7 @@ def test_the_same_bytes_for_files_made_in_another_order(build, tmp_path: Path, r
             (tmp_path / copy / name).write_bytes(files[name])
         if layout == "labels":
             (tmp_path / copy / "labels.tsv").write_text("".join(lines), encoding="utf-8")
-        assert build(tmp_path / copy, tmp_path / f"{copy}.out").layout == layout
+        assert build(tmp_path / copy, tmp_path / f"{copy}.out").index.options["layout"] == layout
     assert read_set(tmp_path / "first.out") == read_set(tmp_path / "second.out")
 
 
@@ -74,7 +74,7 @@ def test_no_label_stands_in_two_splits(build, read_packed, make_words, tmp_path:
     report = build(make_words(400), tmp_path / "out")
     labels = {
         split: {label for other, _, label in read_packed(tmp_path / "out") if other == split}
-        for split in report.samples
+        for split in report.index.counts.totals
     }
     assert all(labels.values())
     assert sum(map(len, labels.values())) == len(set.union(*labels.values()))
@@ -88,12 +88,14 @@ def test_the_index_tells_the_truth(build, read_packed, make_words, tmp_path: Pat
     index = read_index(tmp_path / "out")
     check_shards_present(index)
     packed = read_packed(tmp_path / "out")
-    assert Counter(split for split, _, _ in packed) == {split: count for split, count in index.totals.items() if count}
+    assert Counter(split for split, _, _ in packed) == {
+        split: count for split, count in index.counts.totals.items() if count
+    }
     letters = Counter("".join(label for split, _, label in packed if split == "train"))
     assert {letter: count for letter, count in index.alphabet.items() if count} == letters
     assert set(index.alphabet) == set("".join(label for _, _, label in packed))
-    assert index.label_lengths == Counter(len(label) for _, _, label in packed)
-    assert index.rejects == {"missing image": 1, "two labels": 2}
+    assert index.counts.label_lengths == Counter(len(label) for _, _, label in packed)
+    assert index.counts.rejects == {"missing image": 1, "two labels": 2}
     assert index.subsets == ("", "lexicon", "random")
     records = [read_idx(index.idx_path(shard)) for shard in index.shards]
     for shard, rows in zip(index.shards, records, strict=True):
@@ -107,7 +109,7 @@ def test_the_index_tells_the_truth(build, read_packed, make_words, tmp_path: Pat
     assert [digest_of(image) for _, image, _ in packed] == rows["digest"].tolist()
     assert [crc32(label.encode()) for _, _, label in packed] == rows["label_crc32"].tolist()
     assert [len(label) for _, _, label in packed] == rows["label_length"].tolist()
-    assert sum(index.bucket_samples) == len(rows) == sum(index.totals.values())
+    assert sum(index.counts.bucket_samples) == len(rows) == sum(index.counts.totals.values())
     assert Counter(rows["subset"].tolist()).keys() == {1, 2}
 
 
@@ -130,7 +132,7 @@ def test_classes_get_numbers_in_the_order_of_the_index(build, tmp_path: Path, ma
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{number}.jpg").write_bytes(make_image(number, (30, 30), "RGB", "jpg"))
     report = build(tmp_path / "raw", tmp_path / "out")
-    assert (report.kind, report.classes, report.alphabet) == ("classes", ("ant", "zebra"), {})
+    assert (report.index.kind, report.index.classes, report.index.alphabet) == ("classes", ("ant", "zebra"), {})
     index = read_index(tmp_path / "out")
     urls = [str(index.tar_path(shard)) for shard in index.shards]
     samples = list(webdataset.WebDataset(urls, shardshuffle=False).decode().to_tuple("jpg", "cls"))
@@ -166,8 +168,8 @@ def test_what_changes_or_disappears_after_the_listing_is_taken_as_it_is_or_rejec
             (src / "images" / "00005.png").write_bytes(b"")
 
     report = build(src, tmp_path / "out", disturb)
-    assert report.rejects == {"empty file": 1, "missing image": 1}
-    assert sum(report.samples.values()) == 38
+    assert report.index.counts.rejects == {"empty file": 1, "missing image": 1}
+    assert sum(report.index.counts.totals.values()) == 38
     assert digest_of(make_image(77)) in {digest_of(image) for _, image, _ in read_packed(tmp_path / "out")}
 
 
@@ -213,7 +215,7 @@ def test_a_build_that_made_nothing_takes_other_options(build, make_words, tmp_pa
     src = make_words(20)
     with pytest.raises(SourceError, match="20 unknown letters; the profile thai refuses .*--profile plain"):
         build(src, tmp_path / "out", profile="thai")
-    assert sum(build(src, tmp_path / "out", profile="urdu").samples.values()) == 20
+    assert sum(build(src, tmp_path / "out", profile="urdu").index.counts.totals.values()) == 20
 
 
 def test_images_that_are_not_there_are_said_to_have_been_looked_for(build, make_words, tmp_path: Path):
@@ -221,7 +223,7 @@ def test_images_that_are_not_there_are_said_to_have_been_looked_for(build, make_
     for path in (src / "images").glob("*0.png"):
         path.unlink()
     report = build(src, tmp_path / "out")
-    assert report.rejects == {"missing image": 2}
+    assert report.index.counts.rejects == {"missing image": 2}
     (note,) = report.notes
     assert f"2 images were looked for below {src}, and are not there; --images FOLDER" in note
 
@@ -234,7 +236,7 @@ def test_texts_without_an_image_have_no_paths_that_an_option_could_mend(build, m
         if number:
             (src / f"{number}.png").write_bytes(make_image(number))
     report = build(src, tmp_path / "out")
-    assert report.rejects == {"missing image": 1}
+    assert report.index.counts.rejects == {"missing image": 1}
     assert report.notes == (f"1 image was looked for below {src}, and is not there",)
 
 
@@ -245,10 +247,10 @@ def test_where_the_splits_come_from_is_reported(build, make_words, tmp_path: Pat
     lines = [f"{row}\t{split}" for row, split in zip(rows, splits, strict=True)]
     (src / "labels.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     report = build(src, tmp_path / "out")
-    assert (report.split_by, report.given_splits) == ("label", (15, 20))
+    assert (report.index.options["split"], report.given_splits) == ("label", (15, 20))
     assert build(src, tmp_path / "out").given_splits == (15, 20)
     asked = build(src, tmp_path / "asked", group_from="images")
-    assert (asked.split_by, asked.group_from, asked.given_splits) == ("group", "images", (0, 20))
+    assert (asked.index.options["split"], asked.index.options["asked"]["group_from"], asked.given_splits) == ("group", "images", (0, 20))
 
 
 def test_pictures_that_no_label_file_names_are_rejects(build, make_words, make_image, read_list, tmp_path: Path):
@@ -259,7 +261,7 @@ def test_pictures_that_no_label_file_names_are_rejects(build, make_words, make_i
         file.write("é.png\tدن\t\n")  # the name in the other form of Unicode
     report = build(src, tmp_path / "out")
     assert report.entries == 22
-    assert report.rejects == {"in no label file": 1}
+    assert report.index.counts.rejects == {"in no label file": 1}
     assert read_list(tmp_path / "out/rejects.tsv")[0]["path"] == "images/more.png"
 
 

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from sharding.errors import ConfigError, SourceError
-from sharding.format.index import read_idx, read_index
+from sharding.format.idx import read_idx
+from sharding.format.index import read_index
 
 
 @pytest.mark.parametrize(
@@ -22,8 +23,8 @@ from sharding.format.index import read_idx, read_index
         ({"samples_per_shard": 0}, "at least 1 sample"),
         ({"check": "none"}, "full, structure, header"),
         ({"image": "webp"}, "keep, png, jpeg"),
-        ({"height_px": 64}, "goes with --image png or --image jpeg"),
-        ({"image": "png", "height_px": 0}, "at least 1 px"),
+        ({"height": 64}, "goes with --image png or --image jpeg"),
+        ({"image": "png", "height": 0}, "at least 1 px"),
         ({"fractions": (0.9, 0.1, 0.1)}, "must add to 1"),
         ({"fractions": (1.1, 0.0, -0.1)}, "must add to 1"),
         ({"profile": "greek"}, "urdu, arabic, persian, thai, latin, plain"),
@@ -55,10 +56,13 @@ def test_sources_of_several_layouts_make_one_set(build, read_packed, read_list, 
         (given / f"{split}.tsv").write_text(rows, encoding="utf-8")
     build(make_words(40, "first"), shards, samples_per_shard=7)
     report = build((make_words(50), beside, given, shards), tmp_path / "out", dedup=True)
-    assert report.layout == "labels, beside, splits, shards"
+    assert report.index.options["layout"] == "labels, beside, splits, shards"
     # the shards hold the first 40 of the words again: other words of another split, so copies, left out
-    assert report.duplicates["left out"] == len(read_list(tmp_path / "out" / "duplicates.tsv")) == 40
-    assert (sum(report.samples.values()), report.rejects) == (50 + 30 + 30, {"missing image": 1})
+    assert report.index.counts.duplicates["left out"] == len(read_list(tmp_path / "out" / "duplicates.tsv")) == 40
+    assert (sum(report.index.counts.totals.values()), report.index.counts.rejects) == (
+        50 + 30 + 30,
+        {"missing image": 1},
+    )
     packed = read_packed(tmp_path / "out")
     assert Counter(split for split, _, label in packed if label == "دن")["test"] >= 20
     images = {make_image(1000 + number) for number in range(30)}
@@ -115,7 +119,7 @@ def test_images_are_encoded_again_at_a_height(build, read_packed, make_image, tm
     labels = {"high": "رات", "low": "دن", "right": "سال"}
     rows = "".join(f"{name}.{suffix}\t{labels[name]}\n" for name in sizes for suffix in ("png", "jpg"))
     (src / "labels.tsv").write_text(rows, encoding="utf-8")
-    build(src, out, image=form, height_px=64)
+    build(src, out, image=form, height=64)
     wanted = {"رات": (150, 64), "دن": (90, 32), "سال": (90, 64)}  # what is lower stays as it is
     packed = read_packed(out)
     assert len(packed) == 6
@@ -144,7 +148,7 @@ def test_names_that_are_no_utf8_pass_through(build, read_packed, read_list, make
         file.write(b"".join(b"%d\xfe.png\t\xd8\xaf\xd9\x86\n" % number for number in range(7)))
     src, out = Path(os.fsdecode(root)), tmp_path / "out"
     report = build(src, out)
-    assert (sum(report.samples.values()), report.rejects) == (6, {"missing image": 1})
+    assert (sum(report.index.counts.totals.values()), report.index.counts.rejects) == (6, {"missing image": 1})
     assert [row["path"] for row in read_list(out / "rejects.tsv")] == ["6\\xfe.png"]
     assert build(src, out).already_complete
 
@@ -157,8 +161,8 @@ def test_a_class_whose_name_is_no_utf8_is_rejected(build, read_packed, read_list
             with open(os.path.join(root, name, b"%d.png" % number), "wb") as file:
                 file.write(make_image(10 * position + number))
     report = build(tmp_path / "raw", tmp_path / "out")
-    assert report.classes == ("ant", "چیونٹی")
-    assert (sum(report.samples.values()), report.rejects) == (6, {"label is not UTF-8": 3})
+    assert report.index.classes == ("ant", "چیونٹی")
+    assert (sum(report.index.counts.totals.values()), report.index.counts.rejects) == (6, {"label is not UTF-8": 3})
     assert Counter(label for _, _, label in read_packed(tmp_path / "out")) == {"0": 3, "1": 3}
     assert {row["path"] for row in read_list(tmp_path / "out" / "rejects.tsv")} == {
         f"bee \\xff/{number}.png" for number in range(3)
@@ -171,7 +175,7 @@ def test_classes_are_taken_up_again_whatever_profile_is_named(build, make_image,
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{number}.png").write_bytes(make_image(number))
     first = build(tmp_path / "raw", tmp_path / "out", profile="urdu")
-    assert first.profile == "plain"
+    assert first.index.profile.name == "plain"
     assert build(tmp_path / "raw", tmp_path / "out", profile="urdu").already_complete
 
 

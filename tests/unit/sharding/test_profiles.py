@@ -10,7 +10,7 @@ from sharding.audit.audit import audit_source
 from sharding.errors import ConfigError, SourceError
 from sharding.format.index import read_index
 from sharding.options import ShardOptions
-from sharding.verify.mend import repair_set
+from sharding.verify.repair import repair_set
 
 HEBREW = ["שלום", "תורה", "ספר", "מים", "בית", "ילד", "אור", "דלת"]
 ARABIC = ["إلى", "إسلام", "على", "علي", "مدرسة", "كتاب", "إذا", "هدى"]
@@ -39,22 +39,22 @@ def labels_in(read_packed, out: Path) -> set[str]:
 
 def test_direction_follows_the_letters(build, write_labels, tmp_path: Path):
     report = build(write_labels(HEBREW * 3), tmp_path / "out")
-    assert (report.profile, report.direction) == ("plain", "rtl")
-    assert report.profile_why == (
+    assert (report.index.profile.name, report.index.profile.direction) == ("plain", "rtl")
+    assert report.index.options["profile_why"] == (
         "most letters are Hebrew, which has no profile of its own; read from right to left, as most of the letters are"
     )
     assert read_index(tmp_path / "out").profile.reading_order("שלום") == "םולש"
     asked = build(tmp_path / "raw", tmp_path / "asked", profile="plain")
-    assert asked.direction == "rtl"
-    assert asked.profile_why == "as asked for; read from right to left, as most of the letters are"
+    assert asked.index.profile.direction == "rtl"
+    assert asked.index.options["profile_why"] == "as asked for; read from right to left, as most of the letters are"
     other = build(write_labels(["дом", "кот"] * 3, "ltr"), tmp_path / "ltr_out")
-    assert (other.profile, other.direction) == ("plain", "ltr")
+    assert (other.index.profile.name, other.index.profile.direction) == ("plain", "ltr")
 
 
 def test_direction_as_asked_for(build, write_labels, tmp_path: Path):
     src, out = write_labels(HEBREW * 3), tmp_path / "out"
     report = build(src, out, direction="visual")
-    assert (report.profile, report.direction) == ("plain", "visual")
+    assert (report.index.profile.name, report.index.profile.direction) == ("plain", "visual")
     assert read_index(out).profile.reading_order("שלום") == "שלום"
     assert build(src, out, direction="visual").already_complete
     for now, typed in (({"direction": "rtl"}, "with --direction rtl"), ({}, "without --direction")):
@@ -71,7 +71,7 @@ def test_a_profile_that_was_asked_for_is_an_option_like_any_other(build, write_l
     build(src, out, **asked)
     (out / "train-000000.tar").unlink()
     assert not build(src, out, **asked).already_complete  # made again
-    assert build(src, out, **asked).direction == "ltr"
+    assert build(src, out, **asked).index.profile.direction == "ltr"
     for now, typed in (
         ({}, "without --profile and without --direction"),
         ({"profile": "urdu"}, "without --direction"),
@@ -89,14 +89,23 @@ def test_a_profile_that_was_asked_for_is_an_option_like_any_other(build, write_l
 
 def test_arabic_keeps_its_letters(build, write_labels, read_packed, tmp_path: Path):
     report = build(write_labels(ARABIC * 2), tmp_path / "out")
-    assert (report.profile, report.direction, report.rejects, report.folded) == ("arabic", "rtl", {}, {})
+    assert (
+        report.index.profile.name,
+        report.index.profile.direction,
+        report.index.counts.rejects,
+        report.index.counts.folded,
+    ) == ("arabic", "rtl", {}, {})
     assert labels_in(read_packed, tmp_path / "out") == set(ARABIC)
 
 
 def test_plates_become_plain_and_are_all_packed(build, write_labels, tmp_path: Path):
     report = build(write_labels([f"京AB{number:03}" for number in range(40)]), tmp_path / "out")
-    assert (report.profile, report.direction, report.rejects) == ("plain", "ltr", {})
-    assert report.profile_why.startswith("latin would refuse 40 of 40 labels (京)")
+    assert (report.index.profile.name, report.index.profile.direction, report.index.counts.rejects) == (
+        "plain",
+        "ltr",
+        {},
+    )
+    assert report.index.options["profile_why"].startswith("latin would refuse 40 of 40 labels (京)")
 
 
 LETTERS = ["علي", "كتاب", "کـام", "ٹھیک", "میں", "دنé", "éندی é"]
@@ -106,15 +115,25 @@ LETTERS = ["علي", "كتاب", "کـام", "ٹھیک", "میں", "دنé", "é
 def test_letters_that_were_changed_or_refused_are_told(build, write_labels, tmp_path: Path, workers: int):
     src = write_labels(LETTERS * 2)
     report = build(src, tmp_path / "out", profile="urdu", workers=workers)
-    assert report.folded == {"ي → ی": 2, "ك → ک": 2, "ـ → ": 2}
-    assert report.refused_letters == {"é": 6} and report.rejects == {"unknown letters": 4}
+    assert report.index.counts.folded == {"ي → ی": 2, "ك → ک": 2, "ـ → ": 2}
+    assert report.index.counts.refused_letters == {"é": 6} and report.index.counts.rejects == {"unknown letters": 4}
     index = read_index(tmp_path / "out")
-    assert (index.folded, index.refused_letters) == (report.folded, report.refused_letters)
+    assert (index.counts.folded, index.counts.refused_letters) == (
+        report.index.counts.folded,
+        report.index.counts.refused_letters,
+    )
     again = build(src, tmp_path / "out", profile="urdu")
-    assert again.already_complete and again.folded == report.folded and again.profile_why == "as asked for"
-    audit = audit_source(ShardOptions(src=src, out=tmp_path / "none", profile="urdu", workers=workers))
-    assert (audit.found.folded, audit.found.refused_letters) == (report.folded, report.refused_letters)
-    assert audit.profile_why == report.profile_why
+    assert (
+        again.already_complete
+        and again.index.counts.folded == report.index.counts.folded
+        and again.index.options["profile_why"] == "as asked for"
+    )
+    audit = audit_source(ShardOptions.of(src=src, out=tmp_path / "none", profile="urdu", workers=workers))
+    assert (audit.found.folded, audit.found.refused_letters) == (
+        report.index.counts.folded,
+        report.index.counts.refused_letters,
+    )
+    assert audit.profile_why == report.index.options["profile_why"]
 
 
 def test_what_was_counted_survives_an_interruption(build, write_labels, tmp_path: Path):
@@ -133,7 +152,11 @@ def test_what_was_counted_survives_an_interruption(build, write_labels, tmp_path
         image.write_bytes(b"x" * seen.st_size)
         os.utime(image, ns=(seen.st_atime_ns, seen.st_mtime_ns))
     report = build(src, out, profile="urdu")
-    assert report.folded == {"ي → ی": 2, "ك → ک": 2, "ـ → ": 2} and report.refused_letters == {"é": 6}
+    assert report.index.counts.folded == {
+        "ي → ی": 2,
+        "ك → ک": 2,
+        "ـ → ": 2,
+    } and report.index.counts.refused_letters == {"é": 6}
 
 
 def test_a_reject_names_the_profile_that_has_its_letters(build, write_labels, read_list, tmp_path: Path):
@@ -157,7 +180,11 @@ def test_a_profile_file_is_needed_once(build, write_labels, read_packed, tmp_pat
     src, out, path = write_labels(["quick", "fox"] * 4), tmp_path / "out", tmp_path / "my.toml"
     path.write_text(OWN, encoding="utf-8")
     report = build(src, out, profile=str(path))
-    assert (report.profile, report.direction, report.folded) == ("mine", "visual", {"q → k": 4})
+    assert (report.index.profile.name, report.index.profile.direction, report.index.counts.folded) == (
+        "mine",
+        "visual",
+        {"q → k": 4},
+    )
     assert labels_in(read_packed, out) == {"kuick", "fox"}
     with pytest.raises(ConfigError, match="begun with --profile my.toml, and now it is to go on without --profile;"):
         build(src, out)
@@ -186,7 +213,11 @@ def test_a_built_in_profile_extended_by_a_file_without_direction(build, write_la
     path = tmp_path / "my.toml"
     path.write_text('name = "any"\nextends = "plain"\n[folds]\n"ם" = "מ"\n', encoding="utf-8")
     report = build(write_labels(HEBREW), tmp_path / "out", profile=str(path))
-    assert (report.profile, report.direction, report.folded) == ("any", "rtl", {"ם → מ": 2})
+    assert (report.index.profile.name, report.index.profile.direction, report.index.counts.folded) == (
+        "any",
+        "rtl",
+        {"ם → מ": 2},
+    )
 
 
 def test_thai_spellings_of_a_word_are_one_label(build, write_labels, read_packed, tmp_path: Path):
@@ -194,5 +225,5 @@ def test_thai_spellings_of_a_word_are_one_label(build, write_labels, read_packed
     spellings += ["ก\u0e35\u0e48", "ก\u0e48\u0e35"]
     for name in ("thai", "plain"):
         report = build(write_labels(spellings, name), tmp_path / f"{name}_out", profile=name)
-        assert report.folded == {"ํา → ำ": 3, "เเ → แ": 1}
+        assert report.index.counts.folded == {"ํา → ำ": 3, "เเ → แ": 1}
         assert labels_in(read_packed, tmp_path / f"{name}_out") == {"น้ำ", "ทำ", "แม่", "กี่"}

@@ -11,7 +11,6 @@ import pytest
 from sharding.build import ShardOptions, build_shards
 from sharding.errors import ConfigError, ShardError, SourceError
 from sharding.progress import Progress
-from sharding.reading.check import Limits
 from sharding.system.lock import build_lock
 
 
@@ -21,7 +20,7 @@ def test_a_complete_set_is_left_alone(build, make_words, tmp_path: Path):
     (out / "notes.txt").write_text("mine")
     before = {path.name: path.stat() for path in out.iterdir()}
     again = build(src, out, workers=2)
-    assert again == replace(first, already_complete=True, kept_shards=first.shards)
+    assert again == replace(first, already_complete=True, kept_shards=len(first.index.shards))
     assert {path.name: path.stat() for path in out.iterdir()} == before
 
 
@@ -33,7 +32,7 @@ def test_a_damaged_or_missing_shard_is_mended_by_the_same_command(build, make_wo
     (out / "train-000001.idx").write_bytes(b"")
     again = build(src, out, samples_per_shard=10)
     assert read_set(out) == whole
-    assert again.kept_shards == report.shards - 2
+    assert again.kept_shards == len(report.index.shards) - 2
 
 
 def test_an_unfinished_build_goes_on_and_what_it_no_longer_names_goes(build, make_words, tmp_path: Path, read_set):
@@ -49,7 +48,7 @@ def test_an_unfinished_build_goes_on_and_what_it_no_longer_names_goes(build, mak
     (out / ".train-000001.tar.tmp-123").write_bytes(b"half")
     (out / "notes.txt").write_text("mine")
     report = build(src, out, samples_per_shard=10)
-    assert report.kept_shards == report.shards - 1
+    assert report.kept_shards == len(report.index.shards) - 1
     (out / "notes.txt").unlink()
     assert read_set(out) == read_set(tmp_path / "undisturbed")
 
@@ -63,11 +62,11 @@ def test_an_unfinished_build_goes_on_and_what_it_no_longer_names_goes(build, mak
         ({"check": "header"}, "with --check full", "with --check header"),
         ({"fractions": (0.5, 0.25, 0.25)}, "with --fractions 0.8,0.1,0.1", "with --fractions 0.5,0.25,0.25"),
         ({"split": "label"}, "without --split", "with --split label"),
-        ({"group_from": "a b"}, "without --split", "with --group-from 'a b'"),
+        ({"group_from": "a b"}, "without --group-from", "with --group-from 'a b'"),
         ({"dedup": True}, "without --dedup", "with --dedup"),
-        ({"limits": Limits(max_label=7)}, "without --max-label", "with --max-label 7"),
-        ({"image": "png", "height_px": 40}, "with --image keep and without --height", "with --image png and with"),
-        ({"direction": "ltr", "seed": 2}, "without --direction and with --seed 0", "with --direction ltr and with --s"),
+        ({"max_label": 7}, "with --max-label 0", "with --max-label 7"),
+        ({"image": "png", "height": 40}, "with --image keep and without --height", "with --image png and with"),
+        ({"direction": "ltr", "seed": 2}, "with --seed 0 and without --direction", "with --seed 2 and with --direct"),
     ],
 )
 @pytest.mark.parametrize("finished", [True, False])
@@ -193,7 +192,7 @@ def test_a_build_tells_when_it_takes_over_the_lock_of_a_dead_one(make_words, tmp
         owner = json.loads(lock.read_bytes())
     lock.write_text(json.dumps(owner | {"started": owner["started"] - 1}))  # an older process with this one's number
     told: list[str] = []
-    build_shards(ShardOptions(src=src, out=tmp_path / "out", workers=1), tell=told.append)
+    build_shards(ShardOptions.of(src=src, out=tmp_path / "out", workers=1), tell=told.append)
     assert len(told) == 1 and told[0].startswith(f"{lock}: its owner is gone")
 
 
@@ -278,7 +277,7 @@ def test_killed_between_the_index_and_its_copy_the_set_is_complete(build, make_w
     whole = read_set(out)
     (out / "build" / "index.json").unlink()
     again = build(src, out)
-    assert again.kept_shards == again.shards
+    assert again.kept_shards == len(again.index.shards)
     assert read_set(out) == whole
     assert build(src, out).already_complete
 

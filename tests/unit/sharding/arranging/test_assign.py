@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sharding.arranging import assign as assign_module
 from sharding.arranging.assign import assign, choose_edges, default_samples_per_shard
 from sharding.arranging.duplicates import PAIR, Duplicates
-from sharding.reading.split import SPLITS
+from sharding.format.splits import SPLITS
 from sharding.reading.spool import ASPECT_GRID, FACTS, read_spool
 
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sharding.arranging import duplicates
-from sharding.arranging.copies import is_among
 from sharding.arranging.duplicates import count_samples, find_duplicates
+from sharding.reading.hashes import is_among
 
 
 class Copy(NamedTuple):

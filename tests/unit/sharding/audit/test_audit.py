@@ -28,7 +28,7 @@ sys.addaudithook(note_opened)
 
 
 def options(src, out: Path = Path("never"), **others) -> ShardOptions:
-    return ShardOptions(**{"src": src, "out": out, "workers": 1, **others})
+    return ShardOptions.of(**{"src": src, "out": out, "workers": 1, **others})
 
 
 @pytest.fixture
@@ -66,10 +66,10 @@ def messy(tmp_path: Path, make_image) -> Path:
 
 
 def agree(audit: Audit, built) -> None:
-    assert audit.samples == built.samples and audit.found.rejects == built.rejects
-    assert audit.copies == built.duplicates and audit.bucket_edges == built.bucket_edges
-    assert audit.profile.name == built.profile and audit.found.read_bytes == built.read_bytes
-    assert audit.buckets.sum(axis=1).tolist() == list(built.samples.values())
+    assert audit.samples == built.index.counts.totals and audit.found.rejects == built.index.counts.rejects
+    assert audit.copies == built.index.counts.duplicates and audit.bucket_edges == built.index.bucket_edges
+    assert audit.profile.name == built.index.profile.name and audit.found.read_bytes == built.read_bytes
+    assert audit.buckets.sum(axis=1).tolist() == list(built.index.counts.totals.values())
 
 
 @pytest.mark.parametrize(

@@ -8,19 +8,9 @@ import pytest
 
 from sharding.build import ShardOptions, build_shards
 from sharding.errors import ShardError
-from sharding.format.index import (
-    IDX_RECORD,
-    IdxHeader,
-    ShardIndex,
-    ShardInfo,
-    check_shards_present,
-    idx_bytes,
-    read_idx,
-    read_idx_header,
-    read_index,
-    write_idx,
-    write_index,
-)
+from sharding.format.frames import Frames
+from sharding.format.idx import IDX_RECORD, IdxHeader, idx_bytes, read_idx, read_idx_header, write_idx
+from sharding.format.index import SetCounts, ShardIndex, ShardInfo, check_shards_present, read_index, write_index
 from sharding.format.script.profile import build_profile
 
 
@@ -39,10 +29,13 @@ def index(tmp_path: Path) -> ShardIndex:
             ShardInfo("val-000000", "val", 0, 1, 9, "c", "d"),
         ),
         subsets=("", "lexicon"),
-        totals={"train": 4, "val": 1, "test": 0},
-        label_lengths={1: 2, 12: 3},
-        bucket_samples=(1, 4),
-        rejects={"empty label": 2},
+        counts=SetCounts(
+            totals={"train": 4, "val": 1, "test": 0},
+            label_lengths={1: 2, 12: 3},
+            bucket_samples=(1, 4),
+            rejects={"empty label": 2},
+        ),
+        frames=Frames(32, 8),
         options={"seed": 3},
     )
 
@@ -105,6 +98,7 @@ def test_folders_without_a_usable_index_are_refused(index: ShardIndex):
         ),
         (json.dumps({**values, "profile": {"name": "urdu"}}), "is damaged"),
         (json.dumps({**values, "shards": [{"name": "x"}]}), "is damaged"),
+        (json.dumps({**values, "frames": {"height_px": 0, "frame_px": 4}}), "is damaged"),
         (json.dumps({key: value for key, value in values.items() if key != "totals"}), "is damaged"),
     ]
     for content, sentence in damages:
@@ -114,7 +108,7 @@ def test_folders_without_a_usable_index_are_refused(index: ShardIndex):
 
 
 def test_shards_that_are_missing_or_cut_are_found(make_words, tmp_path: Path):
-    build_shards(ShardOptions(src=make_words(30), out=tmp_path / "out", workers=1))
+    build_shards(ShardOptions.of(src=make_words(30), out=tmp_path / "out", workers=1))
     index = read_index(tmp_path / "out")
     check_shards_present(index)
     for path in (index.tar_path(index.shards[0]), index.idx_path(index.shards[-1])):

@@ -10,8 +10,8 @@ from PIL import Image, ImageOps
 
 from horovod_ocr.data.image import Geometry, decode_image
 from sharding.images.convert import as_grey_or_rgb, encode, orientation_of, shrunk, upright
+from sharding.images.limits import Limits
 from sharding.images.read import CHECKS, CheckedImage, ImageRule, read_image
-from sharding.reading.check import Limits
 from sharding.reasons import Rejected
 
 LIMITS = Limits()

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sharding.images.read import CHECKS, FORMS, CheckedImage, ImageRule, build_reader, digest_of, read_bytes, read_image
-from sharding.reading.check import Limits
+from sharding.format.idx import digest_of
+from sharding.images.limits import Limits
+from sharding.images.read import CHECKS, FORMS, CheckedImage, ImageRule, build_reader, read_bytes, read_image
 from sharding.reasons import REASONS, Rejected
 
 LIMITS = Limits()

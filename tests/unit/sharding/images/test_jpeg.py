@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from sharding.images.limits import Limits
 from sharding.images.read import CHECKS, CheckedImage, ImageRule, read_image
-from sharding.reading.check import Limits
 from sharding.reasons import Rejected
 
 LIMITS = Limits()

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from sharding.images.limits import Limits
 from sharding.images.png import PNG_MAGIC
 from sharding.images.read import CHECKS, CheckedImage, ImageRule, read_image
-from sharding.reading.check import Limits
 from sharding.reasons import Rejected
 
 LIMITS = Limits()

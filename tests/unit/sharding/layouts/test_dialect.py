@@ -3,7 +3,7 @@
 import pytest
 
 from sharding.errors import SourceError
-from sharding.layouts.dialect import look
+from sharding.layouts.dialect import find_dialect
 from sharding.layouts.find import find_source
 
 PAIRS = [("a.png", "uno"), ("b.png", "due"), ("c d.png", "tre tre"), ("e.png", "quattro")]
@@ -213,4 +213,4 @@ def test_columns_that_are_not_read_are_told(write):
 
 def test_an_empty_file_has_the_dialect_of_its_suffix(write):
     src = write({"a.csv": "", "a.tsv": "\n"})
-    assert (look(src / "a.csv").separator, look(src / "a.tsv").separator) == (b",", b"\t")
+    assert (find_dialect(src / "a.csv").separator, find_dialect(src / "a.tsv").separator) == (b",", b"\t")

@@ -159,7 +159,7 @@ def test_lists_without_texts_are_no_label_files_and_are_named(write, build, tmp_
     assert lists_of_splits(src) == ["test.txt", "train.txt"]
     with pytest.raises(SourceError, match="holds test.txt, train.txt, which list paths.*--split-lists .*--split label"):
         build(src, tmp_path / "out")
-    assert build(src, tmp_path / "out", split_lists=src).samples == {"train": 1, "val": 0, "test": 1}
+    assert build(src, tmp_path / "out", split_lists=src).index.counts.totals == {"train": 1, "val": 0, "test": 1}
 
 
 def test_what_else_may_hold_labels_is_told(write):

@@ -174,7 +174,7 @@ def test_splits_that_cannot_be_told(write, build, tmp_path, make_image, more, do
     if doubt:
         with pytest.raises(SourceError, match=doubt):
             build(src, tmp_path / "out")
-        assert sum(build(src, tmp_path / "out", split="file").samples.values()) == 3
+        assert sum(build(src, tmp_path / "out", split="file").index.counts.totals.values()) == 3
 
 
 def test_splits_below_other_folders(write):

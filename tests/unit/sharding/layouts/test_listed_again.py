@@ -48,7 +48,7 @@ def unfinish(out: Path) -> None:
 def test_nothing_is_walked_again(tmp_path, tree, build, scanned, monkeypatch, layout):
     src, out = tree(layout), tmp_path / "out"
     first = build(src, out)
-    assert first.layout == layout
+    assert first.index.options["layout"] == layout
     assert len(set(scanned)) == FOLDERS + 1
     monkeypatch.setattr(ImageFoldersSource, "entries", None)
     for finished in (True, False):
@@ -67,7 +67,7 @@ def test_what_has_changed_is_listed_again_where_the_set_is_not_complete(tmp_path
     with pytest.raises(SourceError, match="complete set of another or an older source"):
         build(src, out)
     unfinish(out)
-    assert sum(build(src, out).samples.values()) == FOLDERS + 1
+    assert sum(build(src, out).index.counts.totals.values()) == FOLDERS + 1
 
 
 def test_a_source_that_is_something_else_by_now_is_not_taken_for_what_it_was(tmp_path, tree, build):
@@ -99,10 +99,10 @@ def test_a_set_inside_its_source_is_not_its_source(tmp_path, tree, build, monkey
     monkeypatch.chdir(src)
     first = build(Path("."), Path("sets/shards"), samples_per_shard=10)
     (src / "sets/shards/sheet.png").write_bytes(make_image(5000))
-    assert (first.layout, sum(first.samples.values())) == (layout, FOLDERS)
+    assert (first.index.options["layout"], sum(first.index.counts.totals.values())) == (layout, FOLDERS)
     assert build(Path("."), Path("sets/shards"), samples_per_shard=10).already_complete
     unfinish(src / "sets/shards")
-    assert build(Path("."), Path("sets/shards"), samples_per_shard=10).kept_shards == first.shards
+    assert build(Path("."), Path("sets/shards"), samples_per_shard=10).kept_shards == len(first.index.shards)
     build(src, tmp_path / "second")
     catalogue = open_catalogue(tmp_path / "second/build")
     assert catalogue.entries == FOLDERS
@@ -124,5 +124,5 @@ def test_folders_whose_names_are_no_utf8(tmp_path, build, make_image):
         os.makedirs(src + b"/" + folder)
         Path(os.fsdecode(src + b"/" + folder + b"/1.png")).write_bytes(make_image(folder[0]))
         Path(os.fsdecode(src + b"/" + folder + b"/1.txt")).write_text("دن", encoding="utf-8")
-    assert sum(build(Path(os.fsdecode(src)), tmp_path / "out").samples.values()) == 2
+    assert sum(build(Path(os.fsdecode(src)), tmp_path / "out").index.counts.totals.values()) == 2
     assert build(Path(os.fsdecode(src)), tmp_path / "out").already_complete

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sharding.layouts import tar_members
-from sharding.layouts.tar_members import DamagedTarError, TarReader, Window, read_members
+from sharding.layouts.tar_members import BufferedFile, DamagedTarError, TarReader, read_members
 from sharding.reasons import Rejected
 
 FORMATS = (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)
@@ -25,7 +25,7 @@ def write_tar(path, files: dict[str, bytes], tar_format: int = tarfile.USTAR_FOR
 
 def members_of(path) -> list:
     with open(path, "rb") as file:
-        return list(read_members(Window(file.fileno())))
+        return list(read_members(BufferedFile(file.fileno())))
 
 
 names = st.text(st.characters(codec="utf-8", exclude_characters="\0/"), min_size=1, max_size=80)
@@ -108,7 +108,7 @@ def test_a_cut_gives_what_is_whole_and_says_where(tmp_path):
         with open(path, "rb") as file:
             found = []
             with pytest.raises(DamagedTarError) as error:
-                for member in read_members(Window(file.fileno())):
+                for member in read_members(BufferedFile(file.fileno())):
                     found.append(member)
         whole = [end for end in (512 + 600, 1536 + 512 + 600) if end <= size]
         assert len(found) == len(whole)
@@ -124,7 +124,7 @@ def test_a_flipped_bit_in_a_header(tmp_path, position):
     content[1536 + position] ^= 4
     path.write_bytes(content)
     with open(path, "rb") as file, pytest.raises(DamagedTarError) as error:
-        list(read_members(Window(file.fileno())))
+        list(read_members(BufferedFile(file.fileno())))
     assert error.value.at == 1536
 
 

@@ -132,7 +132,7 @@ def test_what_comes_late_is_not_passed_over(tmp_path, build, make_image, read_li
     ]
     write_tar(tmp_path / "raw/a.tar", files)
     report = build(tmp_path / "raw", tmp_path / "out", profile="plain")
-    assert sum(report.samples.values()) == 3
+    assert sum(report.index.counts.totals.values()) == 3
     assert [(row["path"], row["reason"]) for row in read_list(tmp_path / "out/rejects.tsv")] == [
         ("a.tar/1.png", "two labels"),
         ("a.tar/1.png", "two labels"),

@@ -8,16 +8,8 @@ import numpy as np
 import pytest
 
 from sharding.errors import ShardError
-from sharding.format.index import (
-    IDX_RECORD,
-    IdxHeader,
-    ShardIndex,
-    ShardInfo,
-    read_idx,
-    read_idx_header,
-    write_idx,
-    write_index,
-)
+from sharding.format.idx import IDX_RECORD, IdxHeader, read_idx, read_idx_header, write_idx
+from sharding.format.index import SetCounts, ShardIndex, ShardInfo, write_index
 from sharding.format.script.profile import build_profile
 from sharding.layouts import tar_sets
 from sharding.layouts.entry import Entry
@@ -73,7 +65,7 @@ def write_own_set(folder, kind: str) -> None:
         (1.0,),
         tuple(shards),
         subsets=("", "random"),
-        totals={"train": 2, "val": 2},
+        counts=SetCounts({"train": 2, "val": 2}),
     )
     write_index(index)
 
@@ -123,7 +115,7 @@ def test_an_index_of_somebody_else_is_not_looked_at(tmp_path):
 
 def test_texts_of_a_set_of_this_program_are_not_read_while_it_is_listed(tmp_path, monkeypatch):
     write_own_set(tmp_path, "words")
-    monkeypatch.setattr(tar_sets.Window, "read", None)
+    monkeypatch.setattr(tar_sets.BufferedFile, "read", None)
     assert len(list(find_source(tmp_path).entries())) == 4
 
 

@@ -115,13 +115,13 @@ def test_every_layout_is_packed_as_the_same_set(tmp_path, raw, images, build, pa
     src, out = raw(layout), tmp_path / "out"
     name_pattern = "_(.*)[.]png" if layout == "names" else None
     report = build(src, out, label_from_name=name_pattern)
-    assert (report.layout, report.rejects) == (layout, {})
+    assert (report.index.options["layout"], report.index.counts.rejects) == (layout, {})
     assert pairs(out) == sorted((images[name], label) for name, label in SAMPLES)
     again = build(src, out, label_from_name=name_pattern, workers=2)
     assert again.already_complete
     (out / "index.json").unlink()
     (out / "build/index.json").unlink()
-    assert build(src, out, label_from_name=name_pattern).kept_shards == report.shards
+    assert build(src, out, label_from_name=name_pattern).kept_shards == len(report.index.shards)
 
 
 def test_the_splits_that_a_source_gives_are_kept(tmp_path, raw, build, read_packed):
@@ -134,10 +134,10 @@ def test_a_set_in_shards_of_another_size(tmp_path, raw, build, pairs, read_packe
     src = raw("labels" if kind == "words" else "classes")
     first = build(src, tmp_path / "first", samples_per_shard=2)
     second = build(tmp_path / "first", tmp_path / "second", samples_per_shard=100)
-    assert second.layout == "shards"
-    assert second.kind == kind
-    assert second.samples == first.samples
-    assert second.shards < first.shards
+    assert second.index.options["layout"] == "shards"
+    assert second.index.kind == kind
+    assert second.index.counts.totals == first.index.counts.totals
+    assert len(second.index.shards) < len(first.index.shards)
     assert set(read_packed(tmp_path / "second")) == set(read_packed(tmp_path / "first"))  # each in its split
     assert pairs(tmp_path / "second") == pairs(tmp_path / "first")
 
@@ -153,7 +153,7 @@ def test_two_sets_in_one(tmp_path, build, make_image, read_packed):
         build(src, tmp_path / name, samples_per_shard=3 + position)
     report = build((tmp_path / "a", tmp_path / "b"), tmp_path / "both")
     both = read_packed(tmp_path / "both")
-    assert report.layout == "shards, shards"
+    assert report.index.options["layout"] == "shards, shards"
     assert sorted(both) == sorted(read_packed(tmp_path / "a") + read_packed(tmp_path / "b"))
     assert read_index(tmp_path / "both").subsets == ("", "a", "b")
     assert not {one.label for one in both if one.split == "train"} & {one.label for one in both if one.split != "train"}
@@ -167,14 +167,14 @@ def test_two_sets_of_classes_in_one(tmp_path, build, write, make_image, pairs):
             (folder / f"{number}.png").write_bytes(make_image(position * 100 + number))
         build(tmp_path / f"raw-{position}", tmp_path / f"set-{position}")
     report = build((tmp_path / "set-0", tmp_path / "set-1"), tmp_path / "both")
-    assert report.classes == ("ant", "cat", "dog")  # their numbers are others than in either set
+    assert report.index.classes == ("ant", "cat", "dog")  # their numbers are others than in either set
     assert pairs(tmp_path / "both") == sorted(pairs(tmp_path / "set-0") + pairs(tmp_path / "set-1"))
 
 
 def test_tars_of_classes_of_anybody(tmp_path, images, build, pairs):
     write_tars(tmp_path / "tars", "cls", images)
     report = build(tmp_path / "tars", tmp_path / "out")
-    assert (report.layout, report.kind) == ("webdataset", "classes")
+    assert (report.index.options["layout"], report.index.kind) == ("webdataset", "classes")
     assert pairs(tmp_path / "out") == sorted((images[name], label) for name, label in SAMPLES)
 
 

@@ -27,7 +27,7 @@ def write_mixed(root: Path, make_image, seed: int) -> Path:
 def test_both_lists_are_the_same_for_any_order_of_the_source(build, make_image, read_list, tmp_path: Path):
     for seed in (1, 2):
         report = build(write_mixed(tmp_path / f"raw{seed}", make_image, seed), tmp_path / f"out{seed}", dedup=True)
-    assert report.rejects == {
+    assert report.index.counts.rejects == {
         "conflicting labels": 2,
         "listed twice": 1,
         "missing image": 5,
@@ -35,7 +35,7 @@ def test_both_lists_are_the_same_for_any_order_of_the_source(build, make_image, 
         "two labels": 2,
     }
     # 1.png cannot be trusted, so 31.png is no copy; 5.png and 35.png contradict each other
-    assert report.duplicates == {"same split": 8, "across splits": 0, "left out": 8}
+    assert report.index.counts.duplicates == {"same split": 8, "across splits": 0, "left out": 8}
     names = ("duplicates.tsv", "rejects.tsv")
     first, second = ([(tmp_path / f"out{seed}" / name).read_text("utf-8") for name in names] for seed in (1, 2))
     assert first[0] == second[0]
@@ -46,7 +46,7 @@ def test_both_lists_are_the_same_for_any_order_of_the_source(build, make_image, 
         "5.png": "the same image as 35.png",
         "35.png": "the same image as 5.png",
     }
-    assert len(rejects) == sum(report.rejects.values()) == 11
+    assert len(rejects) == sum(report.index.counts.rejects.values()) == 11
 
 
 def test_lists_too_long_to_be_sorted_are_complete(build, make_image, read_list, tmp_path: Path, monkeypatch):
@@ -70,7 +70,7 @@ def test_what_a_name_holds_breaks_no_line(build, make_image, read_list, tmp_path
     (src / "bad.png").write_bytes(make_image(2))
     (src / "bad.txt").write_bytes(b"\xd8\xaf\tq\x0b\xff")
     report = build(src, tmp_path / "out", profile="urdu")
-    assert report.rejects == {"empty file": 5, "label is not UTF-8": 1}
+    assert report.index.counts.rejects == {"empty file": 5, "label is not UTF-8": 1}
     content = (tmp_path / "out" / "rejects.tsv").read_bytes()
     assert content.count(b"\n") == 1 + 6
     assert all(line.count(b"\t") == 2 for line in content.splitlines())
@@ -89,7 +89,7 @@ def test_nothing_usable_is_said_with_counts(build, read_list, tmp_path: Path, ma
     assert rejects == [("a.png", "unknown letters"), ("b.png", "missing image"), ("c.png", "missing image")]
     assert not (out / "index.json").exists()
     (src / "b.png").write_bytes(make_image())  # a file server that was away, and is back
-    assert build(src, out, profile="urdu").rejects == {"missing image": 1, "unknown letters": 1}
+    assert build(src, out, profile="urdu").index.counts.rejects == {"missing image": 1, "unknown letters": 1}
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sharding.errors import ConfigError, SourceError
+from sharding.format.splits import SPLITS
 from sharding.layouts.entry import Entry
 from sharding.reading import listing
 from sharding.reading.catalogue import ENTRY, open_catalogue
+from sharding.reading.hashes import hash_of
 from sharding.reading.listing import write_catalogue
-from sharding.reading.split import SPLITS, UNDECIDED, hash_of
+from sharding.reading.split import UNDECIDED
 
 
 class Listing:

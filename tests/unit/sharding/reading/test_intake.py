@@ -9,7 +9,7 @@ from unittest.mock import patch
 import pytest
 
 from sharding.errors import ShardError
-from sharding.images.read import digest_of
+from sharding.format.idx import digest_of
 from sharding.layouts import files
 from sharding.progress import Progress
 from sharding.reading import intake
@@ -100,7 +100,7 @@ def test_whatever_becomes_of_an_image_after_the_listing_is_a_reject(
         images[30].write_bytes(make_image(77))  # another good image is taken as it is
 
     report = build(src, out, disturb)
-    assert report.layout == layout
+    assert report.index.options["layout"] == layout
     rejects = {row["path"]: (row["reason"], row["detail"]) for row in read_list(out / "rejects.tsv")}
     assert rejects.keys() == wanted.keys()
     assert len(rejects) == len(FATES)
@@ -108,7 +108,7 @@ def test_whatever_becomes_of_an_image_after_the_listing_is_a_reject(
         assert reason == wanted[name][0], name
         assert wanted[name][1] is None or detail.startswith(wanted[name][1]), name
     digests = {digest_of(sample.image) for sample in read_packed(out)}
-    assert len(digests) == sum(report.samples.values()) == 40 - len(FATES)
+    assert len(digests) == sum(report.index.counts.totals.values()) == 40 - len(FATES)
     assert digest_of(make_image(77)) in digests
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from sharding.errors import SourceError
-from sharding.reading.split import UNDECIDED, SplitLists, SplitRule, hash_of
+from sharding.reading.hashes import hash_of
+from sharding.reading.split import UNDECIDED, SplitLists, SplitRule
 
 
 def splits(count: int, **rule) -> list[int]:
@@ -85,7 +86,7 @@ def test_a_group_is_never_cut(source, split_of, read_list, tmp_path: Path):
         assert len(pages) == 10
         assert all(len(found) == 1 for found in pages.values())
         assert len(set.union(*pages.values())) > 1
-        assert report.rejects == {"no group": 1}
+        assert report.index.counts.rejects == {"no group": 1}
         assert [row["path"] for row in read_list(out / "rejects.tsv")] == ["nopage.png"]
 
 
@@ -113,11 +114,11 @@ def test_lists_decide_and_without_one_for_train_the_rest_is_train(source, split_
     wanted = dict.fromkeys(names[:20], "val") | dict.fromkeys(names[20:25], "test")
     of, report = split_of(src, tmp_path / "rest", split_lists=lists)
     assert of == {**dict.fromkeys(names, "train"), **wanted}
-    assert report.rejects == {}
+    assert report.index.counts.rejects == {}
     write_lists(lists, train=[*names[25:50], "unknown.png"])
     of, report = split_of(src, tmp_path / "named", split_lists=lists)
     assert of == {**dict.fromkeys(names[25:50], "train"), **wanted}
-    assert report.rejects == {"in no list": 10}
+    assert report.index.counts.rejects == {"in no list": 10}
     assert [row["path"] for row in read_list(tmp_path / "named" / "rejects.tsv")] == names[50:]
 
 

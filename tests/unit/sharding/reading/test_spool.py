@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from sharding.errors import ShardError
 from sharding.reading import spool
-from sharding.reading.inspection import LabelCounts, Sample
+from sharding.reading.labels import LabelCounts
+from sharding.reading.sample_reader import Sample
 from sharding.reading.spool import ASPECT_GRID, FACTS, SpoolWriter, read_spool, result_of, tsv_line
 
 SAMPLES = st.lists(

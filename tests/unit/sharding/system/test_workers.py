@@ -32,8 +32,8 @@ def cyclic_garbage_of(src: Path, out: Path, check: str) -> int:
     """Objects that only the collector frees."""
     gc.collect()
     with resting_collector():
-        report = build_shards(ShardOptions(src=src, out=out, workers=1, check=check, profile="urdu"))
-        assert len(report.rejects) >= 4 and sum(report.samples.values())
+        report = build_shards(ShardOptions.of(src=src, out=out, workers=1, check=check, profile="urdu"))
+        assert len(report.index.counts.rejects) >= 4 and sum(report.index.counts.totals.values())
         return gc.collect()
 
 

@@ -14,9 +14,8 @@ import pytest
 from PIL import Image
 
 from sharding.build import ShardOptions, build_shards
-from sharding.format.index import IDX_RECORD, read_idx, read_idx_header, write_idx
+from sharding.format.idx import IDX_RECORD, digest_of, read_idx, read_idx_header, write_idx
 from sharding.format.tar import BLOCK, END, member_header
-from sharding.images.read import digest_of
 from sharding.verify.verify import verify_shards
 
 NAME = "train-000001"
@@ -29,7 +28,7 @@ def whole(tmp_path_factory, make_image) -> Path:
         (folder / f"{number}.png").write_bytes(make_image(number))
     lines = [f"{number}.png\tدن {number}\n" for number in range(60)]
     (folder / "labels.tsv").write_text("".join(lines), encoding="utf-8")
-    build_shards(ShardOptions(src=folder, out=folder / "shards", samples_per_shard=8, workers=1))
+    build_shards(ShardOptions.of(src=folder, out=folder / "shards", samples_per_shard=8, workers=1))
     return folder / "shards"
 
 

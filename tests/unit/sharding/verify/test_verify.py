@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from sharding.build import ShardOptions, build_shards
 from sharding.errors import ConfigError, ShardError
-from sharding.format.index import read_idx, read_index
+from sharding.format.idx import read_idx
+from sharding.format.index import read_index
 from sharding.progress import Progress
 from sharding.verify.verify import VerifyReport, verify_shards
 
@@ -30,7 +31,7 @@ def whole(tmp_path_factory, make_image) -> Path:
         (folder / f"{number}.png").write_bytes(make_image(number, (64 + 96 * (number % 2), 64)))
         lines.append(f"{number}.png\t{WORDS[number % 14][: 2 + number % 3]}{WORDS[number * 5 % 13][:2]}\n")
     (folder / "labels.tsv").write_text("".join(lines), encoding="utf-8")
-    build_shards(ShardOptions(src=folder, out=folder / "shards", samples_per_shard=8, workers=1))
+    build_shards(ShardOptions.of(src=folder, out=folder / "shards", samples_per_shard=8, workers=1))
     return folder / "shards"
 
 
@@ -225,7 +226,7 @@ def test_splits_that_share_labels_are_a_problem_unless_they_were_given(tmp_path:
             (tmp_path / split / f"{number}.png").write_bytes(make_image(number))
             lines.append(f"{split}/{number}.png\tدن {number}\n")
         (tmp_path / f"{split}.tsv").write_text("".join(lines), encoding="utf-8")
-    build_shards(ShardOptions(src=tmp_path, out=tmp_path / "shards", samples_per_shard=8, workers=1))
+    build_shards(ShardOptions.of(src=tmp_path, out=tmp_path / "shards", samples_per_shard=8, workers=1))
     report = verify(tmp_path / "shards")
     assert (report.ok, report.images_in_two_splits, report.labels_in_two_splits) == (True, 5, 5)
     assert read_index(tmp_path / "shards").options["given_splits"]
@@ -235,8 +236,10 @@ def test_splits_that_share_labels_are_a_problem_unless_they_were_given(tmp_path:
     )
     edit_index(tmp_path / "shards", lambda index: index["options"].update(split="file"))
     assert verify(tmp_path / "shards").ok
-    report = build_shards(ShardOptions(src=tmp_path, out=tmp_path / "again", layout="splits", split="label", workers=1))
-    assert sum(report.samples.values()) == 40 and not read_index(tmp_path / "again").options["given_splits"]
+    report = build_shards(
+        ShardOptions.of(src=tmp_path, out=tmp_path / "again", layout="splits", split="label", workers=1)
+    )
+    assert sum(report.index.counts.totals.values()) == 40 and not read_index(tmp_path / "again").options["given_splits"]
     assert (verify(tmp_path / "again").ok, verify(tmp_path / "again").labels_in_two_splits) == (True, 0)
 
 
@@ -245,7 +248,7 @@ def test_a_set_of_classes_is_proved(tmp_path: Path, make_image):
         folder = tmp_path / "raw" / ("zebra", "ant")[number % 2]
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{number}.jpg").write_bytes(make_image(number, (30, 30), "RGB", "jpg"))
-    build_shards(ShardOptions(src=tmp_path / "raw", out=tmp_path / "shards", samples_per_shard=10, workers=1))
+    build_shards(ShardOptions.of(src=tmp_path / "raw", out=tmp_path / "shards", samples_per_shard=10, workers=1))
     assert verify(tmp_path / "shards").ok
     edit_index(tmp_path / "shards", lambda index: index["classes"].pop())
     damaged = verify(tmp_path / "shards").damaged

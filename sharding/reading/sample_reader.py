@@ -4,11 +4,13 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from sharding.format.idx import digest_of
 from sharding.format.script.profile import ScriptProfile
-from sharding.images.read import ImageRule, build_reader, digest_of
+from sharding.images.limits import Limits
+from sharding.images.read import ImageRule, build_reader
 from sharding.layouts.entry import Reader, Source
 from sharding.reading.catalogue import Listed
-from sharding.reading.check import Limits, check_fits, check_label
+from sharding.reading.labels import LabelCounts, check_fits, check_label
 from sharding.reading.split import UNDECIDED, SplitRule
 from sharding.reasons import Rejected
 
@@ -54,20 +56,7 @@ class _Label(NamedTuple):
     folded: dict[str, int]  # "ي → ی" -> how often
 
 
-class LabelCounts(NamedTuple):
-    """What became of letters while labels were read. folded: of labels that are allowed, "ي → ی" -> how often a letter
-    became another. refused: of labels that are not, the letters that the profile does not allow."""
-
-    folded: Counter[str]
-    refused: Counter[str]
-
-
 _make = tuple.__new__  # a NamedTuple without the check of its arguments: half the time, at 35 M samples
-
-
-def falling(counts: Counter[str]) -> dict[str, int]:
-    """The most frequent first, equal ones by their names."""
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 class SampleReader:
@@ -95,7 +84,7 @@ class SampleReader:
         counts, self._counts = self._counts, LabelCounts(Counter(), Counter())
         return counts
 
-    def inspect(self, entry: Listed) -> Sample:
+    def read(self, entry: Listed) -> Sample:
         """The sample of an entry; Rejected where it cannot be used. The label first: that costs the least."""
         number, source, path, label, subset, split, problem, at, size = entry
         if problem:
@@ -166,14 +155,14 @@ class SampleReader:
 _open: list[SampleReader] = []  # of this process: at most one
 
 
-def inspector_for(rules: Rules) -> SampleReader:
+def open_sample_reader(rules: Rules) -> SampleReader:
     """The inspector of this process, which keeps its readers from one task to the next."""
     if not _open or _open[0].rules != rules:
-        close_inspector()
+        close_sample_reader()
         _open.append(SampleReader(rules))
     return _open[0]
 
 
-def close_inspector() -> None:
+def close_sample_reader() -> None:
     while _open:
         _open.pop().close()

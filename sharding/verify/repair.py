@@ -8,12 +8,12 @@ from pathlib import Path
 from sharding.errors import DataError, ShardError, SourceError
 from sharding.format.index import INDEX_NAME, ShardIndex, read_index
 from sharding.progress import Report
-from sharding.repair import rebuild_shards
+from sharding.rebuild import rebuild_shards
 from sharding.state import BuildFolder, remove_left_overs
 from sharding.system.files import write_whole
 from sharding.system.lock import build_lock
 from sharding.system.workers import Workers, open_workers
-from sharding.verify.verify import SetProof, VerifyReport, check_sound, shard_errors, workers_for
+from sharding.verify.verify import SetProof, VerifyReport, check_index, shard_errors, workers_for
 
 _COMMAND = "horovod-ocr verify --repair"
 
@@ -53,7 +53,7 @@ def _find_index(folder: BuildFolder) -> tuple[ShardIndex, bool]:
     """The index, and whether it had to be restored."""
     try:
         index = read_index(folder.out)
-        check_sound(index)
+        check_index(index)
         return index, False
     except ShardError:
         if not (folder.own / INDEX_NAME).exists():

@@ -9,7 +9,7 @@ import pytest
 from sharding import state as resume
 from sharding.errors import ShardError, SourceError
 from sharding.format.index import read_index
-from sharding.repair import rebuild_shards
+from sharding.rebuild import rebuild_shards
 from sharding.state import BuildFolder
 from sharding.system.workers import open_workers
 from sharding.verify.verify import verify_shards
@@ -169,7 +169,7 @@ def test_without_the_build_folder_it_is_said_what_to_do(out: Path, lost: str):
 def test_the_same_command_says_so_where_the_source_no_longer_holds_it(
     build, make_words, make_image, tmp_path: Path, monkeypatch
 ):
-    monkeypatch.setattr(resume, "_LOOKED_AT", 0)  # of a large set the change of one image is not seen
+    monkeypatch.setattr(resume, "_COMPARED", 0)  # of a large set the change of one image is not seen
     src, out = make_words(40), tmp_path / "out"
     build(src, out, samples_per_shard=100)
     (out / "train-000000.tar").unlink()

@@ -1,4 +1,4 @@
-"""Damaged shards made again out of the source, to the same bytes; the others are not touched."""
+"""Make damaged shards again from the source, to the same bytes; the others are not touched."""
 
 import hashlib
 from collections.abc import Collection, Sequence
@@ -9,23 +9,24 @@ import numpy as np
 
 from sharding.arranging.assign import ShardPlan
 from sharding.errors import ShardError
-from sharding.format.index import ShardIndex, ShardInfo, read_idx
+from sharding.format.idx import read_idx
+from sharding.format.index import ShardIndex, ShardInfo
 from sharding.layouts.find import find_source
-from sharding.options import rules_of
 from sharding.packing.pack import Spools, write_shard
 from sharding.progress import Progress, Report
 from sharding.reading.catalogue import Catalogue, open_catalogue
-from sharding.reading.inspection import Rules, close_inspector, inspector_for
+from sharding.reading.sample_reader import Rules, close_sample_reader, open_sample_reader
 from sharding.reading.spool import SpoolWriter, read_spool
 from sharding.reasons import Rejected
+from sharding.resolve import rules_of
 from sharding.state import BuildFolder, read_state
 from sharding.system.files import fsync_folder, whole_file
 from sharding.system.workers import Workers
 
 
 @dataclass(frozen=True)
-class RepairTask:
-    """All that a worker needs to make one shard again. info: what the index says of it."""
+class RebuildTask:
+    """Everything a worker needs to make one shard again."""
 
     out: Path
     plan: ShardPlan
@@ -45,10 +46,10 @@ def rebuild_shards(
     report: Report,
     src: Sequence[Path] | None = None,
 ) -> dict[str, str]:
-    """Make the shards of these names again. src: where the sources lie now; None: where they lay.
+    """Make the shards of these names again. src: where the sources are now; None: where they were.
 
-    Returns those that cannot be made again, mostly because the source no longer holds what went into them, and why;
-    they stay as they are. ShardError where the build folder no longer says what went into any of them. Under the lock
+    Returns the shards that cannot be made again, mostly because the source no longer holds what went into them, and
+    why; they stay as they are. ShardError if the build folder no longer says what went into any of them. Under the lock
     of the build.
     """
     state, catalogue = read_state(folder), open_catalogue(folder.own)
@@ -62,7 +63,7 @@ def rebuild_shards(
     roots = src or [Path(source["root"]) for source in state.sources]
     if len(roots) != len(state.sources):
         raise ShardError(f"{folder.out} was made of {len(state.sources)} sources, {len(roots)} are named; name all")
-    name_pattern = state.options["label_from_name"]
+    name_pattern = state.options["asked"]["label_from_name"]
     sources = [
         find_source(root, source["layout"], name_pattern) for root, source in zip(roots, state.sources, strict=True)
     ]
@@ -72,7 +73,7 @@ def rebuild_shards(
     firsts = np.cumsum([0, *(shard.samples for shard in index.shards)]).tolist()
     suffix = "cls" if rules.classes else "txt"
     tasks = [
-        RepairTask(
+        RebuildTask(
             folder.out.absolute(),
             ShardPlan(shard.name, shard.split, shard.bucket, first, shard.samples),
             shard,
@@ -92,13 +93,13 @@ def rebuild_shards(
                 failed[task.plan.name] = why
             report(Progress("repairing", done, len(tasks)))
     finally:
-        close_inspector()
+        close_sample_reader()
     fsync_folder(folder.out)
     return failed
 
 
-def why_not_rebuilt(task: RepairTask) -> str:
-    """Make one shard again; "", or why it cannot be."""
+def why_not_rebuilt(task: RebuildTask) -> str:
+    """Make one shard again. Returns "", or why that is not possible."""
     try:
         rebuild_shard(task)
     except ShardError as why:
@@ -106,25 +107,25 @@ def why_not_rebuilt(task: RepairTask) -> str:
     return ""
 
 
-def rebuild_shard(task: RepairTask) -> None:
-    """Make one shard again; ShardError where it would have other bytes."""
+def rebuild_shard(task: RebuildTask) -> None:
+    """Make one shard again; ShardError if it would have other bytes."""
     entries = np.fromfile(task.members, "<u4", task.plan.samples, offset=4 * task.plan.first)
-    inspector = inspector_for(task.rules)
+    reader = open_sample_reader(task.rules)
     spool = task.spool / f"repair-{task.plan.name}.spool"
     order = np.array([task.catalogue.order(entry, entry + 1)[0] for entry in entries.tolist()], np.uint64)
     with whole_file(spool) as file:
         writer = SpoolWriter(file, order, 0)
         for position, entry in enumerate(task.catalogue.pick(entries.tolist())):
             try:
-                writer.add(inspector.inspect(entry)._replace(entry=position))
+                writer.add(reader.read(entry)._replace(entry=position))
             except Rejected as why:
                 raise ShardError(
                     f"{task.plan.name} cannot be made again: {_shown(entry.path)}: {why.reason} {why.detail}".rstrip()
                 ) from why
-        writer.finish(len(entries), inspector.take_counts())
+        writer.finish(len(entries), reader.take_counts())
     try:
         rows = read_spool(spool).facts
-        rows = rows[np.argsort(rows["entry"])]  # here the place in the shard
+        rows = rows[np.argsort(rows["entry"])]  # here the position in the shard
         _check_unchanged(task, rows["digest"], entries)
         spools = Spools(np.zeros(len(rows), np.int64), lambda number: spool)
         write_shard(task.out, task.plan, task.label_suffix, rows, spools, wanted=task.info)
@@ -132,8 +133,8 @@ def rebuild_shard(task: RepairTask) -> None:
         spool.unlink(missing_ok=True)
 
 
-def _check_unchanged(task: RepairTask, digests: np.ndarray, entries: np.ndarray) -> None:
-    """Where the .idx is undamaged, it says which images have changed: ShardError names the first."""
+def _check_unchanged(task: RebuildTask, digests: np.ndarray, entries: np.ndarray) -> None:
+    """If the .idx is undamaged, it says which images have changed: ShardError names the first."""
     path = task.out / task.info.idx_name
     try:
         with path.open("rb") as file:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sharding.errors import ShardError
 from sharding.progress import Progress
-from sharding.verify.mend import repair_set
+from sharding.verify.repair import repair_set
 from sharding.verify.verify import verify_shards
 
 

@@ -8,10 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from sharding.format.script.profile import ScriptProfile
+from sharding.format.splits import SPLITS
 from sharding.layouts.entry import Reader, Source
 from sharding.reading.catalogue import Catalogue, Listed
-from sharding.reading.inspection import Rules, Sample, SampleReader, inspector_for
-from sharding.reading.split import SPLITS, UNDECIDED
+from sharding.reading.sample_reader import Rules, Sample, SampleReader, open_sample_reader
+from sharding.reading.split import UNDECIDED
 from sharding.reading.spool import ASPECT_GRID
 from sharding.reasons import Rejected
 
@@ -26,7 +27,7 @@ _ADDED = ("read_bytes", "labels", "labels_changed", "pictures")
 _UPDATED = ("lengths", "subsets", "classes", "formats", "raw_letters", "folded", "refused_letters", "rejects")
 
 
-class Watched(Source):
+class WatchedSource(Source):
     """A source whose readers keep what they read last, so that nobody reads it again. Equal to the same source watched
     elsewhere."""
 
@@ -37,7 +38,7 @@ class Watched(Source):
         self.reader: _WatchedReader | None = None
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Watched) and self.source == other.source
+        return isinstance(other, WatchedSource) and self.source == other.source
 
     def __hash__(self) -> int:
         return hash(self.source)
@@ -76,7 +77,7 @@ class _WatchedReader(Reader):
 
 
 @dataclass(frozen=True)
-class LookTask:
+class ScanTask:
     """Entries for one worker. rules: of watched sources. numbers: of the entries, a range where they are neighbours.
     kept: those whose images are wanted. enough: reasons of which no more examples are."""
 
@@ -96,7 +97,7 @@ class Specimen(NamedTuple):
 
 
 @dataclass
-class Look:
+class SourceScan:
     """What was found. seen: an array for each of SEEN, of all entries (split UNDECIDED: no sample). Counted over
     samples: letters (normalised, a Counter each split), lengths (of words' labels), sizes (width, height, read_bytes ->
     (numbers, counts)), subsets and classes (number, split), formats (first bytes, is it converted). Counted over all
@@ -121,7 +122,7 @@ class Look:
     pictures: list[Specimen] = field(default_factory=list)
     rejected_pictures: dict[str, list[Specimen]] = field(default_factory=dict)
 
-    def add(self, other: "Look") -> None:
+    def add(self, other: "SourceScan") -> None:
         """Count what was found in the entries after these; not `seen`."""
         for name in _ADDED:
             setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -147,12 +148,12 @@ class Look:
         )
 
 
-def look_at(task: LookTask) -> Look:
+def scan_entries(task: ScanTask) -> SourceScan:
     """Read and check the entries of a task as a build does."""
-    inspector = inspector_for(task.rules)
-    inspector.take_counts()
-    sources = inspector.rules.sources
-    found = Look({})
+    sample_reader = open_sample_reader(task.rules)
+    sample_reader.take_counts()
+    sources = sample_reader.rules.sources
+    found = SourceScan({})
     rows, positions, raw_labels = [], [], []
     texts: tuple[list[bytes], ...] = tuple([] for _ in SPLITS)
     if isinstance(task.numbers, range):
@@ -164,7 +165,7 @@ def look_at(task: LookTask) -> Look:
         reader = source.reader
         reader.image = reader.label = None
         try:
-            sample = inspector.inspect(entry)
+            sample = sample_reader.read(entry)
         except Rejected as why:
             _add_reject(found, task, entry, reader, why)
         else:
@@ -173,19 +174,19 @@ def look_at(task: LookTask) -> Look:
             texts[sample.split].append(sample.label)
             found.formats[reader.image[:2], sample.image is not reader.image] += 1
             if entry.number in task.kept and len(sample.image) <= _MOST_PICTURE_BYTES:
-                text = (entry.label if inspector.rules.classes else sample.label).decode("utf-8", "replace")
+                text = (entry.label if sample_reader.rules.classes else sample.label).decode("utf-8", "replace")
                 found.pictures.append(Specimen(entry.number, sample.image, text))
         if not entry.problem:
             raw_labels.append(reader.label if source.labels_apart else entry.label)
-    found.folded, found.refused_letters = inspector.take_counts()
+    found.folded, found.refused_letters = sample_reader.take_counts()
     _count_samples(found, len(task.numbers), positions, rows)
-    if inspector.rules.classes:
+    if sample_reader.rules.classes:
         for split, numbers in enumerate(texts):
             found.classes.update((int(number), split) for number in numbers)
     else:
         for letters, of_split in zip(found.letters, texts, strict=True):
             letters.update(b"".join(of_split).decode())
-        _count_labels(found, Counter(label for label in raw_labels if label), inspector)
+        _count_labels(found, Counter(label for label in raw_labels if label), sample_reader)
     return found
 
 
@@ -197,7 +198,7 @@ def _merge(one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarr
     return numbers, counts
 
 
-def _add_reject(found: Look, task: LookTask, entry: Listed, reader: "_WatchedReader", why: Rejected) -> None:
+def _add_reject(found: SourceScan, task: ScanTask, entry: Listed, reader: "_WatchedReader", why: Rejected) -> None:
     found.rejects[why.reason] += 1
     if why.reason in task.enough:
         return
@@ -213,7 +214,7 @@ def _add_reject(found: Look, task: LookTask, entry: Listed, reader: "_WatchedRea
             pictures.append(Specimen(entry.number, reader.image, why.reason))
 
 
-def _count_samples(found: Look, entries: int, positions: list[int], rows: list[tuple]) -> None:
+def _count_samples(found: SourceScan, entries: int, positions: list[int], rows: list[tuple]) -> None:
     """places: of the samples among the entries. rows: their values, as _COLUMNS names them."""
     values = np.array(rows, np.uint64).reshape(-1, len(_COLUMNS)).T
     columns = dict(zip(_COLUMNS, values, strict=True))
@@ -227,9 +228,9 @@ def _count_samples(found: Look, entries: int, positions: list[int], rows: list[t
     found.read_bytes = int(columns["read_bytes"].sum())
 
 
-def _count_labels(found: Look, labels: Counter[bytes], inspector: SampleReader) -> None:
+def _count_labels(found: SourceScan, labels: Counter[bytes], sample_reader: SampleReader) -> None:
     """labels: as they were written -> how often."""
-    profile: ScriptProfile = inspector.rules.profile
+    profile: ScriptProfile = sample_reader.rules.profile
     simple = profile.simple_letters
     found.labels = labels.total()
     for label, count in labels.items():

@@ -2,8 +2,10 @@
 
 import pytest
 
+from sharding.format.frames import frames_needed
 from sharding.format.script.profile import build_profile
-from sharding.reading.check import Limits, check_fits, check_label, frames_needed
+from sharding.images.limits import Limits
+from sharding.reading.labels import check_fits, check_label
 from sharding.reasons import Rejected
 
 LIMITS = Limits()

@@ -1,0 +1,24 @@
+"""How many frames a CTC model sees of an image, and how many it needs to spell a text."""
+
+import math
+from operator import eq
+from typing import NamedTuple
+
+
+class Frames(NamedTuple):
+    """The geometry by which the labels of a set were checked against their images."""
+
+    height_px: int = 64
+    """Images are scaled to this height."""
+    frame_px: int = 4
+    """Width of a frame, in pixels of the scaled image."""
+
+    def count(self, width: int, height: int) -> int:
+        """The frames of an image of this size (px)."""
+        return math.ceil(self.height_px * width / height / self.frame_px)
+
+
+def frames_needed(text: str) -> int:
+    """The fewest frames in which CTC can spell a text (in reading order): its length, plus a blank between equal
+    neighbours."""
+    return len(text) + sum(map(eq, text, text[1:]))

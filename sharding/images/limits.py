@@ -1,0 +1,40 @@
+"""What an image and its label must keep to."""
+
+from dataclasses import dataclass
+
+from sharding.format.frames import Frames
+from sharding.reasons import Rejected
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an image and its label must keep to."""
+
+    height_px: int = 64
+    """Height of the images a model reads; with `frame_px` it says whether a label fits its image."""
+    frame_px: int = 4
+    """Width of a frame at that height."""
+    max_pixels: int = 16_000_000
+    """4,000 x 4,000; to convert an image of this size takes up to 200 MB."""
+    max_aspect: float = 64.0
+    """Width / height; 64 is 4,096 px at a height of 64."""
+    max_label: int = 0
+    """Letters of a normalised label; 0: no limit."""
+
+    @property
+    def frames(self) -> Frames:
+        return Frames(self.height_px, self.frame_px)
+
+
+def check_pixels(width: int, height: int, limits: Limits) -> None:
+    """Rejected if an image of this size (px) has no pixels or too many."""
+    if width < 1 or height < 1:
+        raise Rejected("damaged image", f"{width} x {height} px")
+    if width * height > limits.max_pixels:
+        raise Rejected("too many pixels", f"{width} x {height} px; at most {limits.max_pixels:,} in all")
+
+
+def check_aspect(width: int, height: int, limits: Limits) -> None:
+    """Rejected if an image of this size (px) is too wide for its height."""
+    if width > limits.max_aspect * height:
+        raise Rejected("too wide", f"{width} x {height} px; at most {limits.max_aspect:g} times its height")
