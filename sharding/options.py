@@ -1,277 +1,120 @@
-"""What a build is asked for, and what follows from it once the sources are known."""
+"""What a build is asked for. Each option is written here once: its type, its default, and below it what it means.
 
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+The command line, horovod-ocr.toml and build.json are made from it. No numpy: the command line waits for this file.
+"""
+
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, Any
 
-from sharding.errors import ConfigError, SourceError
-from sharding.format.script.guess import guess_direction_and_why, guess_profile
-from sharding.format.script.letters import PROFILES
-from sharding.format.script.profile import ScriptProfile, build_profile, check_direction
-from sharding.format.script.profile_file import is_profile_file, read_profile
-from sharding.images.read import CHECKS, FORMS, ImageRule
-from sharding.layouts.entry import Source
-from sharding.layouts.find import find_source
-from sharding.layouts.find_label_files import lists_of_splits
-from sharding.reading.catalogue import Catalogue
-from sharding.reading.check import Limits
-from sharding.reading.inspection import Rules
-from sharding.reading.split import SplitLists, SplitRule, check_split_rule
-from sharding.reasons import Rejected
-from sharding.state import BuildState
+from annotated_types import Ge
 
-_GUESSED_FROM = 2000  # labels
+# Where a set is made, of what and by how many processes. Of the layout, the one that was found counts. The tables.
+_SHAPE_NOTHING = {"out", "src", "layout", "workers", "scratch", "source", "labels", "splits", "stored"}
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """Where images and their labels are."""
+
+    src: tuple[Path, ...] = (Path("raw"),)
+    """Folder of raw images and their labels; may be given several times."""
+    layout: str | None = None
+    """How labels are given: shards, easyocr, labels, splits, paddleocr, huggingface, doctr, lmdb, parquet, beside,
+    classes, webdataset or names.  [default: found by itself]"""
+    images: Path | None = None
+    """What the paths of label files are relative to.  [default: found by itself]"""
+    label_from_name: Annotated[str | None, "REGEX"] = None
+    """Finds the label in the file's name: group `label`, else the first."""
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """What labels must keep to."""
+
+    profile: Annotated[str | None, "NAME"] = None
+    """Script: urdu, arabic, persian, thai, latin, plain, or a profile file (.toml).  [default: by the labels'
+    letters]"""
+    direction: str | None = None
+    """Of a line: ltr, rtl, or visual for labels written as their letters are in the image.  [default: the profile's;
+    plain: as most letters are read]"""
+    max_label: Annotated[int, Ge(0), "LETTERS"] = 0
+    """Longest label that is taken; 0: any."""
+
+
+@dataclass(frozen=True)
+class SplitOptions:
+    """Which samples are for training, validation and test."""
+
+    split: str | None = None
+    """By label or by file.  [default: as the source gives it, else label; classes: file]"""
+    group_from: Annotated[str | None, "REGEX"] = None
+    """What it finds in the path (page, writer) decides the split."""
+    split_lists: Path | None = None
+    """Its train.txt, val.txt, test.txt name the paths of each split."""
+    fractions: Annotated[tuple[float, float, float], "A,B,C"] = (0.8, 0.1, 0.1)
+    """Shares of train, val and test."""
+
+
+@dataclass(frozen=True)
+class StoredOptions:
+    """How an image is checked, and what a shard holds of it."""
+
+    check: str = "full"
+    """full decodes every image, structure compares checksums and lengths, header reads sizes."""
+    image: str = "keep"
+    """keep, or encode again as png or jpeg."""
+    height: Annotated[int | None, Ge(1), "PX"] = None
+    """Shrink higher images to this; with --image png or jpeg."""
+    model_height: Annotated[int, Ge(1), "PX"] = 64
+    """Height at which models will read: with --frame-px it decides which labels have frames enough."""
+    frame_px: Annotated[int, Ge(1), "PX"] = 4
+    """Width of a model's frame at that height."""
 
 
 @dataclass(frozen=True)
 class ShardOptions:
-    """What a build is asked for. None: found or chosen by itself.
+    """What a build is asked for. None: found or chosen by itself."""
 
-    src: one folder, or several whose entries are taken together. profile: the name of a script profile, or a profile
-    file (.toml); direction: "ltr", "rtl" or "visual"; None: by the letters of the labels. images: the folder that the
-    paths of label files are relative to. samples_per_shard: None: 10,000, fewer for small sets.
-    workers: processes; None: one a usable core; they never change the bytes. check: "full" decodes every image,
-    "structure" compares checksums and lengths, "header" only reads sizes. split: "label" or "file"; None: what the
-    sources give, else by label for words and by file for classes. group_from: a pattern; what it finds in a path
-    decides the split. split_lists: a folder with train.txt, val.txt, test.txt. fractions: of train, val and test.
-    dedup: leave further copies of an image out. image: "keep", or re-encode as "png" or "jpeg", and where height_px is
-    given, shrink what is higher to that height. scratch: a folder for what is read, as large as the set, until it is
-    packed; None: in `out`.
-    """
-
-    src: Path | tuple[Path, ...]
-    out: Path
-    profile: str | None = None
-    direction: str | None = None
+    source: SourceOptions = SourceOptions()
+    out: Path = Path("shards")
+    """Folder for the shards."""
+    labels: LabelOptions = LabelOptions()
+    splits: SplitOptions = SplitOptions()
+    stored: StoredOptions = StoredOptions()
     seed: int = 0
-    samples_per_shard: int | None = None
-    workers: int | None = None
-    layout: str | None = None
-    images: Path | None = None
-    label_from_name: str | None = None
-    check: str = "full"
-    split: str | None = None
-    group_from: str | None = None
-    split_lists: Path | None = None
-    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    """Decides split and order."""
+    samples_per_shard: Annotated[int | None, Ge(1)] = None
+    """At most.  [default: 10,000, fewer for small sets]"""
     dedup: bool = False
-    image: str = "keep"
-    height_px: int | None = None
-    limits: Limits = field(default_factory=Limits)
+    """Leave further copies of an image out."""
+    workers: Annotated[int | None, Ge(1)] = None
+    """Processes; never changes a byte.  [default: all cores]"""
     scratch: Path | None = None
+    """Folder for what is read, as large as the set, until it is packed.  [default: in --out]"""
+
+    @property
+    def shaping(self) -> dict[str, Any]:
+        """The options that shape the bytes of a set, by name, as JSON holds them."""
+        tables = (self, self.source, self.labels, self.splits, self.stored)
+        values = {e.name: getattr(table, e.name) for table in tables for e in fields(table)}
+        shaping = {name: value for name, value in values.items() if name not in _SHAPE_NOTHING}
+        return {name: _as_json(value) for name, value in shaping.items()}
+
+    @classmethod
+    def of(cls, **options: Any) -> "ShardOptions":
+        """From options by their own names, whichever table they are in. src may be one folder."""
+        if isinstance(options.get("src"), Path):
+            options["src"] = (options["src"],)
+        tables = {"source": SourceOptions, "labels": LabelOptions, "splits": SplitOptions, "stored": StoredOptions}
+        inner: dict[str, Any] = {}
+        for table, kind in tables.items():
+            names = {entry.name for entry in fields(kind)} & options.keys()
+            inner[table] = kind(**{name: options.pop(name) for name in names})
+        return cls(**options, **inner)
 
 
-def find_sources(options: ShardOptions, before: BuildState | None = None) -> list[Source]:
-    """The sources, in the order in which they were named. before: what an earlier run has found, for it need not be
-    looked for again. ConfigError where the options make no sense, SourceError where a source holds nothing that can be
-    read."""
-    _check_options(options)
-    paths = options.src if isinstance(options.src, tuple) else (options.src,)
-    if options.images and len(paths) > 1:
-        raise ConfigError("--images is for one source; make a set of each, and a set of their sets")
-    if options.layout or options.label_from_name:
-        before = None  # told anyway
-    found_before = [_found_before(path, before, options.images) for path in paths]
-    sources = [
-        known or find_source(path, options.layout, options.label_from_name, options.images)
-        for path, known in zip(paths, found_before, strict=True)
-    ]
-    takes_given_splits = keeps_given_splits(options) and options.split_lists is None
-    if takes_given_splits:
-        were_taken = before and before.options.get("keep_given_splits") and before.options.get("split_lists") is None
-        _check_no_lists([source for source in sources if not were_taken or source not in found_before])
-    if len({source.root.resolve() for source in sources}) < len(sources):
-        raise ConfigError("the same folder is named twice as --src; name each once")
-    if len({source.kind for source in sources}) > 1:
-        kinds = ", ".join(f"{source.root} holds {source.kind}" for source in sources)
-        raise ConfigError(f"words and classes do not go into one set ({kinds}); make a set of each")
-    if takes_given_splits:
-        for source in sources:
-            if source.doubt:
-                raise SourceError(source.doubt)
-    return sources
-
-
-def _check_no_lists(sources: list[Source]) -> None:
-    """SourceError where lists of splits lie in a source and nobody has said whether they count."""
-    for source in sources:
-        if source.layout != "shards" and (lists := lists_of_splits(source.root)):
-            raise SourceError(
-                f"{source.root} holds {', '.join(lists)}, which list paths and no texts: take them with --split-lists "
-                f"{source.root}, or set them aside with --split label or --split file"
-            )
-
-
-def _found_before(path: Path, before: BuildState | None, images: Path | None) -> Source | None:
-    """The source as an earlier run has found it; None where it is another one now, to be looked for as if it were new.
-    Folders of millions of files are not walked through, to find out what lies there."""
-    for known, marks in zip(before.sources, before.listing, strict=True) if before else ():
-        if known["root"] == str(path.absolute()) and known["layout"] != "names":
-            with suppress(SourceError):
-                source = find_source(path, known["layout"], images=images)
-                return source if source.is_as_listed(marks) else None
-    return None
-
-
-def _check_options(options: ShardOptions) -> None:
-    if not options.src:
-        raise ConfigError("no source is named; name the folder of your images: horovod-ocr shard --src FOLDER")
-    if options.samples_per_shard is not None and options.samples_per_shard < 1:
-        raise ConfigError(f"samples_per_shard is {options.samples_per_shard}; a shard holds at least 1 sample")
-    if options.workers is not None and options.workers < 1:
-        raise ConfigError(f"workers is {options.workers}; at least 1 is needed")
-    if options.check not in CHECKS:
-        raise ConfigError(f"unknown check {options.check!r}; there are: {', '.join(CHECKS)}")
-    if options.image not in FORMS:
-        raise ConfigError(f"unknown image form {options.image!r}; there are: {', '.join(FORMS)}")
-    if options.height_px is not None and (options.image == "keep" or options.height_px < 1):
-        raise ConfigError("a height (at least 1 px) goes with --image png or --image jpeg, which re-encode")
-    if sum(given is not None for given in (options.split, options.group_from, options.split_lists)) > 1:
-        raise ConfigError("split, group_from and split_lists exclude each other; give one")
-    _profile_asked_for(options)
-    if options.direction is not None:
-        check_direction(options.direction)
-    if options.split not in (None, "label", "file"):
-        raise ConfigError(f"unknown split {options.split!r}; there are: label, file")
-    check_split_rule(_split_rule(options, classes=False))
-
-
-def _split_rule(options: ShardOptions, classes: bool) -> SplitRule:
-    by = options.split or ("file" if classes else "label")
-    if options.group_from is not None:
-        by = "group"
-    if options.split_lists is not None:
-        by = "lists"
-    return SplitRule(by, options.seed, tuple(options.fractions), options.group_from or "")
-
-
-def keeps_given_splits(options: ShardOptions) -> bool:
-    """Where nothing else is asked for, a split that a source gives is taken."""
-    return options.split is None and options.group_from is None
-
-
-def split_lists_of(options: ShardOptions) -> SplitLists | None:
-    return None if options.split_lists is None else SplitLists(options.split_lists)
-
-
-def options_of_bytes(
-    options: ShardOptions, sources: list[Source], profile: ScriptProfile, lists: SplitLists | None
-) -> dict:
-    """Every option that shapes the bytes, as build.json and the index hold it. asked_profile, asked_direction: None
-    where the labels decide; of a profile file its name. profile_file: what a profile of one's own says, for the file
-    may be gone by then."""
-    classes = sources[0].kind == "classes"  # names of classes need no profile
-    rule = _split_rule(options, classes)
-    return {
-        "asked_profile": None if classes or options.profile is None else _name_asked_for(options.profile),
-        "asked_direction": None if classes else options.direction,
-        "layout": ", ".join(source.layout for source in sources),
-        "label_from_name": options.label_from_name,
-        "images": None if options.images is None else str(options.images.absolute()),
-        "profile": profile.name,
-        "direction": profile.direction,
-        "folds": dict(profile.folds),
-        "profile_file": None if profile.name in PROFILES else profile.to_dict(),
-        "seed": options.seed,
-        "samples_per_shard": options.samples_per_shard,
-        "check": options.check,
-        "split": rule.by,
-        "keep_given_splits": keeps_given_splits(options),
-        "group_from": options.group_from,
-        "split_lists": lists.digest if lists else None,
-        "fractions": list(options.fractions),
-        "dedup": options.dedup,
-        "image": options.image,
-        "height_px": options.height_px,
-        "limits": asdict(options.limits),
-    }
-
-
-def rules_of(sources: list[Source], catalogue: Catalogue, decided: dict) -> Rules:
-    """What follows for each entry from the options as `options_of_bytes` wrote them."""
-    return Rules(
-        sources=tuple(sources),
-        profile=_profile_in(decided),
-        classes=catalogue.classes,
-        limits=Limits(**decided["limits"]),
-        image=ImageRule(decided["check"], decided["image"], decided["height_px"] or 0),
-        split=SplitRule(decided["split"], decided["seed"], tuple(decided["fractions"]), decided["group_from"] or ""),
-    )
-
-
-def _profile_in(decided: dict) -> ScriptProfile:
-    if decided.get("profile_file"):
-        return ScriptProfile.from_dict(decided["profile_file"])
-    return build_profile(decided["profile"], direction=decided.get("direction"), **decided["folds"])
-
-
-class ProfileChoice(NamedTuple):
-    """A script profile, and why it is this one."""
-
-    profile: ScriptProfile
-    why: str
-
-
-def choose_profile(options: ShardOptions, sources: list[Source], catalogue: Catalogue) -> ProfileChoice:
-    """The profile and the direction that were asked for, else by the letters of some labels."""
-    if sources[0].kind == "classes":
-        return ProfileChoice(build_profile("plain"), "names of classes are no text in a script")
-    profile, why = _profile_asked_for(options), "as asked for"
-    if profile and profile.direction:
-        return ProfileChoice(profile, why)
-    labels = list(_some_labels(sources, catalogue))
-    if profile is None:
-        name, why = guess_profile(labels)
-        profile = _with_direction(build_profile(name), options.direction)
-    if not profile.direction:
-        direction, why_direction = guess_direction_and_why(labels)
-        profile, why = replace(profile, direction=direction), why + why_direction
-    return ProfileChoice(profile, why)
-
-
-def profile_again(options: ShardOptions, sources: list[Source], before: dict) -> ScriptProfile:
-    """The profile of an earlier run with these options of bytes, but what is asked for now."""
-    earlier = _profile_in(before)
-    if sources[0].kind == "classes":
-        return build_profile("plain")
-    asked = _profile_asked_for(options)
-    if asked is None:
-        return _with_direction(earlier, options.direction or earlier.direction)
-    return asked if asked.direction else replace(asked, direction=earlier.direction)
-
-
-def _profile_asked_for(options: ShardOptions) -> ScriptProfile | None:
-    """None where the labels decide; its direction is "" where they decide that."""
-    if options.profile is None:
-        return None
-    if is_profile_file(options.profile):
-        profile = read_profile(Path(options.profile))
-        return replace(profile, direction=options.direction or profile.direction)
-    return _with_direction(build_profile(options.profile), options.direction)
-
-
-def _name_asked_for(profile: str) -> str:
-    return Path(profile).name if is_profile_file(profile) else profile
-
-
-def _with_direction(profile: ScriptProfile, direction: str | None) -> ScriptProfile:
-    """direction: None: the profile's own; "" where it takes texts of any."""
-    return replace(profile, direction=direction or (profile.direction if profile.letters else ""))
-
-
-def _some_labels(sources: list[Source], catalogue: Catalogue) -> Iterator[str]:
-    """The labels of the _GUESSED_FROM entries that come first in the order of the set, or nearly so many."""
-    readers = [source.open() for source in sources]
-    try:
-        for entry in catalogue.first_in_order(_GUESSED_FROM):
-            label = None if entry.problem else entry.label  # else it is a detail
-            if label is not None and sources[entry.source].labels_apart:
-                with suppress(Rejected):  # it becomes a reject when it is read
-                    label = readers[entry.source].read_label(label)
-            if label:
-                yield label.decode("utf-8", "ignore")
-    finally:
-        for reader in readers:
-            reader.close()
+def _as_json(value: object) -> object:
+    if isinstance(value, Path):
+        return str(value.absolute())
+    return list(value) if isinstance(value, tuple) else value

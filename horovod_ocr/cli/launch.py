@@ -1,13 +1,12 @@
-"""The command that keeps a training going on several hosts."""
+"""horovod-ocr launch"""
 
-from dataclasses import fields
 from typing import Annotated
 
 import typer
 
-from horovod_ocr.cli.cluster import Hosts, hosts_given
-from horovod_ocr.cli.runs import train
+from horovod_ocr.cli.options import Hosts, hosts_given
 from horovod_ocr.cli.sentence import one_sentence
+from horovod_ocr.cli.train import train
 
 # what is not ours is the trainer's
 TAKES_MORE = {
@@ -34,7 +33,7 @@ def launch(
 ) -> None:
     """Train under horovodrun, and start it again from the last checkpoint when a rank or a host is lost.
 
-    Every other option is one of `train`. The same command again takes the run up where it is.
+    Every other option is one of `train`. The same command again continues the run.
     """
     with one_sentence():
         from horovod_ocr.launch.supervise.begin import launch as launch_run
@@ -53,16 +52,14 @@ def launch(
 
 
 def train_options(words: list[str]):
-    """What the trainer's own parser makes of its options: a wrong one is said now, and not by every rank."""
-    from horovod_ocr.config.settings import TrainConfig, with_settings
+    """What the trainer's own parser makes of its options: a wrong one is reported now, once, not by every rank."""
+    from horovod_ocr.config.sources import with_settings
     from horovod_ocr.launch.supervise.begin import TrainOptions
 
     app = typer.Typer(add_completion=False)
     app.command("train")(train)
     with typer.main.get_command(app).make_context("horovod-ocr launch", list(words)) as context:
-        values = {name: value for name, value in context.params.items() if value not in (None, False)}
-    recipe, resumes = values.pop("recipe", ""), values.pop("resume", False)
-    names = {entry.name for entry in fields(TrainConfig)}
-    given = {name: str(value) if name == "runs" else value for name, value in values.items() if name in names}
-    given = with_settings(given, values.get("settings") or [])
+        typed = {name: value for name, value in context.params.items() if value is not None}
+    given = with_settings(typed, typed.pop("settings", []))
+    recipe, resumes = given.pop("recipe", None), given.pop("resume", False)
     return TrainOptions([word for word in words if word != "--resume"], given, recipe, resumes)

@@ -8,15 +8,21 @@ from typing import Annotated
 import typer
 
 from horovod_ocr import __version__
-from horovod_ocr.cli.cluster import doctor
+from horovod_ocr.cli.audit import audit
+from horovod_ocr.cli.doctor import doctor
 from horovod_ocr.cli.encoding import ensure_utf8
+from horovod_ocr.cli.eval import evaluate
 from horovod_ocr.cli.launch import TAKES_MORE, launch
-from horovod_ocr.cli.listing import runs
-from horovod_ocr.cli.look import audit, show
 from horovod_ocr.cli.plan import plan
-from horovod_ocr.cli.runs import evaluate, predict, train
+from horovod_ocr.cli.predict import predict
+from horovod_ocr.cli.runs import runs
 from horovod_ocr.cli.sentence import show_tracebacks
-from horovod_ocr.cli.shards import shard, stats, synth, verify
+from horovod_ocr.cli.shard import shard
+from horovod_ocr.cli.show import show
+from horovod_ocr.cli.stats import stats
+from horovod_ocr.cli.synth import synth
+from horovod_ocr.cli.train import train
+from horovod_ocr.cli.verify import verify
 
 # in the order of the data's way; --help lists them so
 COMMANDS = {

@@ -1,74 +1,129 @@
-"""Options that several commands share. Defaults: config.ShardSettings."""
+"""Options that several commands share, and options made from settings."""
 
-from typing import Annotated
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
-Sources = Annotated[
-    list[str] | None,
-    typer.Option(metavar="FOLDER", help="Raw images and their labels; may be given several times.  [default: raw]"),
-]
-Profile = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="Script: urdu, arabic, persian, thai, latin, plain, or a profile file (.toml).  [default: by the labels' "
-        "letters]",
-    ),
-]
-Direction = Annotated[
-    str | None,
-    typer.Option(
-        help="Of a line: ltr, rtl, or visual for labels written as their letters stand in the image.  [default: the "
-        "profile's; plain: as most letters are read]"
-    ),
-]
-Layout = Annotated[
-    str | None,
-    typer.Option(
-        help="How labels are given: shards, easyocr, labels, splits, paddleocr, huggingface, doctr, lmdb, parquet, "
-        "beside, classes, webdataset or names.  [default: found by itself]"
-    ),
-]
-Images = Annotated[
-    str | None,
-    typer.Option(metavar="FOLDER", help="What the paths of label files are relative to.  [default: found by itself]"),
-]
-LabelFromName = Annotated[
-    str | None,
-    typer.Option(metavar="REGEX", help="Finds the label in the file's name: group `label`, else the first."),
-]
-Seed = Annotated[int | None, typer.Option(help="Decides split and order.  [default: 0]")]
-Workers = Annotated[int | None, typer.Option(help="Processes; never changes a byte.  [default: all cores]")]
-Check = Annotated[
-    str | None,
-    typer.Option(
-        help="full decodes every image, structure compares checksums and lengths, header reads sizes.  [default: full]"
-    ),
-]
-Split = Annotated[
-    str | None,
-    typer.Option(help="By label or by file.  [default: as the source gives it, else label; classes: file]"),
-]
-GroupFrom = Annotated[
-    str | None,
-    typer.Option(metavar="REGEX", help="What it finds in the path (page, writer) decides the split."),
-]
-SplitLists = Annotated[
-    str | None, typer.Option(metavar="FOLDER", help="Its train.txt, val.txt, test.txt name the paths of each split.")
-]
-Fractions = Annotated[
-    str | None, typer.Option(metavar="A,B,C", help="Shares of train, val and test.  [default: 0.8,0.1,0.1]")
-]
-Dedup = Annotated[
-    bool | None,
-    typer.Option("--dedup/--no-dedup", help="Leave further copies of an image out.  [default: no-dedup]"),
-]
-MaxLabel = Annotated[
-    int | None, typer.Option(metavar="LETTERS", help="Longest label that is taken; 0: any.  [default: 0]")
-]
-ImageForm = Annotated[str | None, typer.Option(help="keep, or encode again as png or jpeg.  [default: keep]")]
-Height = Annotated[
-    int | None, typer.Option(metavar="PX", help="Shrink higher images to this; with --image png or jpeg.")
-]
+from horovod_ocr.config.overlay import Setting, settings_of
+from horovod_ocr.errors import ConfigError
+from sharding.options import ShardOptions
+
 JsonLines = Annotated[bool, typer.Option("--json", help="JSON lines on standard output, for machines.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the numbers as one JSON object.")]
+ShardsFolder = Annotated[str | None, typer.Option(help="Folder of the shards.  [default: shards]")]
+TrainedShards = Annotated[str | None, typer.Option(help="Where the shards are, as in train.  [default: shards]")]
+RunsFolder = Annotated[Path | None, typer.Option(help="Folder of the runs.  [default: runs]")]
+TrainedRun = Annotated[str | None, typer.Option(help="Name of a run.  [default: the newest]")]
+Device = Annotated[
+    str | None,
+    typer.Option(metavar="auto|cpu|cuda", help="auto: a GPU for each process, or the CPU for all.  [default: auto]"),
+]
+Hosts = Annotated[
+    str | None,
+    typer.Option("-H", "--hosts", help="hosts.txt, or node1:1,node2:4.  [default: hosts.txt, or this machine]"),
+]
+HOSTS_FILE = Path("hosts.txt")
+
+
+def takes_settings(config: type, *names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command an option for each of these settings of a config class, made from the setting's annotation, its
+    docstring and its default. The command gets those that were typed as `given`: name -> value, as `overlay` takes
+    them. Its own options follow."""
+    settings = settings_of(config)
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = [each for each in inspect.signature(command).parameters.values() if each.name != "given"]
+        made = [option_of(settings[name], settings[name].of(config())) for name in names]
+
+        @wraps(command)
+        def run(**values: Any) -> None:
+            typed = {name: values.pop(name) for name in names}
+            command(given={name: value for name, value in typed.items() if value is not None}, **values)
+
+        run.__signature__ = inspect.Signature([*made, *(each.replace(kind=each.KEYWORD_ONLY) for each in own)])  # type: ignore[attr-defined]  # typer reads it
+        run.__annotations__ = {each.name: each.annotation for each in [*made, *own]}
+        return run
+
+    return decorate
+
+
+def option_of(setting: Setting, default: object) -> inspect.Parameter:
+    """A setting as an option. None: not typed."""
+    kind = setting.types[0]
+    metavar = next((note for note in setting.notes if isinstance(note, str)), None)
+    typed: Any = kind
+    if get_origin(kind) is Literal:
+        typed, metavar = str, metavar or "|".join(get_args(kind))
+    elif get_origin(kind) is tuple:
+        typed = list[str] if Ellipsis in get_args(kind) else str
+        metavar = metavar or "FOLDER"
+    elif kind is Path:
+        typed, metavar = str, metavar or "FOLDER"
+    option = f"--{setting.name.replace('_', '-')}"
+    flags = [f"{option}/--no-{option[2:]}"] if kind is bool else [option]
+    shown = default_shown(default)
+    text = setting.help.replace(" [default:", "  [default:") + (f"  [default: {shown}]" if shown else "")
+    info = typer.Option(*flags, metavar=metavar, help=text)
+    annotation = Annotated[typed | None, info]
+    return inspect.Parameter(setting.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def default_shown(default: object) -> str:
+    if isinstance(default, tuple):
+        return ",".join(map(str, default))
+    return (
+        ""
+        if default is None or isinstance(default, bool)
+        else f"{default:,}"
+        if isinstance(default, int)
+        else str(default)
+    )
+
+
+def hosts_given(text: str | None, slots: int = 1):
+    """The hosts of a file or of `node1:1,node2:4`; by default of hosts.txt in the working folder, or this machine with
+    this many slots. ConfigError as there."""
+    import os
+
+    from horovod_ocr.launch.hosts.hosts_file import Host, parse_hosts, read_hosts
+
+    if text is None and not HOSTS_FILE.exists():
+        return (Host("localhost", slots=slots),)
+    # a list may be longer than a file's name: os.path says no to that, where Path raises
+    if text is None or os.path.isfile(text) or not set(",:@") & set(text):
+        return read_hosts(Path(text or HOSTS_FILE))
+    return parse_hosts(text.replace(",", "\n"), "-H")
+
+
+def folder_of_runs(given: Path | None) -> Path:
+    from horovod_ocr.config.sources import train_table
+    from horovod_ocr.config.train import TrainConfig
+
+    return given or Path(train_table().get("runs", TrainConfig.runs))
+
+
+def device_given(option: str | None) -> str:
+    from horovod_ocr.config.sources import train_table
+    from horovod_ocr.config.train import RanksConfig
+
+    return train_table().get("device", RanksConfig.device) if option is None else option
+
+
+def folder_of_shards(given: str | None) -> Path:
+    from horovod_ocr.config.shard import shard_table
+
+    folder = given or shard_table().get("out") or str(ShardOptions.out)
+    check_folder(folder)
+    return Path(folder)
+
+
+def check_folder(location: str) -> None:
+    """ConfigError for a URL or a command, which only those who read a set understand."""
+    from horovod_ocr.data.store import Remote, is_remote
+
+    if is_remote(location):
+        raise ConfigError(f"{Remote(location).where('')} is no folder; run this where the shards are, and name theirs")

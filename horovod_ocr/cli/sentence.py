@@ -1,12 +1,13 @@
-"""An error that a person can mend is one sentence and an exit code, in every command."""
+"""An error that a person can repair is one sentence and an exit code, in every command."""
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import typer
 
-from horovod_ocr.console import silence
+from horovod_ocr.console import console, silence
 from horovod_ocr.distributed.launcher import rank_of_process
 from horovod_ocr.errors import OcrError
 
@@ -21,7 +22,7 @@ def show_tracebacks(wanted: bool) -> None:
 
 @contextmanager
 def one_sentence() -> Iterator[None]:
-    """An error that a person can mend is one sentence and an exit code."""
+    """An error that a person can repair is one sentence and an exit code."""
     try:
         yield
     except OcrError as error:
@@ -42,3 +43,13 @@ def one_sentence() -> Iterator[None]:
     except KeyboardInterrupt as error:
         print("horovod-ocr: interrupted", file=sys.stderr, flush=True)
         raise typer.Exit(130) from error
+
+
+def tell(sentence: str) -> None:
+    """A remark while a command runs."""
+    console.print(sentence, markup=False, highlight=False)
+
+
+def print_done(values: dict) -> None:
+    """The last of the JSON lines: {"event": "done", ...}; folders as texts."""
+    print(json.dumps({"event": "done", **values}, ensure_ascii=False, default=str), flush=True)

@@ -15,8 +15,6 @@ def recipe_names() -> list[str]:
 
 def read_recipe(name: str) -> dict:
     """A packaged recipe by name, or any TOML file by path."""
-    if not name:
-        return {}
     if name.endswith(".toml"):
         return read_toml(Path(name))
     if name not in recipe_names():

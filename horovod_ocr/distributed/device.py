@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import torch
 
-from horovod_ocr.config.settings import check_device
+from horovod_ocr.config.train import check_device
 from horovod_ocr.data.shared_memory import quota_of_cores
 from horovod_ocr.distributed.gpus import Gpus, find_gpus
 from horovod_ocr.distributed.world import World, raised_on_all_ranks

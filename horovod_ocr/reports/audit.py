@@ -34,9 +34,9 @@ from horovod_ocr.reports.summary import SUBSETS_LOOK_LIKE_TEXTS, subsets_look_li
 from horovod_ocr.reports.tally import Tally
 from horovod_ocr.reports.wording import counted, splits_told
 from sharding.audit.audit import Audit, Twin
-from sharding.audit.look import FORMATS, MOST_EXAMPLES, Specimen
-from sharding.reading.inspection import falling as falling_counts
-from sharding.reading.split import SPLITS
+from sharding.audit.scan import FORMATS, MOST_EXAMPLES, Specimen
+from sharding.format.splits import SPLITS
+from sharding.reading.labels import by_count as falling_counts
 from sharding.reasons import REASONS
 from sharding.system.files import write_whole
 
@@ -143,7 +143,7 @@ def warnings_part(audit: Audit) -> list:
     if conflicts := rejects["conflicting labels"]:
         lines.append(f"{counted(conflicts, 'image has', 'images have')} two labels; nobody can say which one is right")
     if across := audit.copies["across splits"]:
-        what = "left out" if audit.options["dedup"] else "kept unless shard is told --dedup"
+        what = "left out" if audit.options["asked"]["dedup"] else "kept unless shard is told --dedup"
         copies = counted(across, "copy of an image is", "copies of an image are")
         lines.append(f"{copies} in another split than the image: {what}")
     if audit.kind == "words" and (rare := rare_letters(audit)):
@@ -204,7 +204,7 @@ def twins_table(head: tuple[str, ...], twins: list[Twin], most: int) -> TableOf:
 
 
 def splits_part(audit: Audit) -> list:
-    source = splits_told(audit.options["split"], *audit.given_splits, audit.options["group_from"])
+    source = splits_told(audit.options["split"], *audit.given_splits, audit.options["asked"]["group_from"])
     total = audit.packed or 1
     rows = [(split, count, f"{count / total:.1%}") for split, count in audit.samples.items()]
     return [TableOf(("split", "samples", "share"), rows), Paragraph(f"splits: {source}")]

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from horovod_ocr.config.settings import TrainConfig
-from horovod_ocr.data.augment.augment import Augmentation, augment_image, change_image, draw_change
+from horovod_ocr.config.train import TrainConfig
+from horovod_ocr.data.augment.augment import augment_image, change_image, draw_change
+from horovod_ocr.data.augment.strengths import Augmentation
 from horovod_ocr.data.decoders import DamagedImageError
 from horovod_ocr.data.image import Geometry, decode_image, pad_image
 from horovod_ocr.data.splits import empty_split
@@ -68,10 +69,10 @@ def draw_augmented_sheet(config: TrainConfig, path: Path, seed: int = 0) -> None
     A change alone is drawn at the whole of its strength in the recipe; one that is off there at `SHOWN`, and named so.
     ShardError where there is no such split, or an image of it is damaged.
     """
-    index = near_index(config.shards, seed, "train", config.cache_dir, int(config.cache_gb * 1e9))
+    index = near_index(config.data.shards, seed, "train", config.data.cache_dir, config.data.cache_bytes)
     if not index.shards:
         raise ShardError(empty_split(index, "train"))
-    strengths = config.augmentation if config.augment else OFF
+    strengths = config.data.augmentation if config.data.augment else OFF
     columns = columns_of(strengths)
     samples = [image for image, _ in draw_samples(index, WORDS, seed)]
     geometry = Geometry(config.height, index.bucket_edges)
@@ -99,12 +100,12 @@ def decode_sample(encoded: bytes, geometry: Geometry, index: ShardIndex) -> np.n
 
 
 def caption_of(config: TrainConfig, index: ShardIndex) -> str:
-    strengths = config.augmentation
+    strengths = config.data.augmentation
     new = f"those from rotation_deg on in {strengths.share:.0%} of the images"
-    drawn = f"up to their strengths, {new}" if config.augment else "augment is false"
+    drawn = f"up to their strengths, {new}" if config.data.augment else "augment is false"
     recipe = f"recipe {config.recipe}" if config.recipe else "no recipe"
     return (
-        f"{recipe}, {index.totals.get('train', 0):,} samples of the train split. Each change alone at the whole of "
+        f"{recipe}, {index.counts.totals.get('train', 0):,} samples of the train split. Each change alone at the whole of "
         f"its strength; all on: {drawn}."
     )
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from horovod_ocr.config.settings import TrainConfig, check_ranks
+from horovod_ocr.config.train import TrainConfig, check_ranks
 from horovod_ocr.data.forecast import EpochForecast, forecast_epoch, steps_of_run
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.data.plan import EpochPlan, ShardSlice
@@ -38,14 +38,14 @@ def forecast_run(
     """shards: of the train split. ConfigError for more ranks than lanes; ShardError where there is no sample."""
     if world_size < 1:
         raise ConfigError(f"--ranks {world_size}: give at least 1")
-    check_ranks(config, world_size)
+    check_ranks(config.plan.lanes, world_size)
     if not sum(shard.samples for shard in shards):
         raise ShardError("the train split holds no sample; plan a set that has one")
     c = config
     slices = [ShardSlice(shard.samples, shard.bucket) for shard in shards]
-    plan = EpochPlan(slices, c.seed, 0, c.lanes, c.global_batch, True, c.window)
+    plan = EpochPlan(slices, c.seed, 0, c.plan.lanes, c.plan.global_batch, True, c.plan.window)
     epoch = forecast_epoch(shards, plan, Geometry(c.height, bucket_edges), world_size)
-    steps = steps_of_run(c.steps, c.epochs, c.min_steps, epoch.steps)
+    steps = steps_of_run(c.plan.steps, c.plan.epochs, c.plan.min_steps, epoch.steps)
     hints = [*hints_of_steps(epoch, config), *hints_of_shares(epoch), *hints_of_reading(epoch, config, memory_bytes())]
     return RunForecast(steps, steps / epoch.steps, epoch, tuple(hints))
 
@@ -56,10 +56,10 @@ def memory_bytes() -> int:
 
 
 def hints_of_steps(epoch: EpochForecast, config: TrainConfig) -> Iterator[str]:
-    wanted = steps_of_run(0, config.epochs, 0, epoch.steps)
-    if not config.steps and wanted < config.min_steps:
+    wanted = steps_of_run(0, config.plan.epochs, 0, epoch.steps)
+    if not config.plan.steps and wanted < config.plan.min_steps:
         yield (
-            f"{config.epochs:g} epochs are {wanted:,} steps only, min_steps makes them {config.min_steps:,}; "
+            f"{config.plan.epochs:g} epochs are {wanted:,} steps only, min_steps makes them {config.plan.min_steps:,}; "
             "--epochs on the command line sets it aside"
         )
     small = sum(each.samples < epoch.global_batch for each in epoch.buckets)
@@ -98,9 +98,9 @@ def hints_of_reading(epoch: EpochForecast, config: TrainConfig, memory: int) -> 
         yield (
             f"a rank has up to {megabytes(most_open)} of shards open at once, and this machine has {megabytes(memory)} "
             "of memory: where a host of the run has no more, they are read again and again; take a smaller window "
-            f"(--set window=, now {config.window:,}) or fewer lanes ({epoch.lanes})"
+            f"(--set window=, now {config.plan.window:,}) or fewer lanes ({epoch.lanes})"
         )
-    copies = config.cache_dir or is_remote(config.shards)
+    copies = config.data.cache_dir or is_remote(config.data.shards)
     if copies and epoch.copied_bytes > 1.5 * epoch.bytes and epoch.copied_bytes - epoch.bytes > MUCH_BYTES:
         yield (
             f"each shard is copied {epoch.copied_bytes / epoch.bytes:.1f} times, because it lies in lanes of several "

@@ -10,7 +10,8 @@ from rich.text import Text
 
 from horovod_ocr.checkpoint.file import load_best
 from horovod_ocr.checkpoint.restore import restore
-from horovod_ocr.config.settings import TrainConfig, overlay
+from horovod_ocr.config.overlay import overlay
+from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.console import console
 from horovod_ocr.data.shared_memory import choose_workers
 from horovod_ocr.data.splits import divide_command, unseen_split
@@ -48,7 +49,7 @@ def score_run(
     run, payload = world.broadcast(world.collectively(lambda: load_best(runs, name) if world.is_root else None))
     config = overlay(TrainConfig(), payload["config"], f"{run}: its checkpoint")
     store = world.collectively(
-        lambda: open_store(shards or config.shards, config.cache_dir, int(config.cache_gb * 1e9))
+        lambda: open_store(shards or config.data.shards, config.data.cache_dir, config.data.cache_bytes)
     )
     index = store.index
     chosen = choose_device(world, device)
@@ -63,14 +64,14 @@ def score_run(
         lanes=max(StreamOptions.lanes, world.world_size),
         global_batch=128,
         shuffle=False,
-        decoder=config.decoder,
+        decoder=config.data.decoder,
         replaces_damaged=False,
         rank=world.rank,
         world_size=world.world_size,
         to_gpu=chosen.device.type == "cuda",
     )
     stream = world.collectively(lambda: Stream(store, it.geometry, options))
-    damage = DamagedSamples(world, stream.shards, config.max_bad)
+    damage = DamagedSamples(world, stream.shards, config.data.max_bad)
     if options.to_gpu:
         give_workers(stream, world.local_size, choose_workers(-1, True, chosen.cores))
     scores = evaluate(it.model, it.task, stream, world, chosen.device, precision, damage, progress)

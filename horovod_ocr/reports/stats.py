@@ -12,7 +12,8 @@ from horovod_ocr.reports.page import BarChart, Figures, Paragraph, Picture, Sect
 from horovod_ocr.reports.sheet import draw_samples, sheet_png
 from horovod_ocr.reports.tally import Tally
 from sharding.errors import ShardError
-from sharding.format.index import ShardIndex, ShardInfo, read_idx
+from sharding.format.idx import read_idx
+from sharding.format.index import ShardIndex, ShardInfo
 from sharding.progress import Progress, Report
 from sharding.reasons import REASONS
 from sharding.system.files import write_whole
@@ -109,7 +110,7 @@ def stats_sections(index: ShardIndex, stats: SetStats) -> list[Section]:
         "Made with": options_part(index),
     }
     figures = [
-        ("samples", f"{sum(index.totals.values()):,}"),
+        ("samples", f"{sum(index.counts.totals.values()):,}"),
         ("shards", f"{len(index.shards):,}"),
         ("bytes", megabytes(sum(shard.bytes for shard in index.shards))),
         ("kind", index.kind),
@@ -121,9 +122,9 @@ def stats_sections(index: ShardIndex, stats: SetStats) -> list[Section]:
 
 
 def splits_part(index: ShardIndex) -> list:
-    total = sum(index.totals.values()) or 1
+    total = sum(index.counts.totals.values()) or 1
     rows = []
-    for split, samples in index.totals.items():
+    for split, samples in index.counts.totals.items():
         shards = index.of(split)
         rows.append((split, samples, f"{samples / total:.1%}", len(shards), sum(s.bytes for s in shards) / 1e6))
     return [TableOf(("split", "samples", "share", "shards", "MB"), rows)]
@@ -172,11 +173,11 @@ def subsets_part(index: ShardIndex, stats: SetStats) -> list:
 
 
 def rejects_part(index: ShardIndex) -> list:
-    rejects = sorted(index.rejects.items(), key=lambda item: (-item[1], item[0]))
+    rejects = sorted(index.counts.rejects.items(), key=lambda item: (-item[1], item[0]))
     rows = [(reason, count, REASONS.get(reason, "")) for reason, count in rejects]
     parts: list = [TableOf(("rejected", "samples", "why"), rows, bars=1)] if rows else [Paragraph("none rejected")]
-    if any(index.duplicates.values()):
-        parts.append(TableOf(("copies of an image", "samples"), list(index.duplicates.items())))
+    if any(index.counts.duplicates.values()):
+        parts.append(TableOf(("copies of an image", "samples"), list(index.counts.duplicates.items())))
     else:
         parts.append(Paragraph("no image occurs twice"))
     return parts
@@ -184,7 +185,9 @@ def rejects_part(index: ShardIndex) -> list:
 
 def options_part(index: ShardIndex) -> list:
     own = {"profile_file": f"{len(index.profile.letters):,} letters; own folds: {len(index.profile.own_folds):,}"}
-    shown = index.options | own if index.options.get("profile_file") else index.options
+    asked, decided = index.options.get("asked", {}), index.options | {"asked": None}
+    shown = {name: value for name, value in (asked | decided).items() if name != "asked"}
+    shown |= own if index.options.get("profile_file") else {}
     rows = [(name, plainly(value)) for name, value in shown.items()]
     return [TableOf(("option", "value"), rows)] if rows else []
 

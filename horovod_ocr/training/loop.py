@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from horovod_ocr.checkpoint.restore import load_generator, load_state
 from horovod_ocr.checkpoint.saver import Saver
-from horovod_ocr.config.settings import TrainConfig
+from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.data.batch import Batch, normalise_images, prefetch
 from horovod_ocr.data.forecast import steps_of_run
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.data.splits import unseen_split
-from horovod_ocr.data.stream import killed_workers_named
+from horovod_ocr.data.loader_workers import killed_workers_named
 from horovod_ocr.distributed.damaged_samples import DamagedSamples
 from horovod_ocr.distributed.device import autocast, first_contact, generator_of, seed_of_rank
 from horovod_ocr.distributed.votes import SkippedUpdates, StopSaveVote, address_of, check_same_weights, share_warnings
@@ -32,7 +32,7 @@ from horovod_ocr.models.batchnorm import average_statistics, synchronise_batchno
 from horovod_ocr.models.build import build_model
 from horovod_ocr.run.log import RunLog
 from horovod_ocr.run.signals import StopSignals
-from horovod_ocr.run.state import Heartbeat
+from horovod_ocr.run.state import Heartbeat, RunStatus
 from horovod_ocr.tasks.words import WordTask
 from horovod_ocr.text.metrics import scores_of
 from horovod_ocr.training.interval import Interval
@@ -50,7 +50,7 @@ def train(config: TrainConfig, world: World) -> Path:
     on every rank for what can be known before the first step; DivergedError when the loss or a gradient is not finite
     again and again, or when ranks hold different weights.
     """
-    with Watchdog(config.stall_timeout_s, world.rank) as watchdog:
+    with Watchdog(config.ranks.stall_timeout_s, world.rank) as watchdog:
         with world.guard("training"):
             beginning = begin(config, world, watchdog)
             session = world.collectively(lambda: Session(config, world, beginning, watchdog))
@@ -74,10 +74,10 @@ class Session:
             config, world, self.store, self.geometry, self.device.type == "cuda", beginning.cores
         )
         self.steps_per_epoch = self.train_stream.steps
-        self.total_steps = steps_of_run(config.steps, config.epochs, config.min_steps, self.steps_per_epoch)
+        self.total_steps = steps_of_run(config.plan.steps, config.plan.epochs, config.plan.min_steps, self.steps_per_epoch)
         period = min(5000, max(1, self.total_steps // 10))
-        self.validate_every = config.validate_every_steps or period
-        self.save_every = config.save_every_steps or period
+        self.validate_every = config.log.validate_every_steps or period
+        self.save_every = config.checkpoints.save_every_steps or period
         self.step, self.best, self.stop_reason = 0, math.inf, ""
         self.gradient_norm = torch.zeros((), device=self.device)
         self.signals = StopSignals()
@@ -86,15 +86,15 @@ class Session:
         torch.manual_seed(config.seed)
         model = build_model(config.model, self.task.outputs, config.height, **config.model_options)
         self.model: nn.Module = model.to(self.device, self.dtype)
-        if config.sync_batchnorm:
+        if config.ranks.sync_batchnorm:
             synchronise_batchnorm(self.model, world.sum, world.rank, world.world_size)
         if payload:
-            check_resumable(payload, self.identity, str(self.run), config.shards, self.total_steps)
+            check_resumable(payload, self.identity, str(self.run), config.data.shards, self.total_steps)
 
     def start(self, payload: dict | None) -> None:
         """Wrap, then load, then broadcast: a wrapper drops what was loaded before it. Collective."""
         world, c, is_root = self.world, self.config, self.world.is_root
-        self.exchange = Exchange(world, self.model, c.weight_decay, c.compression == "fp16", c.accumulate)
+        self.exchange = Exchange(world, self.model, c.optimizer.weight_decay, c.ranks.compression == "fp16", c.ranks.accumulate)
         torch.manual_seed(seed_of_rank(c.seed, world.rank))
         if payload:
             world.collectively(lambda: load_state(payload, self.model, self.exchange.optimizer))
@@ -105,16 +105,16 @@ class Session:
         check_same_weights(world, self.model.state_dict(), "after the broadcast")
         self.hosts = world.gather(socket.gethostname())
         self.log = world.collectively(lambda: RunLog(self.run, world.rank, self.step))
-        kept = c.keep_checkpoints, c.keep_epochs
+        kept = c.checkpoints.keep_checkpoints, c.checkpoints.keep_epochs
         self.saver = world.collectively(lambda: Saver(self.run, *kept, self.device.type == "cuda") if is_root else None)
         self.saved_s = time.monotonic()
-        self.profile = Profile(c.profile, self.run, world.rank, self.device, self.total_steps)
+        self.profile = Profile(c.log.profile, self.run, world.rank, self.device, self.total_steps)
         self.interval = Interval(self.device)
         self.skipped = SkippedUpdates(
-            world, c.most_skipped, lambda *sample: address_of(self.store, self.train_stream, *sample)
+            world, c.optimizer.most_skipped, lambda *sample: address_of(self.store, self.train_stream, *sample)
         )
-        self.damage = DamagedSamples(world, self.train_stream.shards, c.max_bad)
-        self.val_damage = DamagedSamples(world, self.index.of("val"), c.max_bad)
+        self.damage = DamagedSamples(world, self.train_stream.shards, c.data.max_bad)
+        self.val_damage = DamagedSamples(world, self.index.of("val"), c.data.max_bad)
         self.log.note(f"rank {world.rank} of {world.world_size} on {socket.gethostname()}, from step {self.step}")
         for line in self.opening_lines():
             self.log.line(line)
@@ -131,13 +131,13 @@ class Session:
             f"{self.why_cpu and f' ({self.why_cpu})'}, {self.precision}, {torch.get_num_threads()} threads and "
             f"{self.train_stream.options.workers} loader workers a rank",
             f"settings: {settings}",
-            f"shards {c.shards}: {index.totals}, {letters} letters, profile {index.profile.name} "
+            f"shards {c.data.shards}: {index.counts.totals}, {letters} letters, profile {index.profile.name} "
             f"({index.profile.direction}), widths "
             + " ".join(str(self.geometry.width_px(number)) for number in range(len(index.bucket_edges)))
             + f" x {self.geometry.height} px; {self.train_stream.decoder.names}",
             f"model {c.model}: {parameters:,} parameters; {self.steps_per_epoch} steps an epoch, steps {self.step} to "
             f"{self.total_steps}; {validates}saves every {self.save_every}",
-            *([] if self.val_stream else [unvalidated_line(c.shards, index)]),
+            *([] if self.val_stream else [unvalidated_line(c.data.shards, index)]),
             "blank is the share of frames without a letter: near 1 for the first few hundred steps, then it falls",
         ]
 
@@ -152,13 +152,13 @@ class Session:
                     self.run_steps()
                     self.world.collectively(lambda: self.saver.close() if self.saver else None)
             except Exception as error:
-                self.heartbeat.leave("failed", (str(error) or type(error).__name__).splitlines()[0])
+                self.heartbeat.leave(RunStatus.FAILED, (str(error) or type(error).__name__).splitlines()[0])
                 raise
             if self.step < self.total_steps:
-                self.heartbeat.leave("stopped", self.stop_reason)
+                self.heartbeat.leave(RunStatus.STOPPED, self.stop_reason)
                 self.log.line(f"stopped at step {self.step}: {self.stop_reason}; saved; go on with --resume")
             else:
-                self.heartbeat.leave("finished")
+                self.heartbeat.leave(RunStatus.FINISHED)
                 split = unseen_split(self.index)
                 reads = f"; read the {split} split with: horovod-ocr eval" if split else ""
                 self.log.line(f"done: {self.total_steps} steps; {self.run}{reads}")
@@ -190,7 +190,7 @@ class Session:
 
     def is_save_due(self) -> bool:
         """By the clock of root."""
-        minutes = self.config.save_every_minutes
+        minutes = self.config.checkpoints.save_every_minutes
         return self.world.is_root and minutes > 0 and time.monotonic() - self.saved_s > 60 * minutes
 
     def take_step(self, batch: Batch) -> None:
@@ -199,8 +199,8 @@ class Session:
         finite_N = self.compute_gradients(batch)
         self.interval.count(batch)
         self.reached("the gradients of the other ranks")
-        lr = learning_rate(self.step, self.total_steps, self.config.lr, self.config.warmup_share)
-        norm, is_finite = self.exchange.update(lr, self.config.clip_norm)
+        lr = learning_rate(self.step, self.total_steps, self.config.optimizer.lr, self.config.optimizer.warmup_share)
+        norm, is_finite = self.exchange.update(lr, self.config.optimizer.clip_norm)
         self.gradient_norm = torch.where(is_finite, norm, self.gradient_norm)
         self.step += 1
         self.skipped.note(self.step, is_finite, batch, finite_N)
@@ -209,9 +209,9 @@ class Session:
         """Forward and backward over this rank's share, part after part. Returns which samples' figures are finite."""
         self.exchange.begin()
         finite = []
-        for part in split_batch(len(batch), self.config.accumulate):
+        for part in split_batch(len(batch), self.config.ranks.accumulate):
             # a rank without samples sends zeros; but synchronised BatchNorm asks every rank for its sums
-            if part.start == part.stop and not self.config.sync_batchnorm:
+            if part.start == part.stop and not self.config.ranks.sync_batchnorm:
                 self.exchange.zero_loss().backward()
                 continue
             images_N1HW = normalise_images(batch.images_NHW[part], self.device, self.dtype)
@@ -230,13 +230,13 @@ class Session:
     def after_step(self, saves: bool) -> None:
         """Say, check, validate and save what is due; `saves`: some rank wants to. Collective."""
         c, is_last = self.config, self.step == self.total_steps
-        logs = self.step % c.log_every_steps == 0 or is_last
+        logs = self.step % c.log.log_every_steps == 0 or is_last
         validates = self.val_stream is not None and (self.step % self.validate_every == 0 or is_last)
         saves |= self.step % self.save_every == 0 or validates or is_last
-        if c.check_ranks_every_steps and self.step % c.check_ranks_every_steps == 0:
+        if c.ranks.check_ranks_every_steps and self.step % c.ranks.check_ranks_every_steps == 0:
             check_same_weights(self.world, dict(self.model.named_parameters()), f"step {self.step}")
         # a GPU would be waited for at each step
-        if self.device.type == "cpu" or logs or saves or len(self.skipped.pending) >= c.most_skipped:
+        if self.device.type == "cpu" or logs or saves or len(self.skipped.pending) >= c.optimizer.most_skipped:
             self.skipped.settle()
         if logs or saves:
             with self.saving_before_it_stops():
@@ -318,6 +318,6 @@ class Session:
         }
         self.saved_s = time.monotonic()
         self.world.collectively(lambda: self.saver.save(self.step, epoch, payload, is_best) if self.saver else None)
-        complaint = self.world.broadcast(self.saver.complaint(self.config.most_failed_saves) if self.saver else "")
+        complaint = self.world.broadcast(self.saver.complaint(self.config.checkpoints.most_failed_saves) if self.saver else "")
         if complaint:
             raise raised_on_all_ranks(CheckpointError(complaint))

@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from horovod_ocr.config.settings import profiled_steps
+from horovod_ocr.config.train import profiled_steps
 
 
 class Profile:
-    """Records the steps from `first` to `last` (config.profile; "": none) of this rank into runs/<name>/profile/, as
+    """Records the steps from `first` to `last` (config.log.profile; "": none) of this rank into runs/<name>/profile/, as
     far as the run goes. A trace that cannot be written is a warning.
 
     The trace opens in chrome://tracing and ui.perfetto.dev.

@@ -8,16 +8,10 @@ from pathlib import Path
 import torch
 
 from horovod_ocr.checkpoint.file import LAST, load_checkpoint, newest_run
+from horovod_ocr.config.overlay import overlay, settings_of
 from horovod_ocr.config.recipe import read_recipe
-from horovod_ocr.config.settings import (
-    TrainConfig,
-    check_config,
-    check_ranks,
-    default_recipe,
-    load_config,
-    overlay,
-    table_of_settings,
-)
+from horovod_ocr.config.sources import default_recipe, load_config, train_table
+from horovod_ocr.config.train import RanksConfig, TrainConfig, check_config, check_ranks
 from horovod_ocr.console import console
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.data.shared_memory import (
@@ -59,12 +53,12 @@ def begin(config: TrainConfig, world: World, watchdog: Watchdog) -> Beginning:
 
     Raises the same OcrError on every rank.
     """
-    device, cores, why_cpu = choose_device(world, config.device)
-    precision = choose_precision(config.precision, device, world)
+    device, cores, why_cpu = choose_device(world, config.ranks.device)
+    precision = choose_precision(config.ranks.precision, device, world)
     watchdog.reached(0, "the run's folder and the shards")
     run = world.broadcast(world.collectively(lambda: choose_run(config) if world.is_root else None))
     store = world.collectively(lambda: open_shards(config, world))
-    world.collectively(lambda: check_same(world.gather(store.index.digest), config.shards))
+    world.collectively(lambda: check_same(world.gather(store.index.digest), config.data.shards))
     watchdog.reached(0, "the checkpoint")
     resumes = config.resume and world.is_root
     payload = world.broadcast(world.collectively(lambda: load_checkpoint(run) if resumes else None))
@@ -72,23 +66,25 @@ def begin(config: TrainConfig, world: World, watchdog: Watchdog) -> Beginning:
     return Beginning(run, store, payload, device, precision, cores, why_cpu)
 
 
-def choose_config(recipe: str, given: dict) -> TrainConfig:
+def choose_config(recipe: str | None, given: dict) -> TrainConfig:
     """The config of a new run; or, to resume, the run's own with what the command line gives laid over it.
 
-    recipe: "" chooses by the shards. given: settings of the command line. Raises ConfigError, ShardError or
-    CheckpointError with what to do.
+    recipe: None chooses by the shards. given: settings of the command line, by their own names. Raises ConfigError,
+    ShardError or CheckpointError with what to do.
     """
     if not given.get("resume"):
-        return load_config(recipe or default_recipe(given.get("shards", "")), given)
-    runs = Path(given.get("runs") or table_of_settings("train").get("runs") or TrainConfig.runs)
+        return load_config(recipe or default_recipe(given.get("shards")), given)
+    shared = train_table()
+    runs = Path(given.get("runs") or shared.get("runs") or TrainConfig.runs)
     run = runs / given["run"] if "run" in given else newest_run(runs)
     saved = load_checkpoint(run)["config"]
-    if unknown := sorted(set(saved) - set(TrainConfig().to_dict())):
+    if unknown := sorted(saved.keys() - settings_of(TrainConfig).keys()):
         console.print(f"warning: {run} was begun by another version; not known: {', '.join(unknown)}", markup=False)
     saved = {name: value for name, value in saved.items() if name not in unknown}
-    saved["device"] = table_of_settings("train").get("device", TrainConfig.device)  # of the machine, not of the run
+    saved["device"] = shared.get("device", RanksConfig.device)  # of the machine, not of the run
     config = overlay(TrainConfig(), saved, f"{run}: its checkpoint")
-    config = overlay(config, {**read_recipe(recipe), **given, "run": run.name, "runs": str(runs)}, "the command line")
+    config = overlay(config, read_recipe(recipe) if recipe else {}, f"recipe {recipe}")
+    config = overlay(config, {**given, "run": run.name, "runs": str(runs)}, "the command line")
     return check_config(config)
 
 
@@ -97,7 +93,7 @@ def choose_run(config: TrainConfig) -> Path:
     runs = Path(config.runs)
     if config.resume:
         return runs / config.run if config.run else newest_run(runs)
-    run = runs / (config.run or time.strftime(f"{Path(config.recipe).stem or 'run'}-%Y%m%d-%H%M%S"))
+    run = runs / (config.run or time.strftime(f"{Path(config.recipe or 'run').stem}-%Y%m%d-%H%M%S"))
     if (run / LAST).exists():
         raise ConfigError(f"{run} holds a run already; continue it with --resume, or name another with --run")
     return run
@@ -111,8 +107,8 @@ def check_same(digests: list[str], shards: str) -> None:
 
 
 def open_shards(config: TrainConfig, world: World) -> ShardStore:
-    check_ranks(config, world.world_size)
-    return open_store(config.shards, config.cache_dir, int(config.cache_gb * 1e9))
+    check_ranks(config.plan.lanes, world.world_size)
+    return open_store(config.data.shards, config.data.cache_dir, config.data.cache_bytes)
 
 
 def stream_options(config: TrainConfig, split: str, world: World, on_gpu: bool) -> StreamOptions:
@@ -121,12 +117,12 @@ def stream_options(config: TrainConfig, split: str, world: World, on_gpu: bool) 
     return StreamOptions(
         split=split,
         seed=config.seed,
-        lanes=config.lanes,
-        global_batch=config.global_batch if training else 2 * config.global_batch,
-        window=config.window,
+        lanes=config.plan.lanes,
+        global_batch=config.plan.global_batch if training else 2 * config.plan.global_batch,
+        window=config.plan.window,
         shuffle=training,
-        augmentation=config.augmentation if training and config.augment else None,
-        decoder=config.decoder,
+        augmentation=config.data.augmentation if training and config.data.augment else None,
+        decoder=config.data.decoder,
         replaces_damaged=training,
         rank=world.rank,
         world_size=world.world_size,
@@ -143,14 +139,14 @@ def open_streams(
     """
     ranks, free_bytes = world.local_size, free_shared_bytes()
     train = Stream(store, geometry, stream_options(config, "train", world, on_gpu))
-    reads_alone = config.workers == 0 or not on_gpu and config.workers < 0
+    reads_alone = config.data.workers == 0 or not on_gpu and config.data.workers < 0
     batch_bytes = 0 if reads_alone else batch_bytes_of(train)
-    workers = choose_workers(config.workers, on_gpu, cores, ranks, batch_bytes, free_bytes)
+    workers = choose_workers(config.data.workers, on_gpu, cores, ranks, batch_bytes, free_bytes)
     if why := shortage(batch_bytes, workers, ranks, free_bytes):
         # a worker that finds no room would end the run in the middle
         raise ConfigError(f"{socket.gethostname()}: {why}")
     train.options = replace(train.options, workers=workers)
-    if not store.index.totals.get("val"):
+    if not store.index.counts.totals.get("val"):
         return train, None
     val = Stream(store, geometry, stream_options(config, "val", world, on_gpu))
     if on_gpu:

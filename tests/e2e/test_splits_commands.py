@@ -27,7 +27,7 @@ def folder_of(folder: Path, *splits: str) -> Path:
         rows.append(f"{number}.png\t{'abcde'[number % 5]}{'xyz'[number % 3]}\t{split}\n")
     (folder / "raw/labels.tsv").write_text("".join(rows), "utf-8")
     (folder / "horovod-ocr.toml").write_text(SETTINGS)
-    build_shards(ShardOptions(src=folder / "raw", out=folder / "shards", profile="latin", workers=1))
+    build_shards(ShardOptions.of(src=folder / "raw", out=folder / "shards", profile="latin", workers=1))
     return folder
 
 

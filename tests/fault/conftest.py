@@ -25,7 +25,7 @@ from pathlib import Path
 from sharding import intake
 from sharding.build import ShardOptions, build_shards
 intake._FEWEST_ENTRIES = 1
-options = ShardOptions(Path(sys.argv[1]), Path(sys.argv[2]), workers=2, samples_per_shard={SAMPLES_PER_SHARD})
+options = ShardOptions.of(Path(sys.argv[1]), Path(sys.argv[2]), workers=2, samples_per_shard={SAMPLES_PER_SHARD})
 def tell(progress):
     print(progress.stage, progress.done, flush=True)
     time.sleep(0.01)
@@ -58,7 +58,7 @@ def few_words(tmp_path_factory) -> Path:
     """A shard set of 150 rendered words."""
     folder = tmp_path_factory.mktemp("few")
     synthesize(SynthOptions(words=150, out=folder / "raw", seed=5, workers=1))
-    build_shards(ShardOptions(src=folder / "raw", out=folder / "shards", samples_per_shard=20, workers=1))
+    build_shards(ShardOptions.of(src=folder / "raw", out=folder / "shards", samples_per_shard=20, workers=1))
     return folder / "shards"
 
 
@@ -72,7 +72,7 @@ def set_bytes() -> Callable[[Path], dict[str, bytes]]:
 def quiet(raw: Path, tmp_path_factory) -> dict[str, bytes]:
     """The set as a build makes it that nothing disturbs."""
     out = tmp_path_factory.mktemp("quiet")
-    build_shards(ShardOptions(src=raw, out=out, workers=1, samples_per_shard=SAMPLES_PER_SHARD))
+    build_shards(ShardOptions.of(src=raw, out=out, workers=1, samples_per_shard=SAMPLES_PER_SHARD))
     return bytes_of(out)
 
 

@@ -34,7 +34,7 @@ MOMENTS = (
 
 def finish(raw: Path, out: Path, told: list[str] | None = None):
     """The same command in this process."""
-    options = ShardOptions(src=raw, out=out, workers=1, samples_per_shard=SAMPLES_PER_SHARD)
+    options = ShardOptions.of(src=raw, out=out, workers=1, samples_per_shard=SAMPLES_PER_SHARD)
     return build_shards(options, tell=(told if told is not None else []).append)
 
 

@@ -7,13 +7,13 @@ import os
 import signal
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from horovod_ocr.config.settings import TrainConfig
+from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.data.batch import normalise_images
 from horovod_ocr.distributed import device
 from horovod_ocr.distributed.gpus import Gpus
@@ -21,7 +21,7 @@ from horovod_ocr.distributed.world import open_world
 from horovod_ocr.errors import OcrError
 from horovod_ocr.training import loop
 from horovod_ocr.training import update as exchange
-from sharding.format.index import read_idx
+from sharding.format.idx import read_idx
 
 
 def main() -> None:
@@ -55,7 +55,7 @@ def main() -> None:
     world = open_world()
     faulty.begin(world)
     try:
-        loop.train(replace(TrainConfig(), **settings), world)
+        loop.train(TrainConfig.of(**settings), world)
     except OcrError as error:  # as the command line says it
         if error.shown_by in (None, world.rank):
             print(error, file=sys.stderr, flush=True)

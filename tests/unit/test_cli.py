@@ -5,7 +5,6 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -16,12 +15,14 @@ from typer.testing import CliRunner
 from horovod_ocr import __version__
 from horovod_ocr.cli.main import COMMANDS, app
 from horovod_ocr.cli.sentence import one_sentence, show_tracebacks
-from horovod_ocr.config.settings import ShardSettings
+from horovod_ocr.config.overlay import settings_of
+from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.errors import ConfigError
 from horovod_ocr.reports.sheet import FETCHED_SHARDS
 from sharding.format.script.profile import DIRECTION_NAMES, PROFILES
 from sharding.images.read import CHECKS, FORMS
 from sharding.layouts.find import LAYOUTS
+from sharding.options import ShardOptions
 
 
 def test_version():
@@ -31,7 +32,7 @@ def test_version():
 
 def test_help_does_not_import_what_is_heavy():
     heavy = ("torch", "webdataset", "horovod", "numpy", "PIL")
-    program = f"import sys, horovod_ocr.cli; print([m for m in {heavy} if m in sys.modules])"
+    program = f"import sys, horovod_ocr.cli.main; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout.strip() == "[]"
 
 
@@ -87,17 +88,19 @@ def work(tmp_path: Path, monkeypatch) -> Path:
     return tmp_path
 
 
-def test_every_setting_of_the_sharder_is_an_option_with_its_default_in_the_help():
-    options = {option.name: option for option in typer.main.get_command(app).commands["shard"].params}
-    shown = {"fractions": "0.8,0.1,0.1", "src": "raw", "dedup": "no-dedup", "seed": "0", "max_label": "0"}
-    for setting in fields(ShardSettings):
-        option = options.pop(setting.name)
-        assert f"--{setting.name.replace('_', '-')}" in option.opts
-        assert option.default is None  # config/settings.py has it
-        if default := shown.get(setting.name, setting.default):
-            assert f"[default: {default}]" in option.help
-    assert ShardSettings() == ShardSettings(src=("raw",), fractions=(0.8, 0.1, 0.1), dedup=False, seed=0, max_label=0)
-    assert {name for name in options if name != "help"} == {"json_lines", "no_sheet"}
+@pytest.mark.parametrize(("command", "config"), [("shard", ShardOptions), ("train", TrainConfig)])
+def test_options_are_made_from_settings(command, config):
+    options = {option.name: option for option in typer.main.get_command(app).commands[command].params}
+    made = [name for name in settings_of(config) if name in options]
+    assert len(made) == (len(settings_of(config)) if command == "shard" else 19)
+    for name in made:
+        option, setting = options[name], settings_of(config)[name]
+        default = setting.of(config())
+        assert f"--{name.replace('_', '-')}" in option.opts
+        assert option.default is None  # the config has it
+        assert option.help.replace("  ", " ").startswith(setting.help)
+        if default is not None and not isinstance(default, bool):
+            assert "[default: " in option.help
 
 
 def test_the_help_names_every_choice():
@@ -143,7 +146,7 @@ def test_verify_ends_with_3_until_repair_has_made_the_set_whole(work: Path):
     assert proved.exit_code == 0 and "everything is as the index says" in proved.stdout
     (work / "shards" / "train-000000.tar").unlink()
     damaged = say("verify", "--shards", "shards", "--json")
-    assert damaged.exit_code == 3 and "mend it with: horovod-ocr verify --repair" in damaged.stderr
+    assert damaged.exit_code == 3 and "repair it with: horovod-ocr verify --repair" in damaged.stderr
     done = json.loads(damaged.stdout.splitlines()[-1])
     assert (done["ok"], done["damaged"]) == (False, {"train-000000": ["train-000000.tar is missing"]})
     repaired = say("verify", "--repair", "--workers", "1")
@@ -163,7 +166,7 @@ def test_what_needs_a_folder_says_so_of_a_url(words, tmp_path, monkeypatch):
     said = say(*words, "https://me:word@host/set?key=secret")
     assert said.exit_code == 2 and not list(tmp_path.iterdir())
     assert said.stderr == (
-        "horovod-ocr: https://host/set/ is no folder; run this where the shards lie, and name theirs\n"
+        "horovod-ocr: https://host/set/ is no folder; run this where the shards are, and name theirs\n"
     )
 
 
@@ -196,7 +199,10 @@ def test_show_fetches_a_few_shards_of_a_remote_set(word_shards, tmp_path: Path, 
     [
         (("--set", "augmentation.blur_px=2"), "--recipe and --set are for --augment; give that as well"),
         (("--augment", "--set", "augmentation.blur=2"), "no setting 'blur'; did you mean 'blur_px'?"),
-        (("--augment", "--set", "augmentation.noise=9"), "augmentation.noise is a number from 0 to 0.5, not 9"),
+        (
+            ("--augment", "--set", "augmentation.noise=9"),
+            "noise must be at least 0 and at most 0.5, not 9",
+        ),
     ],
 )
 def test_show_refuses_what_makes_no_sense(work: Path, words, sentence):

@@ -1,1 +1,1 @@
-"""Random changes to a training image. Each draws from the sample's own generator, never from a rank's or a worker's."""
+"""Random changes to a training image. They depend on the sample and the epoch, not on the rank or the worker."""

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from horovod_ocr.config.settings import TrainConfig
+from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.tasks.words import WordTask
 from horovod_ocr.text.charset import Charset

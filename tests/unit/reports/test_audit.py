@@ -40,7 +40,7 @@ def make_source(tmp_path: Path, make_image) -> Callable[..., Path]:
 
 
 def audit_of(src: Path, sample: int | None = None, **others) -> Audit:
-    return audit_source(ShardOptions(src=src, out=Path("never"), workers=1, **others), sample)
+    return audit_source(ShardOptions.of(src=src, out=Path("never"), workers=1, **others), sample)
 
 
 def tables_of(audit: Audit) -> dict[str, list[list]]:
@@ -183,7 +183,7 @@ def test_the_command_writes_the_page_and_names_the_next_one(make_source, tmp_pat
     done = CliRunner().invoke(app, ["audit", "--src", "raw", "--workers", "1", "--max-label", "3", "--dedup"])
     assert done.exit_code == 0, done.output
     assert "of 151 images, 150 would be packed (99.3%)" in done.stdout
-    assert "written: audit.html\nnext: horovod-ocr shard --src raw --workers 1 --dedup --max-label 3" in done.stdout
+    assert "written: audit.html\nnext: horovod-ocr shard --src raw --max-label 3 --dedup --workers 1" in done.stdout
     assert (tmp_path / "audit.html").read_text("utf-8").startswith("<!doctype html>")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["audit.html", "raw"]
 

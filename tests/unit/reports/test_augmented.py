@@ -1,13 +1,14 @@
 """The sheet of augmentation shows every change, by the name and at the strength that the recipe gives it."""
 
-from dataclasses import fields, replace
+from dataclasses import fields
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from horovod_ocr.config.settings import TrainConfig
-from horovod_ocr.data.augment.augment import Augmentation
+from horovod_ocr.config.overlay import overlay
+from horovod_ocr.config.train import TrainConfig
+from horovod_ocr.data.augment.strengths import Augmentation
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.errors import ShardError
 from horovod_ocr.reports import augmented
@@ -59,12 +60,12 @@ def test_every_change_alone_can_be_seen():
 def test_the_sheet_is_the_train_splits_and_follows_from_its_seed(make_set, tmp_path):
     index = make_set({"train": [f"t{n}" for n in range(9)], "test": ["x"]})
     assert {shard.split for shard in near_index(str(index.root), split="train").shards} == {"train"}
-    config = TrainConfig(shards=str(index.root))
+    config = TrainConfig.of(shards=str(index.root))
     for name, seed in (("one", 1), ("again", 1), ("other", 2)):
         draw_augmented_sheet(config, tmp_path / name, seed)
     one, again, other = ((tmp_path / name).read_bytes() for name in ("one", "again", "other"))
     assert one == again != other
-    draw_augmented_sheet(replace(config, augment=False), tmp_path / "off", 1)
+    draw_augmented_sheet(overlay(config, {"augment": False}, "a test"), tmp_path / "off", 1)
     with Image.open(tmp_path / "one") as with_all, Image.open(tmp_path / "off") as off:
         assert off.width < with_all.width, "nothing is on, so there is nothing to mix"
 
@@ -74,9 +75,9 @@ def test_words_stand_beside_their_changes_and_lines_above(make_set, tmp_path, mo
     monkeypatch.setattr(augmented, "draw_words", lambda *all: drawn.append("words") or draw_words(*all))
     monkeypatch.setattr(augmented, "draw_lines", lambda *all: drawn.append("lines") or draw_lines(*all))
     words = make_set({"train": ["a", "b"]})
-    draw_augmented_sheet(TrainConfig(shards=str(words.root)), tmp_path / "words.png")
+    draw_augmented_sheet(TrainConfig.of(shards=str(words.root)), tmp_path / "words.png")
     monkeypatch.setattr(augmented, "MOST_WORD_PX", 40)
-    draw_augmented_sheet(TrainConfig(shards=str(words.root)), tmp_path / "lines.png")
+    draw_augmented_sheet(TrainConfig.of(shards=str(words.root)), tmp_path / "lines.png")
     assert drawn == ["words", "lines"]
     with Image.open(tmp_path / "lines.png") as lines:
         assert lines.width < 1700 and lines.height > 17 * 40
@@ -85,7 +86,7 @@ def test_words_stand_beside_their_changes_and_lines_above(make_set, tmp_path, mo
 def test_a_set_without_train_is_refused(make_set, tmp_path):
     index = make_set({"test": ["x"]})
     with pytest.raises(ShardError, match="the train split holds no sample"):
-        draw_augmented_sheet(TrainConfig(shards=str(index.root)), tmp_path / "sheet.png")
+        draw_augmented_sheet(TrainConfig.of(shards=str(index.root)), tmp_path / "sheet.png")
     assert not (tmp_path / "sheet.png").exists()
 
 
@@ -94,4 +95,4 @@ def test_a_damaged_image_is_named_with_what_to_do(make_set, tmp_path):
     tar = index.tar_path(index.shards[0])
     tar.write_bytes(tar.read_bytes().replace(b"\x89PNG", b"gone"))
     with pytest.raises(ShardError, match="does not decode .* horovod-ocr verify"):
-        draw_augmented_sheet(TrainConfig(shards=str(index.root)), tmp_path / "sheet.png")
+        draw_augmented_sheet(TrainConfig.of(shards=str(index.root)), tmp_path / "sheet.png")

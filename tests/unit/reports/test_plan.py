@@ -5,25 +5,25 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
 from horovod_ocr.cli.main import app
-from horovod_ocr.config.settings import TrainConfig
+from horovod_ocr.config.overlay import overlay
+from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.data.forecast import RENDERED_EDGES, simulate_shards
 from horovod_ocr.errors import ConfigError, ShardError
 from horovod_ocr.reports.plan import RunForecast, forecast_run, hints_of_reading, plan_sections
 from horovod_ocr.reports.terminal import draw_sections
 from sharding.format.index import read_index
 
-CONFIG = TrainConfig(recipe="urdu")
+CONFIG = TrainConfig.of(recipe="urdu")
 
 
 def run_of(samples: int, ranks: int, **settings) -> RunForecast:
-    return forecast_run(simulate_shards(samples), RENDERED_EDGES, replace(CONFIG, **settings), ranks)
+    return forecast_run(simulate_shards(samples), RENDERED_EDGES, overlay(CONFIG, settings, "a test"), ranks)
 
 
 def said_of(run: RunForecast, config: TrainConfig = CONFIG) -> str:
@@ -101,7 +101,7 @@ def test_what_is_unwise_is_said(samples: int, ranks: int, settings: dict, senten
 
 
 def test_windows_that_do_not_fit_the_memory_are_said():
-    config = replace(CONFIG, window=100_000)
+    config = overlay(CONFIG, {"window": 100_000}, "a test")
     epoch = forecast_run(simulate_shards(35_000_000), RENDERED_EDGES, config, 3).epoch
     (hint,) = hints_of_reading(epoch, config, memory=8 << 30)
     assert "up to 35.25 GB" in hint and "this machine has 8.59 GB" in hint and "--set window=, now 100,000" in hint

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from horovod_ocr.config.settings import profiled_steps
+from horovod_ocr.config.train import profiled_steps
 from horovod_ocr.errors import ConfigError
 from horovod_ocr.training.profile import Profile
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from horovod_ocr.checkpoint.file import write_checkpoint
-from horovod_ocr.config.settings import TrainConfig
+from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.data.shared_memory import MOST_WORKERS, shared_bytes_needed
 from horovod_ocr.data.store import open_store
@@ -19,25 +19,25 @@ from tests.unit.checkpoint.payload import tiny_payload
 
 def test_a_run_of_another_version_goes_on_without_the_settings_that_are_gone(tmp_path, capsys):
     payload = tiny_payload()
-    payload["config"] = {**TrainConfig(lr=0.5).to_dict(), "gone": 1}
+    payload["config"] = {**TrainConfig.of(lr=0.5).to_dict(), "gone": 1}
     write_checkpoint(Ownership(tmp_path / "it"), 1, payload, is_best=False)
-    config = choose_config("", {"resume": True, "runs": str(tmp_path), "run": "it", "steps": 9})
-    assert (config.lr, config.steps, config.run) == (0.5, 9, "it")
+    config = choose_config(None, {"resume": True, "runs": str(tmp_path), "run": "it", "steps": 9})
+    assert (config.optimizer.lr, config.plan.steps, config.run) == (0.5, 9, "it")
     assert "was begun by another version; not known: gone" in capsys.readouterr().err
     with pytest.raises(ConfigError, match="no setting 'gone'"):
-        choose_config("", {"resume": True, "runs": str(tmp_path), "run": "it", "gone": 1})
+        choose_config(None, {"resume": True, "runs": str(tmp_path), "run": "it", "gone": 1})
 
 
 def test_the_device_is_that_of_the_machine_and_not_of_the_run(tmp_path, monkeypatch):
     """What was trained on a GPU goes on where there is none, and the other way round."""
     monkeypatch.chdir(tmp_path)
-    saved = TrainConfig(run="it", device="cuda", lr=0.5).to_dict()
+    saved = TrainConfig.of(run="it", device="cuda", lr=0.5).to_dict()
     monkeypatch.setattr(begin, "load_checkpoint", lambda run: {"config": saved})
     resumed = {"resume": True, "run": "it"}
-    assert (choose_config("", resumed).device, choose_config("", resumed).lr) == ("auto", 0.5)
-    assert choose_config("", resumed | {"device": "cpu"}).device == "cpu"
+    assert (choose_config(None, resumed).ranks.device, choose_config(None, resumed).optimizer.lr) == ("auto", 0.5)
+    assert choose_config(None, resumed | {"device": "cpu"}).ranks.device == "cpu"
     (tmp_path / "horovod-ocr.toml").write_text('[train]\ndevice = "cuda"\n')
-    assert choose_config("", resumed).device == "cuda"
+    assert choose_config(None, resumed).ranks.device == "cuda"
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def streams_of(word_shards, monkeypatch):
     def open_them(on_gpu=True, free_bytes=1 << 30, workers=-1, local_size=1):
         world = SimpleNamespace(rank=0, world_size=1, local_size=local_size)
         monkeypatch.setattr(begin, "free_shared_bytes", lambda: free_bytes)
-        config = TrainConfig(workers=workers)
+        config = TrainConfig.of(workers=workers)
         return begin.open_streams(config, world, store, Geometry(64, store.index.bucket_edges), on_gpu, 40)
 
     return open_them
@@ -74,7 +74,7 @@ def test_an_empty_train_split_is_named_whoever_would_read_it(word_shards, worker
     store.index = replace(store.index, shards=tuple(shard for shard in store.index.shards if shard.split != "train"))
     world, geometry = SimpleNamespace(rank=0, world_size=1, local_size=1), Geometry(64, store.index.bucket_edges)
     with pytest.raises(ShardError, match="train"):
-        begin.open_streams(TrainConfig(workers=workers), world, store, geometry, True, 40)
+        begin.open_streams(TrainConfig.of(workers=workers), world, store, geometry, True, 40)
 
 
 def test_on_the_cpu_no_worker_is_started_by_itself_and_nothing_is_pinned(streams_of):

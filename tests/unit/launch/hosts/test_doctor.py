@@ -111,7 +111,7 @@ def test_the_mark_is_gone_afterwards(tmp_path):
 
 
 def test_this_machine_alone(word_shards, tmp_path):
-    config = TrainConfig(shards=str(word_shards), runs=str(tmp_path / "runs"))
+    config = TrainConfig.of(shards=str(word_shards), runs=str(tmp_path / "runs"))
     report = doctor.examine([Host("localhost")], config, quick=True)
     assert report.hosts == ("localhost",) and report.can_start
     said = {row.fact: row.cells[0].text for row in report.rows}
@@ -183,7 +183,7 @@ def test_bytes_of_the_gradients(word_shards):
     from horovod_ocr.tasks.words import WordTask
     from sharding.format.index import read_index
 
-    config = TrainConfig(shards=str(word_shards), model_options={"width": 0.25, "hidden": 24})
+    config = TrainConfig.of(shards=str(word_shards), model_options={"width": 0.25, "hidden": 24})
     model = build_model("crnn", WordTask.of(read_index(word_shards)).outputs, 64, width=0.25, hidden=24)
     assert gradient_bytes(config) == sum(parameter.nbytes for parameter in model.parameters())
-    assert wanted_bytes(TrainConfig(shards="none")) is None
+    assert wanted_bytes(TrainConfig.of(shards="none")) is None

@@ -6,9 +6,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from horovod_ocr.cli.cluster import hosts_given
 from horovod_ocr.cli.launch import train_options
 from horovod_ocr.cli.main import app
+from horovod_ocr.cli.options import hosts_given
 from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.distributed.world import World
 from horovod_ocr.errors import CheckpointError, ClusterError, ConfigError
@@ -56,19 +56,19 @@ def test_a_run_is_found_by_its_name_or_by_the_options_that_began_it(folder, word
 
 def test_a_run_with_a_checkpoint_is_checked_with_its_own_settings(folder, monkeypatch):
     """As its ranks will read them: not from the default folders."""
-    saved = TrainConfig(shards="of/mine", cache_dir="/fast", stall_timeout_s=40.0)
+    saved = TrainConfig.of(shards="of/mine", cache_dir="/fast", stall_timeout_s=40.0)
     monkeypatch.setattr(training_begin, "load_checkpoint", lambda run: {"config": saved.to_dict()})
     (folder / "runs/mine").mkdir(parents=True)
     (folder / "runs/mine/LAST").write_text("step-00000005.pt\n")
     for words in (["--resume"], ["--run", "mine"], ["--run", "mine", "--resume"]):
         options = train_options([*words, "--set", "cache_dir=/faster"])
         found = settings_of(choose_run(options), options)
-        assert (found.shards, found.cache_dir, found.stall_timeout_s) == ("of/mine", "/faster", 40)
+        assert (found.data.shards, found.data.cache_dir, found.ranks.stall_timeout_s) == ("of/mine", "/faster", 40)
 
 
 def test_a_new_run_has_its_settings_from_the_file_too(folder):
     (folder / "horovod-ocr.toml").write_text("[train]\nstall_timeout_s = 7\n")
-    assert settings_of(folder / "runs/new", train_options(["--run", "new"])).stall_timeout_s == 7
+    assert settings_of(folder / "runs/new", train_options(["--run", "new"])).ranks.stall_timeout_s == 7
 
 
 def test_a_misspelt_run_to_resume_is_not_begun(folder):

@@ -1,0 +1,41 @@
+"""horovod-ocr eval"""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from horovod_ocr.cli.options import Device, RunsFolder, TrainedRun, device_given, folder_of_runs
+from horovod_ocr.cli.sentence import one_sentence
+from horovod_ocr.config.train import RanksConfig
+from horovod_ocr.distributed.launcher import rank_of_process
+from horovod_ocr.reports.progress import progress_bar
+
+output = Console(soft_wrap=True)
+
+
+def evaluate(
+    run: TrainedRun = None,
+    runs: RunsFolder = None,
+    shards: Annotated[str | None, typer.Option(help="Where the shards are, as in train.  [default: the run's]")] = None,
+    split: Annotated[str | None, typer.Option(help="train, val or test.  [default: test, or val without one]")] = None,
+    device: Device = None,
+) -> None:
+    """Score a checkpoint on words it was not trained on: a table, and eval.json in the run's folder."""
+    with one_sentence():
+        from horovod_ocr.distributed.watchdog import Watchdog
+        from horovod_ocr.distributed.world import open_world
+        from horovod_ocr.reports.score import draw_report, score_run
+
+        with Watchdog(RanksConfig.stall_timeout_s, rank_of_process() or 0) as watchdog:
+            world = open_world()
+            with progress_bar("reading", shown=world.is_root) as progress, world.guard("evaluation"):
+
+                def read(batches: int, of: int) -> None:
+                    watchdog.reached(0, f"batch {batches} of {of}")
+                    progress(batches, of)
+
+                folder, report = score_run(world, folder_of_runs(runs), run, shards, split, device_given(device), read)
+        if world.is_root:
+            output.print(draw_report(report))
+            print(f"written: {folder / 'eval.json'}; run: {folder.resolve()}")

@@ -1,0 +1,48 @@
+"""horovod-ocr predict"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from horovod_ocr.cli.options import Device, RunsFolder, TrainedRun, device_given, folder_of_runs
+from horovod_ocr.cli.sentence import one_sentence
+from horovod_ocr.errors import ConfigError, OcrError
+from horovod_ocr.reports.progress import progress_bar
+
+
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="Image files, and folders of them.")],
+    run: TrainedRun = None,
+    runs: RunsFolder = None,
+    form: Annotated[str, typer.Option("--format", help="text (path, tab, reading) or jsonl.")] = "text",
+    device: Device = None,
+) -> None:
+    """Read image files with the best checkpoint."""
+    with one_sentence():
+        if form not in ("text", "jsonl"):
+            raise ConfigError(f"--format is text or jsonl, not {form!r}")
+        from horovod_ocr.checkpoint.file import load_best
+        from horovod_ocr.distributed.device import choose_device
+        from horovod_ocr.distributed.world import World
+        from horovod_ocr.recognizer.recognizer import build_recognizer, find_images, read_files
+
+        paths = find_images(images)
+        chosen = choose_device(World(), device_given(device)).device
+        recognizer = build_recognizer(load_best(folder_of_runs(runs), run)[1], device=chosen)
+        failed: OcrError | None = None
+        with progress_bar("reading") as progress:
+            for number, (path, reading) in enumerate(read_files(recognizer, paths), start=1):
+                progress(number, len(paths))
+                if isinstance(reading, OcrError):
+                    failed = reading
+                    print(f"horovod-ocr: {reading}", file=sys.stderr)
+                elif form == "jsonl":
+                    line = {"path": str(path), "text": reading.text, "confidence": round(reading.confidence, 4)}
+                    print(json.dumps(line, ensure_ascii=False))
+                else:
+                    print(f"{path}\t{reading.text}")
+        if failed:
+            raise typer.Exit(failed.exit_code)

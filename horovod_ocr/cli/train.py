@@ -1,0 +1,40 @@
+"""horovod-ocr train"""
+
+from typing import Annotated
+
+import typer
+
+from horovod_ocr.cli.options import takes_settings
+from horovod_ocr.cli.sentence import one_sentence
+from horovod_ocr.config.train import RanksConfig, TrainConfig
+from horovod_ocr.distributed.launcher import rank_of_process
+
+SETTINGS = (
+    "shards recipe run runs resume steps epochs global_batch lr seed device precision workers cache_dir max_bad "
+    "compression accumulate profile sync_batchnorm"
+).split()
+
+
+@takes_settings(TrainConfig, *SETTINGS)
+def train(
+    given: dict,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Any setting: --set model_options.width=1.0")
+    ] = None,
+) -> None:
+    """Train on this process's part of the shards; under horovodrun, one process a GPU."""
+    with one_sentence():
+        from horovod_ocr.config.sources import with_settings
+        from horovod_ocr.distributed.watchdog import Watchdog
+        from horovod_ocr.distributed.world import open_world
+        from horovod_ocr.training.loop import train as train_run
+        from horovod_ocr.training.setup import choose_config
+
+        given = with_settings(given, settings or [])
+        recipe = given.pop("recipe", None)
+        with Watchdog(RanksConfig.stall_timeout_s, rank_of_process() or 0):  # ranks may wait for each other at once
+            world = open_world()
+            with world.guard("training"):
+                config = world.collectively(lambda: choose_config(recipe, given) if world.is_root else None)
+                config = world.broadcast(config)
+        train_run(config, world)

@@ -1,0 +1,93 @@
+"""Where settings come from: defaults < recipe < horovod-ocr.toml in the working folder < command line."""
+
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+from horovod_ocr.config.overlay import flatten, overlay
+from horovod_ocr.config.recipe import read_recipe, read_toml, recipe_names
+from horovod_ocr.config.train import DataConfig, TrainConfig, check_config
+from horovod_ocr.data.store import read_index_at
+from horovod_ocr.errors import ConfigError
+from sharding.format.script.letters import PROFILES
+
+SETTINGS_FILE = "horovod-ocr.toml"
+TABLES = ("shard", "train")
+LONGEST_WORD = 15  # letters; a set whose labels are mostly longer holds lines
+
+
+def load_config(recipe: str | None, command_line: dict, folder: Path = Path(".")) -> TrainConfig:
+    """Lay the four sources over each other. ConfigError names the file and the nearest key for an unknown one."""
+    shared = train_table(folder)
+    recipe = recipe or shared.get("recipe")
+    config = overlay(TrainConfig(), read_recipe(recipe) if recipe else {}, f"recipe {recipe}")
+    config = overlay(config, shared, f"{folder / SETTINGS_FILE}, [train]")
+    return check_config(overlay(replace(config, recipe=recipe), command_line, "the command line"))
+
+
+def parse_settings(assignments: list[str]) -> dict:
+    """`key=value` of the command line, the value as TOML or else as text; `a.b=1` goes into table a."""
+    values: dict = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {assignment}: write it as key=value")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        *tables, name = key.strip().split(".")
+        table = values
+        for part in tables:
+            table = table.setdefault(part, {})
+            if not isinstance(table, dict):
+                raise ConfigError(f"--set {assignment}: {part} has a value already and is no table")
+        table[name] = value
+    return values
+
+
+def with_settings(given: dict, assignments: list[str]) -> dict:
+    """Named options and `--set` as one, by the settings' own names. ConfigError for a setting that both give, with
+    other values."""
+    values = flatten(TrainConfig, parse_settings(assignments), "--set")
+    for name in given.keys() & values.keys():
+        if given[name] != values[name]:
+            raise ConfigError(f"{name} is given twice: {given[name]!r}, and {values[name]!r} with --set")
+    values = given | values
+    if "epochs" in values and "steps" not in values:
+        values = {"steps": 0, "min_steps": 0} | values  # a recipe's would go before them
+    return values
+
+
+def table_of_settings(command: str, folder: Path = Path(".")) -> dict:
+    """A command's table in horovod-ocr.toml; empty where there is none. ConfigError for a table that no command has."""
+    path = folder / SETTINGS_FILE
+    tables = read_toml(path) if path.exists() else {}
+    for name, table in tables.items():
+        if name not in TABLES or not isinstance(table, dict):
+            raise ConfigError(f"{path}: {name!r} is no table of settings; there are: [{'], ['.join(TABLES)}]")
+    return tables.get(command, {})
+
+
+def train_table(folder: Path = Path(".")) -> dict:
+    """The table [train] of horovod-ocr.toml, by the settings' own names."""
+    return flatten(TrainConfig, table_of_settings("train", folder), f"{folder / SETTINGS_FILE}, [train]")
+
+
+def default_recipe(shards: str | None, folder: Path = Path(".")) -> str | None:
+    """The packaged recipe for a shard set. If most labels are longer than words: that for lines of its script, or else
+    that for lines of any. For words: its script's; None, the plain defaults, if it has none.
+
+    ShardError where there are no shards.
+    """
+    shared = train_table(folder)
+    if "recipe" in shared:
+        return shared["recipe"]
+    index = read_index_at(shards or shared.get("shards", DataConfig.shards))
+    samples = sum(index.counts.label_lengths.values())
+    long = sum(count for length, count in index.counts.label_lengths.items() if length > LONGEST_WORD)
+    # a profile file may have any name, that of a recipe for something else too
+    script = index.profile.name if index.profile.name in PROFILES else ""
+    if 2 * long > samples:
+        return f"{script}-lines" if f"{script}-lines" in recipe_names() else "lines"
+    return script if script in recipe_names() else None

@@ -1,0 +1,196 @@
+"""The settings of a training run.
+
+Each field states its type, its range and its default, and below it what it means. A setting is known by its own name
+(`lr`), or by its table's as well (`optimizer.lr`); see `overlay`.
+"""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+from annotated_types import Ge, Gt, Lt
+
+from horovod_ocr.config.overlay import overlay, settings_of
+from horovod_ocr.data.augment.strengths import Augmentation
+from horovod_ocr.errors import ConfigError
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where samples come from and how they are read."""
+
+    shards: str = "shards"
+    """Folder of the shards; or http(s)://, s3://, gs://, pipe:COMMAND."""
+    workers: Annotated[int, Ge(-1)] = -1
+    """Loader processes a rank; -1: choose."""
+    decoder: str = "auto"
+    """Decoder of images, of data.decoders; auto: the fastest that is installed."""
+    cache_dir: Annotated[str | None, "FOLDER"] = None
+    """Copy shards to this folder on the host's own disk when they are first read.  [default: if they are at a URL]"""
+    cache_gb: Annotated[float | None, Gt(0)] = None
+    """What the cache may hold.  [default: nine tenths of what is free]"""
+    max_bad: Annotated[int, Ge(0), "SAMPLES"] = 1000
+    """Stop when more samples than this are damaged."""
+    augment: bool = True
+    """Change training images at random."""
+    augmentation: Augmentation = Augmentation()
+    """Strength of each random change."""
+
+    @property
+    def cache_bytes(self) -> int:
+        """0: choose."""
+        return int((self.cache_gb or 0) * 1e9)
+
+
+@dataclass(frozen=True)
+class PlanConfig:
+    """How long a run is, and which samples each step holds."""
+
+    steps: Annotated[int | None, Ge(0)] = None
+    """Optimizer steps; goes before epochs."""
+    epochs: Annotated[float, Ge(0)] = 10.0
+    """Passes over the train split."""
+    min_steps: Annotated[int, Ge(0)] = 1500
+    """Epochs are at least this many steps: with fewer, a model may not have begun to learn."""
+    global_batch: Annotated[int, Ge(1)] = 64
+    """Samples a step over all ranks."""
+    lanes: Annotated[int, Ge(1)] = 48
+    """Parts of an epoch that are read in sequence, each by one rank: the most ranks a run can have."""
+    window: Annotated[int, Ge(1)] = 4096
+    """Samples of a lane that are shuffled as one."""
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW with a linear warm-up, then a cosine to zero."""
+
+    lr: Annotated[float, Gt(0)] = 2e-3
+    """Peak learning rate."""
+    warmup_share: Annotated[float, Ge(0), Lt(1)] = 0.1
+    """Share of the steps until the peak."""
+    weight_decay: Annotated[float, Ge(0)] = 0.02
+    """AdamW's weight decay."""
+    clip_norm: Annotated[float, Gt(0)] = 5.0
+    """Largest norm of the global gradient."""
+    most_skipped: Annotated[int, Ge(1)] = 10
+    """Updates in a row that may be left out because they are not finite."""
+
+
+@dataclass(frozen=True)
+class RanksConfig:
+    """What ranks compute on, and how they work together."""
+
+    device: Device = "auto"
+    """auto: a GPU for each process, or the CPU for all."""
+    precision: Literal["auto", "bf16", "fp32", "fp64"] = "auto"
+    """Of the computation; auto: bf16 if the devices of all ranks multiply in it, else fp32."""
+    sync_batchnorm: bool = False
+    """Batch statistics over all ranks."""
+    compression: Literal["none", "fp16"] = "none"
+    """Of gradients on their way."""
+    accumulate: Annotated[int, Ge(1), "PARTS"] = 1
+    """Compute a rank's share in parts, for less memory."""
+    check_ranks_every_steps: Annotated[int | None, Ge(1)] = 500
+    """Compare the weights of all ranks this often; 0: never."""
+    stall_timeout_s: Annotated[float, Gt(0)] = 300.0
+    """A rank without progress for so many seconds ends itself."""
+
+
+@dataclass(frozen=True)
+class CheckpointsConfig:
+    """When checkpoints are written, and which are kept."""
+
+    save_every_steps: Annotated[int | None, Ge(1)] = None
+    """Steps between checkpoints.  [default: a tenth of the run, at most 5,000]"""
+    save_every_minutes: Annotated[float | None, Gt(0)] = 15.0
+    """Minutes between checkpoints, if this comes first; 0: steps alone decide."""
+    keep_checkpoints: Annotated[int, Ge(1)] = 3
+    """Keep this many of the last checkpoints."""
+    keep_epochs: Annotated[int, Ge(0)] = 10
+    """Also keep the last checkpoint of each of so many last epochs."""
+    most_failed_saves: Annotated[int, Ge(1)] = 3
+    """Checkpoints in a row that may fail before the run stops."""
+
+
+@dataclass(frozen=True)
+class LogConfig:
+    """What a run says of itself, and how often."""
+
+    log_every_steps: Annotated[int, Ge(1)] = 20
+    """Steps between log lines."""
+    validate_every_steps: Annotated[int | None, Ge(1)] = None
+    """Steps between validations.  [default: a tenth of the run, at most 5,000]"""
+    profile: Annotated[str | None, "FIRST:LAST"] = None
+    """Trace these steps, for chrome://tracing."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """All settings of one training run."""
+
+    run: str | None = None
+    """Name of the run.  [default: the recipe and the time]"""
+    runs: Annotated[str, "FOLDER"] = "runs"
+    """Folder of the runs."""
+    recipe: str | None = None
+    """Packaged recipe, or a .toml file.  [default: the script's]"""
+    resume: bool = False
+    """Go on from LAST of the run named, or of the newest."""
+    seed: Annotated[int, Ge(0), Lt(1 << 63)] = 0
+    """Of weights, order and augmentation."""
+    model: str = "crnn"
+    """Name of the model."""
+    model_options: dict = field(default_factory=dict)
+    """Options of the model, by name."""
+    height: Annotated[int, Ge(1)] = 64
+    """Pixels that images are scaled to."""
+    data: DataConfig = DataConfig()
+    plan: PlanConfig = PlanConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    ranks: RanksConfig = RanksConfig()
+    checkpoints: CheckpointsConfig = CheckpointsConfig()
+    log: LogConfig = LogConfig()
+
+    @classmethod
+    def of(cls, **settings) -> "TrainConfig":
+        """From settings by their own names, whichever table they are in. ConfigError as `overlay`."""
+        return overlay(cls(), settings, "settings")
+
+    def to_dict(self) -> dict:
+        """Every setting by its own name: what a checkpoint holds, and the first lines of a run show."""
+        return {name: setting.of(self) for name, setting in settings_of(TrainConfig).items()} | {
+            "augmentation": asdict(self.data.augmentation)
+        }
+
+
+def check_config(config: TrainConfig) -> TrainConfig:
+    """The config. ConfigError for settings that do not go together; `overlay` has checked each alone."""
+    if config.run and Path(config.run).name != config.run:
+        raise ConfigError(f"run is a name without folders, not {config.run!r}; give --runs for where runs lie")
+    if not config.plan.steps and not config.plan.epochs:
+        raise ConfigError("steps 0, epochs 0: one of them must be more than 0")
+    if config.log.profile:
+        profiled_steps(config.log.profile)
+    return config
+
+
+def profiled_steps(text: str) -> tuple[int, int]:
+    """`100:110`, the first and the last step of a profile. ConfigError for anything else."""
+    first, _, last = text.partition(":")
+    if not (first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last)):
+        raise ConfigError(f"profile {text}: write the first and the last step, such as 100:110")
+    return int(first), int(last)
+
+
+def check_device(name: str) -> None:
+    """ConfigError for what is not a Device."""
+    if name not in get_args(Device):
+        raise ConfigError(f"device is auto, cpu or cuda, not {name!r}")
+
+
+def check_ranks(lanes: int, world_size: int) -> None:
+    """ConfigError for more ranks than lanes: some would have no sample."""
+    if world_size > lanes:
+        raise ConfigError(f"{world_size} ranks, but {lanes} lanes; give --set lanes={world_size}")
