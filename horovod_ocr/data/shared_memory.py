@@ -3,6 +3,7 @@
 A container has 64 MB of it by default. If it is full, a worker cannot pass on a batch.
 """
 
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -123,5 +124,15 @@ def shortage(batch_bytes: int, workers: int, ranks: int, free_bytes: int | None)
         f"/dev/shm has {free_bytes / 1e6:,.1f} MB free, and {who} need up to {needed / 1e6:,.1f} MB of it "
         f"({ranks * (PREFETCH * workers + HELD)} batches of {batch_bytes / 1e6:,.1f} MB); give the container more "
         f"(docker run --shm-size={size}), or as root: mount -o remount,size={size} /dev/shm; or do without workers: "
+        "--set workers=0"
+    )
+
+
+def full(batch_bytes: int, reason: str) -> str:
+    """A sentence for users if a batch found no room in /dev/shm. reason: as the system gives it."""
+    free = (free_shared_bytes() or 0) / 1e6
+    return (
+        f"/dev/shm on {socket.gethostname()} is full ({free:,.1f} MB free, a batch has {batch_bytes / 1e6:,.1f} MB): "
+        f"{reason}; see what else uses it, give the container more (docker run --shm-size=2g), or do without workers: "
         "--set workers=0"
     )

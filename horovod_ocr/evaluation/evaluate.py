@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from horovod_ocr.data.batch import normalise_images, prefetch
-from horovod_ocr.data.stream import Stream, killed_workers_named
+from horovod_ocr.data.loader_workers import killed_workers_named
+from horovod_ocr.data.stream import Stream
 from horovod_ocr.distributed.damaged_samples import DamagedSamples
 from horovod_ocr.distributed.device import autocast
 from horovod_ocr.distributed.world import World
