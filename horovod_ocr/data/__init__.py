@@ -1,1 +1,2 @@
-"""Which sample, when, on which rank (`plan`); its bytes (`stream`); its pixels (`image`, `augment`)."""
+"""Which sample, when, on which rank (`plan`); its bytes (`store`, `reader`); its pixels (`image`, `augment`); batches
+(`stream`)."""

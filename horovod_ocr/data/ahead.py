@@ -1,4 +1,4 @@
-"""Shards brought near before they are needed, by a thread of the rank's process: its workers find them there."""
+"""Prefetching of shards by a thread of the rank's process. The loader workers then find them in the page cache."""
 
 import threading
 from collections import deque
@@ -8,20 +8,26 @@ from horovod_ocr.data.plan import Window
 from horovod_ocr.data.store import ShardStore
 from sharding.format.index import ShardInfo
 
-WINDOWS_AHEAD = 4  # brought near before the first step that reads from them
-WHOLE_BYTES = 1 << 23  # so small a shard is read whole, at its first window: its windows are shorter than a good read
-WHOLE_SHARDS = 128  # of them, remembered
+WINDOWS_AHEAD = 4  # windows that are prefetched before the first step that reads from them
+WHOLE_BYTES = 1 << 23  # a shard up to this size is prefetched whole, because its windows are too short for fast reads
+WHOLE_SHARDS = 128  # the number of those that are remembered, so as not to prefetch them again
 
 
 class ReadAhead:
-    """Brings the shards of the plan's windows near, in their order, a few windows before the step that was reached.
+    """Prefetches the shards of the plan's windows in order, a few windows ahead of the current step.
 
-    A context: it begins with the first step and ends with the block. windows: by `first_step`.
+    A context manager: the thread runs while the block does.
+
+    Args:
+        store: fetches the shards.
+        shards: those of the split, in the order given to the plan.
+        windows: of this rank, sorted by `first_step`.
+        first_step: the step at which reading starts.
     """
 
     def __init__(self, store: ShardStore, shards: tuple[ShardInfo, ...], windows: Iterator[Window], first_step: int):
         self.store, self.shards, self.windows = store, shards, windows
-        self.step, self.ended = first_step, False
+        self.step, self.has_ended = first_step, False
         self.changed = threading.Condition()
         self.thread = threading.Thread(target=self.run, name="read-ahead", daemon=True)
 
@@ -31,30 +37,31 @@ class ReadAhead:
 
     def __exit__(self, *error: object) -> None:
         with self.changed:
-            self.ended = True
+            self.has_ended = True
             self.changed.notify()
 
     def reach(self, step: int) -> None:
-        """Say which step is computed now."""
+        """Tell the thread which step is computed now."""
         with self.changed:
             self.step = step
             self.changed.notify()
 
     def run(self) -> None:
-        latest: deque[int] = deque(maxlen=WINDOWS_AHEAD)  # first steps of the windows that were brought near last
-        whole: deque[int] = deque(maxlen=WHOLE_SHARDS)
+        """What the thread does: prefetch all windows, each as soon as few enough are ahead."""
+        latest: deque[int] = deque(maxlen=WINDOWS_AHEAD)  # first steps of the windows that were prefetched last
+        whole: deque[int] = deque(maxlen=WHOLE_SHARDS)  # shards that were prefetched whole
         for window in self.windows:
             with self.changed:
-                self.changed.wait_for(lambda: self.ended or len(latest) < WINDOWS_AHEAD or latest[0] <= self.step)
-            if window.last_step < self.step:  # fallen behind: what is read through already is near for nothing
+                self.changed.wait_for(lambda: self.has_ended or len(latest) < WINDOWS_AHEAD or latest[0] <= self.step)
+            if window.last_step < self.step:  # the rank has already read past it
                 continue
             for shard, first_row, stop_row in window.parts:
-                if self.ended:
+                if self.has_ended:
                     return
                 info = self.shards[shard]
                 if info.bytes > WHOLE_BYTES:
-                    self.store.prefetch(info, first_row, stop_row)
+                    self.store.prefetch_rows(info, first_row, stop_row)
                 elif shard not in whole:
-                    self.store.prefetch(info, 0, info.samples)
+                    self.store.prefetch_rows(info, 0, info.samples)
                     whole.append(shard)
             latest.append(window.first_step)

@@ -1,7 +1,7 @@
-"""What an epoch will ask of each rank: steps, samples, bytes, memory. Arithmetic on the plan; no file is opened.
+"""What an epoch will need on each rank: steps, samples, bytes, memory. Arithmetic on the plan; no file is opened.
 
-A rank reads its windows, so each sample's bytes once; and the .idx of every shard that it opens. With a cache, or from
-a remote place, shards are copied whole: one that lies in lanes of ranks on several hosts is copied by each of them.
+A rank reads its windows, so each sample's bytes once, and the .idx of every shard that it opens. With a cache or a
+remote location, shards are copied whole; if ranks on several hosts have lanes in a shard, each host copies it.
 """
 
 import math
@@ -14,56 +14,59 @@ import numpy as np
 
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.data.plan import BucketPlan, EpochPlan, Window
-from sharding.format.index import ShardInfo, idx_bytes
+from sharding.format.idx import idx_bytes
+from sharding.format.index import ShardInfo
 
-# 30,000 words as `horovod-ocr synth` renders them (seed 0), sharded by the defaults: the upper width / height of each
-# bucket with its samples, and the bytes of a tar a sample
+# 30,000 words as `horovod-ocr synth` renders them (seed 0), sharded with the defaults: the upper width / height of each
+# bucket, its samples, and the bytes of a tar for each sample
 RENDERED_EDGES = (0.64, 0.8, 1.0, 1.25, 1.5625, 1.953125, 2.441406, 3.051758, 4.768372)
 RENDERED_SAMPLES = (405, 1811, 5173, 7861, 7798, 4895, 1633, 376, 48)
 RENDERED_BYTES = 4_600
-SIMULATED_SHARD = 10_000  # samples
+SIMULATED_SHARD_SAMPLES = 10_000
 
 
 @dataclass(frozen=True)
 class BucketForecast:
-    """One bucket in an epoch. last_batch: samples of its last step over all ranks."""
+    """One bucket in an epoch, over all ranks."""
 
     bucket: int
     width_px: int
+    """The width that its images are padded to."""
     shards: int
     samples: int
     steps: int
     last_batch: int
+    """Samples of its last step."""
 
 
 @dataclass(frozen=True)
 class RankForecast:
-    """One rank in an epoch.
-
-    fewest_in_batch, most_in_batch: samples of its part of a full batch; if no bucket fills one, of the batches there
-    are. shards: different ones that it reads from. read_bytes: of its windows, and of the .idx of these shards.
-    copied_bytes: of these shards as a whole. open_bytes: the most of its windows that are open at one step: page cache
-    of the host. order_bytes: the plan and the orders of the windows, in each loader worker. batch_bytes: images of its
-    largest batch.
-    """
+    """One rank in an epoch."""
 
     rank: int
     lanes: int
     samples: int
     fewest_in_batch: int
+    """The fewest samples of its part of a full batch. If no bucket fills a batch: of the batches there are."""
     most_in_batch: int
+    """The most samples of such a part."""
     shards: int
+    """The number of shards that it reads from."""
     read_bytes: int
+    """Of its windows, and of the .idx of these shards."""
     copied_bytes: int
+    """Of these shards as a whole, with their .idx."""
     open_bytes: int
+    """The most bytes of its windows that are open at one step: they occupy the host's page cache."""
     order_bytes: int
+    """Memory of the plan and of the windows' orders, in each loader worker."""
     batch_bytes: int
+    """Images of its largest batch."""
 
 
 @dataclass(frozen=True)
 class EpochForecast:
-    """One epoch on all ranks. bytes: of the split's tars and .idx files, each once. read_bytes, copied_bytes: of all
-    ranks together; as if each were on a host of its own."""
+    """One epoch on all ranks."""
 
     world_size: int
     lanes: int
@@ -72,14 +75,17 @@ class EpochForecast:
     samples: int
     shards: int
     bytes: int
+    """Of the split's tars and .idx files, each counted once."""
     read_bytes: int
+    """Sum over the ranks."""
     copied_bytes: int
+    """Sum over the ranks, as if each were on a host of its own."""
     buckets: tuple[BucketForecast, ...]
     ranks: tuple[RankForecast, ...]
 
 
 class ShardSizes(NamedTuple):
-    """Of each shard of a split, int64."""
+    """Of each shard of a split: int64 arrays."""
 
     samples: np.ndarray
     tar_bytes: np.ndarray
@@ -91,8 +97,8 @@ class ShardSizes(NamedTuple):
         return cls(*np.array(rows, np.int64).T)
 
 
-class Reading(NamedTuple):
-    """What a rank reads in an epoch; see `RankForecast`."""
+class ReadVolume(NamedTuple):
+    """What a rank reads in an epoch; the fields are those of `RankForecast`."""
 
     shards: int
     read_bytes: int
@@ -101,7 +107,17 @@ class Reading(NamedTuple):
 
 
 def forecast_epoch(shards: Sequence[ShardInfo], plan: EpochPlan, geometry: Geometry, world_size: int) -> EpochForecast:
-    """shards: those the plan was made of, in its order. Raises ValueError where there are more ranks than lanes."""
+    """The forecast of one epoch.
+
+    Args:
+        shards: those that the plan was made for, in the same order.
+        plan: of the epoch.
+        geometry: gives each bucket's width.
+        world_size: the number of ranks.
+
+    Raises:
+        ValueError: there are more ranks than lanes.
+    """
     sizes = ShardSizes.of(shards)
     widths = [geometry.width_px(each.bucket) for each in plan.buckets]
     parts = [batch_parts(each, world_size) for each in plan.buckets]
@@ -111,7 +127,7 @@ def forecast_epoch(shards: Sequence[ShardInfo], plan: EpochPlan, geometry: Geome
     for rank in range(world_size):
         mine = [samples[rank::world_size] for samples in lane_samples]
         orders = sum(int(np.minimum(m, each.window).sum()) for m, each in zip(mine, plan.buckets, strict=True))
-        reading = forecast_reading(plan.windows(rank, world_size), sizes, plan.steps)
+        volume = forecast_reads(plan.windows(rank, world_size), sizes, plan.steps)
         ranks.append(
             RankForecast(
                 rank=rank,
@@ -124,7 +140,7 @@ def forecast_epoch(shards: Sequence[ShardInfo], plan: EpochPlan, geometry: Geome
                     int(part[:, rank].max()) * geometry.height * width
                     for part, width in zip(parts, widths, strict=True)
                 ),
-                **reading._asdict(),
+                **volume._asdict(),
             )
         )
     return EpochForecast(
@@ -143,38 +159,41 @@ def forecast_epoch(shards: Sequence[ShardInfo], plan: EpochPlan, geometry: Geome
 
 
 def forecast_bucket(plan: BucketPlan, width_px: int) -> BucketForecast:
+    """One bucket's part of the forecast."""
     last = plan.step_samples(plan.steps - 1)
     return BucketForecast(plan.bucket, width_px, len(plan.shards), plan.total, plan.steps, last)
 
 
 def batch_parts(plan: BucketPlan, world_size: int) -> np.ndarray:
-    """Samples of each rank in the batches of a bucket, [batches, world_size].
+    """Samples of each rank in the batches of a bucket: int64 [batches, world_size].
 
-    First the full ones, as long as they differ: after L batches they begin at the same lanes again. Then the last.
+    The first rows are the full batches until they repeat: after L batches, they start at the same lanes again. The last
+    row is the last batch.
     """
     full = min(plan.total // plan.global_batch, plan.lanes)
     numbers = np.append(np.arange(full), plan.steps - 1)
     sizes = np.append(np.full(full, plan.global_batch), plan.step_samples(plan.steps - 1))
     first_lanes = numbers * plan.global_batch % plan.lanes
     owners = np.arange(2 * plan.lanes) % plan.lanes % world_size
-    before = np.zeros((2 * plan.lanes + 1, world_size), np.int64)  # places of each rank before a place
+    before = np.zeros((2 * plan.lanes + 1, world_size), np.int64)  # [p]: how many of the places before p each rank owns
     before[1:] = np.cumsum(owners[:, None] == np.arange(world_size), axis=0)
     rounds, rest = np.divmod(sizes, plan.lanes)
-    return rounds[:, None] * before[plan.lanes] + before[first_lanes + rest] - before[first_lanes]
+    parts: np.ndarray = rounds[:, None] * before[plan.lanes] + before[first_lanes + rest] - before[first_lanes]
+    return parts
 
 
-def forecast_reading(windows: Sequence[Window], sizes: ShardSizes, steps: int) -> Reading:
-    """windows: those of a rank in an epoch of so many steps."""
+def forecast_reads(windows: Sequence[Window], sizes: ShardSizes, steps: int) -> ReadVolume:
+    """What a rank reads of its windows, in an epoch of `steps` steps."""
     parts = [(window.first_step, window.last_step, *part) for window in windows for part in window.parts]
     first_steps, last_steps, shards, first_rows, stop_rows = np.array(parts, np.int64).reshape(-1, 5).T
     samples, tar_bytes = sizes.samples[shards], sizes.tar_bytes[shards]
-    part_bytes = tar_bytes * stop_rows // samples - tar_bytes * first_rows // samples  # as the store reads them
-    opened = np.zeros(steps + 1, np.int64)  # bytes, by the step
+    part_bytes = tar_bytes * stop_rows // samples - tar_bytes * first_rows // samples  # like `ShardStore.prefetch_rows`
+    opened = np.zeros(steps + 1, np.int64)  # change of the open bytes at each step
     np.add.at(opened, first_steps, part_bytes)
     np.subtract.at(opened, last_steps + 1, part_bytes)
     seen = np.unique(shards)
     idx_read = int(sizes.idx_bytes[seen].sum())
-    return Reading(
+    return ReadVolume(
         shards=len(seen),
         read_bytes=int(part_bytes.sum()) + idx_read,
         copied_bytes=int(sizes.tar_bytes[seen].sum()) + idx_read,
@@ -183,18 +202,20 @@ def forecast_reading(windows: Sequence[Window], sizes: ShardSizes, steps: int) -
 
 
 def steps_of_run(steps: int, epochs: float, min_steps: int, steps_per_epoch: int) -> int:
-    """Optimizer steps of a run. The settings as in TrainConfig: steps go first, else epochs, but at least min_steps."""
+    """Optimizer steps of a run: `steps` if not 0, else those of `epochs`, but at least `min_steps`."""
     return steps or max(min_steps, math.ceil(epochs * steps_per_epoch))
 
 
 def simulate_shards(samples: int) -> tuple[ShardInfo, ...]:
-    """A train split of so many rendered words, at least one, in shards of SIMULATED_SHARD: its buckets have the
-    edges RENDERED_EDGES and the shares of RENDERED_SAMPLES. Only the sizes are real, there are no files."""
+    """A train split of `samples` rendered words (at least one), in shards of SIMULATED_SHARD_SAMPLES.
+
+    Its buckets have the edges RENDERED_EDGES and the proportions of RENDERED_SAMPLES. There are no files.
+    """
     bounds = [samples * count // sum(RENDERED_SAMPLES) for count in np.cumsum([0, *RENDERED_SAMPLES]).tolist()]
     sizes = [
-        (bucket, min(SIMULATED_SHARD, stop - first))
+        (bucket, min(SIMULATED_SHARD_SAMPLES, stop - first))
         for bucket, (start, stop) in enumerate(pairwise(bounds))
-        for first in range(start, stop, SIMULATED_SHARD)
+        for first in range(start, stop, SIMULATED_SHARD_SAMPLES)
     ]
     return tuple(
         ShardInfo(f"train-{number:06d}", "train", bucket, count, count * RENDERED_BYTES, sha256="")

@@ -1,4 +1,4 @@
-"""The bytes of samples: memory-mapped tars, read through their .idx, and checked against what the index promises."""
+"""The bytes of samples: tars are memory-mapped, read through their .idx, and checked against the index."""
 
 import errno
 import hashlib
@@ -9,7 +9,7 @@ import time
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,23 +17,25 @@ from horovod_ocr.console import console
 from horovod_ocr.data.cache import AlteredError
 from horovod_ocr.data.store import ShardStore
 from horovod_ocr.errors import ShardError
-from sharding.format.index import ShardInfo, read_idx
-from sharding.images.read import digest_of
+from sharding.format.idx import digest_of, read_idx
+from sharding.format.index import ShardInfo
 
-# a file server that is away for a moment is waited for; a shard that cannot be read after that is lost, but not while
-# the whole set is away
+# before each attempt to open a shard, since a file server may be away for a moment. After the last attempt the shard
+# counts as lost, unless the whole set is away
 PAUSES_S = (0.0, 1.0, 4.0, 15.0, 30.0)
-POPULATE_READ = 22  # MADV_POPULATE_READ of Linux 5.14; Python 3.11 does not name it
-CHUNK = 1 << 18  # bytes that are fetched at once, a multiple of the page
-MOST_OPEN = 8192  # shards: a process of Linux has 65,530 maps, and two sets may be open
-OTHER_FILES = 256  # descriptors for all but shards
+POPULATE_READ = 22  # MADV_POPULATE_READ of Linux 5.14, which Python 3.11 does not name
+CHUNK = 1 << 18  # bytes that are read into memory at once, a multiple of the page size
+MOST_OPEN = 8192  # shards: Linux allows a process 65,530 maps, and two splits may be open
+OTHER_FILES = 256  # file descriptors for everything but shards
 
 
 class Damage(NamedTuple):
-    """What could not be read. row: of the sample in its shard; None: the whole shard."""
+    """What could not be read: a sample or a shard."""
 
     shard: str
+    """The shard's name."""
     row: int | None
+    """The sample's row in the shard; None for the whole shard."""
     reason: str
 
     def __str__(self) -> str:
@@ -41,7 +43,7 @@ class Damage(NamedTuple):
 
 
 class DamagedError(Exception):
-    """A sample, or with row None a shard, that is not what the index promises."""
+    """A sample or a shard cannot be read, or differs from the index."""
 
     def __init__(self, shard: str, row: int | None, reason: str):
         super().__init__(shard, row, reason)
@@ -49,10 +51,11 @@ class DamagedError(Exception):
 
 
 class MappedShard:
-    """One tar and its .idx, mapped: they can be read on when they are removed.
+    """One tar and its .idx, memory-mapped, so that they can still be read after they are removed.
 
-    Raises OSError or ShardError where the files cannot be read now, DamagedError where they are not what the index
-    says.
+    Raises:
+        OSError, ShardError: the files cannot be read now.
+        DamagedError: the files differ from the index.
     """
 
     def __init__(self, store: ShardStore, shard: ShardInfo):
@@ -61,7 +64,7 @@ class MappedShard:
         with open(idx, "rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != shard.idx_sha256:
                 raise DamagedError(shard.name, None, f"{idx.name} differs from the index")
-        self.records = read_idx(idx).view(np.ndarray)  # a memmap is four times as slow to index
+        self.records = read_idx(idx).view(np.ndarray)  # indexing a memmap takes four times as long
         with open(tar, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size != shard.bytes:  # a truncated tar would otherwise end as if nothing were wrong
@@ -71,8 +74,12 @@ class MappedShard:
         self.fetched = bytearray(-(-size // CHUNK))
 
     def sample(self, row: int) -> tuple[memoryview, str, int]:
-        """Encoded image, label, subset. DamagedError where they differ from what was packed, OSError where they cannot
-        be read."""
+        """Encoded image, label, subset.
+
+        Raises:
+            DamagedError: they differ from what was packed.
+            OSError: they cannot be read.
+        """
         image_start, label_start, image_size, label_size, *_, subset, _, digest, label_crc = self.records[row].item()
         for chunk in range(image_start // CHUNK, (label_start + label_size - 1) // CHUNK + 1):
             if not self.fetched[chunk]:
@@ -86,22 +93,21 @@ class MappedShard:
         return image, str(label, "utf-8"), subset
 
     def fetch(self, chunk: int) -> None:
-        """Have a chunk read. A read that fails is then an OSError; met by touching the map, it would be a SIGBUS that
-        ends the process."""
+        """Read a chunk into memory. If this fails, it raises an OSError; a failed read on first access to the map would
+        be a SIGBUS instead, which ends the process."""
         start = chunk * CHUNK
         try:
             self.map.madvise(POPULATE_READ, start, min(CHUNK, len(self.map) - start))
         except OSError as error:
-            if error.errno != errno.EINVAL:  # an older kernel, which has no such advice
+            if error.errno != errno.EINVAL:  # EINVAL: an older kernel without this advice
                 raise
         self.fetched[chunk] = True
 
 
 class OpenShards:
-    """The shards of a split, opened when they are needed; the latest `most` of them stay open, fewer where the system
-    lets this process open no more files.
+    """The shards of a split, opened when they are needed. The most recently used `most` of them stay open.
 
-    Not shared between processes: a copy that travels to another begins with none open.
+    Fewer stay open if the system does not let this process open as many files. A pickled copy has no open shards.
     """
 
     def __init__(self, store: ShardStore, shards: tuple[ShardInfo, ...], most: int):
@@ -111,11 +117,15 @@ class OpenShards:
         self.renewed: set[int] = set()  # shards whose copies in the cache were damaged
 
     def sample(self, shard: int, row: int) -> tuple[memoryview, str, int]:
-        """Encoded image, label, subset of a sample. DamagedError where it, or its shard, cannot be had."""
+        """Encoded image, label, subset of a sample.
+
+        Raises:
+            DamagedError: it, or its shard, cannot be read or differs from the index.
+        """
         try:
             return self.read(shard, row)
         except DamagedError:
-            # a cache keeps whole files only: what is damaged there was whole, and may be so where it came from
+            # a cached copy was whole when it was made, so the original may still be
             if shard in self.renewed or not self.store.drop_copies(self.shards[shard]):
                 raise
         self.renewed.add(shard)
@@ -124,10 +134,10 @@ class OpenShards:
         return self.read(shard, row)
 
     def read(self, shard: int, row: int) -> tuple[memoryview, str, int]:
-        """A sample; where its shard was open and cannot be read any more, of the shard opened again."""
+        """A sample. If its open shard can no longer be read, the shard is opened again. Raises like `sample`."""
         try:
             return self.mapped(shard).sample(row)
-        except OSError:  # a file server that came back may not know the open file any more
+        except OSError:  # a file server that was away may no longer know the open file
             self.open.pop(shard, None)
         try:
             return self.mapped(shard).sample(row)
@@ -135,6 +145,7 @@ class OpenShards:
             raise DamagedError(self.shards[shard].name, row, f"cannot be read ({error.strerror})") from error
 
     def mapped(self, shard: int) -> MappedShard:
+        """A shard, opened if it is not. Raises like `open_shard`."""
         mapped = self.open.get(shard)
         if mapped is None:
             if shard in self.lost:
@@ -147,7 +158,11 @@ class OpenShards:
         return mapped
 
     def open_shard(self, shard: int) -> MappedShard:
-        """Open a shard, patiently: see PAUSES_S. DamagedError for one that is damaged or stays away."""
+        """Open a shard, in several attempts: see PAUSES_S.
+
+        Raises:
+            DamagedError: it is damaged, or cannot be opened in any attempt.
+        """
         info = self.shards[shard]
         for pause_s in self.pauses():
             if pause_s:
@@ -167,7 +182,7 @@ class OpenShards:
         raise lost
 
     def pauses(self) -> Iterator[float]:
-        """Before each attempt to open a shard."""
+        """Seconds to wait before each attempt to open a shard."""
         yield from PAUSES_S
         if self.store.is_away():
             console.print(f"warning: {self.store.index.root} is away; reading waits until it is back", markup=False)
@@ -175,20 +190,20 @@ class OpenShards:
             yield PAUSES_S[-1]
         yield 0.0  # it may have come back since the last attempt
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         return OpenShards, (self.store, self.shards, self.most)
 
 
 def allow_open(shards: int) -> int:
-    """How many of so many shards this process may have open: the limit of its files (ulimit -n, often 1,024) is raised
-    as far as it takes and the system lets it.
+    """How many of `shards` shards this process may have open at once.
 
-    Python keeps a descriptor of each map, hence two a shard; and train and val may be open at the same time.
+    Its limit of open files (ulimit -n, often 1,024) is raised as far as necessary and permitted. A shard needs two
+    descriptors, because Python keeps one for each map; and train and val may be open at the same time.
     """
     shards = min(shards, MOST_OPEN)
     needed = OTHER_FILES + 4 * shards
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if 0 <= soft < needed:  # below 0: without limit
+    if 0 <= soft < needed:  # below 0: no limit
         soft = needed if hard < 0 else min(needed, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         shards = min(shards, max(1, (soft - OTHER_FILES) // 4))

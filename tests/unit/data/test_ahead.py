@@ -20,7 +20,7 @@ class Near:
     def __init__(self):
         self.shards, self.rows = [], set()
 
-    def prefetch(self, shard, first_row, stop_row):
+    def prefetch_rows(self, shard, first_row, stop_row):
         self.shards.append(shard.name)
         self.rows.add((first_row, stop_row))
 

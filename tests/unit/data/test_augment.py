@@ -1,17 +1,20 @@
-"""Augmentation keeps all ink on the canvas, says how far it reaches, and does what each strength is named after."""
+"""Augmentation keeps all ink on the canvas, says its valid width, and does what each strength is named after."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from horovod_ocr.data.augment.augment import Augmentation, augment_image, change_image, draw_change, sample_generator
-from horovod_ocr.data.augment.change import MOST, Change
+from horovod_ocr.config.overlay import overlay, settings_of
+from horovod_ocr.data.augment.augment import augment_image, change_image, draw_change, sample_generator
+from horovod_ocr.data.augment.change import Change, LevelChange, Warp
 from horovod_ocr.data.augment.geometry import inverse_of, matrix_to_canvas
 from horovod_ocr.data.augment.levels import PAPER_PX, noise_table, paper_at
+from horovod_ocr.data.augment.strengths import Augmentation
 from horovod_ocr.data.image import pad_image
 from horovod_ocr.errors import ConfigError
 
+MOST = {name: setting.notes[1].le for name, setting in settings_of(Augmentation).items()}
 OFF = Augmentation(**dict.fromkeys(MOST, 0.0))
 GEOMETRY = ("scale", "shear", "shift_px", "rotation_deg", "perspective", "elastic")
 LEVELS = ("thickness_px", "paper", "blur_px", "contrast", "noise", "jpeg")
@@ -63,11 +66,11 @@ def alone(name: str, strength: float, image_HW: np.ndarray, seed: int, width_px:
     parts=st.lists(st.floats(0, 1), min_size=6, max_size=6),
 )
 def test_no_corner_leaves_the_canvas(height, width, room, seed, parts):
-    """The image's corners lie on the canvas, the way back leads to them again, and reach is where they end."""
+    """The image's corners lie on the canvas, the inverse leads back to them, and the valid width ends there."""
     width_px = max(8, width + room)
     strengths = Augmentation(**{name: part * min(MOST[name], 20) for name, part in zip(GEOMETRY, parts, strict=True)})
     change = draw_change(np.random.default_rng(seed), strengths, strongest=True)
-    there, right = matrix_to_canvas(width, height, width_px, change)
+    there, right = matrix_to_canvas(width, height, width_px, change.warp)
     back = inverse_of(there)
     corners = [(0, 0), (width, 0), (0, height), (width, height)]
     placed = [moved(there, *corner) for corner in corners]
@@ -94,11 +97,11 @@ def test_geometry_keeps_the_ink_and_says_where_it_ends(seed):
     canvas_HW, valid_width = change_image(inked(size), width_px, change)
     assert canvas_HW.shape == (size[0], width_px) and canvas_HW.dtype == np.uint8 and 1 <= valid_width <= width_px
     assert (canvas_HW[:, valid_width:] == 255).all(), "padding is paper"
-    assert (canvas_HW[:, max(0, valid_width - 5) : valid_width] < 255).any(), "reach is no longer than the picture"
-    there, _ = matrix_to_canvas(size[1], size[0], width_px, change)
+    assert (canvas_HW[:, max(0, valid_width - 5) : valid_width] < 255).any(), "the valid width ends with the picture"
+    there, _ = matrix_to_canvas(size[1], size[0], width_px, change.warp)
     corners = [moved(there, *corner) for corner in ((0, 0), (size[1] - 1, 0), (size[1] - 1, size[0]), (0, size[0]))]
     area = area_of(corners)  # of the ink; the elastic does not move the border
-    assert ink_of(canvas_HW) == pytest.approx(area, rel=0.06 if change.elastic else 0.04)
+    assert ink_of(canvas_HW) == pytest.approx(area, rel=0.06 if change.warp.elastic else 0.04)
 
 
 def area_of(corners: list[tuple[float, float]]) -> float:
@@ -123,30 +126,34 @@ def test_the_generator_decides_and_nothing_else():
     assert np.array_equal(image_HW, before)
 
 
+def parts_of(change: Change) -> dict[str, float]:
+    return change.warp._asdict() | change.levels._asdict()
+
+
 @pytest.mark.parametrize("name", [name for name in MOST if name != "share"])
 def test_switching_one_on_leaves_the_others_as_they_were(name):
     base = Augmentation(**{entry: 0.0 if entry == name else MOST[entry] / 10 for entry in MOST} | {"share": 0.5})
     more = Augmentation(**vars(base) | {name: MOST[name] / 10})
     for seed in range(20):
-        without, along = (draw_change(np.random.default_rng(seed), s)._asdict() for s in (base, more))
+        without, along = (parts_of(draw_change(np.random.default_rng(seed), s)) for s in (base, more))
         differ = {entry for entry in along if along[entry] != without[entry]}
         assert all(entry.startswith(name) for entry in differ)
 
 
 def test_the_share_and_the_strengths_are_those_of_the_settings():
     rng = np.random.default_rng(0)
-    changes = [draw_change(rng, MODERATE) for _ in range(4000)]
+    changes = [parts_of(draw_change(rng, MODERATE)) for _ in range(4000)]
     for name, strength in (("rotation_deg", 3), ("thickness_px", 0.6), ("perspective_x", 0.15), ("scale_x", 0.08)):
-        drawn = np.array([getattr(change, name) for change in changes]) - (name == "scale_x")
+        drawn = np.array([change[name] for change in changes]) - (name == "scale_x")
         hit = drawn[drawn != 0]
         assert len(hit) / 4000 == pytest.approx(1 if name == "scale_x" else 0.5, abs=0.03)
         assert np.abs(hit).max() <= strength and hit.mean() == pytest.approx(0, abs=strength / 20)
         assert np.abs(hit).mean() == pytest.approx(strength / 2, rel=0.05)
-    quality = np.array([change.jpeg for change in changes if change.jpeg])
+    quality = np.array([change["jpeg"] for change in changes if change["jpeg"]])
     assert 30 <= quality.min() < 35 and quality.max() > 95
-    none = [draw_change(rng, Augmentation()) for _ in range(50)]
+    none = [parts_of(draw_change(rng, Augmentation())) for _ in range(50)]
     new = ("rotation_deg", "perspective_x", "perspective_y", "elastic", "thickness_px", "blur_px", "paper", "jpeg")
-    assert all(getattr(change, name) == 0 for change in none for name in new)
+    assert all(change[name] == 0 for change in none for name in new)
 
 
 @pytest.mark.parametrize("name", GEOMETRY)
@@ -175,14 +182,14 @@ def test_rotation_tilts_by_its_angle_and_wide_lines_by_less():
         middle = [np.flatnonzero(canvas_HW[:, column] < 128).mean() for column in columns]
         slope = np.polyfit(columns, middle, 1)[0]
         assert abs(np.degrees(np.arctan(slope))) == pytest.approx(5, abs=0.3)
-    there, _ = matrix_to_canvas(2000, 64, 2000, Change(rotation_deg=20))
+    there, _ = matrix_to_canvas(2000, 64, 2000, Warp(rotation_deg=20))
     left, right = moved(there, 0, 0), moved(there, 0, 64)
     assert 0.79 * 64 <= np.hypot(right[0] - left[0], right[1] - left[1]) < 64
 
 
 def test_perspective_makes_one_side_shorter():
     for x, y in ((0.2, 0), (-0.2, 0), (0, 0.2), (0, -0.2)):
-        there, _ = matrix_to_canvas(100, 50, 100, Change(perspective_x=x, perspective_y=y))
+        there, _ = matrix_to_canvas(100, 50, 100, Warp(perspective_x=x, perspective_y=y))
         (x0, y0), (x1, y1), (x2, y2), (x3, y3) = (moved(there, *c) for c in ((0, 0), (100, 0), (0, 50), (100, 50)))
         ratio = (y3 - y1) / (y2 - y0) if x else (x3 - x2) / (x1 - x0)
         assert ratio == pytest.approx(0.9 / 1.1 if x + y > 0 else 1.1 / 0.9)
@@ -202,11 +209,11 @@ def test_thickness_goes_both_ways():
     signs = set()
     for seed in range(12):
         image_HW = word(seed)
-        change = draw_change(np.random.default_rng(seed), OFF)._replace(thickness_px=0.5 if seed % 2 else -0.5)
-        more = ink_of(change_image(image_HW, 80, change)[0]) - ink_of(image_HW)
-        assert (more > 0) == (change.thickness_px > 0) and abs(more) > 0.02 * ink_of(image_HW)
+        levels = LevelChange(thickness_px=0.5 if seed % 2 else -0.5)
+        more = ink_of(change_image(image_HW, 80, Change(levels=levels))[0]) - ink_of(image_HW)
+        assert (more > 0) == (levels.thickness_px > 0) and abs(more) > 0.02 * ink_of(image_HW)
         drawn = draw_change(np.random.default_rng(seed), Augmentation(thickness_px=1.0), strongest=True)
-        signs.add(drawn.thickness_px)
+        signs.add(drawn.levels.thickness_px)
     assert signs == {1.0, -1.0}
 
 
@@ -254,15 +261,18 @@ def test_tables_serve_canvases_larger_than_they_are():
     assert paper_at(0.99, (PAPER_PX[0] + 9, PAPER_PX[1] + 9)).shape == (PAPER_PX[0] + 9, PAPER_PX[1] + 9)
     wide = np.full((300, 4000), 200, np.uint8)
     assert wide.size > len(noise_table())
-    assert change_image(wide, 4000, Change(noise=0.05, paper=0.2, noise_position=0.5))[0].shape == wide.shape
+    assert (
+        change_image(wide, 4000, Change(levels=LevelChange(noise=0.05, paper=0.2, noise_position=0.5)))[0].shape
+        == wide.shape
+    )
 
 
 @pytest.mark.parametrize("wrong", [{name: -0.1} for name in MOST] + [{name: MOST[name] * 1.01} for name in MOST])
 def test_a_strength_out_of_its_range_is_refused_by_name(wrong):
-    with pytest.raises(ConfigError, match=rf"augmentation\.{next(iter(wrong))} is a number from 0 to "):
-        Augmentation(**wrong)
+    with pytest.raises(ConfigError, match=rf"{next(iter(wrong))} must be at least 0 and at most "):
+        overlay(Augmentation(), wrong, "a test")
 
 
 def test_what_is_no_number_is_refused():
     with pytest.raises(ConfigError, match="blur_px"):
-        Augmentation(blur_px=float("nan"))
+        overlay(Augmentation(), {"blur_px": float("nan")}, "a test")

@@ -15,7 +15,7 @@ from unittest.mock import Mock
 import pytest
 
 from horovod_ocr.data.cache import AlteredError, ExpectedFile, FileCache, locked
-from horovod_ocr.data.store import Folder
+from horovod_ocr.data.store import LocalFolder
 from horovod_ocr.errors import ShardError
 
 ROOT = Path(__file__).parents[3]
@@ -26,10 +26,10 @@ PROGRAM = f"""
 import sys, time
 from pathlib import Path
 from horovod_ocr.data.cache import ExpectedFile, FileCache
-from horovod_ocr.data.store import Folder
+from horovod_ocr.data.store import LocalFolder
 import hashlib
 folder, log, cache, *names = sys.argv[1:]
-class Logged(Folder):
+class Logged(LocalFolder):
     def blocks(self, name):
         with open(log, "a") as file:
             file.write(name + "\\n")
@@ -51,7 +51,7 @@ for name in names:
 """
 
 
-class Counted(Folder):
+class Counted(LocalFolder):
     """A folder that knows how often each of its files was opened."""
 
     def __init__(self, root: Path):
@@ -69,9 +69,9 @@ def source(tmp_path) -> Counted:
     return Counted(tmp_path / "source")
 
 
-def put(source: Folder, name: str, size: int) -> ExpectedFile:
+def put(origin: LocalFolder, name: str, size: int) -> ExpectedFile:
     content = os.urandom(size)
-    source.path(name).write_bytes(content)
+    origin.path(name).write_bytes(content)
     return ExpectedFile(name, size, hashlib.sha256(content).hexdigest())
 
 
@@ -193,7 +193,7 @@ def test_bytes_that_differ_from_the_index_are_refused_and_not_kept(tmp_path, sou
 
 
 def test_a_source_without_an_end_does_not_fill_the_disk(tmp_path, source):
-    class Endless(Folder):
+    class Endless(LocalFolder):
         def blocks(self, name):
             yield bytes(60)
             yield bytes(60)

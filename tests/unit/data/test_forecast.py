@@ -14,13 +14,14 @@ from horovod_ocr.data.forecast import (
     EpochForecast,
     ShardSizes,
     forecast_epoch,
-    forecast_reading,
+    forecast_reads,
     simulate_shards,
     steps_of_run,
 )
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.data.plan import EpochPlan, ShardSlice, Window
-from sharding.format.index import ShardInfo, idx_bytes
+from sharding.format.idx import idx_bytes
+from sharding.format.index import ShardInfo
 
 GEOMETRY = Geometry(64, (1.0, 2.0, 4.0))
 
@@ -108,11 +109,11 @@ def test_a_window_is_open_from_its_first_step_to_its_last():
         Window(0, 2, 1, 0, [(2, 0, 10)]),
         Window(4, 6, 0, 1, [(0, 5, 10)]),
     ]
-    read, idx = forecast_reading(windows, sizes, 7), idx_bytes(10)
+    read, idx = forecast_reads(windows, sizes, 7), idx_bytes(10)
     part = 55 - 55 * 9 // 10
     assert read.shards == 3 and read.open_bytes == 50 + part + 50
     assert read.read_bytes == 100 + part + 10 + 3 * idx and read.copied_bytes == 165 + 3 * idx
-    assert forecast_reading([], sizes, 7) == (0, 0, 0, 0)
+    assert forecast_reads([], sizes, 7) == (0, 0, 0, 0)
 
 
 def test_orders_are_of_the_lanes_that_a_rank_owns():

@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from horovod_ocr.data.augment.augment import Augmentation, augment_image
+from horovod_ocr.data.augment.augment import augment_image
+from horovod_ocr.data.augment.strengths import Augmentation
 from horovod_ocr.data.batch import normalise_images
 from horovod_ocr.data.decoders import DamagedImageError, build_decoder
 from horovod_ocr.data.image import Geometry, background_of, decode_image, pad_image, pad_images
