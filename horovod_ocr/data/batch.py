@@ -44,7 +44,7 @@ class Batch:
         return len(self.labels)
 
     def cut(self) -> "Batch":
-        """Without the rows that no sample was found for."""
+        """Without the rows at the end that hold no sample."""
         n = len(self)
         return replace(
             self,

@@ -18,7 +18,7 @@ import webdataset as wds
 
 from horovod_ocr.data.batch import Batch
 from horovod_ocr.data.plan import Share
-from horovod_ocr.data.shared_memory import PREFETCH, full
+from horovod_ocr.data.shared_memory import PREFETCH, out_of_shared_memory
 from horovod_ocr.errors import ClusterError, OcrError
 
 PRELOADED = ["horovod_ocr.data.stream"]
@@ -81,7 +81,7 @@ def share_batch(batch: Batch) -> Batch:
         for tensor in (batch.images_NHW, batch.valid_width_N):
             tensor.share_memory_()  # type: ignore[no-untyped-call]
     except (RuntimeError, OSError) as error:
-        raise ClusterError(full(batch.images_NHW.nbytes, str(error).splitlines()[0])) from error
+        raise ClusterError(out_of_shared_memory(batch.images_NHW.nbytes, str(error).splitlines()[0])) from error
     return batch
 
 

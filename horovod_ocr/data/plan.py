@@ -154,7 +154,7 @@ class BucketPlan:
         starts = self.window_starts(lanes, windows)
         shuffled = np.empty_like(positions)
         left = np.arange(len(positions))
-        while len(left):  # once; again where a step reaches from one window into the next
+        while len(left):  # once, or more often if the step covers several windows of a lane
             _, heads = np.unique(lanes[left], return_index=True)
             for at in left[heads][orders.numbers[lanes[left[heads]]] != windows[left[heads]]]:
                 self.draw(int(lanes[at]), int(windows[at]), orders)

@@ -128,7 +128,7 @@ def shortage(batch_bytes: int, workers: int, ranks: int, free_bytes: int | None)
     )
 
 
-def full(batch_bytes: int, reason: str) -> str:
+def out_of_shared_memory(batch_bytes: int, reason: str) -> str:
     """A sentence for users if a batch found no room in /dev/shm. reason: as the system gives it."""
     free = (free_shared_bytes() or 0) / 1e6
     return (

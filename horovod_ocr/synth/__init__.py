@@ -1,8 +1,8 @@
-"""Rendered words: training data with labels that are right by construction.
+"""Rendered words: training data whose labels are right by construction.
 
-lexicon.py    which words: from wordfreq's list, and random letter strings that repair its imbalance
-render.py     a word -> its picture (HarfBuzz shapes, FreeType draws, every glyph once)
-degrade.py    the picture as a light scan of print
+lexicon.py    which words: from wordfreq's list, and random letter strings that balance its letters
+render.py     a word -> its picture (HarfBuzz shapes it, FreeType draws every glyph once)
+degrade.py    a picture -> a light scan of it
 generate.py   N of them into a raw folder: images/ and labels.tsv
 fonts/        Noto Nastaliq Urdu, with its licence
 """

@@ -1,7 +1,7 @@
 """Make a clean picture of a word look like a light scan of print: geometry, stroke, focus, paper, noise.
 
-Training adds its own augmentation on top (data/augment.py); this here is what differs between one printing and
-scanning of a word and the next.
+These are the differences between one printing and scanning of a word and the next. Training adds its own augmentation
+on top (data/augment/).
 """
 
 import math
@@ -14,33 +14,37 @@ from PIL import Image
 from horovod_ocr.data.augment.levels import blur_taps, thicken
 
 WHITE = 255
-_MIN_CONTRAST = 80  # grey levels between ink and paper that are left at any strength
+_MIN_CONTRAST = 80  # grey levels between ink and paper that remain at any strength
 
 
 @dataclass(frozen=True)
 class Degradation:
-    """How far each effect may go; 0 switches it off.
-
-    rotation_deg, shear (px a px of height), scale (0.1: 0.9 to 1.1 times) and thickness (0 to 1: how much of a whole
-    pixel may be added to or taken from each side of a stroke), blur (0 to 1: weight that moves to the neighbours),
-    ink and paper (grey levels towards each other), noise (standard deviation in grey levels), margin (px of paper
-    around the ink, at least 1).
-    """
+    """How far each effect may go; 0 switches it off."""
 
     rotation_deg: float = 2.0
+    """In either direction."""
     shear: float = 0.06
+    """Pixels per pixel of height, in either direction."""
     scale: float = 0.08
+    """0.1 stands for 0.9 to 1.1 times the size."""
     thickness: float = 0.5
+    """0 to 1: part of a pixel that may be added to or removed from each side of a stroke."""
     blur: float = 0.7
+    """0 to 1: weight that moves to the neighbours."""
     ink: float = 60.0
+    """Grey levels by which the ink may be lighter."""
     paper: float = 45.0
+    """Grey levels by which the paper may be darker."""
     noise: float = 8.0
+    """Standard deviation in grey levels."""
     margin: int = 4
-    share: float = 0.6  # of the images that have any one effect
+    """Pixels of paper around the ink, at least 1."""
+    share: float = 0.6
+    """Part of the images that each effect is applied to."""
 
     @classmethod
     def of_strength(cls, strength: float) -> "Degradation":
-        """The defaults times `strength`: 0 only draws the margins, 1 is a light scan."""
+        """The defaults times `strength`: 0 only adds the margins, 1 is a light scan."""
         light = cls()
         return cls(
             rotation_deg=light.rotation_deg * strength,
@@ -55,10 +59,10 @@ class Degradation:
 
 
 def degrade(image: np.ndarray, rng: np.random.Generator, limits: Degradation) -> np.ndarray:
-    """One degraded printing of `image`, uint8 (H, W) to uint8 (H', W'), drawn from `rng`.
+    """One degraded copy of `image`, uint8 (H, W) to uint8 (H', W'), drawn from `rng`.
 
-    image: ink 0 on white 255. The canvas grows with the word and is cropped to its ink plus 1 to `limits.margin` px of
-    paper a side, so no ink is ever cut.
+    image: ink 0 on white 255. The canvas grows with the word and is cropped to its ink, plus 1 to `limits.margin` px of
+    paper on each side, so no ink is cut off.
     """
     drawn = rng.uniform(-1, 1, 4) * (rng.random(4) < limits.share)
     drawn *= (limits.rotation_deg, limits.shear, limits.scale, limits.thickness)
@@ -68,7 +72,7 @@ def degrade(image: np.ndarray, rng: np.random.Generator, limits: Degradation) ->
     blur, ink, paper, noise = drawn.tolist()
     margins = rng.integers(1, limits.margin, 4, endpoint=True).tolist()
 
-    image = _on_paper(image, (2, 2, 2, 2))  # room for what thickness and blur add
+    image = _on_paper(image, (2, 2, 2, 2))  # for the pixels that thickness and blur add
     if rotation or shear or scale:
         image = _transform(image, rotation, shear, 1 + scale)
     grey = image.astype(np.float32)
@@ -87,14 +91,14 @@ def degrade(image: np.ndarray, rng: np.random.Generator, limits: Degradation) ->
 
 
 def _transform(image: np.ndarray, rotation_deg: float, shear: float, scale: float) -> np.ndarray:
-    """Rotated, sheared and scaled about its centre, on a canvas that holds all of it and a pixel more a side."""
+    """Rotated, sheared and scaled around its centre, on a canvas that is at least a pixel larger on each side."""
     height, width = image.shape
     cos, sin = scale * math.cos(math.radians(rotation_deg)), scale * math.sin(math.radians(rotation_deg))
     across, down = cos * shear - sin, sin * shear + cos  # forward matrix: ((cos, across), (sin, down))
     new_width = 2 * math.ceil((abs(cos) * width + abs(across) * height) / 2 + 1)
     new_height = 2 * math.ceil((abs(sin) * width + abs(down) * height) / 2 + 1)
     area = cos * down - across * sin
-    a, b, c, d = down / area, -across / area, -sin / area, cos / area  # PIL wants the way back
+    a, b, c, d = down / area, -across / area, -sin / area, cos / area  # Pillow takes the inverse
     x0 = (width - a * new_width - b * new_height) / 2
     y0 = (height - c * new_width - d * new_height) / 2
     moved = Image.fromarray(image).transform(
@@ -108,7 +112,7 @@ def _transform(image: np.ndarray, rotation_deg: float, shear: float, scale: floa
 
 
 def _blur(grey: np.ndarray, weight: float) -> np.ndarray:
-    """Three-tap blur both ways; at weight 1 a pixel keeps a third of itself either way. The border stays white."""
+    """Three-tap blur along both axes; at weight 1, a pixel keeps a third of its level. The border stays white."""
     out = blur_taps(grey, weight / 3)
     out[[0, -1]] = WHITE
     out[:, [0, -1]] = WHITE
@@ -116,7 +120,7 @@ def _blur(grey: np.ndarray, weight: float) -> np.ndarray:
 
 
 def _crop_to_ink(grey: np.ndarray, margins: Sequence[int]) -> np.ndarray:
-    """The box of everything that is not white, with margins (top, bottom, left, right) of white around it."""
+    """The bounding box of all pixels that are not white, with white margins (top, bottom, left, right)."""
     inked = grey < WHITE - 0.5
     rows = np.flatnonzero(inked.any(1))
     columns = np.flatnonzero(inked.any(0))
@@ -124,7 +128,7 @@ def _crop_to_ink(grey: np.ndarray, margins: Sequence[int]) -> np.ndarray:
 
 
 def _on_paper(image: np.ndarray, margins: Sequence[int]) -> np.ndarray:
-    """The picture with (top, bottom, left, right) px of white around it; np.pad takes four times as long."""
+    """The picture with (top, bottom, left, right) px of white around it. np.pad would take four times as long."""
     top, bottom, left, right = margins
     height, width = image.shape
     larger = np.full((height + top + bottom, width + left + right), WHITE, image.dtype)
@@ -133,7 +137,7 @@ def _on_paper(image: np.ndarray, margins: Sequence[int]) -> np.ndarray:
 
 
 def _keep_apart(ink: float, paper: float) -> tuple[float, float]:
-    """Ink and paper levels, both smaller where they would leave less than `_MIN_CONTRAST` between them."""
+    """Ink and paper levels, both reduced if they would leave less than `_MIN_CONTRAST` between them."""
     most = WHITE - _MIN_CONTRAST
     shrink = min(1.0, most / (ink + paper))
     return ink * shrink, paper * shrink

@@ -1,7 +1,7 @@
 """Many rendered words as a raw folder: images/000/000123.png, and labels.tsv last.
 
-Everything about image i follows from the seed and i: which word, how it is degraded, its bytes. So neither the number
-of workers nor the number of words changes a picture.
+Everything about image i follows from the seed and i: its word, how it is degraded, its bytes. So a picture does not
+depend on the number of workers or the number of words.
 """
 
 import itertools
@@ -27,40 +27,49 @@ from sharding.format.script.profile import build_profile
 from sharding.system.files import whole_file
 
 LABELS = "labels.tsv"
-SETTINGS = "synth.json"  # marks a folder as ours, and says what made it
+SETTINGS = "synth.json"  # marks a folder as written by synth, and holds its settings
 
 _PER_FOLDER = 1000
 _PER_TASK = 250
-_COMPRESS_LEVEL = 1  # level 6 takes 1.3 times as long for files 6 % smaller; level 0 files are 1.9 times as large
-# Streams of random numbers, so that no two uses of the seed share one.
+_COMPRESS_LEVEL = 1  # level 6 takes 1.3 times as long for files 6 % smaller; level 0 makes them 1.9 times as large
+# streams of random numbers: each use of the seed has its own
 _WORDS, _LEXICON, _IMAGES = range(3)
 
-Progress = Callable[[int, int], None]
+ReportImages = Callable[[int, int], None]
+"""Takes the number of images that are done, and of all."""
 
 
 @dataclass(frozen=True)
 class SynthOptions:
-    """What to render. Raises ConfigError for what cannot be.
+    """What to render.
 
-    words: how many images. out: the raw folder to make. lexicon_share: part of the images that show words of the
-    lexicon, 0 to 1; the others show random strings of letters. size_px: pixels an em. degrade: strength, 0 clean,
-    1 a light scan. workers: processes; None for every core this process may use. overwrite: replace what synth wrote
-    there before.
+    Raises:
+        ConfigError: a value is out of its range.
     """
 
     words: int
+    """The number of images."""
     out: Path
+    """The raw folder that is made."""
     seed: int = 0
     profile: str = "urdu"
+    """The script profile of the words."""
     max_letters: int = 5
+    """The longest word."""
     fonts: tuple[Path, ...] = (DEFAULT_FONT,)
+    """TrueType or OpenType files; each image uses one, drawn at random."""
     size_px: int = 40
+    """Pixels per em."""
     lexicon_share: float = 0.5
+    """Part of the images that show words of the lexicon, 0 to 1. The others show random strings of letters."""
     degrade: float = 1.0
+    """Strength: 0 is clean, 1 a light scan."""
     workers: int | None = None
+    """Processes; None: one for each core that this process may use."""
     overwrite: bool = False
+    """Whether to replace what synth wrote there before."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, least, most in (
             ("words", 1, None),
             ("seed", 0, None),
@@ -80,26 +89,33 @@ class SynthOptions:
 
 @dataclass(frozen=True)
 class SynthReport:
-    """What was rendered. letters: how often each was drawn, the most frequent first."""
+    """What was rendered."""
 
     out: Path
+    """The raw folder."""
     images: int
     lexicon_images: int
+    """Images of words of the lexicon."""
     random_images: int
+    """Images of random strings of letters."""
     seconds: float
     letters: dict[str, int]
+    """How often each letter was drawn, the most frequent first."""
 
     @property
     def images_per_s(self) -> float:
         return self.images / self.seconds
 
 
-def synthesize(options: SynthOptions, progress: Progress | None = None) -> SynthReport:
-    """Renders the words into `options.out`; `progress(done, total)` hears of images.
+def synthesize(options: SynthOptions, progress: ReportImages | None = None) -> SynthReport:
+    """Render the words into `options.out`, and report the progress now and then.
 
-    labels.tsv (path, label, subset: lexicon or random) is written last, so a folder that has one is complete. Raises
-    ConfigError where the folder is in use, LabelError where a font lacks a letter. A script that calls this with
-    several workers needs the usual `if __name__ == "__main__":`.
+    labels.tsv (path, label, subset: lexicon or random) is written last, so a folder that has one is complete. A script
+    that calls this with several workers needs the usual `if __name__ == "__main__":`.
+
+    Raises:
+        ConfigError: the folder holds other files, or words that may not be overwritten.
+        LabelError: a font lacks a letter.
     """
     started = time.perf_counter()
     check_profile(build_profile(options.profile))
@@ -123,8 +139,8 @@ def synthesize(options: SynthOptions, progress: Progress | None = None) -> Synth
 def draw_words(options: SynthOptions) -> list[tuple[str, str]]:
     """(word, subset) of every image, in order.
 
-    Lexicon and random words take turns in the asked share. The lexicon is gone through in a fresh order each time
-    round; random words never come twice.
+    Lexicon and random words alternate in the share that the options say. The lexicon is repeated in a new order each
+    time; random words never repeat.
     """
     lexicon = lexicon_words(build_profile(options.profile), options.max_letters)
     before = [int(i * options.lexicon_share + 1e-9) for i in range(options.words + 1)]  # lexicon words before image i
@@ -138,18 +154,23 @@ def draw_words(options: SynthOptions) -> list[tuple[str, str]]:
 
 
 def _rounds(words: list[str], seed: int) -> Iterator[str]:
+    """All words in a random order, then all in another one, and so on without end."""
     for turn in itertools.count():
         for i in np.random.default_rng([seed, _LEXICON, turn]).permutation(len(words)):
             yield words[i]
 
 
 def image_path(number: int) -> str:
-    """Where image `number` lies, from the raw folder."""
+    """The path of image `number`, relative to the raw folder."""
     return f"images/{number // _PER_FOLDER:03d}/{number:06d}.png"
 
 
 def _check_fonts(options: SynthOptions) -> None:
-    """Every font must have every letter; better known now than after a million images."""
+    """Check that every font has every letter, before a million images are drawn.
+
+    Raises:
+        LabelError: a letter is missing.
+    """
     for font in options.fonts:
         renderer = WordRenderer(font, options.size_px)
         for letter in URDU_ALPHABET:
@@ -157,7 +178,7 @@ def _check_fonts(options: SynthOptions) -> None:
 
 
 def _render_all(options: SynthOptions, words: list[tuple[str, str]]) -> Iterator[int]:
-    """Renders all images; yields how many more are there, a task at a time."""
+    """Render all images, and yield the number of images of each finished task."""
     tasks = [
         (first, [word for word, _ in words[first : first + _PER_TASK]]) for first in range(0, len(words), _PER_TASK)
     ]
@@ -165,7 +186,7 @@ def _render_all(options: SynthOptions, words: list[tuple[str, str]]) -> Iterator
     if workers == 1:
         yield from map(ImageWriter(options).write, tasks)
         return
-    # spawn: the caller may hold threads or Horovod, which a fork would break
+    # spawn, because a fork would break if the caller has threads or Horovod
     pool = ProcessPoolExecutor(
         workers, multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(options,)
     )
@@ -176,9 +197,9 @@ def _render_all(options: SynthOptions, words: list[tuple[str, str]]) -> Iterator
 
 
 class ImageWriter:
-    """Draws and writes images of one set of options."""
+    """Draws and writes the images of one set of options."""
 
-    def __init__(self, options: SynthOptions):
+    def __init__(self, options: SynthOptions) -> None:
         self._out = Path(options.out)
         self._seed = options.seed
         self._renderers = [WordRenderer(font, options.size_px) for font in options.fonts]
@@ -191,7 +212,10 @@ class ImageWriter:
         return image if self._limits is None else degrade(image, rng, self._limits)
 
     def write(self, task: tuple[int, list[str]]) -> int:
-        """Writes the images of a row of words, the first of them with that number; returns how many."""
+        """Write the images of consecutive words; return how many.
+
+        task: the number of the first image, and the words.
+        """
         first, words = task
         for number, word in enumerate(words, first):
             image = Image.fromarray(self.draw(number, word))
@@ -204,7 +228,7 @@ _writer: ImageWriter  # of this worker process
 
 def _start_worker(options: SynthOptions) -> None:
     global _writer
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to hear
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     _writer = ImageWriter(options)
 
 
@@ -233,7 +257,7 @@ def _check_folder(out: Path, overwrite: bool) -> None:
 
 
 def _take_folder(out: Path, options: SynthOptions, images: int) -> None:
-    """Makes `out` ours, without the images of a run before, with the folders of this one."""
+    """Mark `out` as ours, remove the images of an earlier run, and make the folders of this one."""
     _remove_images(out)
     out.mkdir(parents=True, exist_ok=True)
     settings = {name: value for name, value in vars(options).items() if name not in ("out", "workers", "overwrite")}
@@ -244,7 +268,7 @@ def _take_folder(out: Path, options: SynthOptions, images: int) -> None:
 
 
 def _remove_images(out: Path) -> None:
-    """Removes what synth wrote and nothing else: labels.tsv first, so that no label outlives its image."""
+    """Remove only what synth wrote: labels.tsv first, so that a label is never there without its image."""
     (out / LABELS).unlink(missing_ok=True)
     for folder in sorted((out / "images").glob("*")):
         if not folder.name.isdigit() or not folder.is_dir():

@@ -1,7 +1,7 @@
-"""Draw a word: shaped by HarfBuzz, painted from FreeType glyph bitmaps that are drawn once and kept.
+"""Draw a word: HarfBuzz shapes it, and each glyph is a FreeType bitmap that is drawn once and kept.
 
-Pillow shapes and rasterises every glyph of every word anew. A word list repeats the same few hundred glyph forms, so
-keeping their bitmaps leaves only shaping and a few small array copies (benchmarks/synth.py measures both).
+Pillow shapes and rasterises every glyph of every word again. The words of a list consist of a few hundred glyph forms;
+if their bitmaps are kept, a word only needs shaping and a few small array copies (benchmarks/synth.py measures both).
 """
 
 import unicodedata
@@ -15,34 +15,44 @@ from sharding.errors import ConfigError, LabelError
 try:
     import freetype
     import uharfbuzz as hb
-except ImportError:  # WordRenderer says how to get them
+except ImportError:  # WordRenderer tells how to install them
     freetype = hb = None
 
 FONTS = Path(__file__).parent / "fonts"
 DEFAULT_FONT = FONTS / "NotoNastaliqUrdu-Regular.ttf"
 
 WHITE = 255
-_SUBPIXELS = 64  # FreeType and HarfBuzz both count in 1/64 px here
+_SUBPIXELS = 64  # FreeType and HarfBuzz both use 1/64 px here
 _RIGHT_TO_LEFT = {"R", "AL"}  # bidi classes of Unicode
 _LEFT_TO_RIGHT = {"L", "EN", "AN"}
 
 
 class _Glyph(NamedTuple):
-    pixels: np.ndarray  # uint8 (height, width), ink 0 on white 255
-    left: int  # px from the pen to the left edge of the bitmap
-    top: int  # px from the base line up to its upper edge
+    """The bitmap of a glyph. Distances are in pixels."""
+
+    pixels: np.ndarray
+    """uint8 (height, width), ink 0 on white 255."""
+    left: int
+    """From the pen to the left edge of the bitmap."""
+    top: int
+    """From the base line up to the upper edge of the bitmap."""
     width: int
     height: int
 
 
 class WordRenderer:
-    """Draws words in one font at one size.
+    """Draws words in one font at one size. Threads must not share one.
 
-    font_path: a TrueType or OpenType file. size_px: pixels an em. margin: white pixels around the ink, >= 0.
-    language: BCP 47 tag; a font may draw letters differently for each. HarfBuzz's own guess is the locale of the
-    process, so it must be said for the same picture on every machine. direction: "rtl", "ltr" or None (by the text).
+    Args:
+        font_path: a TrueType or OpenType file.
+        size_px: pixels per em.
+        margin: white pixels around the ink, at least 0.
+        language: a BCP 47 tag, because a font may draw letters differently for each language. HarfBuzz would guess the
+            locale of the process, which differs between machines.
+        direction: "rtl", "ltr" or None (as the text tells).
 
-    Raises ConfigError where the font cannot be read or the drawing packages are missing. Not to be shared by threads.
+    Raises:
+        ConfigError: the font cannot be read, the drawing packages are missing, or a number is out of range.
     """
 
     def __init__(
@@ -53,7 +63,7 @@ class WordRenderer:
         margin: int = 2,
         language: str = "ur",
         direction: str | None = None,
-    ):
+    ) -> None:
         if hb is None:
             raise ConfigError("drawing words needs uharfbuzz and freetype-py: pip install 'horovod-ocr[synth]'")
         if size_px < 1 or margin < 0:
@@ -74,8 +84,10 @@ class WordRenderer:
     def render(self, text: str) -> np.ndarray:
         """The picture of `text`, uint8 (H, W): ink 0 on white 255, cropped to the ink plus the margin.
 
-        text: one run of one direction, in logical order. Raises LabelError for a text that is empty, mixes directions,
-        has no ink, or holds a letter that the font lacks.
+        text: one run of one direction, in logical order.
+
+        Raises:
+            LabelError: the text is empty, mixes directions, has no ink, or holds a letter that the font lacks.
         """
         placed = []
         pen_x = pen_y = 0
@@ -124,14 +136,14 @@ class WordRenderer:
         return glyphs
 
     def _draw(self, glyph_id: int) -> _Glyph | None:
-        """The bitmap of a glyph, kept from now on; None where it has no ink."""
+        """The bitmap of a glyph, which is kept from now on; None if it has no ink."""
         self._face.load_glyph(glyph_id, freetype.FT_LOAD_RENDER | freetype.FT_LOAD_NO_BITMAP)
         slot = self._face.glyph
         bitmap = slot.bitmap
         ink = np.array(bitmap.buffer, np.uint8).reshape(bitmap.rows, bitmap.pitch)[:, : bitmap.width]
         rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
         glyph = None
-        if len(rows):  # FreeType's box may have an empty row or column at its edge
+        if len(rows):  # FreeType's box may have empty rows or columns at its edges
             ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
             left, top = slot.bitmap_left + int(columns[0]), slot.bitmap_top - int(rows[0])
             glyph = _Glyph(WHITE - ink, left, top, ink.shape[1], ink.shape[0])
@@ -140,7 +152,7 @@ class WordRenderer:
 
 
 def _direction_of(text: str) -> str:
-    """By the bidi classes of the letters: HarfBuzz's own guess takes Urdu digits for right to left."""
+    """By the bidi classes of the letters. HarfBuzz would guess that Urdu digits run from right to left."""
     classes = set(map(unicodedata.bidirectional, text))
     if classes.isdisjoint(_RIGHT_TO_LEFT):
         return "ltr"
