@@ -1,7 +1,8 @@
 """What an earlier run has left: a finished set, or a listing that is still right."""
 
 import shutil
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from sharding.errors import ShardError, SourceError
 from sharding.format.index import ShardIndex, missing_shards
@@ -26,7 +27,8 @@ from sharding.state import (
 from sharding.system.workers import open_workers, workers_for_samples
 
 
-class FinishedSet(NamedTuple):
+@dataclass(frozen=True)
+class FinishedSet:
     """A complete set that an earlier run has made."""
 
     index: ShardIndex

@@ -14,11 +14,12 @@ import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sharding.errors import ShardError
 from sharding.format.index import INDEX_NAME, ShardIndex, read_index
 from sharding.format.splits import SHARD_FILE
-from sharding.layouts.entry import Source
+from sharding.layouts.entry import Mark, Source
 from sharding.reading.catalogue import Catalogue
 from sharding.system.files import write_whole
 
@@ -89,11 +90,11 @@ class BuildFolder:
 class BuildState:
     """build.json."""
 
-    options: dict
+    options: dict[str, Any]
     """Those that shape the bytes."""
-    sources: list[dict]
+    sources: list[dict[str, str]]
     """[{root, layout}] as they were found."""
-    listing: list[list[list]]
+    listing: list[list[Mark]]
     """For each source the marks (layouts/marks.py) of what it was listed from."""
     images: str
     """Digest of size and time of change of some images, and of the texts beside them."""
@@ -149,10 +150,10 @@ def images_seen(sources: list[Source], catalogue: Catalogue) -> str:
                 source = sources[entry.source]
                 if not source.images_are_files:
                     continue
-                has_text = (
-                    source.labels_apart and entry.label is not None and not entry.problem
-                )  # else it is a detail of the problem
-                for path in (entry.path, entry.label) if has_text else (entry.path,):
+                paths = [entry.path]
+                if source.labels_apart and entry.label is not None and not entry.problem:
+                    paths.append(entry.label)
+                for path in paths:
                     digest.update(b"%s\0%s\0" % (path, _seen(path, roots[entry.source])))
     finally:
         for root in roots:

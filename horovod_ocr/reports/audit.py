@@ -142,23 +142,23 @@ def warnings_part(audit: Audit) -> list:
         lines.append(f"{rejects.total() / audit.looked_at:.1%} would be refused, mostly: {most} ({count:,})")
     if conflicts := rejects["conflicting labels"]:
         lines.append(f"{counted(conflicts, 'image has', 'images have')} two labels; nobody can say which one is right")
-    if across := audit.copies["across splits"]:
+    if across := audit.copies.counts["across splits"]:
         what = "left out" if audit.options["asked"]["dedup"] else "kept unless shard is told --dedup"
         copies = counted(across, "copy of an image is", "copies of an image are")
         lines.append(f"{copies} in another split than the image: {what}")
     if audit.kind == "words" and (rare := rare_letters(audit)):
         letters = counted(len(rare), "letter occurs", "letters occur")
         lines.append(f"{letters} fewer than {RARE} times in train: {signs(rare)}")
-    if found.folded:
-        changes = "; ".join(folds_told(falling_counts(found.folded), audit.profile.name, MOST_IN_LINE))
-        lines.append(f"the profile changes {counted(found.folded.total(), 'letter')} of labels: {changes}")
-    if found.refused_letters:
-        letters = "; ".join(refused_told(falling_counts(found.refused_letters), MOST_IN_LINE))
-        refused = counted(found.refused_letters.total(), "letter")
+    if found.labels.folded:
+        changes = "; ".join(folds_told(falling_counts(found.labels.folded), audit.profile.name, MOST_IN_LINE))
+        lines.append(f"the profile changes {counted(found.labels.folded.total(), 'letter')} of labels: {changes}")
+    if found.labels.refused:
+        letters = "; ".join(refused_told(falling_counts(found.labels.refused), MOST_IN_LINE))
+        refused = counted(found.labels.refused.total(), "letter")
         lines.append(f"the profile {audit.profile.name} refuses {refused}: {letters}")
     for pair in likely_slips(audit)[:MOST_SLIPS]:
-        rare, often = sorted(pair[:2], key=audit.found.raw_letters.get)
-        counts = [audit.found.raw_letters[letter] for letter in (rare, often)]
+        rare, often = sorted(pair[:2], key=audit.found.labels.letters.get)
+        counts = [audit.found.labels.letters[letter] for letter in (rare, often)]
         lines.append(f"{told(rare)} ({counted(counts[0], 'time')}) looks like {told(often)} ({counts[1]:,}): a slip?")
     empty = [split for split, count in audit.samples.items() if not count]
     if audit.packed and empty:
@@ -186,15 +186,15 @@ def falling(counts: Counter[str]) -> list[tuple[str, int]]:
 def copies_part(audit: Audit, most: int) -> list:
     parts: list = []
     head = ("path", "label", "split", "the same image", "its label", "its split")
-    if audit.conflict_examples:
+    if audit.copies.conflicts:
         conflicts = audit.found.rejects["conflicting labels"]
         parts += [
             Paragraph(f"{counted(conflicts, 'image has', 'images have')} two labels, all refused"),
-            twins_table(head, audit.conflict_examples, most),
+            twins_table(head, audit.copies.conflicts, most),
         ]
-    if audit.copy_examples:
-        rows = [(name, count) for name, count in audit.copies.items()]
-        parts += [TableOf(("further copies of an image", "images"), rows), twins_table(head, audit.copy_examples, most)]
+    if audit.copies.examples:
+        rows = [(name, count) for name, count in audit.copies.counts.items()]
+        parts += [TableOf(("further copies of an image", "images"), rows), twins_table(head, audit.copies.examples, most)]
     return parts or [Paragraph("no image occurs twice")]
 
 
@@ -211,17 +211,17 @@ def splits_part(audit: Audit) -> list:
 
 
 def labels_part(audit: Audit) -> list:
-    if not audit.distinct_labels:
+    if not audit.labels.distinct:
         return []
     samples = sum(audit.found.lengths.values())
     figures = Figures(
         [
-            ("different labels", f"{audit.distinct_labels:,}"),
-            ("that occur once", f"{audit.single_labels:,}"),
-            ("samples a label", f"{samples / audit.distinct_labels:,.1f}"),
+            ("different labels", f"{audit.labels.distinct:,}"),
+            ("that occur once", f"{audit.labels.single:,}"),
+            ("samples a label", f"{samples / audit.labels.distinct:,.1f}"),
         ]
     )
-    rows = [(label, count, f"{count / samples:.2%}") for label, count in audit.often]
+    rows = [(label, count, f"{count / samples:.2%}") for label, count in audit.labels.often]
     return [figures, *([TableOf(("most often", "samples", "share"), rows, bars=1)] if rows else [])]
 
 
@@ -253,22 +253,22 @@ def audit_values(audit: Audit) -> dict:
         "packed": audit.packed,
         "splits": audit.samples,
         "rejects": dict(falling(found.rejects)),
-        "copies": audit.copies,
+        "copies": audit.copies.counts,
         "profile": audit.profile.name,
         "direction": audit.profile.direction,
         "profile_why": audit.profile_why,
         "notes": list(audit.notes),
         "alphabet": {letter: count for letter, (count, _) in alphabet_of(audit).items()},
         "rare_letters": rare_letters(audit) if audit.kind == "words" else [],
-        "folded": falling_counts(found.folded),
-        "refused_letters": falling_counts(found.refused_letters),
-        "changed_letters": {letter: becomes for letter, becomes, _ in audit.changed_letters},
-        "labels_changed": found.labels_changed,
-        "look_alikes": [{**pair._asdict(), "kept_apart": stays_two(pair)} for pair in audit.confusables],
+        "folded": falling_counts(found.labels.folded),
+        "refused_letters": falling_counts(found.labels.refused),
+        "changed_letters": {letter: becomes for letter, becomes, _ in audit.labels.changed_letters},
+        "labels_changed": found.labels.changed,
+        "look_alikes": [{**pair._asdict(), "kept_apart": stays_two(pair)} for pair in audit.labels.confusables],
         "label_lengths": {} if audit.kind == "classes" else dict(sorted(found.lengths.items())),
-        "distinct_labels": audit.distinct_labels,
-        "single_labels": audit.single_labels,
-        "often": [{"label": label, "images": count} for label, count in audit.often],
+        "distinct_labels": audit.labels.distinct,
+        "single_labels": audit.labels.single,
+        "often": [{"label": label, "images": count} for label, count in audit.labels.often],
         "classes": dict(zip(audit.classes, stats.classes.sum(axis=0).tolist(), strict=True)),
         "subsets": dict(zip(audit.subsets, stats.subsets.sum(axis=0).tolist(), strict=True)),
         "formats": dict(formats),

@@ -26,7 +26,7 @@ def rare_letters(audit: Audit) -> list[str]:
 
 def likely_slips(audit: Audit) -> list[Confusable]:
     """Look-alikes that stay two letters, one of them so rare beside the other that it may be typed by mistake."""
-    return [pair for pair in audit.confusables if stays_two(pair) and SLIP * min(pair[2:4]) <= max(pair[2:4])]
+    return [pair for pair in audit.labels.confusables if stays_two(pair) and SLIP * min(pair[2:4]) <= max(pair[2:4])]
 
 
 def stays_two(pair: Confusable) -> bool:
@@ -38,7 +38,7 @@ def script_part(audit: Audit) -> list:
         return []
     why = f"profile {audit.profile.name} ({audit.profile.direction}): {audit.profile_why}"
     scripts: Counter[str] = Counter()
-    for letter, count in audit.found.raw_letters.items():
+    for letter, count in audit.found.labels.letters.items():
         if letter.isalpha():
             scripts[unicodedata.name(letter, "?").split()[0].lower()] += count
     rows = [(script, count, f"{count / scripts.total():.2%}") for script, count in scripts.most_common(12)]
@@ -48,17 +48,17 @@ def script_part(audit: Audit) -> list:
 def letters_part(audit: Audit) -> list:
     found, alphabet = audit.found, alphabet_of(audit)
     parts: list = []
-    if found.refused_letters:
-        rows = [(*letter_cells(letter), count) for letter, count in found.refused_letters.most_common()]
+    if found.labels.refused:
+        rows = [(*letter_cells(letter), count) for letter, count in found.labels.refused.most_common()]
         parts.append(TableOf(("refused letter", "code point", "name", "times"), rows, bars=3))
-    if audit.changed_letters:
+    if audit.labels.changed_letters:
         rows = [
             (*letter_cells(letter), becomes and signs(becomes), " ".join(map(code_of, becomes)) or "dropped", count)
-            for letter, becomes, count in audit.changed_letters
+            for letter, becomes, count in audit.labels.changed_letters
         ]
         parts.append(TableOf(("written", "code point", "name", "becomes", "", "times"), rows, bars=5))
-    if found.labels:
-        parts.append(Paragraph(f"normalising changes {found.labels_changed:,} of {found.labels:,} labels"))
+    if found.labels.count:
+        parts.append(Paragraph(f"normalising changes {found.labels.changed:,} of {found.labels.count:,} labels"))
     rows = [(*letter_cells(letter), remark_on(train), count, train) for letter, (count, train) in alphabet.items()]
     marked = frozenset(position for position, row in enumerate(rows) if row[3])
     if rows:
@@ -70,13 +70,13 @@ def letters_part(audit: Audit) -> list:
 
 
 def confusables_part(audit: Audit) -> list:
-    if not audit.confusables:
+    if not audit.labels.confusables:
         return []
     rows = []
-    for pair in audit.confusables:
+    for pair in audit.labels.confusables:
         what = "two letters" if stays_two(pair) else "refused" if pair.refused else "one letter"
         rows.append((told(pair.letter), pair.count, told(pair.other), pair.other_count, what))
-    marked = frozenset(position for position, pair in enumerate(audit.confusables) if stays_two(pair))
+    marked = frozenset(position for position, pair in enumerate(audit.labels.confusables) if stays_two(pair))
     head = ("letter", "times", "looks like", "times", "the profile makes it")
     return [Paragraph("letters that look alike, as they were written"), TableOf(head, rows, marked)]
 

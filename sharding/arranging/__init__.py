@@ -1,1 +1,1 @@
-"""Which sample goes into which shard, decided once every image has been read."""
+"""Decide which sample goes into which shard, once every image has been read."""

@@ -1,9 +1,10 @@
-"""Which sample goes into which shard, decided when every image has been seen: duplicates, buckets, the one
-shuffle, the row of shards. Arithmetic on arrays, a part of the set at a time.
+"""Buckets, the one shuffle, and the sequence of shards: which sample goes into which shard. Arithmetic on arrays, a
+part of the set at a time.
 
 placed.bin in the spool folder holds the FACTS of all samples of the set, shard after shard, in the order of their tars.
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,36 +12,42 @@ from pathlib import Path
 from tempfile import SpooledTemporaryFile
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sharding.arranging.duplicates import Duplicates
 from sharding.format.splits import SPLITS, shard_name
 from sharding.reading.spool import ASPECT_GRID, FACTS, read_spool
 
-_MIN_CLASS_SAMPLES = 64
-_MIN_CLASS_SHARE = 0.01
+_MIN_BUCKET_SAMPLES = 64
+_MIN_BUCKET_SHARE = 0.01
 _PILE_SAMPLES = 1 << 20  # that are sorted together
 _PILE_BYTES = 1 << 20  # of a pile that are held in memory while it fills
 
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """One shard to be written. first: number of its first sample in the whole set, and in placed.bin."""
+    """One shard to be written."""
 
     name: str
     split: str
     bucket: int
     first: int
+    """Number of its first sample in the whole set, and in placed.bin."""
     samples: int
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """All that is decided for the set as a whole. totals: samples of each split. label_lengths: length -> samples."""
+    """Which samples go into which shards."""
 
     bucket_edges: tuple[float, ...]
+    """Upper width / height of each bucket."""
     bucket_samples: tuple[int, ...]
+    """Samples of each bucket, over all splits."""
     totals: dict[str, int]
+    """Samples of each split."""
     label_lengths: dict[int, int]
+    """Length -> samples."""
     samples_per_shard: int
     shards: tuple[ShardPlan, ...]
 
@@ -51,7 +58,7 @@ class Assignment:
 
 def assign(
     spools: list[Path],
-    counts: np.ndarray,
+    counts: NDArray[np.int64],
     left_out: Duplicates,
     samples_per_shard: int | None,
     placed: Path,
@@ -64,11 +71,13 @@ def assign(
     edge_cells = choose_edges(counts.sum(axis=0))
     buckets = np.searchsorted(edge_cells, np.arange(counts.shape[1]))  # of each cell
     per_bucket = np.zeros((len(SPLITS), len(edge_cells)), np.int64)
-    np.add.at(per_bucket, (slice(None), buckets[: edge_cells[-1] + 1]), counts[:, : edge_cells[-1] + 1])
+    last = int(edge_cells[-1]) + 1
+    for split in range(len(SPLITS)):
+        np.add.at(per_bucket[split], buckets[:last], counts[split, :last])
     lengths = np.zeros(0, np.int64)
     with placed.open("wb") as rows_file, members.open("wb") as members_file:
         for rows in _in_order(spools, buckets, per_bucket, left_out, placed.parent):
-            rows_file.write(rows.tobytes())  # tofile says nothing of a disk that is full
+            rows_file.write(rows.tobytes())  # tofile does not report a full disk
             members_file.write(rows["entry"].tobytes())
             seen = np.bincount(rows["length"])
             lengths = np.pad(lengths, (0, max(0, len(seen) - len(lengths))))
@@ -84,14 +93,14 @@ def assign(
     )
 
 
-def choose_edges(cells: np.ndarray) -> np.ndarray:
+def choose_edges(cells: NDArray[np.int64]) -> NDArray[np.int64]:
     """The last cell of the aspect grid in each bucket, ascending, from the [cells] samples of all splits.
 
     Steps of 1.25 on a fixed grid, so that bounds mean the same in every set. From narrow to wide, a bucket of fewer
     than 1 % of all samples (or 64) is merged into the next wider one.
     """
     last = int(np.flatnonzero(cells)[-1])
-    needed = max(_MIN_CLASS_SHARE * int(cells.sum()), _MIN_CLASS_SAMPLES)
+    needed = max(_MIN_BUCKET_SHARE * int(cells.sum()), _MIN_BUCKET_SAMPLES)
     edges, held = [], 0
     for cell in range(last + 1):
         held += int(cells[cell])
@@ -106,7 +115,7 @@ def default_samples_per_shard(samples: int) -> int:
     return min(max(samples // 64, 100), 10_000)
 
 
-def _plan_shards(per_bucket: np.ndarray, samples_per_shard: int) -> Iterator[ShardPlan]:
+def _plan_shards(per_bucket: NDArray[np.int64], samples_per_shard: int) -> Iterator[ShardPlan]:
     """A shard holds one split and one bucket; every one but the last of a split and bucket has exactly
     samples_per_shard. Its name says only the split and a number."""
     first = 0
@@ -121,15 +130,16 @@ def _plan_shards(per_bucket: np.ndarray, samples_per_shard: int) -> Iterator[Sha
 
 
 def _in_order(
-    spools: Iterable[Path], buckets: np.ndarray, per_bucket: np.ndarray, left_out: Duplicates, folder: Path
-) -> Iterator[np.ndarray]:
-    """The FACTS of all samples that stay, by split, bucket and order. They are dealt into piles on disk first, each
+    spools: Iterable[Path], buckets: NDArray[np.intp], per_bucket: NDArray[np.int64], left_out: Duplicates, folder: Path
+) -> Iterator[NDArray[np.void]]:
+    """The FACTS of all samples that stay, by split, bucket and order. They are first dealt into piles on disk, each
     small enough to be sorted in memory, so that memory does not grow with the set."""
     piles_of_group = np.maximum(1, -(-per_bucket // _PILE_SAMPLES)).ravel()  # piles of each split and bucket
     firsts = np.cumsum(piles_of_group) - piles_of_group
     with ExitStack() as stack:
         piles = [
-            stack.enter_context(SpooledTemporaryFile(_PILE_BYTES, dir=folder)) for _ in range(int(piles_of_group.sum()))
+            stack.enter_context(SpooledTemporaryFile(_PILE_BYTES, dir=os.fspath(folder)))
+            for _ in range(int(piles_of_group.sum()))
         ]
         for spool in spools:
             rows = left_out.without(read_spool(spool).facts)

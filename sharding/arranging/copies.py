@@ -1,14 +1,15 @@
 """The same image more than once: the rule, on arrays in memory.
 
-Copies are told by the digest of an image's bytes. Where their labels differ, none of them can be trusted: all are
+Copies are recognised by the digest of an image's bytes. If their labels differ, none of them can be trusted: all are
 conflicts. Else one stays: the one in the split that is held out furthest (test before val before train, so that a score
 stays honest), and of those the first.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sharding.format.splits import SPLITS
 from sharding.reading.hashes import is_among, repeated_values
@@ -18,17 +19,21 @@ _TOGETHER = 1 << 22  # entries that are looked up at once
 
 
 class Copies(NamedTuple):
-    """Places in the arrays. conflicts: samples whose image stands elsewhere with another label, and in
-    conflicts_with one such other for each. copies: further copies of an image, and in copies_of the one that stays."""
+    """Positions in the arrays of all samples."""
 
-    conflicts: np.ndarray
-    conflicts_with: np.ndarray
-    copies: np.ndarray
-    copies_of: np.ndarray
+    conflicts: NDArray[Any]
+    """Samples whose image occurs elsewhere with another label."""
+    conflicts_with: NDArray[Any]
+    """One such other sample for each."""
+    copies: NDArray[Any]
+    """Further copies of an image."""
+    copies_of: NDArray[Any]
+    """The copy that stays, for each."""
 
 
-def compare_copies(digests: np.ndarray, label_hashes: np.ndarray, splits: np.ndarray) -> Copies:
-    """The rule over [n] samples, not none, in the order of the set: every one with its digest somewhere among them."""
+def compare_copies(digests: NDArray[Any], label_hashes: NDArray[Any], splits: NDArray[Any]) -> Copies:
+    """Apply the rule to [n] samples, at least one, in the order of the set. For every digest among them, all of its
+    samples must be there."""
     order = np.lexsort((len(SPLITS) - splits.astype(np.int16), digests))  # stable: the first stays first
     digests, label_hashes = digests[order], label_hashes[order]
     starts = np.flatnonzero(np.diff(digests, prepend=~digests[:1]))  # of the groups of equal digests
@@ -38,13 +43,13 @@ def compare_copies(digests: np.ndarray, label_hashes: np.ndarray, splits: np.nda
     none = len(order)
     other = np.minimum.reduceat(np.where(differs, np.arange(none), none), starts)[group]
     conflict = other < none
-    other = np.where(conflict & ~differs, other, first)  # a conflict is shown beside one with another label
+    other = np.where(conflict & ~differs, other, first)  # a conflict is shown with a sample that has another label
     copy = ~conflict & (first != np.arange(none))
     return Copies(order[conflict], order[other[conflict]], order[copy], order[first[copy]])
 
 
-def find_copies(seen: Mapping[str, np.ndarray]) -> Copies:
-    """seen: digest, label_hash and split of each entry (split UNDECIDED: it is no sample)."""
+def find_copies(seen: Mapping[str, NDArray[Any]]) -> Copies:
+    """Find copies among all entries. seen: digest, label_hash and split of each (split UNDECIDED: not a sample)."""
     repeated = repeated_values(seen["digest"][seen["split"] != UNDECIDED])
     if not len(repeated):
         return Copies(*[np.zeros(0, np.int64)] * 4)
@@ -53,8 +58,8 @@ def find_copies(seen: Mapping[str, np.ndarray]) -> Copies:
     return Copies(*(rows[positions] for positions in found))
 
 
-def _samples_among(seen: Mapping[str, np.ndarray], digests: np.ndarray) -> np.ndarray:
-    """The places of the samples with one of these digests (sorted), ascending."""
+def _samples_among(seen: Mapping[str, NDArray[Any]], digests: NDArray[Any]) -> NDArray[Any]:
+    """The positions of the samples with one of these digests (sorted), ascending."""
     parts = []
     for start in range(0, len(seen["digest"]), _TOGETHER):
         part = slice(start, start + _TOGETHER)

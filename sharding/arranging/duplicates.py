@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sharding.arranging.copies import compare_copies
 from sharding.format.splits import SPLITS
@@ -18,25 +20,27 @@ PAIR = np.dtype([("entry", "<u4"), ("other", "<u4"), ("split", "u1"), ("other_sp
 
 @dataclass(frozen=True)
 class Duplicates:
-    """What was found. conflicts: PAIR rows, samples whose image stands elsewhere with another label. copies: PAIR rows,
-    further copies of an image (other: the entry that stays). left_out: entries that do not go into a shard, sorted."""
+    """The samples whose image occurs more than once."""
 
-    conflicts: np.ndarray
-    copies: np.ndarray
-    left_out: np.ndarray
+    conflicts: NDArray[Any]
+    """PAIR rows: samples whose image occurs elsewhere with another label."""
+    copies: NDArray[Any]
+    """PAIR rows: further copies of an image (other: the entry that stays)."""
+    left_out: NDArray[Any]
+    """Entries that do not go into a shard, sorted."""
 
-    def without(self, rows: np.ndarray) -> np.ndarray:
+    def without(self, rows: NDArray[Any]) -> NDArray[Any]:
         """The FACTS rows that go into shards."""
         return rows[~is_among(rows["entry"], self.left_out)] if len(self.left_out) else rows
 
     @property
     def across_splits(self) -> int:
-        """Copies that stand in another split than the one that stays."""
+        """Copies in another split than the one that stays."""
         return int((self.copies["split"] != self.copies["other_split"]).sum())
 
 
-def count_samples(spools: list[Path], samples: int) -> tuple[np.ndarray, np.ndarray]:
-    """([splits, cells] samples, the digests that stand more than once, sorted) of all spooled samples."""
+def count_samples(spools: list[Path], samples: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """([splits, cells] samples, the digests that occur more than once, sorted) of all spooled samples."""
     counts = np.zeros((len(SPLITS), len(ASPECT_GRID) + 1), np.int64)
     digests = np.empty(samples, np.uint64)
     at = 0
@@ -48,10 +52,10 @@ def count_samples(spools: list[Path], samples: int) -> tuple[np.ndarray, np.ndar
     return counts, repeated_values(digests)
 
 
-def find_duplicates(spools: list[Path], repeated: np.ndarray, leave_out: bool) -> Duplicates:
+def find_duplicates(spools: list[Path], repeated: NDArray[Any], leave_out: bool) -> Duplicates:
     """Compare the samples whose digests are `repeated` (sorted) by the rule of copies.py. Conflicts are left out.
 
-    leave_out: further copies of an image are left out too.
+    leave_out: leave further copies of an image out too.
     """
     conflicts, copies = [np.zeros(0, PAIR)], [np.zeros(0, PAIR)]
     for start in range(0, len(repeated), _TOGETHER):
@@ -65,7 +69,7 @@ def find_duplicates(spools: list[Path], repeated: np.ndarray, leave_out: bool) -
     return Duplicates(conflict, copy, left_out)
 
 
-def _pairs(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+def _pairs(rows: NDArray[Any], others: NDArray[Any]) -> NDArray[Any]:
     pairs = np.empty(len(rows), PAIR)
     for name in ("entry", "split", "cell"):
         pairs[name] = rows[name]
@@ -73,11 +77,12 @@ def _pairs(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
     return pairs
 
 
-def _rows_of(spools: list[Path], digests: np.ndarray) -> Iterator[np.ndarray]:
+def _rows_of(spools: list[Path], digests: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """The samples of each spool file with one of these digests."""
     for spool in spools:
         facts = read_spool(spool).facts
         found = facts[is_among(facts["digest"], digests)]
         rows = np.empty(len(found), _COPY)
-        for name in _COPY.names:
+        for name in _COPY.names or ():
             rows[name] = found[name]
         yield rows

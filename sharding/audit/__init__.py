@@ -1,1 +1,2 @@
-"""The look before a build: what would be packed, what would be refused and why, and what stands in the labels."""
+"""What a build would pack, what it would refuse and why, and what the labels are like: a report before anything is
+packed."""

@@ -1,7 +1,7 @@
-"""The look before a build: what would be packed, what would be refused and why, and what stands in the labels.
+"""The audit before a build: what would be packed, what would be refused and why, and what the labels are like.
 
-Lists and reads the source as build.py does, each image once, and writes nothing but a catalogue in a temporary folder.
-Of each entry 22 bytes stay in memory (arrays); everything else is counted as it passes.
+It lists and reads the source as build.py does, each image once, and writes nothing but a catalogue in a temporary
+folder. Of each entry 22 bytes stay in memory (arrays); everything else is only counted.
 """
 
 import tempfile
@@ -11,9 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sharding.arranging.assign import choose_edges
 from sharding.arranging.copies import Copies, find_copies
@@ -51,67 +52,102 @@ _OFTEN = 20  # labels that are named
 
 
 class Twin(NamedTuple):
-    """Two samples with the same image. labels: normalised, or names of classes."""
+    """Two samples with the same image."""
 
     path: str
     label: str
+    """Normalised, or the name of a class."""
     split: str
     other_path: str
     other_label: str
     other_split: str
 
 
+class AuditCopies(NamedTuple):
+    """Images that occur more than once."""
+
+    counts: dict[str, int]
+    """Further copies in the "same split", "across splits", and how many of them a build would have "left out"."""
+    examples: list[Twin]
+    conflicts: list[Twin]
+    """Examples of the same image with two labels."""
+
+
+class AuditLabels(NamedTuple):
+    """What the labels are like, counted over all of them."""
+
+    changed_letters: list[tuple[str, str, int]]
+    """(letter, what normalising makes of it, how often it occurs in raw labels), the most frequent first."""
+    confusables: list[Confusable]
+    distinct: int
+    """Number of different labels."""
+    single: int
+    """Labels that occur once."""
+    often: list[tuple[str, int]]
+    """The labels that occur most often."""
+
+
 @dataclass(frozen=True)
 class Audit:
-    """What a build with the same options would do, and what it would find.
-
-    sources: (root, layout) of each. kind: "words" or "classes". options: as a build would write them into its index.
-    given_splits: as in `ShardReport`.
-    entries: as listed; looked_at: how many of them were read (all, unless a sample was asked for). samples: that would
-    be packed, of each split. copies: further copies of an image in the "same split", "across splits", and how many are
-    "left out"; conflict_examples: the same image with two labels. found: what was counted entry by entry, conflicts and
-    copies with the rest. buckets: int64 [splits, buckets]. changed_letters: (letter, what becomes of it, how
-    often in raw labels). distinct_labels, single_labels: different ones, and those that stand once. often: the labels
-    that stand most often. notes: as in `ShardReport`. pictures: the first samples in the order of the set.
-    """
+    """What a build with the same options would do, and what it would find."""
 
     sources: tuple[tuple[Path, str], ...]
-    kind: str
+    """(root, layout) of each."""
     profile: ScriptProfile
-    profile_why: str
     notes: tuple[str, ...]
-    options: dict
+    """As in `ShardReport`."""
+    options: dict[str, Any]
+    """As a build would write them into its index."""
     given_splits: tuple[int, int]
+    """As in `ShardReport`."""
     entries: int
+    """Entries that were listed."""
     looked_at: int
+    """Entries that were read: all, unless a sample was asked for."""
     samples: dict[str, int]
-    copies: dict[str, int]
-    copy_examples: list[Twin]
-    conflict_examples: list[Twin]
+    """Samples of each split that would be packed."""
     found: SourceScan
+    """What was counted entry by entry, conflicts and copies included."""
     bucket_edges: tuple[float, ...]
-    buckets: np.ndarray
+    buckets: NDArray[np.int64]
+    """[splits, buckets] samples."""
     subsets: tuple[str, ...]
     classes: tuple[str, ...]
-    changed_letters: list[tuple[str, str, int]]
-    confusables: list[Confusable]
-    distinct_labels: int
-    single_labels: int
-    often: list[tuple[str, int]]
-    pictures: list[Specimen]
-    rejected_pictures: list[Specimen]
+    copies: AuditCopies
+    labels: AuditLabels
+
+    @property
+    def kind(self) -> str:
+        return "classes" if self.classes else "words"
+
+    @property
+    def profile_why(self) -> str:
+        """Why it is this profile."""
+        return str(self.options["profile_why"])
 
     @property
     def packed(self) -> int:
         """How many of `looked_at` would go into shards."""
         return sum(self.samples.values())
 
+    @property
+    def pictures(self) -> list[Specimen]:
+        """The first samples in the order of the set."""
+        return self.found.pictures
+
+    @property
+    def rejected_pictures(self) -> list[Specimen]:
+        """Some refused images: one of each reason, then a second one of each, and so on."""
+        found = self.found.rejected_pictures
+        rows = zip_longest(*(found[reason] for reason in sorted(found)))
+        return [picture for row in rows for picture in row if picture][:MOST_REJECTED_PICTURES]
+
 
 def audit_source(options: ShardOptions, sample: int | None = None, report: Report | None = None) -> Audit:
-    """Read and check every image of `options.src` as `build_shards` would, and write nothing.
+    """Read and check every image of the sources as `build_shards` would, and write nothing.
 
-    sample: look at about so many entries only (at least 100), drawn by the hash of their path. report: called with a
-    Progress now and then. Raises ConfigError or SourceError as `build_shards`, but not where no image can be used.
+    sample: read about this many entries only (at least 100), drawn by the hash of their path. report: called with a
+    Progress now and then. Raises ConfigError or SourceError as `build_shards`, but not if no image can be used.
     """
     if sample is not None and sample < 1:
         raise ConfigError(f"a sample of {sample} entries; at least 1 is needed")
@@ -138,11 +174,12 @@ def audit_source(options: ShardOptions, sample: int | None = None, report: Repor
 
 @dataclass(frozen=True)
 class _AuditRun:
-    """One audit over its catalogue. decided: the options as a build would write them."""
+    """One audit over its catalogue."""
 
     catalogue: Catalogue
     rules: Rules
-    decided: dict
+    decided: dict[str, Any]
+    """The options as a build would write them."""
 
     def run(self, sample: int | None, workers: Workers, report: Report) -> Audit:
         catalogue, rules = self.catalogue, self.rules
@@ -159,39 +196,40 @@ class _AuditRun:
             np.subtract.at(counts, (seen["split"][rows], seen["cell"][rows]), 1)
         edges, buckets = _samples_by_bucket(counts)
         words = not rules.classes
-        one_way = copies.conflicts < copies.conflicts_with  # each conflict stands there from both sides
-        raw = {letter: count for letter, count in found.raw_letters.items() if not "\ud800" <= letter <= "\udfff"}
+        one_way = copies.conflicts < copies.conflicts_with  # each conflict is there from both sides
+        raw = {letter: count for letter, count in found.labels.letters.items() if not "\ud800" <= letter <= "\udfff"}
         distinct, single, often = self._labels_by_count(numbers, seen) if words else (0, 0, [])
+        found.pictures = self._in_order(found.pictures)[:MOST_PICTURES]
         return Audit(
             sources=tuple((source.root, source.layout) for source in rules.sources),
-            kind="words" if words else "classes",
             profile=rules.profile,
-            profile_why=self.decided["profile_why"],
             notes=notes_of(catalogue, found.rejects, rules.sources, self.decided["asked"]["images"]),
             options=self.decided,
             given_splits=catalogue.count_given_splits(),
             entries=catalogue.entries,
             looked_at=len(numbers),
             samples=dict(zip(SPLITS, counts.sum(axis=1).tolist(), strict=True)),
-            copies=_count_copies(copies, seen["split"], dedup),
-            copy_examples=self._twins(numbers, seen, copies.copies, copies.copies_of),
-            conflict_examples=self._twins(numbers, seen, copies.conflicts[one_way], copies.conflicts_with[one_way]),
             found=found,
             bucket_edges=edges,
             buckets=buckets,
             subsets=catalogue.subsets,
             classes=catalogue.classes,
-            changed_letters=_changed_letters(raw, rules.profile),
-            confusables=find_confusables(raw, rules.profile) if words else [],
-            distinct_labels=distinct,
-            single_labels=single,
-            often=often,
-            pictures=self._in_order(found.pictures)[:MOST_PICTURES],
-            rejected_pictures=_in_turns(found.rejected_pictures)[:MOST_REJECTED_PICTURES],
+            copies=AuditCopies(
+                _count_copies(copies, seen["split"], dedup),
+                self._twins(numbers, seen, copies.copies, copies.copies_of),
+                self._twins(numbers, seen, copies.conflicts[one_way], copies.conflicts_with[one_way]),
+            ),
+            labels=AuditLabels(
+                _changed_letters(raw, rules.profile),
+                find_confusables(raw, rules.profile) if words else [],
+                distinct,
+                single,
+                often,
+            ),
         )
 
-    def _read(self, numbers: np.ndarray, workers: Workers, report: Report) -> tuple[SourceScan, np.ndarray]:
-        """Every entry of `numbers` read and checked. Returns what was found and int64 [splits, cells] samples."""
+    def _read(self, numbers: NDArray[Any], workers: Workers, report: Report) -> tuple[SourceScan, NDArray[Any]]:
+        """Read and check every entry of `numbers`. Returns what was found and int64 [splits, cells] samples."""
         seen = {name: np.empty(len(numbers), kind) for name, kind in SEEN.items()}
         counts = np.zeros((len(SPLITS), len(ASPECT_GRID) + 1), np.int64)
         total, size, done = SourceScan(seen), range_size(self.catalogue.entries), 0
@@ -206,8 +244,8 @@ class _AuditRun:
             report(Progress("reading", done, len(numbers), total.read_bytes, dict(total.rejects)))
         return total, counts
 
-    def _tasks(self, numbers: np.ndarray, size: int, total: SourceScan) -> Iterator[ScanTask]:
-        """total: what was found so far; of a reason that has its examples, no more are asked for."""
+    def _tasks(self, numbers: NDArray[Any], size: int, total: SourceScan) -> Iterator[ScanTask]:
+        """total: what was found so far; a reason that has its examples gets no more."""
         drawn = self._first_in_order(_DRAWN)
         whole = len(numbers) == self.catalogue.entries
         for start in range(0, len(numbers), size):
@@ -215,15 +253,17 @@ class _AuditRun:
             wanted = drawn[(drawn >= part[0]) & (drawn <= part[-1])]
             yield ScanTask(self.catalogue, self.rules, part, frozenset(wanted.tolist()), total.enough())
 
-    def _first_in_order(self, count: int) -> np.ndarray:
+    def _first_in_order(self, count: int) -> NDArray[Any]:
         """The numbers of about `count` entries, ascending."""
         return np.fromiter((entry.number for entry in self.catalogue.first_in_order(count)), np.uint32)
 
     def _in_order(self, pictures: list[Specimen]) -> list[Specimen]:
         return sorted(pictures, key=lambda picture: int(self.catalogue.order(picture.entry, picture.entry + 1)[0]))
 
-    def _labels_by_count(self, numbers: np.ndarray, seen: dict) -> tuple[int, int, list[tuple[str, int]]]:
-        """How many different labels stand in samples, how many once, and those that stand most often."""
+    def _labels_by_count(
+        self, numbers: NDArray[Any], seen: dict[str, NDArray[Any]]
+    ) -> tuple[int, int, list[tuple[str, int]]]:
+        """How many different labels samples have, how many labels occur once, and those that occur most often."""
         is_sample = seen["split"] != UNDECIDED
         hashes, counts = np.unique(seen["label_hash"][is_sample], return_counts=True)
         most = np.lexsort((hashes, -counts))[:_OFTEN]
@@ -232,8 +272,10 @@ class _AuditRun:
         named = [label for _, label in self._named(numbers[positions])]
         return len(hashes), int((counts == 1).sum()), list(zip(named, counts[most].tolist(), strict=True))
 
-    def _twins(self, numbers: np.ndarray, seen: dict, positions: np.ndarray, others: np.ndarray) -> list[Twin]:
-        """Examples of two rows of places in `numbers`, those across splits first."""
+    def _twins(
+        self, numbers: NDArray[Any], seen: dict[str, NDArray[Any]], positions: NDArray[Any], others: NDArray[Any]
+    ) -> list[Twin]:
+        """Examples from two arrays of positions in `numbers`, those across splits first."""
         splits = seen["split"][positions], seen["split"][others]
         first = np.argsort(splits[0] == splits[1], kind="stable")[:MOST_EXAMPLES]
         named = [self._named(numbers[row[first]]) for row in (positions, others)]
@@ -243,9 +285,9 @@ class _AuditRun:
             for one, split, other, other_split in zip(named[0], of_split[0], named[1], of_split[1], strict=True)
         ]
 
-    def _named(self, numbers: np.ndarray) -> list[tuple[str, str]]:
-        """(path, normalised label) of each entry; the label "" where it is gone by now."""
-        readers = [source.source.open() for source in self.rules.sources]
+    def _named(self, numbers: NDArray[Any]) -> list[tuple[str, str]]:
+        """(path, normalised label) of each entry; the label is "" if it is gone by now."""
+        readers = [source.open() for source in self.rules.sources]
         named = []
         for entry in self.catalogue.pick(numbers.tolist()):
             label = entry.label
@@ -260,8 +302,8 @@ class _AuditRun:
         return named
 
 
-def _samples_by_bucket(counts: np.ndarray) -> tuple[tuple[float, ...], np.ndarray]:
-    """The edges of the classes and int64 [splits, classes], of [splits, cells] samples."""
+def _samples_by_bucket(counts: NDArray[Any]) -> tuple[tuple[float, ...], NDArray[Any]]:
+    """The edges of the buckets and int64 [splits, buckets], from [splits, cells] samples."""
     if not counts.any():
         return (), np.zeros((len(SPLITS), 0), np.int64)
     cells = choose_edges(counts.sum(axis=0))
@@ -269,23 +311,18 @@ def _samples_by_bucket(counts: np.ndarray) -> tuple[tuple[float, ...], np.ndarra
     return tuple(ASPECT_GRID[cells].tolist()), np.diff(ends, axis=1, prepend=0)
 
 
-def _count_copies(copies: Copies, splits: np.ndarray, dedup: bool) -> dict[str, int]:
+def _count_copies(copies: Copies, splits: NDArray[Any], dedup: bool) -> dict[str, int]:
     across = int((splits[copies.copies] != splits[copies.copies_of]).sum())
     count = len(copies.copies)
     return {"same split": count - across, "across splits": across, "left out": count if dedup else 0}
 
 
 def _changed_letters(letters: dict[str, int], profile: ScriptProfile) -> list[tuple[str, str, int]]:
-    """The letters that normalising changes, each for itself: (letter, what becomes of it, how often), falling."""
+    """The letters that normalising changes, each alone: (letter, what becomes of it, how often), the most frequent
+    first."""
     changed = []
     for letter, count in letters.items():
         text = " " if letter.isspace() else profile.normalise(letter)
         if text != letter:
             changed.append((letter, text, count))
     return sorted(changed, key=lambda row: (-row[2], row[0]))
-
-
-def _in_turns(pictures: dict[str, list[Specimen]]) -> list[Specimen]:
-    """One of each reason, then a second one of each, and so on."""
-    rows = zip_longest(*(pictures[reason] for reason in sorted(pictures)))
-    return [picture for row in rows for picture in row if picture]

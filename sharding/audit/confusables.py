@@ -1,4 +1,4 @@
-"""Letters that look alike in an image: where a source writes one word with either, a model is told two truths."""
+"""Letters that look alike in an image: if a source writes one word with either, a model learns two truths."""
 
 import unicodedata
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sharding.format.script.profile import ScriptProfile
 
 # Each string holds letters that a reader of the image alone cannot tell apart, or often does not: in the fonts of one
-# script, or across scripts. Written with escapes where the letters would look the same here, too.
+# script, or across scripts. Escapes are used for letters that would look the same here, too.
 _LOOK_ALIKES = (
     # Arabic and Urdu keyboards
     "\u064a\u06cc\u0649",  # yeh
@@ -49,20 +49,22 @@ _LOOK_ALIKES = (
 
 
 class Confusable(NamedTuple):
-    """Two letters that look alike and both occur. folded: the profile makes one letter of them; refused: it refuses at
-    least one of them. Where it does neither, both stay letters of the alphabet."""
+    """Two letters that look alike and both occur. If the profile neither folds nor refuses them, both stay letters of
+    the alphabet."""
 
     letter: str
     other: str
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody calls
     other_count: int
     folded: bool
+    """The profile makes one letter of them."""
     refused: bool
+    """The profile refuses at least one of them."""
 
 
 def find_confusables(letters: Mapping[str, int], profile: ScriptProfile) -> list[Confusable]:
     """The pairs among these letters of raw labels (letter -> how often): those of the table above, and those that
-    Unicode calls one letter in two shapes (NFKC). What stays two letters stands first, then by the rarer one."""
+    Unicode calls one letter in two shapes (NFKC). Pairs that stay two letters come first, then by the rarer letter."""
     pairs = {pair for group in _LOOK_ALIKES for pair in combinations(sorted(letters.keys() & set(group)), 2)}
     by_form: dict[str, list[str]] = {}
     for letter in sorted(letters):

@@ -1,35 +1,35 @@
-"""A part of the catalogue looked at, each image read once: what a build would find there, in numbers alone."""
+"""Scan a part of the catalogue, reading each image once: what a build would find there, in numbers alone."""
 
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sharding.format.script.profile import ScriptProfile
 from sharding.format.splits import SPLITS
-from sharding.layouts.entry import Reader, Source
+from sharding.layouts.entry import Entry, Mark, Reader, Source
 from sharding.reading.catalogue import Catalogue, Listed
 from sharding.reading.sample_reader import Rules, Sample, SampleReader, open_sample_reader
 from sharding.reading.split import UNDECIDED
-from sharding.reading.spool import ASPECT_GRID
+from sharding.reading.spool import cells_of
 from sharding.reasons import Rejected
 
 MOST_EXAMPLES = 20  # of a reason
 MOST_REJECTED_PICTURES = 12  # of a reason
-_MOST_PICTURE_BYTES = 2 << 20  # a larger file is no word; it is not kept for a contact sheet
+_MOST_PICTURE_BYTES = 2 << 20  # a larger file is not a word; it is not kept for a contact sheet
 FORMATS = {b"\x89P": "PNG", b"\xff\xd8": "JPEG", b"RI": "WebP", b"BM": "BMP", b"II": "TIFF", b"MM": "TIFF"}
 # What is kept of each entry, in arrays as long as the catalogue: all that must be compared over the whole of it.
-SEEN = {"digest": np.dtype("<u8"), "label_hash": np.dtype("<u8"), "split": np.dtype("u1"), "cell": np.dtype("u1")}
+SEEN: dict[str, Any] = {"digest": np.uint64, "label_hash": np.uint64, "split": np.uint8, "cell": np.uint8}
 _COLUMNS = Sample._fields[2:]
-_ADDED = ("read_bytes", "labels", "labels_changed", "pictures")
-_UPDATED = ("lengths", "subsets", "classes", "formats", "raw_letters", "folded", "refused_letters", "rejects")
+Counts = tuple[NDArray[Any], NDArray[Any]]  # distinct numbers ascending, and how often each occurs
 
 
 class WatchedSource(Source):
-    """A source whose readers keep what they read last, so that nobody reads it again. Equal to the same source watched
-    elsewhere."""
+    """A source whose readers keep what they read last, so that it is not read a second time. Equal to the same source
+    watched elsewhere."""
 
     def __init__(self, source: Source) -> None:
         self.source, self.root, self.layout = source, source.root, source.layout
@@ -43,13 +43,13 @@ class WatchedSource(Source):
     def __hash__(self) -> int:
         return hash(self.source)
 
-    def entries(self):
+    def entries(self) -> Iterator[Entry]:
         return self.source.entries()
 
-    def listing(self) -> list[list]:
+    def listing(self) -> list[Mark]:
         return self.source.listing()
 
-    def is_as_listed(self, marks: list[list]) -> bool:
+    def is_as_listed(self, marks: list[Mark]) -> bool:
         return self.source.is_as_listed(marks)
 
     def open(self) -> Reader:
@@ -64,7 +64,7 @@ class _WatchedReader(Reader):
         self.label: bytes | None = None
 
     def read_image(self, path: bytes, at: int, size: int) -> bytes:
-        self.image = b""  # it was tried
+        self.image = b""  # a read was tried
         self.image = self._reader.read_image(path, at, size)
         return self.image
 
@@ -78,66 +78,97 @@ class _WatchedReader(Reader):
 
 @dataclass(frozen=True)
 class ScanTask:
-    """Entries for one worker. rules: of watched sources. numbers: of the entries, a range where they are neighbours.
-    kept: those whose images are wanted. enough: reasons of which no more examples are."""
+    """Entries for one worker."""
 
     catalogue: Catalogue
     rules: Rules
-    numbers: range | np.ndarray
+    """Their sources are watched."""
+    numbers: range | NDArray[Any]
+    """Of the entries; a range if they are neighbours."""
     kept: frozenset[int]
+    """Entries whose images are wanted for a contact sheet."""
     enough: frozenset[str]
+    """Reasons of which no more examples are wanted."""
 
 
 class Specimen(NamedTuple):
-    """An image of the source for a contact sheet. text: its label; of a reject the reason."""
+    """An image of the source for a contact sheet."""
 
     entry: int
     image: bytes
     text: str
+    """Its label; of a reject the reason."""
+
+
+@dataclass
+class RawLabels:
+    """What was counted over all labels that were read, as they were written."""
+
+    letters: Counter[str] = field(default_factory=Counter)
+    folded: Counter[str] = field(default_factory=Counter)
+    """As in `LabelCounts`."""
+    refused: Counter[str] = field(default_factory=Counter)
+    """As in `LabelCounts`."""
+    count: int = 0
+    """Number of labels."""
+    changed: int = 0
+    """Labels of which normalising changes something."""
+
+    def add(self, other: "RawLabels") -> None:
+        self.letters.update(other.letters)
+        self.folded.update(other.folded)
+        self.refused.update(other.refused)
+        self.count += other.count
+        self.changed += other.changed
 
 
 @dataclass
 class SourceScan:
-    """What was found. seen: an array for each of SEEN, of all entries (split UNDECIDED: no sample). Counted over
-    samples: letters (normalised, a Counter each split), lengths (of words' labels), sizes (width, height, read_bytes ->
-    (numbers, counts)), subsets and classes (number, split), formats (first bytes, is it converted). Counted over all
-    labels that were read: raw_letters, of how many normalising changes something, and as a build does (LabelCounts)
-    folded and refused_letters."""
+    """What was found in some entries of the catalogue."""
 
-    seen: dict[str, np.ndarray]
+    seen: dict[str, NDArray[Any]]
+    """An array for each of SEEN, over all entries (split UNDECIDED: not a sample)."""
     letters: list[Counter[str]] = field(default_factory=lambda: [Counter() for _ in SPLITS])
+    """Of normalised labels of samples, one Counter for each split."""
     lengths: Counter[int] = field(default_factory=Counter)
-    sizes: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    """Of the labels of words."""
+    sizes: dict[str, Counts] = field(default_factory=dict)
+    """width, height and read_bytes of samples."""
     subsets: Counter[tuple[int, int]] = field(default_factory=Counter)
+    """(number, split) -> samples."""
     classes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    """(number, split) -> samples."""
     formats: Counter[tuple[bytes, bool]] = field(default_factory=Counter)
+    """(first bytes of the file, is it converted) -> samples."""
     read_bytes: int = 0
-    raw_letters: Counter[str] = field(default_factory=Counter)
-    folded: Counter[str] = field(default_factory=Counter)
-    refused_letters: Counter[str] = field(default_factory=Counter)
-    labels: int = 0
-    labels_changed: int = 0
+    labels: RawLabels = field(default_factory=RawLabels)
     rejects: Counter[str] = field(default_factory=Counter)
+    """Reason -> entries."""
     examples: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    """Reason -> (path, detail) of some entries."""
     pictures: list[Specimen] = field(default_factory=list)
     rejected_pictures: dict[str, list[Specimen]] = field(default_factory=dict)
+    """Reason -> some images that were refused for it."""
 
     def add(self, other: "SourceScan") -> None:
         """Count what was found in the entries after these; not `seen`."""
-        for name in _ADDED:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        for name in _UPDATED:
-            getattr(self, name).update(getattr(other, name))
+        self.read_bytes += other.read_bytes
+        self.pictures += other.pictures
+        self.labels.add(other.labels)
+        self.lengths.update(other.lengths)
+        self.subsets.update(other.subsets)
+        self.classes.update(other.classes)
+        self.formats.update(other.formats)
+        self.rejects.update(other.rejects)
         for letters, others in zip(self.letters, other.letters, strict=True):
             letters.update(others)
         for name, counted in other.sizes.items():
             self.sizes[name] = _merge(self.sizes[name], counted) if name in self.sizes else counted
-        for most, mine, others in (
-            (MOST_EXAMPLES, self.examples, other.examples),
-            (MOST_REJECTED_PICTURES, self.rejected_pictures, other.rejected_pictures),
-        ):
-            for reason, found in others.items():
-                mine[reason] = (mine.get(reason, []) + found)[:most]
+        for reason, examples in other.examples.items():
+            self.examples[reason] = (self.examples.get(reason, []) + examples)[:MOST_EXAMPLES]
+        for reason, pictures in other.rejected_pictures.items():
+            kept = self.rejected_pictures.get(reason, []) + pictures
+            self.rejected_pictures[reason] = kept[:MOST_REJECTED_PICTURES]
 
     def enough(self) -> frozenset[str]:
         """The reasons of which no more examples are wanted."""
@@ -152,16 +183,13 @@ def scan_entries(task: ScanTask) -> SourceScan:
     """Read and check the entries of a task as a build does."""
     sample_reader = open_sample_reader(task.rules)
     sample_reader.take_counts()
-    sources = sample_reader.rules.sources
+    sources, classes = sample_reader.rules.sources, sample_reader.rules.classes
     found = SourceScan({})
     rows, positions, raw_labels = [], [], []
     texts: tuple[list[bytes], ...] = tuple([] for _ in SPLITS)
-    if isinstance(task.numbers, range):
-        entries = task.catalogue.read(task.numbers.start, task.numbers.stop)
-    else:
-        entries = task.catalogue.pick(task.numbers.tolist())
-    for position, entry in enumerate(entries):
+    for position, entry in enumerate(_entries_of(task)):
         source = sources[entry.source]
+        assert isinstance(source, WatchedSource) and source.reader  # opened with the sample reader
         reader = source.reader
         reader.image = reader.label = None
         try:
@@ -172,33 +200,39 @@ def scan_entries(task: ScanTask) -> SourceScan:
             positions.append(position)
             rows.append(sample[2:])
             texts[sample.split].append(sample.label)
-            found.formats[reader.image[:2], sample.image is not reader.image] += 1
+            found.formats[(reader.image or b"")[:2], sample.image is not reader.image] += 1
             if entry.number in task.kept and len(sample.image) <= _MOST_PICTURE_BYTES:
-                text = (entry.label if sample_reader.rules.classes else sample.label).decode("utf-8", "replace")
-                found.pictures.append(Specimen(entry.number, sample.image, text))
+                label = (entry.label or b"") if classes else sample.label
+                found.pictures.append(Specimen(entry.number, sample.image, label.decode("utf-8", "replace")))
         if not entry.problem:
             raw_labels.append(reader.label if source.labels_apart else entry.label)
-    found.folded, found.refused_letters = sample_reader.take_counts()
+    found.labels.folded, found.labels.refused = sample_reader.take_counts()
     _count_samples(found, len(task.numbers), positions, rows)
-    if sample_reader.rules.classes:
+    if classes:
         for split, numbers in enumerate(texts):
             found.classes.update((int(number), split) for number in numbers)
     else:
         for letters, of_split in zip(found.letters, texts, strict=True):
             letters.update(b"".join(of_split).decode())
-        _count_labels(found, Counter(label for label in raw_labels if label), sample_reader)
+        _count_labels(found.labels, Counter(label for label in raw_labels if label), sample_reader)
     return found
 
 
-def _merge(one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Two counts of numbers, each (distinct numbers ascending, how often each), as one."""
+def _entries_of(task: ScanTask) -> Iterator[Listed]:
+    if isinstance(task.numbers, range):
+        return iter(task.catalogue.read(task.numbers.start, task.numbers.stop))
+    return task.catalogue.pick(task.numbers.tolist())
+
+
+def _merge(one: Counts, other: Counts) -> Counts:
+    """Two counts of numbers as one."""
     numbers, positions = np.unique(np.concatenate([one[0], other[0]]), return_inverse=True)
     counts = np.zeros(len(numbers), np.int64)
     np.add.at(counts, positions, np.concatenate([one[1], other[1]]))
     return numbers, counts
 
 
-def _add_reject(found: SourceScan, task: ScanTask, entry: Listed, reader: "_WatchedReader", why: Rejected) -> None:
+def _add_reject(found: SourceScan, task: ScanTask, entry: Listed, reader: _WatchedReader, why: Rejected) -> None:
     found.rejects[why.reason] += 1
     if why.reason in task.enough:
         return
@@ -207,18 +241,18 @@ def _add_reject(found: SourceScan, task: ScanTask, entry: Listed, reader: "_Watc
         examples.append((task.catalogue.shown(entry).decode("utf-8", "backslashreplace"), why.detail))
     pictures = found.rejected_pictures.setdefault(why.reason, [])
     if len(pictures) < MOST_REJECTED_PICTURES and not entry.problem:
-        if reader.image is None:  # its label was refused first
+        if reader.image is None:  # its label was refused before the image was read
             with suppress(Rejected):
                 reader.read_image(entry.path, entry.image_at, entry.image_size)
         if reader.image and len(reader.image) <= _MOST_PICTURE_BYTES:
             pictures.append(Specimen(entry.number, reader.image, why.reason))
 
 
-def _count_samples(found: SourceScan, entries: int, positions: list[int], rows: list[tuple]) -> None:
-    """places: of the samples among the entries. rows: their values, as _COLUMNS names them."""
+def _count_samples(found: SourceScan, entries: int, positions: list[int], rows: list[tuple[Any, ...]]) -> None:
+    """positions: of the samples among the entries. rows: their values, as _COLUMNS names them."""
     values = np.array(rows, np.uint64).reshape(-1, len(_COLUMNS)).T
-    columns = dict(zip(_COLUMNS, values, strict=True))
-    columns["cell"] = np.searchsorted(ASPECT_GRID, columns["width"] / columns["height"])
+    columns: dict[str, NDArray[Any]] = dict(zip(_COLUMNS, values, strict=True))
+    columns["cell"] = cells_of(columns["width"], columns["height"])
     for name, kind in SEEN.items():
         found.seen[name] = np.full(entries, UNDECIDED if name == "split" else 0, kind)
         found.seen[name][positions] = columns[name].astype(kind)
@@ -228,14 +262,14 @@ def _count_samples(found: SourceScan, entries: int, positions: list[int], rows: 
     found.read_bytes = int(columns["read_bytes"].sum())
 
 
-def _count_labels(found: SourceScan, labels: Counter[bytes], sample_reader: SampleReader) -> None:
+def _count_labels(found: RawLabels, labels: Counter[bytes], sample_reader: SampleReader) -> None:
     """labels: as they were written -> how often."""
-    profile: ScriptProfile = sample_reader.rules.profile
+    profile = sample_reader.rules.profile
     simple = profile.simple_letters
-    found.labels = labels.total()
+    found.count = labels.total()
     for label, count in labels.items():
         written = label.decode("utf-8", "surrogateescape")
-        found.raw_letters.update(written * count)
+        found.letters.update(written * count)
         if simple.issuperset(written):
             continue
-        found.labels_changed += count * (profile.normalise(written) != written)
+        found.changed += count * (profile.normalise(written) != written)

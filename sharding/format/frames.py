@@ -1,11 +1,11 @@
 """How many frames a CTC model sees of an image, and how many it needs to spell a text."""
 
 import math
-from operator import eq
-from typing import NamedTuple
+from dataclasses import dataclass
 
 
-class Frames(NamedTuple):
+@dataclass(frozen=True)
+class Frames:
     """The geometry by which the labels of a set were checked against their images."""
 
     height_px: int = 64
@@ -21,4 +21,4 @@ class Frames(NamedTuple):
 def frames_needed(text: str) -> int:
     """The fewest frames in which CTC can spell a text (in reading order): its length, plus a blank between equal
     neighbours."""
-    return len(text) + sum(map(eq, text, text[1:]))
+    return len(text) + sum(one == other for one, other in zip(text, text[1:], strict=False))

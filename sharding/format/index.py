@@ -123,7 +123,7 @@ def write_index(index: ShardIndex) -> str:
         "refused_letters": counts.refused_letters,
         "options": index.options,
         "profile": index.profile.to_dict(),
-        "frames": index.frames._asdict(),
+        "frames": asdict(index.frames),
         "alphabet": index.alphabet,
         "classes": list(index.classes),
         "subsets": list(index.subsets),
@@ -213,7 +213,7 @@ def _check_values(index: ShardIndex) -> None:
         "classes": all(isinstance(name, str) for name in index.classes),
         "subsets": all(isinstance(name, str) for name in index.subsets),
         "bucket_edges": all(0 < edge < math.inf for edge in index.bucket_edges),
-        "frames": all(_is_count(length) and length > 0 for length in index.frames),
+        "frames": all(_is_count(length) and length > 0 for length in asdict(index.frames).values()),
         **{name: all(map(_is_count, values.values())) for name, values in counts.items()},
     }
     if invalid := [name for name, valid in is_valid.items() if not valid]:

@@ -1,1 +1,1 @@
-"""Is this image readable; why not, and what a shard will hold of it."""
+"""Is this image readable; if not, why; and what a shard will hold of it."""

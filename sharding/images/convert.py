@@ -1,10 +1,13 @@
-"""Pixels of any kind to the grey or RGB of 8 bits that a shard holds, upright, at most so high, and encoded again.
+"""Convert pixels of any kind to the grey or RGB of 8 bits that a shard holds, upright, not higher than asked for, and
+encode them again.
 
-How much the two encodings cost, for rendered grey words 64 px high (mean 73 px wide, 4.3 KB of grey levels), Pillow 13:
+Cost of the two encodings, for rendered grey words 64 px high (mean 73 px wide, 4.3 KB of grey levels), Pillow 13:
+
     PNG, runs only           2,201 bytes, 124 us (zlib's RLE; as small on words in black and white)
     PNG, level 6             2,199 bytes, 187 us. Level 1: 2,356 bytes, 139 us; level 9: 2,184 bytes, 388 us
     JPEG, quality 90         1,410 bytes, 62 us; grey levels differ by 1.5 on the mean, by 19 at most
     JPEG, quality 80, 95     1,062 and 1,837 bytes; 2.2 and 0.9 on the mean, 36 and 10 at most
+
 Colour has few runs: there level 6 is 15 % smaller.
 """
 
@@ -17,7 +20,7 @@ from PIL import Image
 
 from sharding.reasons import Rejected
 
-# Said, not left to defaults: the same bytes everywhere (with the same Pillow).
+# Not left to defaults, so that bytes are the same everywhere (with the same Pillow).
 PNG_OPTIONS = {"L": {"compress_level": 6, "compress_type": zlib.Z_RLE}, "RGB": {"compress_level": 6}}
 JPEG_OPTIONS = {"quality": 90, "optimize": True}
 
@@ -34,7 +37,7 @@ _TURNS = {
 
 
 def orientation_of(exif: bytes) -> int:
-    """How the picture was held, 1 (upright) to 8; 1 where the EXIF says nothing that can be read."""
+    """How the picture was held, 1 (upright) to 8; 1 if the EXIF is not readable or does not say."""
     exif = exif.removeprefix(b"Exif\0\0")
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
     if not order:
@@ -45,7 +48,7 @@ def orientation_of(exif: bytes) -> int:
         for position in range(at + 2, at + 2 + 12 * entries, 12):
             tag, kind, _, value = struct.unpack_from(f"{order}HHIH", exif, position)
             if tag == _ORIENTATION:
-                return value if kind == 3 and 1 <= value <= 8 else 1
+                return int(value) if kind == 3 and 1 <= value <= 8 else 1
     except struct.error:
         pass
     return 1
@@ -56,9 +59,9 @@ def upright(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def as_grey_or_rgb(image: Image.Image) -> Image.Image:
-    """Any mode as "L" or "RGB" of 8 bits: on white where it is transparent, "L" where no pixel has a colour.
+    """Any mode as "L" or "RGB" of 8 bits: on white if it is transparent, "L" if no pixel has a colour.
 
-    Of 16 bits the upper half stays. Rejected where a pixel is anything else.
+    Of 16 bits the upper half stays. Rejected if a pixel is anything else.
     """
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
@@ -75,8 +78,8 @@ def as_grey_or_rgb(image: Image.Image) -> Image.Image:
 
 
 def shrunk(image: Image.Image, height_px: int) -> Image.Image:
-    """At most so high, the aspect kept: as the loader brings images to the model's height (horovod_ocr/data/image.py),
-    so that it finds nothing left to do. 0: as it is."""
+    """At most this high, the aspect kept, in the way in which the loader brings images to the model's height
+    (horovod_ocr/data/image.py), so that nothing is left for it to do. 0: unchanged."""
     if not height_px or image.height <= height_px:
         return image
     width_px = max(1, round(image.width * height_px / image.height))
@@ -84,7 +87,7 @@ def shrunk(image: Image.Image, height_px: int) -> Image.Image:
 
 
 def encode(image: Image.Image, form: str) -> bytes:
-    """ "L" or "RGB" to the bytes of a "png" or "jpeg", without metadata."""
+    """Encode "L" or "RGB" as the bytes of a "png" or "jpeg", without metadata."""
     image.info = {}  # Pillow would write colour profiles from here
     buffer = io.BytesIO()
     if form == "jpeg":

@@ -1,8 +1,8 @@
-"""A JPEG taken apart without decoding it: size, segments, tables, and markers up to its end.
+"""Take a JPEG apart without decoding it: size, segments, tables, and markers up to its end.
 
-Found here: every truncation, segments that do not add up, missing tables, markers where none may stand. Missed: a
-changed byte among the compressed pixels (JPEG has no checksum), and most of those in tables. Bytes after the end of the
-image are not looked at.
+Found here: every truncation, segments that do not add up, missing tables, misplaced markers. Missed: a changed byte
+among the compressed pixels (JPEG has no checksum), and most of those in tables. Bytes after the end of the image are
+not checked.
 """
 
 import struct
@@ -16,20 +16,25 @@ _SOI, _EOI, _SOS, _DQT, _DHT, _DRI = 0xD8, 0xD9, 0xDA, 0xDB, 0xC4, 0xDD
 _JFIF, _EXIF, _ADOBE, _COMMENT = 0xE0, 0xE1, 0xEE, 0xFE
 _FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive: what every reader knows
 _OTHER_FRAMES = (0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
-_PLAIN = {_JFIF: 14, _ADOBE: 12, _COMMENT: 0}  # marker -> the fewest bytes in which no reader misses anything
+_PLAIN = {_JFIF: 14, _ADOBE: 12, _COMMENT: 0}  # marker -> the fewest bytes that every reader accepts
 _LENGTH = struct.Struct(">H").unpack_from
 _FRAME = struct.Struct(">BHHB").unpack_from
 
 
 class Jpeg(NamedTuple):
-    """What stands in a JPEG. colours: 1 grey, 3 colour, 4 CMYK. exif: as it stands, or nothing. plain: no metadata but
-    the few that no reader trips over."""
+    """What a JPEG says of itself."""
 
     width: int
     height: int
     colours: int
+    """1 grey, 3 colour, 4 CMYK."""
     exif: bytes
+    """As it is in the file; empty if there is none."""
     plain: bool
+    """No metadata but the few kinds that no reader has trouble with."""
+
+
+_Table = tuple[str, int]  # "Q", "D" or "A", and its number
 
 
 class _Component(NamedTuple):
@@ -41,12 +46,15 @@ class _Component(NamedTuple):
 def read_jpeg(content: bytes, whole: bool) -> Jpeg:
     """Walk through the segments of a file that begins with JPEG_MAGIC. whole: up to its end, else to the first pixels.
 
-    Rejected where they are damaged or cut off, and where the kind of JPEG is one that not every reader knows (12 bits,
+    Rejected if they are damaged or cut off, and if the kind of JPEG is one that not every reader knows (12 bits,
     lossless, arithmetic, hierarchical).
     """
     at, exif, plain, interval = 2, b"", True, 0
-    progressive, frame, components = False, None, ()
-    tables, scanned = set(), set()
+    progressive = False
+    frame: tuple[int, int, int, int] | None = None
+    components: tuple[_Component, ...] = ()
+    tables: set[_Table] = set()
+    scanned: set[int] = set()
     while True:
         marker, start, end = _segment(content, at)
         at = end
@@ -76,16 +84,18 @@ def read_jpeg(content: bytes, whole: bool) -> Jpeg:
             exif, plain = content[start:end], False
         elif end - start < _PLAIN.get(marker, 1 << 16):
             plain = False
+    if frame is None:
+        raise _damaged("no frame")  # cannot happen: a scan needs the components of a frame
     _, height, width, colours = frame
     return Jpeg(width, height, colours, exif, plain)
 
 
 def _segment(content: bytes, at: int) -> tuple[int, int, int]:
-    """(marker, start, end) of the segment at this place; start and end of what it holds."""
+    """(marker, start, end) of the segment at this offset; start and end of what it holds."""
     size = len(content)
     if at + 1 < size and content[at] != 0xFF:
         raise _damaged(f"no marker at byte {at}")
-    while at < size and content[at] == 0xFF:  # any number of them may stand before a marker
+    while at < size and content[at] == 0xFF:  # any number of them may precede a marker
         at += 1
     if at >= size:
         raise _cut_off(size)
@@ -104,7 +114,7 @@ def _segment(content: bytes, at: int) -> tuple[int, int, int]:
     return marker, at + 3, at + 1 + length
 
 
-def _read_quantisation(segment: bytes, tables: set) -> None:
+def _read_quantisation(segment: bytes, tables: set[_Table]) -> None:
     at = 0
     while at < len(segment):
         precision, number = divmod(segment[at], 16)
@@ -114,7 +124,7 @@ def _read_quantisation(segment: bytes, tables: set) -> None:
         tables.add(("Q", number))
 
 
-def _read_huffman(segment: bytes, tables: set) -> None:
+def _read_huffman(segment: bytes, tables: set[_Table]) -> None:
     at = 0
     while at < len(segment):
         kind, number = divmod(segment[at], 16)
@@ -126,10 +136,10 @@ def _read_huffman(segment: bytes, tables: set) -> None:
 
 
 def _read_frame(segment: bytes) -> tuple[tuple[int, int, int, int], tuple[_Component, ...]]:
-    """((bits, height, width, colours), the components)"""
+    """((bits, height, width, colours), the components)."""
     if len(segment) < 6 or len(segment) != 6 + 3 * segment[5]:
         raise _damaged("a frame that does not add up")
-    frame = _FRAME(segment)
+    frame: tuple[int, int, int, int] = _FRAME(segment)
     if frame[0] != 8:
         raise Rejected("unsupported pixels", f"JPEG of {frame[0]} bits")
     components = tuple(_Component(*segment[at : at + 3]) for at in range(6, len(segment), 3))
@@ -141,8 +151,8 @@ def _read_frame(segment: bytes) -> tuple[tuple[int, int, int, int], tuple[_Compo
     return frame, components
 
 
-def _read_scan(segment: bytes, components: tuple[_Component, ...], tables: set, progressive: bool) -> set[int]:
-    """The components whose pixels follow; Rejected where a table that they need is missing."""
+def _read_scan(segment: bytes, components: tuple[_Component, ...], tables: set[_Table], progressive: bool) -> set[int]:
+    """The components whose pixels follow; Rejected if a table that they need is missing."""
     if not segment or len(segment) != 4 + 2 * segment[0] or not segment[0]:
         raise _damaged("a scan that does not add up")
     quantisation = {component.number: component.table for component in components}
@@ -162,7 +172,7 @@ def _read_scan(segment: bytes, components: tuple[_Component, ...], tables: set, 
 
 
 def _end_of_scan(content: bytes, start: int, interval: int) -> int:
-    """Where the marker after the compressed pixels stands."""
+    """The offset of the marker after the compressed pixels."""
     at, restarts = start, 0
     while True:
         at = content.find(b"\xff", at)

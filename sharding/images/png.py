@@ -1,7 +1,7 @@
-"""A PNG taken apart without decoding it: size, chunks, checksums, and the length of what inflates out of it.
+"""Take a PNG apart without decoding it: size, chunks, checksums, and the length of what inflates from it.
 
 Found here: every truncation, and with `checksums` every changed byte up to the end of IEND. Bytes after IEND are not
-looked at. `check_data` finds data that does not inflate, or to another length than the header's size needs. Missed:
+checked. `check_data` finds data that does not inflate, or to another length than the header's size needs. Missed:
 pixels that were wrong before the file was written.
 """
 
@@ -27,20 +27,22 @@ _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), 
 _FILTERS = b"\0\1\2\3\4"
 _PIECE_BYTES = 1 << 20  # inflated at a time: a file of zeros cannot fill the memory
 
-# Metadata that decides about pixels, or that inflates (text, colour profiles) and may be a bomb for those who read it.
+# Metadata that decides about pixels, or that inflates (text, colour profiles) and may be a bomb for its readers.
 _NOT_KEPT = (b"tRNS", b"acTL", b"fcTL", b"iCCP", b"zTXt", b"iTXt")
-_SIZES = {b"sRGB": 1, b"gAMA": 4, b"cHRM": 32, b"pHYs": 9}  # readers trip over other sizes
+_SIZES = {b"sRGB": 1, b"gAMA": 4, b"cHRM": 32, b"pHYs": 9}  # readers fail on other sizes
 
 
 class Chunk(NamedTuple):
+    """One chunk."""
+
     kind: bytes
-    start: int  # of its content in the file, without length and kind
+    start: int
+    """Of its content in the file, without length and kind."""
     end: int
 
 
 class Png(NamedTuple):
-    """What stands in a PNG. data: its IDAT chunks; others: all but IHDR, IDAT and IEND. plain: 8 bits, grey or RGB,
-    one picture, and no metadata but harmless ones (EXIF aside)."""
+    """What a PNG says of itself."""
 
     width: int
     height: int
@@ -48,8 +50,11 @@ class Png(NamedTuple):
     colour: int
     interlaced: int
     plain: bool
+    """8 bits, grey or RGB, one picture, and no metadata but harmless kinds (EXIF aside)."""
     data: list[Chunk]
+    """Its IDAT chunks."""
     others: list[Chunk]
+    """All but IHDR, IDAT and IEND."""
 
     @property
     def raw_bytes(self) -> int:
@@ -65,13 +70,13 @@ class Png(NamedTuple):
         return total
 
     def chunk(self, content: bytes, kind: bytes) -> bytes:
-        """The content of one of the others; nothing where there is none."""
+        """The content of one of the others; empty if there is no such chunk."""
         return next((content[chunk.start : chunk.end] for chunk in self.others if chunk.kind == kind), b"")
 
 
 def read_png(content: bytes, checksums: bool) -> Png:
-    """Walk through all chunks of a file that begins with PNG_MAGIC. Rejected where they are damaged, cut off or in an
-    order that PNG does not allow, and where there are several pictures."""
+    """Walk through all chunks of a file that begins with PNG_MAGIC. Rejected if they are damaged, cut off or in an
+    order that PNG does not allow, and if there are several pictures."""
     size = len(content)
     if size < 33 or content[8:16] != b"\0\0\0\x0dIHDR":
         raise _damaged("it does not begin with IHDR")
@@ -80,7 +85,9 @@ def read_png(content: bytes, checksums: bool) -> Png:
         raise _damaged("wrong checksum of IHDR")
     if (depth, colour) not in _BITS or compression or filters or interlaced > 1:
         raise _damaged("a header that PNG does not know")
-    data, others, at = [], [], 33
+    data: list[Chunk] = []
+    others: list[Chunk] = []
+    at = 33
     while True:
         if at + 12 > size:
             raise _damaged(f"its {size:,} bytes end before its last chunk")
@@ -120,9 +127,9 @@ def plain_size(content: bytes) -> tuple[int, int]:
 
 
 def check_data(content: bytes, png: Png) -> None:
-    """Inflate all of the pixels without making an image of them; Rejected where they are damaged.
+    """Inflate all pixels without making an image of them; Rejected if they are damaged.
 
-    The filter of every row is looked at too, but not in interlaced images.
+    The filter of every row is checked too, but not in interlaced images.
     """
     total, done = png.raw_bytes, 0
     row = total if png.interlaced else total // png.height

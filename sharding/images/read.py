@@ -1,24 +1,25 @@
-"""Is this image readable; why not, and what a shard will hold of it.
+"""Is this image readable; if not, why; and what a shard will hold of it.
 
     byte for byte   PNG of 8 bits, grey or RGB, interlaced or not, unless it has transparency, an animation, a colour
                     profile or compressed text (readers inflate those, whatever their size); JPEG of 8 bits, grey or
                     colour, baseline or progressive (of MPO the file as it is: readers take its first picture). EXIF
                     may be there as long as it does not turn the image.
     as a new PNG    everything else: palettes, 1, 2, 4 and 16 bits (the upper 8 stay), alpha (laid on white), CMYK (as
-                    Adobe writes it), images that EXIF turns, WebP, BMP, TIFF. Grey where no pixel has a colour, else
-                    RGB; without metadata, colour profiles too, which nobody applied.
+                    Adobe writes it), images that EXIF turns, WebP, BMP, TIFF. Grey if no pixel has a colour, else
+                    RGB; without metadata, colour profiles too, which were never applied.
     never           several pictures in one file (animation, pages); pixels of 32 bits, floating-point or Lab; PNG of
                     16 bits with one transparent colour; JPEG of 12 bits, lossless, arithmetic; other formats; more
-                    pixels than the limits allow or than its bytes can hold, both told by the header before anything is
+                    pixels than the limits allow or than its bytes can hold, which the header shows before anything is
                     decoded
 
-How closely the bytes that are kept are looked at (what is converted is decoded to its end in any case):
-    full        all that "structure" finds but check_data of png.py, and Pillow decodes every image to its end. Missed:
-                changed bytes of a JPEG's compressed pixels that still decode.
+How closely the bytes that are kept are checked (what is converted is decoded to its end in any case):
+
+    full        everything that "structure" finds but check_data of png.py, and Pillow decodes every image to its end.
+                Missed: changed bytes of a JPEG's compressed pixels that still decode.
     structure   PNG: every checksum, and the length of what inflates. JPEG: the markers to its end. Pillow decodes
                 nothing. Missed besides: changed bytes of a JPEG's compressed pixels that do not decode.
     header      the size; PNG: that its chunks reach to its end. JPEG: the segments before the first pixels. Missed:
-                all changed bytes behind that, and JPEGs cut off there.
+                all changed bytes after that, and JPEGs cut off there.
 """
 
 import io
@@ -47,15 +48,15 @@ _JPEG_PIXELS_A_BYTE = 512  # a block of 8 x 8 pixels takes at least one bit
 
 @dataclass(frozen=True)
 class ImageRule:
-    """What becomes of an image. check: one of CHECKS.
-
-    form: "keep", or the format that every image is encoded in again (convert.py), but for JPEGs that are kept and stay
-    as high as they are: "jpeg" leaves those alone. height_px: higher images are shrunk to it; 0: none are.
-    """
+    """How an image is checked, and what becomes of it."""
 
     check: str = "full"
+    """One of CHECKS."""
     form: str = "keep"
+    """"keep", or the format in which every image is encoded again (convert.py), except JPEGs that are kept and keep
+    their height: "jpeg" leaves those alone."""
     height_px: int = 0
+    """Higher images are shrunk to it; 0: none are."""
 
     def __post_init__(self) -> None:
         if self.form == "keep" and self.height_px:
@@ -63,17 +64,19 @@ class ImageRule:
 
 
 class CheckedImage(NamedTuple):
-    """What a shard will hold. content: the bytes, as they are (the same object) or encoded again; width, height: px;
-    image_format: place in IMAGE_SUFFIXES, 0 PNG and 1 JPEG."""
+    """What a shard will hold."""
 
     content: bytes
+    """The bytes, unchanged (the same object) or encoded again."""
     width: int
+    """In pixels."""
     height: int
     image_format: int
+    """Position in STORED_SUFFIXES: 0 PNG, 1 JPEG."""
 
 
 def read_image(content: bytes, limits: Limits, rule: ImageRule = ImageRule()) -> CheckedImage:
-    """Look at the bytes of one image file; Rejected where it cannot be used."""
+    """Check the bytes of one image file; Rejected if it cannot be used."""
     if content.startswith(PNG_MAGIC):
         return _from_png(content, limits, rule)
     if content.startswith(JPEG_MAGIC):
@@ -87,7 +90,7 @@ def read_image(content: bytes, limits: Limits, rule: ImageRule = ImageRule()) ->
 
 
 def build_reader(limits: Limits, rule: ImageRule) -> Callable[[bytes], tuple[bytes, int, int, int]]:
-    """`read_image` under one rule for many images; where headers alone are read, quicker for the most common file."""
+    """`read_image` under one rule for many images; if only headers are read, faster for the most common file."""
     if rule.check != "header" or rule.form != "keep":
         return lambda content: read_image(content, limits, rule)
     most_pixels, most_aspect = limits.max_pixels, limits.max_aspect
@@ -118,7 +121,7 @@ def _from_png(content: bytes, limits: Limits, rule: ImageRule) -> CheckedImage:
     png = read_png(content, checksums=rule.check != "header")
     check_pixels(png.width, png.height, limits)
     most = len(content) * _DEFLATE_RATIO
-    if most < 9 * png.width * png.height and most < png.raw_bytes:  # the first costs less, and is always true then
+    if most < 9 * png.width * png.height and most < png.raw_bytes:  # the first is a cheap upper bound of the second
         raise _too_few_bytes(content, png.width, png.height)
     orientation = orientation_of(png.chunk(content, b"eXIf")) if png.others else 1
     kept = png.plain and orientation == 1
@@ -147,7 +150,7 @@ def _from_jpeg(content: bytes, limits: Limits, rule: ImageRule) -> CheckedImage:
     if kept and jpeg.plain and rule.check != "full":
         check_aspect(jpeg.width, jpeg.height, limits)
         return CheckedImage(content, jpeg.width, jpeg.height, 1)
-    with _opened(content, ("JPEG",)) as image:  # readers must get over its metadata, whatever is checked
+    with _opened(content, ("JPEG",)) as image:  # readers must accept its metadata, whatever is checked
         if rule.check == "full" or not kept:
             image.load()
         if kept:
@@ -158,9 +161,9 @@ def _from_jpeg(content: bytes, limits: Limits, rule: ImageRule) -> CheckedImage:
 
 @contextmanager
 def _opened(content: bytes, formats: tuple[str, ...]) -> Iterator[Image.Image]:
-    """The image by Pillow; whatever Pillow then says of it becomes Rejected."""
+    """The image by Pillow; any complaint of Pillow becomes Rejected."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # remarks on odd metadata; what matters becomes a reason
+        warnings.simplefilter("ignore")  # remarks on unusual metadata; what matters becomes a reason
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             with Image.open(io.BytesIO(content), formats=formats) as image:
@@ -180,12 +183,12 @@ def _opened(content: bytes, formats: tuple[str, ...]) -> Iterator[Image.Image]:
             struct.error,
             MemoryError,
         ) as error:
-            # The decoders of damaged files raise what they happen to trip over.
+            # On damaged files decoders raise all of these.
             raise Rejected("damaged image", str(error)) from error
 
 
 def _converted(image: Image.Image, orientation: int, limits: Limits, rule: ImageRule) -> CheckedImage:
-    """A decoded image as it is encoded again."""
+    """A decoded image, encoded again."""
     plain = as_grey_or_rgb(upright(image, orientation))
     check_aspect(*plain.size, limits)
     plain = shrunk(plain, rule.height_px)
@@ -194,12 +197,12 @@ def _converted(image: Image.Image, orientation: int, limits: Limits, rule: Image
 
 
 def _correct_transparency(image: Image.Image, png: Png) -> None:
-    """The transparent grey or colour of a PNG, as Pillow's pixels show it."""
+    """Bring the transparent grey or colour of a PNG to the values of Pillow's pixels."""
     if "transparency" not in image.info:
         return
     if png.depth == 16:
         raise Rejected("unsupported pixels", "16 bits, and one transparent colour")
-    if png.colour == 0 and png.depth in (2, 4):  # Pillow spreads the pixels over 0 to 255, but not this
+    if png.colour == 0 and png.depth in (2, 4):  # Pillow spreads the pixels over 0 to 255, but not this value
         image.info["transparency"] *= 255 // ((1 << png.depth) - 1)
 
 

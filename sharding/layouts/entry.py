@@ -1,28 +1,32 @@
-"""What a raw source gives: entries, one an image, and a reader of their bytes."""
+"""What a raw source gives: entries, one for each image, and a reader of their bytes."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+Mark = list[Any]  # [path, size, mtime_ns], see marks.py
 
 
 class Entry(NamedTuple):
-    """One image as the source names it.
-
-    path: relative to the source's root, with slashes, as the file system writes it (os.fsencode); rejects.tsv names the
-    image by it. label: as it was written (the bytes of the file), or, where `Source.labels_apart`, the name that
-    `Reader.read_label` takes; None where there is none. split: "" where the source gives none. problem: a key of
-    `REASONS`, why this entry cannot be used at all, and label then the detail that rejects.tsv gives; "" mostly. at,
-    size: of the image's bytes in the file they lie in (tars); 0 elsewhere.
-    """
+    """One image as the source names it."""
 
     path: bytes
+    """Relative to the source's root, with slashes, as the file system writes it (os.fsencode); rejects.tsv names the
+    image by it."""
     label: bytes | None
+    """As it was written (the bytes of the file), or, if `Source.labels_apart`, the name that `Reader.read_label` takes;
+    None if there is none."""
     subset: str = ""
     split: str = ""
+    """"" if the source gives none."""
     problem: str = ""
+    """Why this entry cannot be used at all, a key of `REASONS`; `label` is then the detail for rejects.tsv. Mostly
+    ""."""
     at: int = 0
+    """Of the image's bytes in the file that holds them (tars); 0 elsewhere."""
     size: int = 0
+    """Of the image's bytes (tars); 0 elsewhere."""
 
 
 class Reader(ABC):
@@ -33,44 +37,43 @@ class Reader(ABC):
         """The bytes of one image, at least one; else Rejected."""
 
     def read_label(self, label: bytes) -> bytes | None:
-        """The text behind `Entry.label`: the label itself, unless the source keeps its labels apart. None where there
-        is none any more, Rejected where it cannot be read."""
+        """The text behind `Entry.label`: the label itself, unless the source keeps its labels apart. None if there is
+        no text any more, Rejected if it cannot be read."""
         return label
 
     def close(self) -> None:  # noqa: B027
-        """Let go of what is open. Most readers hold nothing."""
+        """Close what is open. Most readers hold nothing."""
 
 
 class Source(ABC):
-    """One --src as it was found. Goes to workers, so it holds plain values only.
-
-    kind: "words" (labels are texts) or "classes" (a label is a class's name). labels_apart: labels are files or records
-    of their own, read together with the image. images_are_files: an entry's path is that of a file below root, else of
-    a member or a record. doubt: why the splits that the names in the source may give cannot be told, a sentence for a
-    build that would take them; "" mostly.
-    """
+    """One --src as it was found. It is sent to workers, so it holds plain values only."""
 
     root: Path
     layout: str
     kind: str = "words"
+    """"words" (labels are texts) or "classes" (a label is the name of a class)."""
     labels_apart: bool = False
+    """Labels are files or records of their own, read together with the image."""
     images_are_files: bool = True
+    """An entry's path is that of a file below root; else of a member or a record."""
     doubt: str = ""
+    """Why the splits that names in the source may give are not clear: a sentence for a build that would take them.
+    Mostly ""."""
 
     @abstractmethod
     def entries(self) -> Iterator[Entry]:
-        """Every entry once, in no order that anything may rely on; in constant memory."""
+        """Every entry once, in any order; in constant memory."""
 
     @abstractmethod
-    def listing(self) -> list[list]:
-        """The marks (marks.py) of all that the entries came from, taken before it was read: each label file, tar or
-        mdb, each folder that was scanned. Those of the last `entries` that came to its end; without one, it looks by
-        itself. SourceError where it cannot."""
+    def listing(self) -> list[Mark]:
+        """The marks (marks.py) of everything the entries came from, taken before it was read: each label file, tar or
+        mdb, each folder that was scanned. They are those of the last `entries` that was read to its end; if there was
+        none, they are taken now. SourceError if that is not possible."""
 
     @abstractmethod
-    def is_as_listed(self, marks: list[list]) -> bool:
-        """Would `entries` give what it gave when `listing` gave these marks? Nothing is walked, and no image asked
-        for: one that was overwritten in its place is not seen."""
+    def is_as_listed(self, marks: list[Mark]) -> bool:
+        """Would `entries` give what it gave when `listing` gave these marks? No folder is scanned and no image is
+        opened: an image that was overwritten in place is not noticed."""
 
     @abstractmethod
     def open(self) -> Reader:
@@ -78,14 +81,14 @@ class Source(ABC):
 
     def notes(self) -> list[str]:
         """What a person should know of the last `entries`, a sentence each: columns that are not read, paths that are
-        read otherwise than written."""
+        read otherwise than they are written."""
         return []
 
     def pictures(self) -> Iterator[list[bytes]]:
-        """The paths of all pictures that lie in the source, some at a time, where entries do not come from a walk over
-        them: those that no entry names become entries too."""
+        """The paths of all pictures in the source, some at a time, if entries do not come from a walk over them: those
+        that no entry names become entries too."""
         return iter(())
 
-    def __getstate__(self) -> dict:
-        """What goes to workers with every task: without the marks, which may have megabytes."""
+    def __getstate__(self) -> dict[str, Any]:
+        """What is sent to workers with every task: without the marks, which may take megabytes."""
         return {**vars(self), "_listed": []}

@@ -1,1 +1,1 @@
-"""Shards and reject lists, written under another name and then renamed."""
+"""Write shards, reject lists and the index, each under another name and then renamed."""

@@ -1,4 +1,4 @@
-"""One shard: written under another name, then renamed; its .idx last, which says that it is done."""
+"""Write shards, each under another name, then rename it; its .idx is written last and says that it is done."""
 
 import hashlib
 import mmap
@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sharding.arranging.arrange import PLACED_NAME
 from sharding.arranging.assign import Assignment, ShardPlan
@@ -26,41 +27,47 @@ from sharding.system.files import whole_file
 from sharding.system.workers import Workers
 
 _TOGETHER_BYTES = 32 << 20  # of a shard, held in memory at once
-_GAP_BYTES = 16 << 10  # between two samples of a spool file that are read along rather than sought over
+_GAP_BYTES = 16 << 10  # a shorter gap between two samples of a spool file is read along, a longer one is skipped
 _OPEN_FILES = 256
-# what makes a shard what it is; where its samples lay in the catalogue and the spool does not
+# what decides the bytes of a shard; the positions of its samples in the catalogue and the spool do not
 _INPUTS = ["order", "digest", "label_hash", "image_size", "label_size", "width", "height", "subset", "image_format"]
 
 
 @dataclass(frozen=True)
 class PackTask:
-    """All that a worker needs for one shard. entries_per_spool: of the catalogue, in each spool file."""
+    """Everything a worker needs for one shard."""
 
     out: Path
     plan: ShardPlan
     placed: Path
     spool: Path
     entries_per_spool: int
-    label_suffix: str  # "txt" or "cls"
+    """Entries of the catalogue in each spool file."""
+    label_suffix: str
+    """"txt" or "cls"."""
 
 
 class Packed(NamedTuple):
-    """A finished shard. letters: how often each stands in its labels. kept: an earlier run had finished it."""
+    """A finished shard."""
 
     info: ShardInfo
-    letters: Counter
+    letters: Counter[str]
+    """How often each occurs in its labels."""
     kept: bool
+    """An earlier run had finished it."""
 
 
 class Spools(NamedTuple):
-    """Where samples lie. numbers: [n] of spool files; path_of: the path of one."""
+    """The spool files of some samples."""
 
-    numbers: np.ndarray
+    numbers: NDArray[Any]
+    """[n] number of the file of each sample."""
     path_of: Callable[[int], str | Path]
+    """The path of a file by its number."""
 
 
 def pack_shard(task: PackTask) -> Packed:
-    """Write one shard and its .idx, or keep the finished ones. ShardError where the spool is damaged; OSError where the
+    """Write one shard and its .idx, or keep the finished ones. ShardError if the spool is damaged; OSError if the
     folder takes no more."""
     rows = np.fromfile(task.placed, FACTS, task.plan.samples, offset=task.plan.first * FACTS.itemsize)
     if len(rows) != task.plan.samples:
@@ -97,8 +104,8 @@ def pack_shards(
     return packed
 
 
-def inputs_digest(plan: ShardPlan, label_suffix: str, rows: np.ndarray) -> str:
-    """What goes into a shard (FACTS rows), as a sha256: one that was made of anything else is not this one."""
+def inputs_digest(plan: ShardPlan, label_suffix: str, rows: NDArray[Any]) -> str:
+    """What goes into a shard (FACTS rows), as a sha256: a shard that was made of anything else is another one."""
     digest = hashlib.sha256(f"{plan.name} {plan.split} {plan.first} {label_suffix}\n".encode())
     for name in _INPUTS:
         digest.update(rows[name].tobytes())
@@ -106,26 +113,26 @@ def inputs_digest(plan: ShardPlan, label_suffix: str, rows: np.ndarray) -> str:
 
 
 def write_shard(
-    out: Path, plan: ShardPlan, label_suffix: str, rows: np.ndarray, spools: Spools, wanted: ShardInfo | None = None
+    out: Path, plan: ShardPlan, label_suffix: str, rows: NDArray[Any], spools: Spools, wanted: ShardInfo | None = None
 ) -> Packed:
     """Write a shard and its .idx.
 
-    rows: FACTS of its samples. wanted: what the tar and the .idx must be; ShardError where they would be anything else.
+    rows: FACTS of its samples. wanted: what the tar and the .idx must be; ShardError if they would be anything else.
     """
     sizes = np.stack([rows["image_size"], rows["label_size"]], axis=1).astype(np.int64)
     offsets, ends = lay_out(sizes)
     records = np.zeros(len(rows), IDX_RECORD)
     letters: Counter[str] = Counter()
-    with whole_file(out / f"{plan.name}.tar", fsyncs_folder=False) as file:  # the index does
+    with whole_file(out / f"{plan.name}.tar", fsyncs_folder=False) as file:  # whoever writes the index does that
         digest = hashlib.sha256()
         for first, last in _runs_of(ends[:, 1]):
             start = int(offsets[first, 0]) - BLOCK
             positions = offsets[first:last] - start
             buffer = _with_headers(plan.first + first, label_suffix, rows[first:last], positions)
-            labels, crcs = _fill(memoryview(buffer), positions, rows[first:last], spools, first)
+            labels, crcs = _fill(buffer.data, positions, rows[first:last], spools, first)
             records["label_crc32"][first:last] = crcs
-            digest.update(buffer)
-            file.write(buffer)
+            digest.update(buffer.data)
+            file.write(buffer.data)
             letters.update(letters_of(labels))
         digest.update(END)
         file.write(END)
@@ -144,7 +151,7 @@ def write_shard(
     return Packed(_info(plan, tar_bytes, sha256, idx_sha256), letters, kept=False)
 
 
-def _runs_of(ends: np.ndarray) -> Iterator[tuple[int, int]]:
+def _runs_of(ends: NDArray[Any]) -> Iterator[tuple[int, int]]:
     """(first, last) of runs of samples of about _TOGETHER_BYTES, at least one each. ends: of the samples in the tar."""
     first = 0
     while first < len(ends):
@@ -154,7 +161,7 @@ def _runs_of(ends: np.ndarray) -> Iterator[tuple[int, int]]:
         first = last
 
 
-def _with_headers(first_key: int, label_suffix: str, rows: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+def _with_headers(first_key: int, label_suffix: str, rows: NDArray[Any], offsets: NDArray[Any]) -> NDArray[Any]:
     """The bytes of a run of samples in the tar, with headers and padding but without contents. uint8."""
     keys = first_key + np.arange(len(rows))
     end = int(offsets[-1, 1]) + int(padded(rows["label_size"][-1:].astype(np.int64))[0])
@@ -168,23 +175,23 @@ def _with_headers(first_key: int, label_suffix: str, rows: np.ndarray, offsets: 
     return blocks.reshape(-1)
 
 
-_memory: list[np.ndarray] = []  # of this process: pages that are there already cost nothing to fill again
+_memory: list[NDArray[Any]] = []  # of this process: pages that are mapped already cost nothing to fill again
 
 
-def _blocks(count: int) -> np.ndarray:
-    """uint8 [count, 512], with anything in it."""
+def _blocks(count: int) -> NDArray[Any]:
+    """uint8 [count, 512], with arbitrary content."""
     if not _memory or len(_memory[0]) < count:
         _memory[:] = [np.empty((count, BLOCK), np.uint8)]
     return _memory[0][:count]
 
 
 def _fill(
-    view: memoryview, positions: np.ndarray, rows: np.ndarray, spools: Spools, first: int
-) -> tuple[bytes, np.ndarray]:
-    """Read images and labels to their places in a run of the tar. Returns the labels, end to end in any order, and the
-    CRC-32 of each (uint32, in the order of rows).
+    view: memoryview, positions: NDArray[Any], rows: NDArray[Any], spools: Spools, first: int
+) -> tuple[bytes, NDArray[Any]]:
+    """Read images and labels to their positions in a run of the tar. Returns the labels, end to end in any order, and
+    the CRC-32 of each (uint32, in the order of rows).
 
-    places: [n, 2] of image and label. first: place of the run's first sample in the shard. The samples lie in many
+    positions: [n, 2] of image and label. first: number of the run's first sample in the shard. The samples are in many
     spool files, a few in each, side by side: they are read file by file, neighbours together.
     """
     numbers, starts = spools.numbers[first : first + len(rows)], rows["spool_at"].astype(np.int64)
@@ -203,7 +210,7 @@ def _fill(
     with _OpenSpools(spools.path_of) as files:
         for number, begin, length, (low, high) in zip(numbers, begins.tolist(), lengths.tolist(), samples, strict=True):
             content = files.read(number, begin, length)
-            images = memoryview(content)  # no copy; a label is so short that its copy costs less than a view
+            images = memoryview(content)  # no copy; for a label, which is short, a copy costs less than a view
             for image, label, end, image_at, label_at in moves[low:high]:
                 view[image_at : image_at + label - image] = images[image:label]
                 view[label_at : label_at + end - label] = text = content[label:end]
@@ -214,7 +221,7 @@ def _fill(
 
 
 class _OpenSpools:
-    """Spool files by number, a limited number of them open at once."""
+    """Spool files by number; a limited number of them is open at once."""
 
     def __init__(self, path_of: Callable[[int], str | Path]) -> None:
         self._path_of = path_of
@@ -228,7 +235,7 @@ class _OpenSpools:
             os.close(self._open.popitem()[1])
 
     def read(self, number: int, begin: int, length: int) -> bytes:
-        """ShardError where the file is missing or ends before."""
+        """ShardError if the file is missing or ends too early."""
         if number not in self._open:
             if len(self._open) >= _OPEN_FILES:
                 self.__exit__()
@@ -244,14 +251,14 @@ class _OpenSpools:
 
 
 def letters_of(labels: bytes) -> dict[str, int]:
-    """How often each letter stands in labels, end to end."""
+    """How often each letter occurs in labels that are end to end."""
     counts = np.bincount(np.frombuffer(labels.decode().encode("utf-32-le"), "<u4"))  # by code point
     codes = np.flatnonzero(counts)
     return dict(zip(map(chr, codes.tolist()), counts[codes].tolist(), strict=True))
 
 
 def _finished(task: PackTask, inputs: str) -> Packed | None:
-    """The shard as an earlier run left it, where its .idx, the inputs and the tar's digest agree."""
+    """The shard as an earlier run has left it, if its .idx, the inputs and the tar's digest agree."""
     plan = task.plan
     tar_path, idx_path = task.out / f"{plan.name}.tar", task.out / f"{plan.name}.idx"
     try:

@@ -1,1 +1,1 @@
-"""A source, entry by entry: listed on disk, each image read once, accepted or rejected with a reason."""
+"""A source, entry by entry: listed on disk, then each image is read once, accepted or rejected with a reason."""

@@ -1,12 +1,10 @@
-"""The catalogue: every entry of the sources on disk, in the order in which the sources give them.
+"""The catalogue: every entry of the sources on disk, in the order in which the sources give them. listing.py writes it.
 
-listing.py writes it.
-
-No Python object stays for an entry, and nothing here grows in memory but one 64-bit number each (for the search for
+No Python object is kept for an entry, and nothing here grows in memory but one 64-bit number for each (to search for
 repeated paths). Three files in the build folder, and catalogue.json, written last, which says that they are whole:
 
     entries.bin   ENTRY records
-    order.bin     8 bytes each: a seeded hash of the path, which decides where a sample stands in the shard set
+    order.bin     8 bytes each: a seeded hash of the path, which decides the position of a sample in the shard set
     texts.bin     the path and the label of each, end to end
 """
 
@@ -18,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sharding.reading.split import UNDECIDED
 from sharding.reasons import REASONS
@@ -25,53 +24,62 @@ from sharding.reasons import REASONS
 ENTRY = np.dtype(
     [
         ("text_at", "<u8"),  # of the path in texts.bin; the label follows it
-        ("image_at", "<u8"),  # of the image's bytes in its file; 0 where the file is the image
+        ("image_at", "<u8"),  # of the image's bytes in its file; 0 if the file is the image
         ("image_size", "<u4"),
         ("label_size", "<u4"),
         ("path_size", "<u4"),
         ("source", "u1"),
-        ("subset", "u1"),  # place in Catalogue.subsets
-        ("split", "u1"),  # place in SPLITS; UNDECIDED: the split rule decides
-        ("problem", "u1"),  # place in PROBLEMS
+        ("subset", "u1"),  # position in Catalogue.subsets
+        ("split", "u1"),  # position in SPLITS; UNDECIDED: the split rule decides
+        ("problem", "u1"),  # position in PROBLEMS
     ]
 )
 PROBLEMS = ("", *REASONS)
 NO_LABEL = 0xFFFFFFFF
-_make = tuple.__new__  # a NamedTuple without the check of its arguments: half the time, at 35 M entries
-SCAN = 1 << 20  # records that are looked at together
+_make = tuple.__new__  # makes a NamedTuple without checking its arguments: half the time, at 35 M entries
+SCAN = 1 << 20  # records that are read together
 CATALOGUE_NAME = "catalogue.json"
 
 
 class Listed(NamedTuple):
-    """One entry as it is read back. number: its place in the catalogue. label: None where there is none."""
+    """One entry as it is read back."""
 
     number: int
+    """Its position in the catalogue."""
     source: int
+    """Number of its source."""
     path: bytes
     label: bytes | None
+    """None if there is none."""
     subset: int
+    """Position in Catalogue.subsets."""
     split: int
+    """Position in SPLITS; UNDECIDED: the split rule decides."""
     problem: str
+    """As in `Entry`."""
     image_at: int
     image_size: int
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What was listed. subsets: names, "" first, then sorted. classes: sorted names; empty for words. given_splits: has
-    a source given the split of an entry, and was it taken? source_names: what stands before their paths in lists.
-    notes: what a person should know of how the sources were read."""
+    """What was listed."""
 
     folder: Path
     entries: int
     subsets: tuple[str, ...]
+    """Names, "" first, then sorted."""
     classes: tuple[str, ...]
+    """Sorted names; empty for words."""
     given_splits: bool
+    """Has a source given the split of an entry, and was it taken?"""
     source_names: tuple[str, ...] = ("",)
+    """What lists for people put before the paths of each source."""
     notes: tuple[str, ...] = ()
+    """What a person should know of how the sources were read."""
 
     def shown(self, entry: Listed) -> bytes:
-        """What lists for people call an entry: its path, after the name of its source where there are several."""
+        """How lists for people name an entry: by its path, after the name of its source if there are several."""
         return os.fsencode(self.source_names[entry.source]) + entry.path
 
     def read(self, first: int, last: int) -> list[Listed]:
@@ -79,8 +87,8 @@ class Catalogue:
         rows = self._rows(first, last)
         return list(_listed(first, rows, lambda start, size: _read_part(self.folder / "texts.bin", start, size)))
 
-    def order(self, first: int, last: int) -> np.ndarray:
-        """The hash that decides the place in the set, of the entries from first up to last. uint64."""
+    def order(self, first: int, last: int) -> NDArray[np.uint64]:
+        """The hash that decides the position in the set, of the entries from first up to last. uint64."""
         return read_order(self.folder, first, last)
 
     def pick(self, numbers: Iterable[int]) -> Iterator[Listed]:
@@ -91,15 +99,15 @@ class Catalogue:
                 yield from _listed(number, row, lambda start, size: os.pread(texts.fileno(), size, start))
 
     def first_in_order(self, count: int) -> Iterator[Listed]:
-        """The `count` entries that come first in the order of the set, or about so many of a large catalogue: a sample
-        that is the same for every order of the source."""
+        """The `count` entries that come first in the order of the set, or about that many of a large catalogue: a
+        sample that is the same for every order of the source."""
         most = (1 << 64) - 1 if count >= self.entries else int(count / self.entries * (1 << 64))
         for start in range(0, self.entries, SCAN):
             order = self.order(start, min(start + SCAN, self.entries))
             yield from self.pick((np.flatnonzero(order <= np.uint64(most)) + start).tolist())
 
     def count_subsets(self) -> dict[str, int]:
-        """Entries of each subset, "" for those in none; empty where there is only that."""
+        """Entries of each subset, "" for those in none; empty if there are no subsets."""
         if len(self.subsets) < 2:
             return {}
         counts = np.zeros(len(self.subsets), np.int64)
@@ -109,7 +117,7 @@ class Catalogue:
         return {name: count for name, count in zip(self.subsets, counts.tolist(), strict=True) if count}
 
     def count_given_splits(self) -> tuple[int, int]:
-        """How many of the entries that may be used were given a split, and how many these are."""
+        """How many usable entries were given a split, and how many usable entries there are."""
         given = usable = 0
         for start in range(0, self.entries, SCAN):
             rows = self._rows(start, min(start + SCAN, self.entries))
@@ -118,13 +126,13 @@ class Catalogue:
             given += int((is_usable & (rows["split"] != UNDECIDED)).sum())
         return given, usable
 
-    def _rows(self, first: int, last: int) -> np.ndarray:
+    def _rows(self, first: int, last: int) -> NDArray[np.void]:
         content = _read_part(self.folder / "entries.bin", first * ENTRY.itemsize, (last - first) * ENTRY.itemsize)
         return np.frombuffer(content, ENTRY)
 
 
-def _listed(first: int, rows: np.ndarray, read_texts: Callable[[int, int], bytes]) -> Iterator[Listed]:
-    """Neighbouring ENTRY records as tuples; the first one's number is `first`."""
+def _listed(first: int, rows: NDArray[np.void], read_texts: Callable[[int, int], bytes]) -> Iterator[Listed]:
+    """Neighbouring ENTRY records as tuples; the first has the number `first`."""
     if not len(rows):
         return
     start = int(rows["text_at"][0])
@@ -140,7 +148,7 @@ def _listed(first: int, rows: np.ndarray, read_texts: Callable[[int, int], bytes
 
 
 def open_catalogue(folder: Path) -> Catalogue | None:
-    """The catalogue as an earlier run left it; None where there is none that is whole."""
+    """The catalogue as an earlier run has left it; None if there is none, or if it is not whole."""
     try:
         values = json.loads((folder / CATALOGUE_NAME).read_bytes())
         subsets, classes = tuple(values["subsets"]), tuple(values["classes"])
@@ -154,7 +162,8 @@ def open_catalogue(folder: Path) -> Catalogue | None:
     return catalogue if sizes == whole else None
 
 
-def read_order(folder: Path, first: int, last: int) -> np.ndarray:
+def read_order(folder: Path, first: int, last: int) -> NDArray[np.uint64]:
+    """The order of the entries from first up to last. uint64."""
     return np.fromfile(folder / "order.bin", "<u8", last - first, offset=8 * first)
 
 

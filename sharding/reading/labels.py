@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from sharding.format.frames import frames_needed
 from sharding.format.script.letters import name_letters, profile_advice
-from sharding.format.script.profile import ScriptProfile, is_mark
+from sharding.format.script.order import is_mark
+from sharding.format.script.profile import ScriptProfile
 from sharding.images.limits import Limits
 from sharding.reasons import Rejected
 

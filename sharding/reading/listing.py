@@ -1,4 +1,4 @@
-"""The sources, listed into a catalogue: batch after batch, appended to its files; then repeated paths are marked."""
+"""List the sources into a catalogue: batch after batch is appended to its files, then repeated paths are marked."""
 
 import json
 import os
@@ -9,6 +9,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sharding.errors import ConfigError, SourceError
 from sharding.format.splits import SPLITS
@@ -17,14 +18,15 @@ from sharding.layouts.naming import other_spellings
 from sharding.layouts.text_files import is_utf8
 from sharding.progress import Progress, Report
 from sharding.reading.catalogue import CATALOGUE_NAME, ENTRY, NO_LABEL, PROBLEMS, SCAN, Catalogue, Listed, read_order
-from sharding.reading.hashes import hash_paths, is_among
+from sharding.reading.hashes import hash_paths, is_among, repeated_values
 from sharding.reading.split import UNDECIDED, SplitLists
 from sharding.system.files import write_whole
 
 MAX_SOURCES = MAX_SUBSETS = 255
-_BATCH = 1 << 16  # entries that are held as objects
+_BATCH = 1 << 16  # entries that are held as Python objects
 _SPLIT_NUMBER = {"": UNDECIDED} | {split: number for number, split in enumerate(SPLITS)}
 _PROBLEM_NUMBER = {problem: number for number, problem in enumerate(PROBLEMS)}
+_PROBLEM_OFFSET = ENTRY.itemsize - 1  # the last field of ENTRY
 
 
 def write_catalogue(
@@ -35,9 +37,9 @@ def write_catalogue(
     lists: SplitLists | None = None,
     keep_splits: bool = True,
 ) -> Catalogue:
-    """List every entry of the sources. SourceError where there is none, or more subsets than fit.
+    """List every entry of the sources. SourceError if there is none, or if there are more subsets than fit.
 
-    seed: of the order. lists: they decide the split. keep_splits: else the split that a source gives is not taken.
+    seed: of the order. lists: they decide the split. keep_splits: False: the split that a source gives is not taken.
     """
     if len(sources) > MAX_SOURCES:
         raise ConfigError(f"{len(sources)} sources; at most {MAX_SOURCES} fit")
@@ -51,8 +53,8 @@ def write_catalogue(
                 report(Progress("listing", writer.entries, 0))
         _add_unnamed(writer, sources, report)
     if not writer.entries:
-        names = ", ".join(str(source.root) for source in sources)
-        raise SourceError(f"{names}: the label files name no image; write a line `path<TAB>label` for each image")
+        roots = ", ".join(str(source.root) for source in sources)
+        raise SourceError(f"{roots}: the label files name no image; write a line `path<TAB>label` for each image")
     notes = [note for source in sources for note in source.notes()]
     notes += lists.check_all_named() if lists else []
     subsets = tuple(sorted(writer.subsets))  # "" sorts first
@@ -74,6 +76,7 @@ def write_catalogue(
 
 
 def _names_of(sources: list[Source]) -> tuple[str, ...]:
+    """What lists for people put before the paths of each source; "" for a single source."""
     names = [source.root.name for source in sources]
     if len(names) == 1:
         return ("",)
@@ -83,7 +86,7 @@ def _names_of(sources: list[Source]) -> tuple[str, ...]:
 
 
 class _Writer:
-    """Appends batches of entries to the three files."""
+    """Appends batches of entries to the three files of a catalogue."""
 
     def __init__(self, folder: Path, seed: int, lists: SplitLists | None, keep_splits: bool) -> None:
         self.folder = folder
@@ -97,8 +100,8 @@ class _Writer:
     def __enter__(self) -> None:
         return None
 
-    def __exit__(self, kind, *_: object) -> None:
-        with ExitStack() as stack:  # all are closed, where one of them finds the disk full too
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with ExitStack() as stack:  # closes all of them, even if one finds the disk full
             for file in self._files:
                 stack.enter_context(file)
             for file in self._files if kind is None else ():
@@ -108,21 +111,20 @@ class _Writer:
     def add(self, source: int, batch: list[Entry], keeps_classes: bool) -> None:
         paths, labels, subsets, splits, problems, ats, sizes = zip(*batch, strict=True)
         if keeps_classes:
-            # one that is no UTF-8 becomes a reject when it is read
+            # a name that is not UTF-8 becomes a reject when it is read
             names = {*labels} if not any(problems) else {entry.label for entry in batch if not entry.problem}
-            self.classes.update(label.decode() for label in names - {None} if is_utf8(label))
-        for name in {*subsets} - self.subsets.keys():
+            self.classes.update(name.decode() for name in names if name is not None and is_utf8(name))
+        for subset in {*subsets} - self.subsets.keys():
             if len(self.subsets) >= MAX_SUBSETS:
                 raise SourceError(
                     f"the third column of the label files holds more than {MAX_SUBSETS} different subsets; remove the "
                     "column, or write a few names there"
                 )
-            self.subsets[name] = len(self.subsets)
+            self.subsets[subset] = len(self.subsets)
         rows = np.zeros(len(batch), ENTRY)
         rows["path_size"] = np.fromiter(map(len, paths), np.uint32, len(batch))
         if None in labels:
             rows["label_size"] = [NO_LABEL if label is None else len(label) for label in labels]
-            labels = [label or b"" for label in labels]
         else:
             rows["label_size"] = np.fromiter(map(len, labels), np.uint32, len(batch))
         label_sizes = np.where(rows["label_size"] == NO_LABEL, 0, rows["label_size"]).astype(np.int64)
@@ -139,20 +141,20 @@ class _Writer:
             rows["problem"][(rows["split"] == UNDECIDED) & (rows["problem"] == 0)] = _PROBLEM_NUMBER["in no list"]
         elif not self.given_splits:
             self.given_splits = bool((rows["split"] != UNDECIDED).any())
-        texts = b"".join(chain.from_iterable(zip(paths, labels, strict=True)))
+        texts = b"".join(chain.from_iterable(zip(paths, (label or b"" for label in labels), strict=True)))
         order = self.hashes(source, paths)
-        for file, content in zip(self._files, (rows, order, texts), strict=True):
+        for file, content in zip(self._files, (rows.tobytes(), order.tobytes(), texts), strict=True):
             file.write(content)
         self.entries += len(batch)
         self.text_bytes += len(texts)
 
-    def hashes(self, source: int, paths: Sequence[bytes]) -> np.ndarray:
-        """The order of entries, uint64. The first source has no number in it: adding a second one leaves its order as
-        it was."""
+    def hashes(self, source: int, paths: Sequence[bytes]) -> NDArray[np.uint64]:
+        """The order of entries, uint64. The hash of the first source has no number in it, so that adding a second
+        source leaves the order of the first as it was."""
         purpose = f"order {self._seed}".encode() + (b" %d" % source if source else b"")
         return hash_paths(purpose, paths, len(paths))
 
-    def sorted_hashes(self) -> np.ndarray:
+    def sorted_hashes(self) -> NDArray[np.uint64]:
         """The order of all entries so far, sorted."""
         for file in self._files:
             file.flush()
@@ -162,8 +164,8 @@ class _Writer:
 
 
 def _add_unnamed(writer: "_Writer", sources: list[Source], report: Report) -> None:
-    """The pictures that lie in a source and that none of its label files names: each becomes an entry that says so."""
-    hashes: np.ndarray | None = None
+    """Make an entry of each picture that is in a source and that none of its label files names."""
+    hashes: NDArray[np.uint64] | None = None
     for number, source in enumerate(sources):
         for paths in source.pictures():
             if hashes is None:
@@ -178,20 +180,23 @@ def _add_unnamed(writer: "_Writer", sources: list[Source], report: Report) -> No
                 report(Progress("listing", writer.entries, 0))
 
 
-def _is_named_otherwise(writer: "_Writer", source: Source, number: int, path: bytes, hashes: np.ndarray) -> bool:
-    """Does an entry name this picture by another spelling of Unicode, by which there is no picture?"""
+def _is_named_otherwise(
+    writer: "_Writer", source: Source, number: int, path: bytes, hashes: NDArray[np.uint64]
+) -> bool:
+    """Does an entry name this picture by another spelling of Unicode, under which there is no picture?"""
     root = os.fsencode(source.root)
     others = [other for other in other_spellings(path) if not os.path.lexists(os.path.join(root, other))]
     return bool(others) and bool(is_among(writer.hashes(number, others), hashes).any())
 
 
 def _numbers(names: tuple[str, ...], numbers: dict[str, int]) -> list[int] | int:
-    """The number of each name; one for all where they are equal, as they mostly are."""
+    """The number of each name; a single number if all names are equal, as they mostly are."""
     return numbers[names[0]] if len({*names}) == 1 else [numbers[name] for name in names]
 
 
-def _renumber_subsets(folder: Path, numbers: np.ndarray, entries: int) -> None:
-    """Subsets were numbered as they came; sorted numbers are the same for every order of the source."""
+def _renumber_subsets(folder: Path, numbers: NDArray[np.uint8], entries: int) -> None:
+    """Number the subsets in sorted order, which is the same for every order of the source; so far they are numbered as
+    they came."""
     if (numbers == np.arange(len(numbers))).all():
         return
     with (folder / "entries.bin").open("r+b") as file:
@@ -200,7 +205,7 @@ def _renumber_subsets(folder: Path, numbers: np.ndarray, entries: int) -> None:
             rows = np.frombuffer(file.read(SCAN * ENTRY.itemsize), ENTRY).copy()
             rows["subset"] = numbers[rows["subset"]]
             file.seek(start * ENTRY.itemsize)
-            file.write(rows)
+            file.write(rows.tobytes())
 
 
 def _same_text(label: bytes | None) -> str | None:
@@ -209,10 +214,10 @@ def _same_text(label: bytes | None) -> str | None:
 
 
 def _mark_repeats(catalogue: Catalogue) -> None:
-    """An image that is named twice in the same way stays once; named in two ways, no line of it can be trusted."""
+    """An image that is named twice in the same way stays once; if it is named in two ways, none of its lines can be
+    trusted."""
     hashes = read_order(catalogue.folder, 0, catalogue.entries)
-    hashes.sort()
-    repeated = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
+    repeated = repeated_values(hashes)
     del hashes
     if not len(repeated):
         return
@@ -229,5 +234,5 @@ def _mark_repeats(catalogue: Catalogue) -> None:
             else:
                 problem, marked = "listed twice", same[1:]
             for entry in marked:
-                file.seek(entry.number * ENTRY.itemsize + ENTRY.fields["problem"][1])
+                file.seek(entry.number * ENTRY.itemsize + _PROBLEM_OFFSET)
                 file.write(bytes([_PROBLEM_NUMBER[problem]]))

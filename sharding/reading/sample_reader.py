@@ -1,6 +1,7 @@
-"""One entry of the catalogue, read once: a sample that can be packed, or the reason why not."""
+"""Read one entry of the catalogue: the result is a sample that can be packed, or the reason why not."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,53 +15,66 @@ from sharding.reading.labels import LabelCounts, check_fits, check_label
 from sharding.reading.split import UNDECIDED, SplitRule
 from sharding.reasons import Rejected
 
-_KEPT_LABELS = 100_000  # words repeat: what was found out of a label is kept
+_KEPT_LABELS = 100_000  # words repeat: what was found out about a label is kept
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What a sample must keep to, and what becomes of it. classes: sorted names; empty for words."""
+    """What a sample must keep to, and what becomes of it."""
 
     sources: tuple[Source, ...]
     profile: ScriptProfile
     classes: tuple[str, ...]
+    """Sorted names; empty for words."""
     limits: Limits
     image: ImageRule
     split: SplitRule
 
 
 class Sample(NamedTuple):
-    """A sample as a shard will hold it. entry: its number in the catalogue. split: place in SPLITS. label_hash: equal
-    for equal labels. length: letters of a word's label; 0 for classes."""
+    """A sample as a shard will hold it."""
 
     image: bytes
     label: bytes
     entry: int
+    """Its number in the catalogue."""
     subset: int
+    """Position in Catalogue.subsets."""
     split: int
+    """Position in SPLITS."""
     length: int
+    """Letters of a word's label; 0 for classes."""
     label_hash: int
-    width: int  # px
+    """Equal for equal labels."""
+    width: int
+    """In pixels."""
     height: int
     image_format: int
-    digest: int  # of the image's bytes
-    read_bytes: int  # of the source image
+    """Position in STORED_SUFFIXES."""
+    digest: int
+    """Of the image's bytes."""
+    read_bytes: int
+    """Size of the source image."""
 
 
 class _Label(NamedTuple):
+    """What was found out about one label."""
+
     text: str
     content: bytes
     length: int
     hash: int
-    split: int  # where the label decides it
-    folded: dict[str, int]  # "ي → ی" -> how often
+    split: int
+    """Position in SPLITS if the label decides it, else UNDECIDED."""
+    folded: Mapping[str, int]
+    """"ي → ی" -> how often."""
 
 
-_make = tuple.__new__  # a NamedTuple without the check of its arguments: half the time, at 35 M samples
+_make = tuple.__new__  # makes a NamedTuple without checking its arguments: half the time, at 35 M samples
 
 
 class SampleReader:
-    """Reads and checks entries. One a process; `close` lets go of what the readers hold open."""
+    """Reads and checks entries. One for each process."""
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
@@ -69,23 +83,24 @@ class SampleReader:
         self._class_numbers = {name: number for number, name in enumerate(rules.classes)}
         self._limits, self._read_image = rules.limits, build_reader(rules.limits, rules.image)
         self._simple = rules.profile.simple_letters
-        # With so much of its height in width for each letter, a label fits even where all of its letters are equal.
+        # With this much width (in heights) for each letter, a label fits even if all of its letters are equal.
         self._px_a_letter = 2 * rules.limits.frame_px / rules.limits.height_px
         self._by_label = rules.split.by == "label"
         self._labels: dict[bytes | None, _Label | Rejected] = {}
         self._counts = LabelCounts(Counter(), Counter())
 
     def close(self) -> None:
+        """Close what the readers hold open."""
         for reader in self._readers:
             reader.close()
 
     def take_counts(self) -> LabelCounts:
-        """What was counted since this was called last."""
+        """What was counted since the last call."""
         counts, self._counts = self._counts, LabelCounts(Counter(), Counter())
         return counts
 
     def read(self, entry: Listed) -> Sample:
-        """The sample of an entry; Rejected where it cannot be used. The label first: that costs the least."""
+        """The sample of an entry; Rejected if it cannot be used. The label is checked first: that costs least."""
         number, source, path, label, subset, split, problem, at, size = entry
         if problem:
             raise Rejected(problem, (label or b"").decode("utf-8", "backslashreplace"))
@@ -96,7 +111,7 @@ class SampleReader:
         if isinstance(known, Rejected):
             self._counts.refused.update(known.letters)
             raise Rejected(known.reason, known.detail)
-        text, label, length, label_hash, split_of_label, folded = known
+        text, stored_label, length, label_hash, split_of_label, folded = known
         if folded:
             self._counts.folded.update(folded)
         if split == UNDECIDED:
@@ -107,7 +122,7 @@ class SampleReader:
             check_fits(text, self.rules.profile, width, height, self._limits)
         seen = (
             image,
-            label,
+            stored_label,
             number,
             subset,
             split,
@@ -133,30 +148,40 @@ class SampleReader:
         return known
 
     def _check(self, label: bytes | None) -> _Label:
-        rules, folded = self.rules, {}
+        """What is found out about a label. Rejected if it is not usable."""
+        if self.rules.classes:
+            return self._check_class(label)
+        rules = self.rules
         written = None if label is None else label.decode("utf-8", "surrogateescape")
-        if rules.classes:
-            if written is None:
-                raise Rejected("no label", "it lies in no class folder")
-            if written not in self._class_numbers:
-                raise Rejected("label is not UTF-8", repr(written))
-            text, length, content, unit = written, 0, b"%d" % self._class_numbers[written], label
-        elif written and self._simple.issuperset(written) and not 0 < rules.limits.max_label < len(written):
-            text, length, content, unit = written, len(written), label, label  # most words: nothing to normalise
-        else:
-            text = check_label(written, rules.profile, rules.limits)
-            length, content = len(text), text.encode()
-            unit = content
-            folded = {} if text == written else rules.profile.folded(written)
-        number, split = rules.split.decide(unit)
-        return _make(_Label, (text, content, length, number, split if self._by_label else UNDECIDED, folded))
+        if label and written and self._is_plain(written):
+            return self._label_of(written, label, len(written), label, {})
+        text = check_label(written, rules.profile, rules.limits)
+        folded = {} if written is None or text == written else rules.profile.folded(written)
+        return self._label_of(text, text.encode(), len(text), text.encode(), folded)
+
+    def _check_class(self, label: bytes | None) -> _Label:
+        if label is None:
+            raise Rejected("no label", "it lies in no class folder")
+        name = label.decode("utf-8", "surrogateescape")
+        if name not in self._class_numbers:
+            raise Rejected("label is not UTF-8", repr(name))
+        return self._label_of(name, b"%d" % self._class_numbers[name], 0, label, {})
+
+    def _is_plain(self, written: str) -> bool:
+        """Is there nothing to normalise or refuse in this label, as in most words?"""
+        return self._simple.issuperset(written) and not 0 < self.rules.limits.max_label < len(written)
+
+    def _label_of(self, text: str, content: bytes, length: int, unit: bytes, folded: Mapping[str, int]) -> _Label:
+        """unit: what the split is decided by if labels decide it."""
+        number, split = self.rules.split.decide(unit)
+        return _Label(text, content, length, number, split if self._by_label else UNDECIDED, folded)
 
 
 _open: list[SampleReader] = []  # of this process: at most one
 
 
 def open_sample_reader(rules: Rules) -> SampleReader:
-    """The inspector of this process, which keeps its readers from one task to the next."""
+    """The sample reader of this process, which stays open from one task to the next."""
     if not _open or _open[0].rules != rules:
         close_sample_reader()
         _open.append(SampleReader(rules))
@@ -164,5 +189,6 @@ def open_sample_reader(rules: Rules) -> SampleReader:
 
 
 def close_sample_reader() -> None:
+    """Close the sample reader of this process, if there is one."""
     while _open:
         _open.pop().close()

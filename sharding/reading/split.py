@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
 from sharding.errors import ConfigError, SourceError
@@ -23,28 +24,26 @@ RULES = ("label", "file", "group", "lists")
 UNDECIDED = 255  # in arrays of splits: the rule decides
 _WHOLE = 1 << 64
 _SHOWN = 3  # lines of a list that match nothing
-_SHOWN_FROM = 1_000_000  # of so many, no single ones are looked for
+_SHOWN_FROM = 1_000_000  # from this many on, single lines are not looked for
 
 
 @dataclass(frozen=True)
 class SplitRule:
-    """What decides the split of a sample that no source has given one.
-
-    by: "label" (no test word was ever trained on), "file" (its path), "group" (what `pattern` finds in its path: a
-    page, a writer; its first group where it has one), "lists" (train.txt, val.txt, test.txt). fractions: of train, val
-    and test; they add to 1.
-    """
+    """What decides the split of a sample to which no source has given one."""
 
     by: str = "label"
+    """"label" (no test word was ever trained on), "file" (its path), "group" (what `pattern` finds in its path: a page,
+    a writer; its first group if it has one), or "lists" (train.txt, val.txt, test.txt)."""
     seed: int = 0
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    """Of train, val and test; they add to 1."""
     pattern: str = ""
 
     def choose(self, label: str, path: bytes) -> int:
-        """The place in SPLITS of one sample (label: normalised), where this rule decides it and not a list. Depends on
-        nothing but the rule and the unit.
+        """The position in SPLITS of one sample (label: normalised), if this rule decides it and not a list. It depends
+        on nothing but the rule and the unit.
 
-        Rejected where it belongs to no group.
+        Rejected if the sample belongs to no group.
         """
         if self.by == "label":
             unit = label
@@ -58,7 +57,7 @@ class SplitRule:
         return self.decide(unit.encode("utf-8", "surrogateescape"))[1]
 
     def decide(self, unit: bytes) -> tuple[int, int]:
-        """(the 64-bit number that decides on a unit, the place in SPLITS that follows)."""
+        """(the 64-bit number that decides on a unit, the position in SPLITS that follows from it)."""
         number = xxh3_64_intdigest(self._prefix + unit)
         train, val = self._bounds
         return number, 0 if number < train else 1 if number < val else 2
@@ -73,12 +72,12 @@ class SplitRule:
         return int(train * _WHOLE), int((train + val) * _WHOLE)
 
     @cached_property
-    def _compiled(self) -> re.Pattern:
+    def _compiled(self) -> re.Pattern[str]:
         return re.compile(self.pattern)
 
 
 def check_split_rule(rule: SplitRule) -> None:
-    """ConfigError where a rule makes no sense."""
+    """ConfigError if a rule makes no sense."""
     if rule.by not in RULES:
         raise ConfigError(f"unknown split rule {rule.by!r}; there are: {', '.join(RULES)}")
     if min(rule.fractions) < 0 or abs(sum(rule.fractions) - 1) > 1e-9:
@@ -92,18 +91,21 @@ def check_split_rule(rule: SplitRule) -> None:
 
 
 class SplitLists:
-    """train.txt, val.txt, test.txt of a folder, or the other names of splits: one path a line (what follows a tab is
-    not read), in any spelling of its slashes and of Unicode. Without a list of train, what no list names is train.
-    digest: of what the lists say, in hex."""
+    """train.txt, val.txt, test.txt of a folder, or files with the other names of splits: one path a line (what follows
+    a tab is not read), in any spelling of its slashes and of Unicode. Without a list of train, everything that no list
+    names is train."""
 
     def __init__(self, folder: Path) -> None:
+        """Read the lists. SourceError if there are none, or if they name a path in two splits."""
         self._folder = folder
         self._files: dict[int, list[Path]] = {}
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
             if not (split := SPLIT_OF_NAME.get(path.stem.lower())) or not path.is_file():
                 continue
             if path.suffix.lower() not in (".txt", ".lst"):
-                raise SourceError(f"{path} is called like a list and is none; write it as {split}.txt, or move it away")
+                raise SourceError(
+                    f"{path} is named like a list and is not one; write it as {split}.txt, or move it away"
+                )
             self._files.setdefault(SPLITS.index(split), []).append(path)
         if not self._files:
             raise SourceError(f"{folder} holds no train.txt, val.txt or test.txt; write one path a line there")
@@ -122,10 +124,10 @@ class SplitLists:
         otherwise = UNDECIDED if self._has_train else 0
         self._otherwise = np.uint8(otherwise)
         said = self._hashes.tobytes() + self._splits.tobytes() + bytes([otherwise])
-        self.digest = hashlib.sha256(said).hexdigest()
+        self.digest = hashlib.sha256(said).hexdigest()  # of what the lists say
 
-    def splits_of(self, paths: list[bytes]) -> np.ndarray:
-        """The place in SPLITS of each path, uint8; UNDECIDED where no list names it. Remembers which were found."""
+    def splits_of(self, paths: list[bytes]) -> NDArray[np.uint8]:
+        """The position in SPLITS of each path, uint8; UNDECIDED if no list names it. Remembers which were found."""
         if not len(self._hashes):
             return np.full(len(paths), self._otherwise, np.uint8)
         hashes = hash_paths(b"list", map(canonical_path, paths), len(paths))
@@ -135,8 +137,8 @@ class SplitLists:
         return np.where(is_listed, self._splits[positions], self._otherwise).astype(np.uint8)
 
     def check_all_named(self) -> list[str]:
-        """A note where lines match no image of the sources, once all of these were asked for. SourceError where there
-        is no list of train, because those images would be trained on, and where no line at all matches."""
+        """A note if lines match no image of the sources; to be called after `splits_of` for all of them. SourceError if
+        there is no list of train, because those images would be trained on, and if no line at all matches."""
         left = self._hashes[~self._is_found]
         if not len(left):
             return []

@@ -1,10 +1,10 @@
 """The spool: what one range of the catalogue gave, read and checked, until all of the source is known.
 
-Which shard a sample belongs to is known only when every image has been seen (buckets, duplicates). Reading a
-source twice costs two opens an image; writing what was read once more costs sequential bytes. So each range leaves one
+Which shard a sample belongs to is known only when every image has been read (buckets, duplicates). Reading a source
+twice costs two opens for each image; writing once more what was read costs sequential bytes. So each range leaves one
 file: the image and the label of each sample end to end, then FACTS, then the rejects as lines of rejects.tsv, then what
-was counted of letters (JSON), then a footer. Within a run of RUN_BYTES samples lie sorted by split, aspect and order,
-so that a shard later finds its own side by side.
+was counted of letters (JSON), then a footer. Within a run of RUN_BYTES samples are sorted by split, aspect and order,
+so that a shard later finds its own samples side by side.
 """
 
 import json
@@ -12,9 +12,10 @@ import os
 import struct
 from collections import Counter
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from xxhash import xxh3_128_digest
 
 from sharding.errors import ShardError
@@ -23,7 +24,7 @@ from sharding.reading.sample_reader import Sample
 
 FACTS = np.dtype(
     [
-        ("order", "<u8"),  # decides the place in the set
+        ("order", "<u8"),  # decides the position in the set
         ("digest", "<u8"),  # of the image's bytes
         ("label_hash", "<u8"),
         ("spool_at", "<u8"),  # of the image; the label follows it
@@ -34,7 +35,7 @@ FACTS = np.dtype(
         ("height", "<u4"),
         ("length", "<u4"),  # letters of a word's label
         ("split", "u1"),
-        ("cell", "u1"),  # of the grid of aspects
+        ("cell", "u1"),  # of ASPECT_GRID
         ("subset", "u1"),
         ("image_format", "u1"),
     ]
@@ -51,23 +52,30 @@ _FOOTER = struct.Struct("<8sQQQQQ16s")
 
 
 class RangeResult(NamedTuple):
-    """What became of one range of the catalogue. counts: of letters, while its labels were read."""
+    """What became of one range of the catalogue."""
 
     entries: int
     samples: int
     rejects: dict[str, int]
     read_bytes: int
     counts: LabelCounts
+    """Of letters, while its labels were read."""
+
+
+def cells_of(widths: NDArray[Any], heights: NDArray[Any]) -> NDArray[np.intp]:
+    """The cells of ASPECT_GRID that images of these sizes fall into."""
+    found: NDArray[np.intp] = np.searchsorted(ASPECT_GRID, widths / heights)
+    return found
 
 
 class SpoolWriter:
-    """Fills one spool file. order: of the entries of the range, whose first one has the number `first`."""
+    """Fills one spool file. order: of the entries of the range, the first of which has the number `first`."""
 
-    def __init__(self, file: BinaryIO, order: np.ndarray, first: int) -> None:
+    def __init__(self, file: BinaryIO, order: NDArray[np.uint64], first: int) -> None:
         self._file, self._order, self._first = file, order, first
         self._samples: list[Sample] = []
         self._held = self._at = self._read = 0
-        self._facts: list[np.ndarray] = []
+        self._facts: list[NDArray[np.void]] = []
         self._rejects: list[bytes] = []
         self._reasons: Counter[str] = Counter()
 
@@ -89,7 +97,7 @@ class SpoolWriter:
         for name, values in zip(_COLUMNS, columns, strict=True):
             facts[name] = np.fromiter(values, FACTS[name], len(values))
         facts["order"] = self._order[facts["entry"] - self._first]
-        facts["cell"] = np.searchsorted(ASPECT_GRID, facts["width"] / facts["height"])
+        facts["cell"] = cells_of(facts["width"], facts["height"])
         facts["image_size"] = np.fromiter(map(len, images), np.uint32, len(images))
         facts["label_size"] = np.fromiter(map(len, labels), np.uint32, len(images))
         self._read += sum(read_bytes)
@@ -105,7 +113,7 @@ class SpoolWriter:
         self._samples, self._held = [], 0
 
     def finish(self, entries: int, counts: LabelCounts) -> RangeResult:
-        """Write what stands behind the samples. entries: of the whole range."""
+        """Write what follows the samples. entries: of the whole range."""
         self._write_run()
         counted = json.dumps(counts._asdict(), ensure_ascii=False).encode()
         facts = b"".join(facts.tobytes() for facts in self._facts)
@@ -117,16 +125,18 @@ class SpoolWriter:
 
 
 class Spooled(NamedTuple):
-    """A spool file that is whole. facts: FACTS rows; rejects: lines of rejects.tsv."""
+    """A spool file that is whole."""
 
-    facts: np.ndarray
+    facts: NDArray[np.void]
+    """FACTS rows."""
     rejects: bytes
+    """Lines of rejects.tsv."""
     counts: LabelCounts
     read_bytes: int
 
 
 def read_spool(path: Path) -> Spooled:
-    """The facts and rejects of one spool file. ShardError where it is missing or damaged."""
+    """The facts and rejects of one spool file. ShardError if it is missing or damaged."""
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -135,7 +145,7 @@ def read_spool(path: Path) -> Spooled:
             magic, samples, facts_at, rejects_bytes, counts_bytes, read_bytes, digest = footer
             file.seek(facts_at)
             content = file.read(size - _FOOTER.size - facts_at)
-    except (OSError, struct.error, ValueError, OverflowError) as error:  # the last two: places that are none
+    except (OSError, struct.error, ValueError, OverflowError) as error:  # the last two: impossible offsets
         raise ShardError(f"{path} cannot be read ({error}); run the same horovod-ocr shard again") from error
     facts_bytes = samples * FACTS.itemsize
     counts_at = facts_bytes + rejects_bytes
@@ -148,14 +158,14 @@ def read_spool(path: Path) -> Spooled:
 
 
 def result_of(path: Path, entries: int) -> RangeResult | None:
-    """What an earlier run found in this range; None where its file is not there or not whole."""
+    """What an earlier run found in this range; None if its file is missing or not whole."""
     try:
         spooled = read_spool(path)
     except ShardError:
         return None
     reasons = Counter(line.split(b"\t")[1].decode() for line in spooled.rejects.splitlines())
     if len(spooled.facts) + reasons.total() != entries:
-        return None  # of a range that another version of this program has cut
+        return None  # of a range that another version of this program has chosen
     return RangeResult(entries, len(spooled.facts), dict(reasons), spooled.read_bytes, spooled.counts)
 
 

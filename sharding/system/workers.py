@@ -8,7 +8,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import forkserver
 from multiprocessing.connection import wait
@@ -82,7 +82,7 @@ class Workers:
         if self._pool is None:
             yield from map(function, tasks)
             return
-        waiting: deque = deque()
+        waiting: deque[Future[Result]] = deque()
         for task in tasks:
             waiting.append(self._pool.submit(function, task))
             if len(waiting) >= self._in_flight:
@@ -99,5 +99,7 @@ def _start_worker() -> None:
 
 def _end_with_parent() -> None:
     # If the parent is killed, its workers would wait for tasks for ever.
-    wait([multiprocessing.parent_process().sentinel])
+    parent = multiprocessing.parent_process()
+    assert parent  # a worker has one
+    wait([parent.sentinel])
     os._exit(1)

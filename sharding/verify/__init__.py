@@ -1,1 +1,1 @@
-"""A shard set proved: every byte of it read, and everything that its index says counted again."""
+"""Prove a shard set: read every byte of it, and count again everything that its index says."""

@@ -1,7 +1,7 @@
-"""One shard read to its last byte: is it what the index and its .idx say, and what a writer of shards promises?
+"""Read one shard to its last byte: is it what the index and its .idx say, and what a writer of shards promises?
 
-Digests that agree say that nothing has changed since the shard was written. The walk through its samples says that what
-was written is right. Files are read, not memory-mapped: a disk that fails under a memory map kills the process.
+Digests that agree show that nothing has changed since the shard was written. The walk through its samples shows that
+what was written is right. Files are read, not memory-mapped: a disk that fails under a memory map kills the process.
 """
 
 import hashlib
@@ -9,16 +9,19 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 from zlib import crc32
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sharding.errors import ShardError
 from sharding.format.idx import IDX_RECORD, STORED_SUFFIXES, SUFFIX_BYTES, digest_of, read_idx_header
 from sharding.format.index import ShardInfo
-from sharding.format.script.profile import ScriptProfile, is_mark
+from sharding.format.script.order import is_mark
+from sharding.format.script.profile import ScriptProfile
 from sharding.format.tar import BLOCK, END, lay_out, member_headers, padded
 from sharding.images.limits import Limits
 from sharding.images.read import ImageRule, read_image
@@ -32,35 +35,39 @@ _HEADER = ImageRule("header")
 
 @dataclass(frozen=True)
 class ProofTask:
-    """What the index says that concerns one shard. classes: how many; 0 for words. subsets: how many."""
+    """What the index says about one shard."""
 
     root: Path
     shard: ShardInfo
     profile: ScriptProfile
     classes: int
+    """How many there are; 0 for words."""
     subsets: int
+    """How many there are."""
     bucket_edges: tuple[float, ...]
 
 
 @dataclass
 class ShardProof:
-    """What a shard holds, and what is wrong with it (sentences); where something is, the rest may be missing.
-
-    first_key: the number in its first sample's key. labels: label -> samples, for words. image_digests, label_hashes:
-    uint64, each value once, ascending.
-    """
+    """What a shard holds, and what is wrong with it."""
 
     shard: ShardInfo
     damage: list[str] = field(default_factory=list)
+    """Sentences; if there are any, the rest may be missing."""
     first_key: int = -1
+    """The number in the key of its first sample."""
     letters: Counter[str] = field(default_factory=Counter)
+    """Of the labels of words."""
     label_lengths: Counter[int] = field(default_factory=Counter)
-    image_digests: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
-    label_hashes: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
+    """Length -> samples, for words."""
+    image_digests: NDArray[Any] = field(default_factory=lambda: np.empty(0, np.uint64))
+    """uint64, each value once, ascending."""
+    label_hashes: NDArray[Any] = field(default_factory=lambda: np.empty(0, np.uint64))
+    """uint64, each value once, ascending."""
 
 
 def prove_shard(task: ProofTask) -> ShardProof:
-    """Read one shard. Whatever is wrong with it is said in the proof, nothing is raised."""
+    """Read one shard. Whatever is wrong with it is in the proof, nothing is raised."""
     proof = ShardProof(task.shard)
     records = _prove_idx(task, proof.damage)
     walk = None if records is None else _Walk(task, records)
@@ -76,8 +83,8 @@ def prove_shard(task: ProofTask) -> ShardProof:
     return proof
 
 
-def _prove_idx(task: ProofTask, damage: list[str]) -> np.ndarray | None:
-    """The records of the .idx, where they can lead through the tar."""
+def _prove_idx(task: ProofTask, damage: list[str]) -> NDArray[Any] | None:
+    """The records of the .idx, if they can be followed through the tar."""
     shard, path = task.shard, task.root / task.shard.idx_name
     try:
         header = read_idx_header(path)
@@ -104,7 +111,7 @@ def _prove_idx(task: ProofTask, damage: list[str]) -> np.ndarray | None:
     return None if found else records
 
 
-def _wrong_records(task: ProofTask, records: np.ndarray) -> Iterator[str]:
+def _wrong_records(task: ProofTask, records: NDArray[Any]) -> Iterator[str]:
     """What cannot be true in the records, whatever the tar holds."""
     if len(records) == 0:
         yield "no samples"
@@ -130,18 +137,19 @@ def _wrong_records(task: ProofTask, records: np.ndarray) -> Iterator[str]:
         yield f"its samples take {ends[-1, 1] + len(END):,} bytes, the tar has {task.shard.bytes:,}"
 
 
-def _prove_tar(shard: ShardInfo, file: BinaryIO, walk: "_Walk | None", damage: list[str]) -> None:
+def _prove_tar(shard: ShardInfo, file: BufferedReader, walk: "_Walk | None", damage: list[str]) -> None:
     size = file.seek(0, 2)
     file.seek(0)
     if size != shard.bytes:
         damage.append(f"{shard.tar_name} has {size:,} bytes, the index says {shard.bytes:,}")
         return
     sha256 = hashlib.sha256()
-    for first, last, block_bytes in walk.blocks() if walk else ():
-        block = np.zeros(block_bytes, np.uint8)
-        file.readinto(block)
-        sha256.update(block)
-        walk.take(first, last, block)
+    if walk:
+        for first, last, block_bytes in walk.blocks():
+            block = np.zeros(block_bytes, np.uint8)
+            file.readinto(block.data)
+            sha256.update(block.data)
+            walk.take(first, last, block)
     ends_well = True
     while rest := file.read(_TOGETHER_BYTES):
         sha256.update(rest)
@@ -157,7 +165,7 @@ def _prove_tar(shard: ShardInfo, file: BinaryIO, walk: "_Walk | None", damage: l
 class _Walk:
     """The way through a tar by the records of its .idx."""
 
-    def __init__(self, task: ProofTask, records: np.ndarray) -> None:
+    def __init__(self, task: ProofTask, records: NDArray[Any]) -> None:
         self._task, self._records = task, records
         self._ends = records["label_offset"].astype(np.int64) + padded(records["label_size"].astype(np.int64))
         self._class_labels = frozenset(str(number).encode() for number in range(task.classes))
@@ -175,8 +183,8 @@ class _Walk:
             yield first, last, end - start
             first, start = last, end
 
-    def take(self, first: int, last: int, block: np.ndarray) -> None:
-        """Look at the samples from first to last; block: their bytes, uint8. They are zero afterwards."""
+    def take(self, first: int, last: int, block: NDArray[Any]) -> None:
+        """Check the samples from first to last; block: their bytes, uint8. They are zero afterwards."""
         start = int(self._ends[first - 1]) if first else 0
         if first == 0:
             key = block[:9].tobytes()
@@ -197,8 +205,8 @@ class _Walk:
             block[label_at : label_at + label_size] = 0
         self._take_headers(first, start, records, block.reshape(-1, BLOCK))
 
-    def _take_headers(self, first: int, start: int, records: np.ndarray, blocks: np.ndarray) -> None:
-        """Now only headers are left in the blocks: exactly those that the writer makes for keys without a gap."""
+    def _take_headers(self, first: int, start: int, records: NDArray[Any], blocks: NDArray[Any]) -> None:
+        """Only headers are left in the blocks now: exactly those that the writer makes for keys without a gap."""
         keys = self._first_key + first + np.arange(len(records))
         label_suffixes = np.full(len(records), b"cls" if self._task.classes else b"txt")
         for part, suffixes in (("image", SUFFIX_BYTES[records["image_format"]]), ("label", label_suffixes)):
@@ -243,10 +251,12 @@ class _Walk:
         self._found.setdefault(what, [0, position])[0] += 1
 
     def findings(self) -> Iterator[str]:
+        """What is wrong, a sentence for each kind of it."""
         for what, (count, position) in self._found.items():
             yield f"{what} (samples: {count:,}, the first: {self._first_key + position:09d})"
 
     def summarise(self, proof: ShardProof) -> None:
+        """Enter what the walk has counted into the proof."""
         proof.first_key = self._first_key
         proof.image_digests = np.unique(self._records["digest"])
         if self._task.classes:
@@ -259,7 +269,7 @@ class _Walk:
 
 
 def _wrong_image(image: bytes, width: int, height: int, image_format: int) -> str:
-    """What is wrong with an image whose digest is right; "" mostly."""
+    """What is wrong with an image whose digest is right; mostly ""."""
     try:
         seen = read_image(image, _ANY_SIZE, _HEADER)
     except Rejected as why:

@@ -1,4 +1,4 @@
-"""A shard set proved, what is damaged made again, and that proved again."""
+"""Prove a shard set, make damaged shards again, and prove those again."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -25,15 +25,15 @@ def repair_set(
     report: Report | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> VerifyReport:
-    """Prove a set as `verify_shards` does, make its damaged shards again out of the source, and prove those again.
+    """Prove a set as `verify_shards` does, make its damaged shards again from the source, and prove those again.
 
     An index.json that is lost, or less right than its copy in build/, is restored. What cannot be repaired stays as it
-    is and is told in the report. src: where the sources lie now, in the order in which they were named; None: where
-    they lay. report, tell: as for `build_shards`. ShardError where nobody knows what went into the shards.
+    is and is in the report. src: where the sources are now, in the order in which they were named; None: where they
+    were. report, tell: as for `build_shards`. ShardError if nobody knows what went into the shards.
     """
     folder, report = BuildFolder(root), report or (lambda progress: None)
     if not folder.state.exists():
-        read_index(root)  # says so where there is no set at all
+        read_index(root)  # raises if there is no set at all
         raise ShardError(
             f"{folder.state} is missing, and without the folder build/ nobody knows what went into each shard; copy it "
             "from where the set was made, or make the set again: horovod-ocr shard --src ... --out NEW_FOLDER"
@@ -44,9 +44,9 @@ def repair_set(
         with open_workers(workers_for(index, workers)) as pool:
             proof, was_wrong = _prove(folder, index, pool, report)
             lock.check()
-            mended = _repair(folder, proof, pool, report, src)
+            repaired = _repair(folder, proof, pool, report, src)
         lock.check()
-    return replace(mended, restored_index=was_lost or was_wrong)
+    return replace(repaired, restored_index=was_lost or was_wrong)
 
 
 def _find_index(folder: BuildFolder) -> tuple[ShardIndex, bool]:
@@ -67,7 +67,7 @@ def _restore(folder: BuildFolder, copy: ShardIndex) -> ShardIndex:
 
 
 def _prove(folder: BuildFolder, index: ShardIndex, pool: Workers, report: Report) -> tuple[SetProof, bool]:
-    """The set proved by its index; or by the copy in build/, which is restored then, where that finds less wrong."""
+    """Prove the set by its index; or by the copy in build/, which is then restored, if that finds less wrong."""
     proof = SetProof(index)
     proof.prove(index.shards, pool, report)
     with suppress(ShardError):  # no copy, or a damaged one

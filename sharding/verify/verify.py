@@ -1,21 +1,22 @@
-"""A shard set proved: every byte of it read, and everything that its index says counted again.
+"""Prove a shard set: read every byte of it, and count again everything that its index says.
 
-What is wrong is told apart: damage belongs to one shard and never hides that of another; problems belong to the set,
-which is what its index says of all shards together.
+Damage belongs to one shard and never hides that of another; problems belong to the set, which is what its index says of
+all shards together.
 """
 
 import os
-import re
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sharding.errors import ConfigError, ShardError
 from sharding.format.index import INDEX_NAME, ShardIndex, ShardInfo, read_index
@@ -30,23 +31,30 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """samples, shards, bytes (of the tars): as the index says. damaged: name of a shard -> what is wrong with it, in
-    sentences. problems: what is wrong with the set. strays: files of shards that the index does not name; no reader
-    looks at them. images_in_two_splits, labels_in_two_splits: how many different ones stand in more than one split of
-    the undamaged shards; of the labels that is a problem where the set is split by label. seconds: it took. repaired,
-    restored_index: what `mend.repair_set` has made again."""
+    """What was found in a set."""
 
     samples: int
+    """As the index says."""
     shards: int
+    """As the index says."""
     bytes: int
+    """Of the tars, as the index says."""
     damaged: dict[str, tuple[str, ...]]
+    """Name of a shard -> what is wrong with it, in sentences."""
     problems: tuple[str, ...]
+    """What is wrong with the set."""
     strays: tuple[str, ...]
+    """Files of shards that the index does not name; no reader reads them."""
     images_in_two_splits: int
+    """Different images in more than one split of the undamaged shards."""
     labels_in_two_splits: int
+    """Different labels in more than one split of the undamaged shards; a problem if the set is split by label."""
     seconds: float
+    """How long it took."""
     repaired: tuple[str, ...] = ()
+    """Shards that `repair_set` has made again."""
     restored_index: bool = False
+    """`repair_set` has restored index.json."""
 
     @property
     def ok(self) -> bool:
@@ -54,15 +62,15 @@ class VerifyReport:
 
     @property
     def wrong(self) -> int:
-        """How many shards are damaged, and problems there are."""
+        """Number of damaged shards and of problems."""
         return len(self.damaged) + len(self.problems)
 
 
 def verify_shards(root: Path, workers: int | None = None, report: Report | None = None) -> VerifyReport:
-    """Read a whole shard set and say what is wrong with it.
+    """Read a whole shard set and report what is wrong with it.
 
-    workers: processes; None: one a usable core. report: called with a Progress after each shard. ShardError where there
-    is no index that could be read.
+    workers: processes; None: one for each usable core. report: called with a Progress after each shard. ShardError if
+    there is no index that can be read.
     """
     proof = SetProof(read_index(root))
     with shard_errors(root, "horovod-ocr verify"):
@@ -80,11 +88,11 @@ def workers_for(index: ShardIndex, workers: int | None) -> int:
 
 @contextmanager
 def shard_errors(root: Path, command: str) -> Iterator[None]:
-    """What the system refuses, as a ShardError."""
+    """Turn what the system refuses into a ShardError."""
     try:
         yield
     except OSError as error:
-        raise ShardError(f"{error.filename or root}: {error.strerror}; mend it, then run {command} again") from error
+        raise ShardError(f"{error.filename or root}: {error.strerror}; fix that, then run {command} again") from error
     except BrokenProcessPool as error:
         raise ShardError(
             f"a worker was killed, mostly for want of memory; run the same {command} with fewer --workers"
@@ -92,7 +100,7 @@ def shard_errors(root: Path, command: str) -> Iterator[None]:
 
 
 def check_index(index: ShardIndex) -> None:
-    """ShardError where a value of the index is of a kind that cannot be counted with, or no shard's."""
+    """ShardError if a value of the index is of a kind that cannot be counted with, or not that of a shard."""
     counts = (
         *index.counts.totals.values(),
         *index.alphabet.values(),
@@ -103,11 +111,10 @@ def check_index(index: ShardIndex) -> None:
         raise _damaged(index, f"{wrong!r} is no count")
     for shard in index.shards:
         numbers = (shard.bucket, shard.samples, shard.bytes)
-        named = re.fullmatch(r"(\w+)-\d{6}", str(shard.name))
+        named = SHARD_FILE.fullmatch(f"{shard.name}.tar")
         if (
             not named
-            or named[1] != shard.split
-            or shard.split not in SPLITS
+            or shard.split != str(shard.name).rpartition("-")[0]
             or not all(isinstance(number, int) and number >= 0 for number in numbers)
             or not all(isinstance(digest, str) for digest in (shard.sha256, shard.idx_sha256))
         ):
@@ -135,12 +142,12 @@ class SetProof:
         self.whole: list[tuple[ShardInfo, int]] = []  # the undamaged shards, and their first keys
         self.letters: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
         self.label_lengths: Counter[int] = Counter()
-        self._images: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
-        self._labels: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
+        self._images: dict[str, list[NDArray[np.uint64]]] = {split: [] for split in SPLITS}
+        self._labels: dict[str, list[NDArray[np.uint64]]] = {split: [] for split in SPLITS}
         self._started = time.monotonic()
 
     def prove(self, shards: Collection[ShardInfo], pool: Workers, report: Report) -> None:
-        """Read these shards; none but damaged ones a second time."""
+        """Verify these shards. Only shards already found damaged may be verified again."""
         samples, done, read_bytes = sum(shard.samples for shard in shards), 0, 0
         for shard in shards:
             self.damaged.pop(shard.name, None)
@@ -181,7 +188,7 @@ class SetProof:
 
 
 def _wrong_in_index(index: ShardIndex) -> Iterator[str]:
-    """Where the index contradicts itself."""
+    """Contradictions within the index."""
     numbers: Counter[str] = Counter()
     totals, histogram = dict.fromkeys(SPLITS, 0), [0] * len(index.bucket_edges)
     for shard in index.shards:
@@ -219,7 +226,7 @@ def _wrong_sizes(index: ShardIndex) -> Iterator[str]:
 
 
 def _wrong_keys(proof: SetProof) -> Iterator[str]:
-    """Keys are numbers, one after the other over the whole set; what damaged shards hold is not known."""
+    """Keys are numbers, one after the other over the whole set; those of damaged shards are not known."""
     by_key = sorted(proof.whole, key=lambda shard: shard[1])
     for (shard, first), (after, first_after) in zip(by_key, by_key[1:], strict=False):
         if first + shard.samples > first_after:
@@ -232,13 +239,14 @@ def _wrong_keys(proof: SetProof) -> Iterator[str]:
 
 
 def _wrong_contents(proof: SetProof) -> Iterator[str]:
-    """Letters and label lengths counted again."""
+    """Letters and label lengths, counted again."""
     index = proof.index
     letters = {letter: proof.letters["train"][letter] for counts in proof.letters.values() for letter in counts}
-    for name, said, counted in (
+    counts: tuple[tuple[str, Mapping[Any, int], Mapping[Any, int]], ...] = (
         ("letter", index.alphabet, letters),
         ("label length", index.counts.label_lengths, proof.label_lengths),
-    ):
+    )
+    for name, said, counted in counts:
         wrong = [
             f"{key!r} {counted.get(key, 0):,} instead of {said.get(key, 0):,}"
             for key in sorted(said.keys() | counted.keys())
@@ -263,20 +271,20 @@ def _strays(index: ShardIndex) -> tuple[str, ...]:
 
 
 def _is_split_by_label(index: ShardIndex) -> bool:
-    """Were the labels kept apart? Not where a source has given the splits."""
+    """Were the labels kept apart? Not if a source has given the splits."""
     options = index.options
     return options.get("split") == "label" and not options.get("given_splits", True) and index.kind == "words"
 
 
-def _count_in_two(values: dict[str, list[np.ndarray]]) -> int:
-    """How many different values stand in more than one split. values: of each split, arrays that are ascending."""
+def _count_in_two(values: dict[str, list[NDArray[np.uint64]]]) -> int:
+    """How many different values occur in more than one split. values: of each split, arrays that are ascending."""
     smaller_first = sorted((arrays for arrays in values.values() if arrays), key=lambda arrays: sum(map(len, arrays)))
     both = [_shared(few, many) for few, many in combinations(smaller_first, 2)]
     return len(np.unique(np.concatenate(both))) if both else 0
 
 
-def _shared(few: list[np.ndarray], many: list[np.ndarray]) -> np.ndarray:
-    """The values of `few` that `many` hold too; `many` are never put together."""
+def _shared(few: list[NDArray[np.uint64]], many: list[NDArray[np.uint64]]) -> NDArray[np.uint64]:
+    """The values of `few` that `many` hold too; `many` are never concatenated."""
     values = np.unique(np.concatenate(few))
     hit = np.zeros(len(values), bool)
     for array in many if len(values) else ():

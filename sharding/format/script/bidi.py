@@ -1,8 +1,8 @@
-"""The Unicode bidirectional algorithm (UAX 9) for the line of a label: which unit stands where, from left to right.
+"""The Unicode bidirectional algorithm (UAX 9) for the line of a label: the order of its units from left to right.
 
 Labels hold no embeddings, overrides or isolates (the fold `invisible` drops them), so X1 to X8 do nothing. What is left
 are the weak types (W1 to W7), bracket pairs (N0), neutrals (N1, N2), levels (I1, I2, L1) and the reversal of runs (L2).
-Glyphs are not mirrored: the order of the letters is all that changes. The way back: unturn.py.
+Glyphs are not mirrored: only the order of the letters changes. The way back: unturn.py.
 """
 
 import unicodedata
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 
 LTR, RTL = 0, 1  # the level of the paragraph
-# Isolates are neutral here; embeddings and overrides are as if they were not there (X9), like BN.
+# Isolates are neutral here; embeddings and overrides are ignored (X9), like BN.
 _CLASSES = {
     **dict.fromkeys(("LRE", "RLE", "LRO", "RLO", "PDF"), "BN"),
     **dict.fromkeys(("LRI", "RLI", "FSI", "PDI", "B", "S"), "ON"),
@@ -28,7 +28,7 @@ def class_of(letter: str) -> str:
 
 
 def visual_order(units: Sequence[str], base: int) -> list[str]:
-    """Units (a base and its marks each) in logical order -> in the order in which they stand from left to right."""
+    """Units (a base and its marks each) in logical order -> in their order from left to right."""
     return [units[position] for position in visual_positions(levels_of(units, base))]
 
 
@@ -58,7 +58,7 @@ def levels_of(units: Sequence[str], base: int) -> list[int]:
 
 
 def visual_positions(levels: Sequence[int]) -> list[int]:
-    """L2: for each place from left to right, which of the units with these levels (in logical order) stands there."""
+    """L2: for each position from left to right, which of the units with these levels (in logical order) is there."""
     return _reverse_runs(levels, range(max(levels, default=0), 0, -1))
 
 
@@ -134,7 +134,7 @@ def _resolve_brackets(letters: list[str], types: list[str], original: list[str],
 
 
 def _positions_of_pairs(letters: list[str], types: list[str]) -> list[tuple[int, int]]:
-    """BD16: the places of brackets that belong together, by the opening one."""
+    """BD16: the positions of brackets that belong together, by the opening one."""
     closing_of = bracket_pairs()
     if closing_of.keys().isdisjoint(letters):
         return []
@@ -176,7 +176,7 @@ def _runs(types: Sequence[str], wanted: tuple[str, ...]) -> Iterator[tuple[int, 
 
 
 def _reverse_runs(levels: Sequence[int], steps: range) -> list[int]:
-    """Places, in which each run of at least this level is reversed, for one level after the other."""
+    """Positions, in which each run of at least this level is reversed, for one level after the other."""
     order = list(range(len(levels)))
     for least in steps:
         start = None

@@ -1,7 +1,7 @@
-"""The folds of the built-in profiles: letters that become others, and spellings that look the same as one.
+"""The folds of the built-in profiles: letters that become others, and one spelling for spellings that look the same.
 
-A fold makes one label of what one image may be typed as. A fold that is switched off leaves its letters as they are,
-and allows them.
+A fold makes one label of everything that may be typed for one image. A fold that is switched off leaves its letters as
+they are, and allows them.
 """
 
 import re
@@ -12,13 +12,14 @@ from functools import cache
 from sharding.format.script.letters import ARABIC_DIGITS, INVISIBLE, PERSIAN_DIGITS, ZWNJ, joining_letters
 
 Table = dict[str, str | None]  # None drops the character
+CodeTable = dict[int, str | None]  # for str.translate
 
 _YEH: Table = {"\u064a": "\u06cc", "\u0649": "\u06cc"}
 _KAF: Table = {"\u0643": "\u06a9"}
 _TATWEEL: Table = {"\u0640": None}
 _JOINERS: Table = dict.fromkeys("\u200c\u200d")
 _INVISIBLE: Table = dict.fromkeys(INVISIBLE)
-# Of the digits, Urdu's become one set, because one number is written in either by the same hand; ASCII digits look
+# Urdu's digits become one set, because the same hand writes one number in either; ASCII digits look
 # different in the image, so they stay. Arabic and Persian keep both sets: 4, 5 and 6 look different.
 _FOLDS: dict[str, dict[str, Table]] = {
     "urdu": {
@@ -45,7 +46,7 @@ _FOLDS: dict[str, dict[str, Table]] = {
     "latin": {"invisible": _INVISIBLE},
     "plain": {"spellings": {}, "invisible": _INVISIBLE},
 }
-SILENT = frozenset(("invisible",))  # what they drop was never seen
+SILENT = frozenset(("invisible",))  # folds whose changes are not reported: what they drop is invisible
 
 
 @cache
@@ -58,32 +59,34 @@ def folds_of(base: str) -> dict[str, Table]:
 
 
 @cache
-def fold_tables(base: str, switched_on: tuple[str, ...]) -> tuple[dict, dict]:
+def fold_tables(base: str, switched_on: tuple[str, ...]) -> tuple[CodeTable, CodeTable]:
     """Two tables for str.translate, one before NFC and one after it.
 
     NFC must come before the fold of yeh, because only U+064A composes with a hamza above (to U+0626). So the first
     table drops what is dropped, opens presentation forms, and writes every yeh as U+064A; the second one folds. The
-    fold of heh stands in the first, so that NFC composes U+06C1 and a hamza to U+06C2.
+    fold of heh is in the first, so that NFC composes U+06C1 and a hamza to U+06C2.
     """
     known = folds_of(base)
-    after = {ord(source): target for fold in switched_on for source, target in known[fold].items()}
-    before = {code: target for code, target in after.items() if target is None}
+    after: CodeTable = {ord(source): target for fold in switched_on for source, target in known[fold].items()}
+    before: CodeTable = {code: target for code, target in after.items() if target is None}
     if "heh" in switched_on:
         before.update({0x647: "\u06c1"})
     if "yeh" in switched_on:
         before.update({0x649: "\u064a", 0x6CC: "\u064a"})
     if "presentation_forms" in switched_on:
-        opened = {source: target.translate(before) for source, target in known["presentation_forms"].items()}
-        before.update(str.maketrans(opened))
+        opened = {
+            ord(source): (target or "").translate(before) for source, target in known["presentation_forms"].items()
+        }
+        before.update(opened)
     return before, {code: target for code, target in after.items() if code not in before}
 
 
 @cache
 def _presentation_forms() -> Table:
-    """Each Arabic presentation form (U+FB50..FDFF, U+FE70..FEFC) as the letters it stands for.
+    """Each Arabic presentation form (U+FB50..FDFF, U+FE70..FEFC) as the letters it represents.
 
-    No blanket NFKC: it also rewrites signs that are drawn as one, U+FDFA (ﷺ) as 18 characters. So a ligature of
-    several words stays one letter, and of a mark shown by itself (written as a space and the mark) only the mark is
+    Not by NFKC for everything: it also rewrites signs that are drawn as one, U+FDFA (ﷺ) as 18 characters. So a ligature
+    of several words stays one letter, and of a mark shown by itself (written as a space and the mark) only the mark is
     kept.
     """
     forms: Table = {}
@@ -104,8 +107,7 @@ class Rewriting:
     """Sequences of letters that are written as others, again and again until nothing changes.
 
     groups: (signs, rules). signs: a pattern of what the rules of the group are for; most labels have none of it. A
-    rule: a pattern, what takes its place, and how the change is told; None where the same letters stay, in another
-    order.
+    rule: a pattern, what replaces it, and how the change is reported; None if the same letters stay, in another order.
     """
 
     def __init__(self, groups: list[tuple[str, list[Rule]]]) -> None:
@@ -131,7 +133,7 @@ class Rewriting:
 
 @cache
 def spellings() -> Rewriting:
-    """The fold `spellings`: of all scripts whose order of marks is certain. Where Unicode's combining classes give an
+    """The fold `spellings`: of all scripts whose order of marks is certain. If Unicode's combining classes give an
     order (Hebrew, Arabic, Latin, ...), NFC has kept it already; Myanmar and Khmer stay as they are written."""
     thai = _thai_or_lao(0xE00, "[\u0e31\u0e34-\u0e3a]")
     lao = _thai_or_lao(0xE80, "[\u0eb1\u0eb4-\u0ebb]")
@@ -140,13 +142,13 @@ def spellings() -> Rewriting:
     return Rewriting([(_any_of(rules), rules) for rules in (thai, lao, [*indic, sinhala])])
 
 
-SPELLED = "\u0e40\u0ec0"  # letters that are no marks, and part of a spelling all the same: two e are written as one ae
+SPELLED = "\u0e40\u0ec0"  # letters that are not marks, but part of a spelling: two e are written as one ae
 
 
 @cache
 def visible_joiners() -> Rewriting:
-    """The fold `joiners` of Persian: a ZWNJ stays where it parts two letters that would join (می‌خواهم), behind the
-    marks of the first; it goes where it shows nothing: at the ends, beside spaces, after another one, after a letter
+    """The fold `joiners` of Persian: a ZWNJ stays if it separates two letters that would join (می‌خواهم), behind the
+    marks of the first; it is dropped if it shows nothing: at the ends, beside spaces, after another one, after a letter
     that joins no other on its left."""
     both, right = joining_letters()
     marks = "".join(chr(code) for code in range(0x600, 0x900) if unicodedata.category(chr(code)) == "Mn")
@@ -163,9 +165,9 @@ def _any_of(rules: list[Rule]) -> str:
 
 
 def _thai_or_lao(block: int, vowel: str) -> list[Rule]:
-    """The two blocks are laid out alike: the parts of sara am become one letter, a tone stands before it, two e become
-    one ae, and a tone or a silencer stands behind the vowel above or below its consonant (WTT 2.0 and TIS 620).
-    vowel: a pattern for those above and below."""
+    """The two blocks are laid out alike: the parts of sara am become one letter, a tone goes before it, two e become
+    one ae, and a tone or a silencer goes behind the vowel above or below its consonant (WTT 2.0 and TIS 620). vowel: a
+    pattern for those above and below."""
     aa, am, e, ae, tone, last_tone, silencer, nikhahit = (
         chr(block + offset) for offset in (0x32, 0x33, 0x40, 0x41, 0x48, 0x4B, 0x4C, 0x4D)
     )

@@ -1,4 +1,4 @@
-"""Which script profile, and which direction, the labels of a source speak for; and why, in a sentence."""
+"""Which script profile, and which direction, the labels of a source call for; and why, in a sentence."""
 
 import unicodedata
 from collections import Counter
@@ -9,9 +9,9 @@ from typing import NamedTuple
 from sharding.format.script.letters import FOREIGN
 from sharding.format.script.profile import ScriptProfile, build_profile
 
-# of the script that most letters belong to; of equals the first
+# by the script that most letters belong to; of equally good ones the first
 _CANDIDATES = {"ARABIC": ("urdu", "arabic", "persian"), "THAI": ("thai",), "LATIN": ("latin",)}
-_FEW, _FEW_SHARE = 2, 0.01  # labels that a guessed profile may refuse: so many, or this share of them
+_FEW, _FEW_SHARE = 2, 0.01  # labels that a guessed profile may refuse: this number, or this share of them
 _NAMED = 6  # letters in a sentence
 
 
@@ -23,18 +23,20 @@ class Guess(NamedTuple):
 
 
 class _Trial(NamedTuple):
-    """What a profile would do to the labels. letters: of those that it refuses, or changes, or that are foreign to it,
-    how often each stands."""
+    """What a profile would do to the labels."""
 
     name: str
     refused: int
+    """Number of labels that it refuses."""
     refused_letters: Counter[str]
+    """The letters that it refuses -> how often."""
     changed_letters: Counter[str]
+    """The letters that it changes, or that are foreign to its language -> how often."""
 
 
 def guess_profile(labels: Iterable[str]) -> Guess:
     """The profile of the script that most letters belong to; among the languages of a script the one that refuses the
-    fewest labels, then changes the fewest letters. `plain` where that would refuse more than a few."""
+    fewest labels, then changes the fewest letters. `plain` if that would refuse more than a few."""
     distinct = Counter(labels)
     total = distinct.total()
     scripts: Counter[str] = Counter()
@@ -66,7 +68,7 @@ def guess_direction(labels: Iterable[str]) -> str:
 
 
 def guess_direction_and_why(labels: Iterable[str]) -> tuple[str, str]:
-    """As `guess_direction`, and the end of a sentence that says so; "" where no letter has a direction."""
+    """As `guess_direction`, with the end of a sentence that says so; "" if no letter has a direction."""
     found: Counter[str] = Counter()
     for letter, count in _letters_in(Counter(labels)).items():
         found[unicodedata.bidirectional(letter)] += count
@@ -85,7 +87,9 @@ def _letters_in(labels: Counter[str]) -> Counter[str]:
 
 
 def _try(profile: ScriptProfile, labels: Counter[str]) -> _Trial:
-    refused, refused_letters, changed = 0, Counter(), Counter()
+    refused = 0
+    refused_letters: Counter[str] = Counter()
+    changed: Counter[str] = Counter()
     foreign = frozenset(FOREIGN.get(profile.name, ""))
     simple = profile.simple_letters - foreign
     for label, count in labels.items():

@@ -11,7 +11,7 @@ from functools import cache
 PROFILES = ("urdu", "arabic", "persian", "thai", "latin", "plain")
 DIRECTIONS = {"urdu": "rtl", "arabic": "rtl", "persian": "rtl", "thai": "ltr", "latin": "ltr", "plain": "ltr"}
 
-# Nobody sees these in an image: zero-width space, direction marks, embeddings and isolates, word joiner, byte order
+# Invisible in an image: zero-width space, direction marks, embeddings and isolates, word joiner, byte order
 # mark.
 INVISIBLE = "\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\u061c\ufeff"
 ZWNJ = "\u200c"
@@ -54,13 +54,13 @@ _ARABIC_MARKS = ((0x610, 0x61A), (0x64B, 0x65F), (0x670, 0x670), (0x6D6, 0x6ED),
 _ARABIC_SIGNS = ((0x600, 0x60F), (0x61B, 0x61B), (0x61D, 0x61F), (0x66A, 0x66D), (0x6D4, 0x6E9), (0xFD3E, 0xFDFF))
 _PHRASES = "\ufdfa\ufdfb"
 _URDU = "اآبپتٹثجچحخدڈذرڑزژسشصضطظعغفقکگلمنںوؤہۂۃھءیئےۓأإٱ"
-_URDU_SIGNS = "\u0674"  # high hamza: stands in real lines for the hamza of an izafat
+_URDU_SIGNS = "\u0674"  # high hamza: real lines use it for the hamza of an izafat
 _ARABIC = "ءآأؤإئابةتثجحخدذرزسشصضطظعغفقكلمنهوىيٱ"
 # of names and words from elsewhere, as CLDR's auxiliary letters of Arabic
 _ARABIC_FOREIGN = "پچژڜڢڤڥٯڧڨگکی"
 _PERSIAN = "ءآأؤئابپتثجچحخدذرزژسشصضطظعغفقکگلمنوهةی"
 _PERSIAN_FOREIGN = "إٱ"
-# what a profile takes although another language's texts are what it stands in
+# letters that a profile takes although they belong to texts of another language
 FOREIGN = {"urdu": "إٱ", "arabic": _ARABIC_FOREIGN, "persian": _PERSIAN_FOREIGN}
 
 # Joining types of Unicode, U+0620..077F: letters that join none, and those that join the letter on their right only.
@@ -93,7 +93,8 @@ _THAI = ((0xE01, 0xE3A), (0xE3F, 0xE5B))  # consonants, vowels, tone marks, Thai
 
 @cache
 def letters_of(name: str) -> str:
-    """The characters that a built-in profile allows, the space first; empty for `plain`, which `is_refused` bounds."""
+    """The characters that a built-in profile allows, the space first; empty for `plain`, which only `is_refused`
+    limits."""
     if name == "plain":
         return ""
     if name == "thai":
@@ -114,12 +115,12 @@ def letters_of(name: str) -> str:
 
 @cache
 def signs() -> str:
-    """Punctuation, symbols, fractions, superscript and Roman numbers, as any script stands among them."""
+    """Punctuation, symbols, fractions, superscript and Roman numbers, as texts of any script hold them."""
     return _all_of(_SIGNS, "PS", ("No", "Nl")) + "\u00b5"  # the micro sign, a letter for Unicode
 
 
 def profile_with(letters: Iterable[str]) -> str | None:
-    """The name of a built-in profile that allows all of these letters, `plain` last; None where none does."""
+    """The name of a built-in profile that allows all of these letters, `plain` last; None if none does."""
     wanted = set(letters)
     found = (name for name in PROFILES if name != "plain" and wanted.issubset(_set_of(name)))
     return next(found, None if any(map(is_refused, wanted)) else "plain")
@@ -156,7 +157,7 @@ def _set_of(name: str) -> frozenset[str]:
 
 def is_refused(letter: str) -> bool:
     """Is this a character that no label can hold, whatever its script: a control character, half of a pair of
-    surrogates, none at all, or the sign for bytes that somebody could not decode (U+FFFD)?"""
+    surrogates, an unassigned code point, or the sign for bytes that could not be decoded (U+FFFD)?"""
     if letter.isprintable():
         return letter == "\ufffd"
     category = unicodedata.category(letter)
@@ -175,8 +176,8 @@ def _words_of(letter: str) -> list[str]:
 
 
 def _all_of(ranges: Iterable[tuple[int, int]], kinds: str, categories: tuple[str, ...] = ()) -> str:
-    """The characters of these ranges whose category begins with one of `kinds` or is one of `categories`, without
-    those that NFC writes as others."""
+    """The characters of these ranges whose category begins with one of `kinds` or is one of `categories`, without those
+    that NFC writes as others."""
     found = []
     for first, last in ranges:
         for letter in map(chr, range(first, last + 1)):

@@ -1,48 +1,58 @@
 """Script profiles: how a label is normalised, which letters it may hold, and in which direction it is read.
 
-One policy, one place: sharding, training, evaluation and serving all ask the profile, and it travels inside the index
-and the checkpoint as plain JSON values. Built in are `urdu`, `arabic` and `persian` (right to left), `thai`, `latin`,
-and `plain` (any text); profile_file.py reads one's own.
+One policy, one place: sharding, training, evaluation and serving all ask the profile, and it is stored in the index and
+the checkpoint as plain JSON values. Built in are `urdu`, `arabic` and `persian` (right to left), `thai`, `latin`, and
+`plain` (any text); profile_file.py reads a profile that a person wrote.
 
-    letters.py       what the built-in ones allow
+    letters.py       what the built-in profiles allow
     folds.py         which letters they write as others
-    bidi.py          the order in the image (unturn.py: back from it)
-    guess.py         which profile and direction some labels speak for
-    profile_file.py  a profile of one's own, from a TOML file
+    bidi.py          the order in the image (unturn.py: back from it; order.py: both for whole labels)
+    guess.py         which profile and direction some labels call for
+    profile_file.py  a profile that a person wrote, from a TOML file
 """
 
 import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from functools import cached_property, lru_cache
+from typing import Any
 
 from sharding.errors import ConfigError
-from sharding.format.script.bidi import LTR, RTL, class_of, letters_of_classes, visual_order
-from sharding.format.script.folds import SILENT, SPELLED, Rewriting, fold_tables, folds_of, spellings, visible_joiners
+from sharding.format.script.folds import (
+    SILENT,
+    SPELLED,
+    CodeTable,
+    Rewriting,
+    Rule,
+    fold_tables,
+    folds_of,
+    spellings,
+    visible_joiners,
+)
 from sharding.format.script.letters import DIRECTIONS, PROFILES, ZWNJ, is_refused, letters_of
-from sharding.format.script.unturn import logical_order
+from sharding.format.script.order import is_bound, is_unambiguous, logical_order, reading_order
 
 DIRECTION_NAMES = ("ltr", "rtl", "visual")
-_KEPT_ORDERS = 1 << 14  # labels with numbers or of two directions, whose order is kept
 
 
 @dataclass(frozen=True)
 class ScriptProfile:
-    """The policy for the labels of one script. Make one with `build_profile`.
-
-    name: one of `PROFILES`, or that of a profile file. direction: "rtl" or "ltr", of the line; "visual": labels are
-    written as their letters stand in the image. letters: the characters allowed after normalising; empty: any.
-    folds: (name, is it on) of each fold of `base`, a built-in profile. own_folds: (letters, what they become) of a
-    profile file.
-    """
+    """The policy for the labels of one script. Make one with `build_profile`."""
 
     name: str
+    """One of `PROFILES`, or the name in a profile file."""
     direction: str
+    """"rtl" or "ltr", of the line; "visual": labels are written as their letters are in the image. "" in a profile file
+    whose direction the labels decide."""
     letters: str
+    """The characters allowed after normalising; empty: any."""
     folds: tuple[tuple[str, bool], ...] = ()
+    """(name, is it on) of each fold of `base`."""
     base: str = "plain"
+    """A built-in profile."""
     own_folds: tuple[tuple[str, str], ...] = ()
+    """(letters, what they become) of a profile file."""
 
     def normalise(self, label: str) -> str:
         """The label as it is stored, trained on and scored: NFC, folded, white space runs as one space, ends stripped.
@@ -69,10 +79,10 @@ class ScriptProfile:
         return tuple(dict.fromkeys(filter(is_refused, label)))
 
     def folded(self, label: str) -> Counter[str]:
-        """The letters of a label that folds write as others, "ي → ی" -> how often; "ـ → " where one is dropped.
+        """The letters of a label that folds write as others, "ي → ی" -> how often; "ـ → " if one is dropped.
 
-        Told are changes of letters, each for itself. Not told: what was never seen (the fold `invisible`), white
-        space, NFC, and marks in another order.
+        Only changes of letters are counted, each alone; not what is invisible (the fold `invisible`), white space, NFC,
+        and marks in another order.
         """
         told: Counter[str] = Counter()
         text = unicodedata.normalize("NFC", label)
@@ -87,8 +97,8 @@ class ScriptProfile:
 
     @cached_property
     def simple_letters(self) -> frozenset[str]:
-        """Letters that stand alone: a label of nothing else is normalised, and allowed. Most words are made of them.
-        Empty where the profile lists no letters."""
+        """Letters that are complete alone: a label of nothing else is normalised, and allowed. Most words are made of
+        them. Empty if the profile lists no letters."""
         excluded = {letter for source, _ in self.own_folds for letter in source}.union(SPELLED)
         return frozenset(
             letter
@@ -99,41 +109,29 @@ class ScriptProfile:
         )
 
     def reading_order(self, label: str) -> str:
-        """The label in the order in which its letters stand in the image from left to right (UAX 9).
+        """The label in the order in which its letters are in the image from left to right (order.py).
 
-        Marks stay behind their base. `visual`: the label itself. Holds for labels that do not start with a mark
-        (check.py refuses those).
+        Holds for labels that do not start with a mark (reading/labels.py refuses those).
         """
-        if self.direction == "visual" or not label:
-            return label
-        if self.direction == "ltr":
-            return label if _is_ltr(label) else _turned(label, LTR)
-        if _single_rtl().issuperset(label):  # most words
-            return label[::-1]
-        return "".join(reversed(_units(label))) if _is_rtl(label) else _turned(label, RTL)
+        return reading_order(label, self.direction)
 
     def logical_order(self, text: str) -> str:
         """The inverse of `reading_order`: letters from left to right -> the label.
 
-        Where several labels stand in an image alike, it is always the same one of them (`as_read`).
+        If several labels look the same in an image, it is always the same one of them (`as_read`).
         """
-        if self.direction == "visual" or not text:
-            return text
-        if self.direction == "ltr":
-            return text if _is_ltr(text) else _turned_back(text, LTR)
-        if _is_rtl(text):
-            return "".join(reversed(_units(text)))
-        return _turned_back(text, RTL)
+        return logical_order(text, self.direction)
 
     def as_read(self, label: str) -> str:
-        """The label as it is read back from its image: itself, or the one that stands for all that look the same."""
-        if self.direction == "visual" or (_is_ltr(label) if self.direction == "ltr" else _is_rtl(label)):
+        """The label as it is read back from its image: itself, or the one that represents all that look the same."""
+        if is_unambiguous(label, self.direction):
             return label
         read = self.logical_order(self.reading_order(label))
         return label if read == label else self.normalise(read)
 
     def fold_before(self, letters: str) -> str:
-        """The built-in fold that changes these letters, so that a fold of one's own never meets them; "" for none."""
+        """The built-in fold that changes these letters, so that a fold of a profile file never meets them; "" if there
+        is none."""
         before, after = self._tables
         text = unicodedata.normalize("NFC", letters.translate(before)).translate(after)
         if text == letters:
@@ -143,7 +141,7 @@ class ScriptProfile:
         # a yeh of any kind composes with a hamza
         return next((name for name in self._switched_on if not known[name].keys().isdisjoint(letters)), "yeh")
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, for the index and the checkpoint."""
         return {
             "name": self.name,
@@ -155,8 +153,8 @@ class ScriptProfile:
         }
 
     @classmethod
-    def from_dict(cls, values: dict) -> "ScriptProfile":
-        """The profile that `to_dict` wrote, with the letters of that time. ConfigError where it is not one."""
+    def from_dict(cls, values: dict[str, Any]) -> "ScriptProfile":
+        """The profile that `to_dict` wrote, with the letters of that time. ConfigError if it is not a profile."""
         try:
             base = build_profile(values["base"], direction=values["direction"], **values["folds"])
             own = tuple((str(source), str(target)) for source, target in values["own_folds"].items())
@@ -173,7 +171,7 @@ class ScriptProfile:
         return tuple(name for name, on in self.folds if on)
 
     @cached_property
-    def _tables(self) -> tuple[dict, dict]:
+    def _tables(self) -> tuple[CodeTable, CodeTable]:
         return fold_tables(self.base, self._switched_on)
 
     @cached_property
@@ -184,7 +182,7 @@ class ScriptProfile:
 
     @cached_property
     def _keeps_visible_joiners(self) -> bool:
-        """Does the fold `joiners` look at what stands beside a ZWNJ?"""
+        """Does the fold `joiners` depend on the neighbours of a ZWNJ?"""
         return "joiners" in self._switched_on and ZWNJ not in folds_of(self.base)["joiners"]
 
     @cached_property
@@ -209,11 +207,11 @@ class ScriptProfile:
 
 
 def build_profile(name: str, *, direction: str | None = None, **folds: bool) -> ScriptProfile:
-    """The built-in script profile of that name; every fold is on unless told otherwise, as in `build_profile("urdu",
+    """The built-in script profile of that name; every fold is on unless switched off, as in `build_profile("urdu",
     joiners=False)`.
 
-    direction: only for texts of another direction than the profile's own ("plain" with "rtl" for Hebrew).
-    Raises ConfigError for an unknown name, fold or direction.
+    direction: only for texts of another direction than the profile's own ("plain" with "rtl" for Hebrew). Raises
+    ConfigError for an unknown name, fold or direction.
     """
     if name not in PROFILES:
         raise ConfigError(
@@ -233,63 +231,16 @@ def build_profile(name: str, *, direction: str | None = None, **folds: bool) -> 
 
 
 def check_direction(direction: str) -> None:
-    """ConfigError for a word that is no reading direction."""
+    """ConfigError for a word that is not a reading direction."""
     if direction not in DIRECTION_NAMES:
         raise ConfigError(f"unknown reading direction {direction!r}; there are: {', '.join(DIRECTION_NAMES)}")
-
-
-def is_mark(letter: str) -> bool:
-    """Does this character sit on the one before it (Unicode category M)?"""
-    return unicodedata.category(letter)[0] == "M"
-
-
-@cache
-def is_bound(letter: str) -> bool:
-    """Does this character stay with the one before it: a mark, a joiner, or another that nobody sees?"""
-    return is_mark(letter) or class_of(letter) == "BN"
 
 
 @lru_cache
 def own_rewriting(folds: tuple[tuple[str, str], ...]) -> Rewriting:
     """The folds of a profile file, the longest first."""
-    rules = [
+    rules: list[Rule] = [
         (re.escape(source), target.replace("\\", r"\\"), f"{source} → {target}")
         for source, target in sorted(folds, key=lambda fold: (-len(fold[0]), fold))
     ]
     return Rewriting([("|".join(pattern for pattern, _, _ in rules), rules)])
-
-
-def _units(label: str) -> list[str]:
-    """A label as its units: each a base, and what is bound to it."""
-    units: list[str] = []
-    for letter in label:
-        if units and is_bound(letter):
-            units[-1] += letter
-        else:
-            units.append(letter)
-    return units
-
-
-def _is_ltr(label: str) -> bool:
-    """Is nothing in this label read from right to left?"""
-    return label.isascii() or letters_of_classes("R", "AL", "AN").isdisjoint(label)
-
-
-def _is_rtl(label: str) -> bool:
-    """Is there neither a number in this label nor a letter that is read from left to right?"""
-    return letters_of_classes("R", "AL", "NSM", "BN", "ES", "ET", "CS", "WS", "ON").issuperset(label)
-
-
-@cache
-def _single_rtl() -> frozenset[str]:
-    return frozenset(filter(lambda letter: not is_bound(letter), letters_of_classes("R", "AL", "ES", "CS", "WS", "ON")))
-
-
-@lru_cache(_KEPT_ORDERS)
-def _turned(label: str, base: int) -> str:
-    return "".join(visual_order(_units(label), base))
-
-
-@lru_cache(_KEPT_ORDERS)
-def _turned_back(text: str, base: int) -> str:
-    return "".join(logical_order(_units(text), base))

@@ -1,14 +1,15 @@
-"""A script profile of one's own, from a TOML file.
+"""A script profile that a person wrote, from a TOML file.
 
-name, letters, and if wanted direction, extends (a built-in profile, whose letters and folds it adds to) and a table of
-folds: "what is written" = "what it becomes", "" drops it; `yeh = false` switches a fold of the extended profile off.
-docs/labels.md has a whole example.
+Keys: name, letters, and optionally direction, extends (a built-in profile, whose letters and folds it adds to) and a
+table of folds: "what is written" = "what it becomes", "" drops it; `yeh = false` switches a fold of the extended
+profile off. docs/labels.md has a whole example.
 """
 
 import tomllib
 import unicodedata
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from sharding.errors import ConfigError
 from sharding.format.script.folds import folds_of
@@ -24,26 +25,26 @@ def is_profile_file(profile: str) -> bool:
 
 
 def read_profile(path: Path) -> ScriptProfile:
-    """The profile of a file. Its direction is "" where the file extends `plain` and gives none: then labels decide.
-    ConfigError, which names the file and the key, where it is not one."""
+    """The profile of a file. Its direction is "" if the file extends `plain` and gives none: then labels decide.
+    ConfigError, which names the file and the key, if it is not a profile."""
     values = _read(path)
     base = values.get("extends", "plain")
     extends = build_profile(base)
     own_folds, switches = _folds_of(path, values.get("folds", {}), base)
-    letters = _letters_of(path, values, build_profile(base, **switches).letters)
+    letters = _letters_of(path, values, build_profile(base, direction=None, **switches).letters)
     direction = values.get("direction") or ("" if not letters else _direction_of(letters, extends, "extends" in values))
     if direction:
         try:
             check_direction(direction)
         except ConfigError as error:
             raise ConfigError(f"{path}: direction: {error}") from error
-    folds = build_profile(base, **switches).folds
+    folds = build_profile(base, direction=None, **switches).folds
     profile = ScriptProfile(values["name"], direction, letters, folds, base, own_folds)
     _check(path, profile, values.get("letters", ""))
     return profile
 
 
-def _read(path: Path) -> dict:
+def _read(path: Path) -> dict[str, Any]:
     try:
         values = tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError as error:
@@ -67,7 +68,7 @@ def _read(path: Path) -> dict:
     return values
 
 
-def _folds_of(path: Path, folds: dict, base: str) -> tuple[tuple[tuple[str, str], ...], dict[str, bool]]:
+def _folds_of(path: Path, folds: dict[str, Any], base: str) -> tuple[tuple[tuple[str, str], ...], dict[str, bool]]:
     """What the letters of a file become, and which folds of the built-in profile it switches on or off."""
     own, switches = {}, {}
     for source, target in folds.items():
@@ -91,8 +92,8 @@ def _folds_of(path: Path, folds: dict, base: str) -> tuple[tuple[tuple[str, str]
     return tuple(own.items()), switches
 
 
-def _letters_of(path: Path, values: dict, base_letters: str) -> str:
-    """Those of the file, with those of the profile that it extends; empty: any."""
+def _letters_of(path: Path, values: dict[str, Any], base_letters: str) -> str:
+    """The letters of the file, with those of the profile that it extends; empty: any."""
     own = unicodedata.normalize("NFC", values.get("letters", ""))
     if refused := [letter for letter in own if is_refused(letter)]:
         raise ConfigError(f"{path}: letters: {name_letters(refused[:6])} can stand in no label; leave it out")
@@ -112,7 +113,7 @@ def _direction_of(letters: str, extends: ScriptProfile, is_extension: bool) -> s
 
 
 def _check(path: Path, profile: ScriptProfile, letters: str) -> None:
-    """ConfigError where a fold of the extended profile takes a letter away, or what a fold makes is not allowed."""
+    """ConfigError if a fold of the extended profile takes a letter away, or if what a fold makes is not allowed."""
     for fold, on in profile.folds:
         taken = [letter for letter in unicodedata.normalize("NFC", letters) if letter in folds_of(profile.base)[fold]]
         if on and taken:
@@ -129,6 +130,6 @@ def _check(path: Path, profile: ScriptProfile, letters: str) -> None:
             )
         if unknown := profile.unknown(profile.normalise(target)):
             raise ConfigError(
-                f"{path}: folds: {source!r} becomes {target!r}, and {name_letters(unknown[:6])} is not in letters; add it "
-                "there"
+                f"{path}: folds: {source!r} becomes {target!r}, and {name_letters(unknown[:6])} is not in letters; "
+                "add it there"
             )

@@ -1,12 +1,12 @@
 """From the order in the image back to the logical order: the inverse of `bidi.visual_order`.
 
-Several labels may stand in an image alike ("1 a" and "a 1" in a line from right to left), and some orders can come of
-no label. So the way back is a search: for levels of the units that, once undone, give a label which stands in the image
-like this. Nearly always the first guess is it: turned once more, a label is itself again.
+Several labels may look the same in an image ("1 a" and "a 1" in a line from right to left), and some orders cannot come
+from any label. So the way back is a search: for levels of the units that, once undone, give a label that looks like
+this in the image. Nearly always the first guess is right: turned once more, a label is itself again.
 """
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations, product
 
 from sharding.format.script.bidi import (
@@ -22,14 +22,15 @@ from sharding.format.script.bidi import (
 
 _MOST_TRIED = 300  # of one line; without brackets far fewer are enough
 _MOST_PAIRS = 60
-_OPEN = ("ES", "ET", "CS", "WS", "ON", "NSM", "BN")  # what stands around them decides their level
+_Change = tuple[list[int], int]  # positions, and the level that all of them get
+_OPEN = ("ES", "ET", "CS", "WS", "ON", "NSM", "BN")  # their neighbours decide their level
 _ANCHORS = (("L",), ("R", "AL"))  # in a line of this base, nothing but brackets reaches past them
 
 
 def logical_order(units: Sequence[str], base: int) -> list[str]:
     """Units from left to right -> in logical order, so that `visual_order` of it gives these units again.
 
-    Where no label stands in an image like this, the units turned as if they were in logical order.
+    If no label looks like this in an image, the units turned as if they were in logical order.
     """
     turned = visual_order(units, base)
     if visual_order(turned, base) == list(units):
@@ -43,18 +44,18 @@ def _undone(units: Sequence[str], levels: Sequence[int]) -> list[str]:
 
 
 def _levels_from_left(units: Sequence[str], base: int) -> tuple[int, ...]:
-    """The levels of units in logical order, as they come to stand from left to right."""
+    """The levels of units in logical order, in their order from left to right."""
     levels = levels_of(units, base)
     return tuple(levels[position] for position in visual_positions(levels))
 
 
 def _levels_by_island(units: Sequence[str], base: int) -> tuple[int, ...]:
-    """Levels of which each island between two anchors is right for itself: short searches instead of a long one."""
+    """Levels of which each island between two anchors is right by itself: short searches instead of a long one."""
     levels = [base] * len(units)
     islands = _neighbours(position for position, unit in enumerate(units) if class_of(unit[0]) not in _ANCHORS[base])
     for island in islands:
         first, after = island[0], island[-1] + 1
-        # from right to left, the letter before an island stands on its right
+        # in a line from right to left, the letter before an island is on its right
         line = units[first : after + 1] if base == RTL else units[first:after]
         turned = visual_order(line, base)
         found = _levels_from_left(turned, base)
@@ -83,9 +84,10 @@ def _spans_turned(units: Sequence[str], ends: tuple[str, ...]) -> list[str]:
 
 
 def _search(units: Sequence[str], base: int, starts: list[tuple[int, ...]]) -> tuple[int, ...] | None:
-    """Levels from left to right that are right; None where there are none among the first few hundred. Those that put
-    the most units where they stand are followed first."""
-    wanted, seen = list(units), set()
+    """Levels from left to right that are right; None if there are none among the first few hundred. Those that put the
+    most units at the right position are followed first."""
+    wanted: list[str] = list(units)
+    seen: set[tuple[int, ...]] = set()
     waiting: list[tuple[int, int, tuple[int, ...], tuple[int, ...]]] = []
     changes = list(_changes(units, base))
     following = iter(starts)
@@ -108,8 +110,8 @@ def _search(units: Sequence[str], base: int, starts: list[tuple[int, ...]]) -> t
         following = _next_to(levels, led_to, changes)
 
 
-def _next_to(levels: tuple[int, ...], led_to: tuple[int, ...], changes: list) -> Iterator[tuple[int, ...]]:
-    """Levels to try after these: those that they have led to, at once or run by run, then all that is open."""
+def _next_to(levels: tuple[int, ...], led_to: tuple[int, ...], changes: list[_Change]) -> Iterator[tuple[int, ...]]:
+    """Levels to try after these: those that they have led to, at once or run by run, then everything that is open."""
     yield led_to
     for run in _neighbours(position for position, level in enumerate(levels) if level != led_to[position]):
         yield (*levels[: run[0]], *led_to[run[0] : run[-1] + 1], *levels[run[-1] + 1 :])
@@ -120,8 +122,8 @@ def _next_to(levels: tuple[int, ...], led_to: tuple[int, ...], changes: list) ->
         yield tuple(changed)
 
 
-def _changes(units: Sequence[str], base: int) -> Iterator[tuple[list[int], int]]:
-    """(places, level): all that may be changed at once. Runs of what is open, single ones, and two brackets."""
+def _changes(units: Sequence[str], base: int) -> Iterator[_Change]:
+    """Everything that may be changed at once: runs of what is open, single units, and two brackets."""
     kinds = [class_of(unit[0]) for unit in units]
     is_open = (*_OPEN, "EN") if base == LTR else _OPEN
     runs = _neighbours(position for position, kind in enumerate(kinds) if kind in is_open)
@@ -131,8 +133,8 @@ def _changes(units: Sequence[str], base: int) -> Iterator[tuple[list[int], int]]
     yield from product(together[: len(units) + _MOST_PAIRS], (0, 1, 2) if base == LTR else (1, 2))
 
 
-def _neighbours(positions) -> list[list[int]]:
-    """Ascending places, as runs of neighbours."""
+def _neighbours(positions: Iterable[int]) -> list[list[int]]:
+    """Ascending positions, as runs of neighbours."""
     runs: list[list[int]] = []
     for position in positions:
         if runs and runs[-1][-1] == position - 1:

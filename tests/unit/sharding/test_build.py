@@ -250,7 +250,8 @@ def test_where_the_splits_come_from_is_reported(build, make_words, tmp_path: Pat
     assert (report.index.options["split"], report.given_splits) == ("label", (15, 20))
     assert build(src, tmp_path / "out").given_splits == (15, 20)
     asked = build(src, tmp_path / "asked", group_from="images")
-    assert (asked.index.options["split"], asked.index.options["asked"]["group_from"], asked.given_splits) == ("group", "images", (0, 20))
+    options = asked.index.options
+    assert (options["split"], options["asked"]["group_from"], asked.given_splits) == ("group", "images", (0, 20))
 
 
 def test_pictures_that_no_label_file_names_are_rejects(build, make_words, make_image, read_list, tmp_path: Path):

@@ -129,7 +129,7 @@ def test_letters_that_were_changed_or_refused_are_told(build, write_labels, tmp_
         and again.index.options["profile_why"] == "as asked for"
     )
     audit = audit_source(ShardOptions.of(src=src, out=tmp_path / "none", profile="urdu", workers=workers))
-    assert (audit.found.folded, audit.found.refused_letters) == (
+    assert (audit.found.labels.folded, audit.found.labels.refused) == (
         report.index.counts.folded,
         report.index.counts.refused_letters,
     )

@@ -51,7 +51,7 @@ def test_every_sample_that_stays_is_placed_once_and_in_order(
     with (
         tempfile.TemporaryDirectory() as name,
         patch.object(assign_module, "_PILE_SAMPLES", bucket_samples),
-        patch.object(assign_module, "_MIN_CLASS_SAMPLES", 2),
+        patch.object(assign_module, "_MIN_BUCKET_SAMPLES", 2),
     ):
         folder = Path(name)
         spools = [

@@ -67,7 +67,7 @@ def messy(tmp_path: Path, make_image) -> Path:
 
 def agree(audit: Audit, built) -> None:
     assert audit.samples == built.index.counts.totals and audit.found.rejects == built.index.counts.rejects
-    assert audit.copies == built.index.counts.duplicates and audit.bucket_edges == built.index.bucket_edges
+    assert audit.copies.counts == built.index.counts.duplicates and audit.bucket_edges == built.index.bucket_edges
     assert audit.profile.name == built.index.profile.name and audit.found.read_bytes == built.read_bytes
     assert audit.buckets.sum(axis=1).tolist() == list(built.index.counts.totals.values())
 
@@ -91,7 +91,7 @@ def test_classes_too(tmp_path: Path, make_image):
     audit = audit_source(options(tmp_path / "raw"))
     agree(audit, build_shards(options(tmp_path / "raw", tmp_path / "out")))
     assert audit.kind == "classes" and audit.classes == ("class 0", "class 1", "class 2")
-    assert sum(audit.found.classes.values()) == 90 and not audit.found.raw_letters
+    assert sum(audit.found.classes.values()) == 90 and not audit.found.labels.letters
     assert {picture.text for picture in audit.pictures} == set(audit.classes)
 
 
@@ -128,18 +128,18 @@ def test_it_names_what_it_found(messy: Path):
     }
     assert found.examples["missing image"] == [("missing.png", "")]
     assert [path for path, _ in found.examples["unknown letters"]] == ["latin.png"]
-    assert found.refused_letters == {"s": 2, "a": 1, "l": 1}
-    assert found.folded["\u064a \u2192 \u06cc"] == 1 and found.folded["\u200c \u2192 "] == 1
-    assert ("\u064a", "\u06cc", 1) in audit.changed_letters and ("\u200c", "", 2) in audit.changed_letters
-    assert found.labels_changed == 3  # yeh, invisible, blank
+    assert found.labels.refused == {"s": 2, "a": 1, "l": 1}
+    assert found.labels.folded["\u064a \u2192 \u06cc"] == 1 and found.labels.folded["\u200c \u2192 "] == 1
+    assert ("\u064a", "\u06cc", 1) in audit.labels.changed_letters and ("\u200c", "", 2) in audit.labels.changed_letters
+    assert found.labels.changed == 3  # yeh, invisible, blank
     assert found.formats == {(b"\x89P", False): 127, (b"\x89P", True): 1, (b"\xff\xd8", False): 1, (b"RI", True): 1}
-    (pair,) = [pair for pair in audit.confusables if "\u064a" in pair[:2]]
+    (pair,) = [pair for pair in audit.labels.confusables if "\u064a" in pair[:2]]
     assert pair.folded and not pair.refused and (pair.letter, pair.other) == ("\u064a", "\u06cc")
-    (twin,) = audit.conflict_examples
+    (twin,) = audit.copies.conflicts
     labels = {twin.path: twin.label, twin.other_path: twin.other_label}
     assert labels == {"conflict.png": "گھر", "conflict too.png": "میز"}
-    assert {*audit.copy_examples[0]} >= {"copy.png", "copy again.png", "شہر"} and len(audit.copy_examples) == 1
-    assert audit.often[0][1] > 1 and dict(audit.often)["ندی"] == 2
+    assert {*audit.copies.examples[0]} >= {"copy.png", "copy again.png", "شہر"} and len(audit.copies.examples) == 1
+    assert audit.labels.often[0][1] > 1 and dict(audit.labels.often)["ندی"] == 2
     texts = [picture.text for picture in audit.rejected_pictures]
     assert texts == ["damaged image", "empty label", "label too long", "not an image", "unknown letters"]
 
@@ -148,11 +148,11 @@ def test_letters_and_lengths_are_those_of_the_labels(make_words):
     src = make_words(300)
     audit = audit_source(options(src))
     labels = [line.split("\t")[1] for line in (src / "labels.tsv").read_text("utf-8").splitlines()[1:]]
-    assert sum(audit.found.letters, Counter()) == Counter("".join(labels)) == audit.found.raw_letters
+    assert sum(audit.found.letters, Counter()) == Counter("".join(labels)) == audit.found.labels.letters
     assert audit.found.lengths == Counter(map(len, labels))
-    assert audit.distinct_labels == len(set(labels))
-    assert audit.single_labels == sum(count == 1 for count in Counter(labels).values())
-    assert [count for _, count in audit.often] == [c for _, c in Counter(labels).most_common(20) if c > 1]
+    assert audit.labels.distinct == len(set(labels))
+    assert audit.labels.single == sum(count == 1 for count in Counter(labels).values())
+    assert [count for _, count in audit.labels.often] == [c for _, c in Counter(labels).most_common(20) if c > 1]
     widths, counts = audit.found.sizes["width"]
     assert widths.tolist() == [64, 96, 160] and counts.tolist() == [100, 100, 100]
     assert len(audit.pictures) == 100
@@ -186,8 +186,8 @@ def test_copies_across_splits_are_found_and_named(tmp_path: Path, make_image):
     (src / "train.tsv").write_text("a.png\tدن\nc.png\tدن\n", "utf-8")
     (src / "test.tsv").write_text("b.png\tدن\nd.png\tدن\n", "utf-8")
     audit = audit_source(options(src))
-    assert audit.copies == {"same split": 0, "across splits": 1, "left out": 0}
-    assert audit.copy_examples == [Twin("a.png", "دن", "train", "b.png", "دن", "test")]
+    assert audit.copies.counts == {"same split": 0, "across splits": 1, "left out": 0}
+    assert audit.copies.examples == [Twin("a.png", "دن", "train", "b.png", "دن", "test")]
 
 
 def test_nothing_that_can_be_used_is_no_error_but_no_source_is(tmp_path: Path):

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sharding.format.script.bidi import bracket_pairs
-from sharding.format.script.profile import build_profile, is_mark
+from sharding.format.script.order import is_mark
+from sharding.format.script.profile import build_profile
 
 URDU, PLAIN = build_profile("urdu"), build_profile("plain")
 HEBREW, VISUAL = build_profile("plain", direction="rtl"), build_profile("plain", direction="visual")
