@@ -1,9 +1,9 @@
-"""One side of benchmarks/stream.py in a process of its own, as one line of JSON.
+"""Sides of benchmarks/stream.py in a process of their own; for each, one line of JSON.
 
-    python benchmarks/sides/one_stream_run.py '{"side": "stock png", "sets": "sets"}'
+    python benchmarks/sides/one_stream_run.py '{"sides": ["stock png"], "sets": "sets", ...}'
 
-A side that reads goes through its set twice, and the second time alone is measured: no import, no first call, no cold
-page cache. `resume` is measured from nothing.
+A side that reads goes through its set twice, and only the second time is measured: without imports, first calls and a
+cold page cache. `resume` is measured from the start.
 """
 
 import hashlib
@@ -15,35 +15,43 @@ from pathlib import Path
 
 def main() -> None:
     task = json.loads(sys.argv[1])
-    if task["side"] == "resume":
+    for side in task["sides"]:
+        print(json.dumps(measure(side, task)))
+
+
+def measure(side: str, task: dict) -> dict:
+    """The figures of one side. task: sets, sizes (of stream.py), streaming, parseq_width_px."""
+    shards, sizes = Path(task["sets"]) / "png", task["sizes"]
+    if side == "resume":
         from sides.simulated import resume
 
-        figures = resume()
-    elif task["side"] == "shuffle":
+        return resume(sizes["simulated_shards"])
+    if side == "shuffle":
         from sides.shuffle_quality import look_at_shuffles
         from sides.simulated import rank_correlation
 
-        figures = {"orders": look_at_shuffles(Path(task["sets"]) / "png"), "rank_correlation": rank_correlation()}
-    elif task["side"] == "widths":
+        return {
+            "orders": look_at_shuffles(shards, sizes["batch"]),
+            "rank_correlation": rank_correlation(sizes["simulated_shards"]),
+        }
+    if side == "widths":
         from sides.widths import compare_widths
 
-        figures = compare_widths(Path(task["sets"]) / "png")
-    else:
-        figures = read_twice(task)
-    print(json.dumps(figures))
+        return compare_widths(shards, sizes["step_batch"], sizes["step_rounds"])
+    return read_twice(side, task)
 
 
-def read_twice(task: dict) -> dict:
+def read_twice(side: str, task: dict) -> dict:
     """samples and CPU seconds of one epoch; labels: a digest of all that came, in any order."""
     import torch
     from sides.word_readers import HEIGHT_PX, build_side
 
     torch.set_num_threads(1)
-    epoch = build_side(task)
+    epoch = build_side(side, task)
     seen: list[str] = []
     for images, labels in epoch():
         if len(images) != len(labels) or images.shape[-2] != HEIGHT_PX:
-            sys.exit(f"{task['side']}: a batch of {len(labels)} labels has images {tuple(images.shape)}")
+            sys.exit(f"{side}: a batch of {len(labels)} labels has images {tuple(images.shape)}")
         seen.extend(labels)
     started, samples, pixels = cpu_seconds(), 0, 0
     for images, labels in epoch():

@@ -1,7 +1,7 @@
 """What benchmarks/stream.py compares: each side as its users write it, one process, no workers, batches of 256.
 
 A side is a function that goes through its set once and yields (images of a batch, their labels). All images are grey
-and 64 px high. Ours and the two streaming sets keep the aspect ratio; theirs pad to the widest of the batch.
+and 64 px high. Ours and the two streaming sets keep the aspect ratio; the latter pad to the widest image of the batch.
 
 Shapes: N images, H height, W width.
 """
@@ -23,9 +23,9 @@ Batches = Iterator[tuple[Tensor, list[str]]]
 Epoch = Callable[[], Batches]
 
 
-def build_side(task: dict) -> Epoch:
-    """task: side, sets (folder of word_sets.py), streaming (folders of apart.py), parseq_width_px."""
-    side, *words = task["side"].split(" ", 1)
+def build_side(side: str, task: dict) -> Epoch:
+    """task: sets (the folder of word_sets.py), streaming (the folders of apart.py), parseq_width_px."""
+    side, *words = side.split(" ", 1)
     sets, form = Path(task["sets"]), words[0] if words else ""
     if side == "stock":
         return build_stock(sets / form)
@@ -40,7 +40,7 @@ def build_side(task: dict) -> Epoch:
 
 
 def build_stock(shards: Path) -> Epoch:
-    """webdataset by its own readme: decode("l") gives float32 [0, 1] (H, W), a map brings it to size, batched pads."""
+    """webdataset by its own readme: decode("l") gives float32 [0, 1] (H, W), a map resizes, batched pads."""
     import webdataset as wds
 
     def shrink(sample: tuple[np.ndarray, str]) -> tuple[np.ndarray, str]:
@@ -59,7 +59,7 @@ def build_stock(shards: Path) -> Epoch:
 
 
 def build_ours(shards: Path, decoder: str) -> Epoch:
-    """This project's stream: shuffled, a bucket a batch."""
+    """This project's stream: shuffled, each batch of one bucket."""
     stream = open_stream(shards, decoder)
     epochs = count()
 
@@ -82,9 +82,9 @@ def open_stream(shards: Path, decoder: str = "auto", global_batch: int = BATCH):
 
 
 def build_parseq(folder: Path, width_px: int) -> Epoch:
-    """PARSeq's LmdbDataset, its transform and its loader, in grey; its transform is torchvision's, spelled out.
+    """PARSeq's LmdbDataset, its transform and its loader, in grey; torchvision's transform is written out here.
 
-    PARSeq brings every image to one size. width_px: a multiple of 8 that gives no more pixels than ours deliver.
+    PARSeq resizes every image to one size. width_px: a multiple of 8 that gives at most as many pixels as ours.
     """
     loader = DataLoader(LmdbWords(folder, width_px), BATCH, shuffle=True, num_workers=0)
     return lambda: iter(loader)
@@ -143,7 +143,7 @@ def build_litdata(folder: Path) -> Epoch:
 
 
 def shrink_pillow(image: bytes | memoryview | Image.Image) -> np.ndarray:
-    """An image file, or what a set has opened, to uint8 (64, W)."""
+    """An image file, or an image that the set has opened, to uint8 (64, W)."""
     opened = image if isinstance(image, Image.Image) else Image.open(io.BytesIO(image))
     grey = opened if opened.mode == "L" else opened.convert("L")
     return np.asarray(grey.resize(size_of(grey), Image.Resampling.BILINEAR))
@@ -154,7 +154,7 @@ def size_of(image: Image.Image) -> tuple[int, int]:
 
 
 def pad_batch(samples: list[tuple[np.ndarray, str]]) -> tuple[Tensor, list[str]]:
-    """White on the right up to the widest: one tensor (N, H, W), of the type the images have."""
+    """White on the right, up to the widest image: one tensor (N, H, W) of the images' type."""
     images, labels = zip(*samples, strict=True)
     white = 255 if images[0].dtype == np.uint8 else 1
     widest = max(image_HW.shape[1] for image_HW in images)

@@ -1,6 +1,8 @@
-"""The same rendered words as every side of benchmarks/stream.py reads them: shards, an LMDB, MDS, litdata's chunks.
+"""The same rendered words in the form that each side of benchmarks/stream.py reads: shards, an LMDB, MDS, litdata's.
 
-python benchmarks/sides/word_sets.py '{"folder": "sets", "words": 12000, "streaming": [...]}'
+    python benchmarks/sides/word_sets.py '{"folder": "sets", "words": 12000, "streaming": [...]}'
+
+Without `streaming`, only the shards are made.
 """
 
 import io
@@ -16,7 +18,7 @@ from horovod_ocr.synth.generate import SynthOptions, synthesize
 from sharding.build import build_shards
 from sharding.options import ShardOptions
 
-SHARDS = {"png": {}, "jpeg": {"image": "jpeg"}, "jpeg 64 px": {"image": "jpeg", "height_px": 64}}
+SHARDS = {"png": {}, "jpeg": {"image": "jpeg"}, "jpeg 64 px": {"image": "jpeg", "height": 64}}
 LMDB_BYTES = 1 << 34  # room for 5 M words; the file is as large as what is in it
 CHUNK_BYTES = "64MB"  # what litdata's documentation writes with
 
@@ -26,12 +28,13 @@ def main() -> None:
     folder = Path(task["folder"])
     synthesize(SynthOptions(words=task["words"], out=folder / "raw", seed=0))
     for name, form in SHARDS.items():
-        # every word into one split: the other sides know none
-        options = ShardOptions(src=folder / "raw", out=folder / name, profile="urdu", fractions=(1.0, 0.0, 0.0), **form)
-        build_shards(options)
-    write_lmdb(folder)
-    write_mds(folder, task["streaming"])
-    write_litdata(folder)
+        # all words in one split, because the other sides have no splits
+        form = {"profile": "urdu", "fractions": (1.0, 0.0, 0.0), **form}
+        build_shards(ShardOptions.of(src=folder / "raw", out=folder / name, **form))
+    if task["streaming"]:
+        write_lmdb(folder)
+        write_mds(folder, task["streaming"])
+        write_litdata(folder)
 
 
 def images_and_labels(folder: Path) -> Iterator[tuple[bytes, str]]:
