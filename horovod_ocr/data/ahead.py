@@ -40,7 +40,7 @@ class ReadAhead:
             self.has_ended = True
             self.changed.notify()
 
-    def reach(self, step: int) -> None:
+    def advance_to(self, step: int) -> None:
         """Tell the thread which step is computed now."""
         with self.changed:
             self.step = step

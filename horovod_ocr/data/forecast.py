@@ -201,8 +201,8 @@ def forecast_reads(windows: Sequence[Window], sizes: ShardSizes, steps: int) -> 
     )
 
 
-def steps_of_run(steps: int, epochs: float, min_steps: int, steps_per_epoch: int) -> int:
-    """Optimizer steps of a run: `steps` if not 0, else those of `epochs`, but at least `min_steps`."""
+def steps_of_run(steps: int | None, epochs: float, min_steps: int, steps_per_epoch: int) -> int:
+    """Optimizer steps of a run: `steps` if given, else those of `epochs`, but at least `min_steps`."""
     return steps or max(min_steps, math.ceil(epochs * steps_per_epoch))
 
 

@@ -28,7 +28,7 @@ class Band(NamedTuple):
 def triangle_band(inputs: int, outputs: int) -> Band:
     """The cheapest blocks: many small ones contain fewer zeros, few large ones need fewer calls."""
     scale = inputs / outputs
-    reach = max(scale, 1.0)
+    half_width = max(scale, 1.0)
 
     def cost(layout: tuple[int, int, int]) -> int:
         blocks, size, stride = layout
@@ -38,12 +38,12 @@ def triangle_band(inputs: int, outputs: int) -> Band:
         size = -(-outputs // blocks)
         before_last = (blocks - 1) * size
         # the longest stride for which the second to last block still covers all its inputs
-        return blocks, size, int(max(0.0, (outputs - before_last + 0.5) * scale - reach + 0.5))
+        return blocks, size, int(max(0.0, (outputs - before_last + 0.5) * scale - half_width + 0.5))
 
     blocks, size, stride = min(map(layout, range(1, outputs // 8 + 2)), key=cost)
     centres_BO = (np.minimum(np.arange(blocks * size), outputs - 1).reshape(blocks, size) + 0.5) * scale
     positions_BI = np.arange(blocks)[:, None] * stride + np.arange(inputs - (blocks - 1) * stride) + 0.5
-    weights_BIO = np.maximum(0, reach - np.abs(positions_BI[:, :, None] - centres_BO[:, None, :]))
+    weights_BIO = np.maximum(0, half_width - np.abs(positions_BI[:, :, None] - centres_BO[:, None, :]))
     return Band((weights_BIO / weights_BIO.sum(1, keepdims=True)).astype(FLOAT), stride)
 
 

@@ -74,7 +74,7 @@ class Stream:
         loader = build_loader(shares, self.build_reader().read, workers, self.options.to_gpu)
         with ReadAhead(self.store, self.shards, self.windows(first_step, last_step), first_step) as ahead:
             for batch in batches_of(loader):
-                ahead.reach(batch.step)
+                ahead.advance_to(batch.step)
                 yield batch
 
 

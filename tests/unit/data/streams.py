@@ -22,7 +22,7 @@ def assert_equal(one, other):
 
 
 def images_of(batch) -> list[tuple[tuple[int, int], np.ndarray]]:
-    """Each image with its place in the split."""
+    """Each image with its position in the split: (shard, row)."""
     positions = zip(batch.shards_N.tolist(), batch.rows_N.tolist(), strict=True)
     return list(zip(positions, batch.images_NHW.numpy(), strict=True))
 

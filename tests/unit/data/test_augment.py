@@ -66,7 +66,7 @@ def alone(name: str, strength: float, image_HW: np.ndarray, seed: int, width_px:
     parts=st.lists(st.floats(0, 1), min_size=6, max_size=6),
 )
 def test_no_corner_leaves_the_canvas(height, width, room, seed, parts):
-    """The image's corners lie on the canvas, the inverse leads back to them, and the valid width ends there."""
+    """The image's corners are on the canvas, the inverse leads back to them, and the valid width ends there."""
     width_px = max(8, width + room)
     strengths = Augmentation(**{name: part * min(MOST[name], 20) for name, part in zip(GEOMETRY, parts, strict=True)})
     change = draw_change(np.random.default_rng(seed), strengths, strongest=True)

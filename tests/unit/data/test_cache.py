@@ -20,7 +20,7 @@ from horovod_ocr.errors import ShardError
 
 ROOT = Path(__file__).parents[3]
 DIGEST, OTHER_DIGEST = "ab" * 32, "cd" * 32
-# One process of a host. It says `ready`, waits for a line, fetches each name of its arguments, and says where it lies.
+# One process of a host. It says `ready`, waits for a line, fetches each name of its arguments, and prints its path.
 # What it opens is logged; halfway through a file named `slow.*` it says `half` and waits for ever.
 PROGRAM = f"""
 import sys, time

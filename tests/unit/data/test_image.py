@@ -25,7 +25,7 @@ def png(image_HW) -> bytes:
 def test_each_class_has_one_width_and_it_holds_its_widest():
     assert [GEOMETRY.width_px(number) for number in range(3)] == [16, 32, 64]
     assert [GEOMETRY.padded_width_px(width, 32) for width in (1, 16, 17, 64, 65)] == [16, 16, 32, 64, 72]
-    assert GEOMETRY.padded_width_px(100, 199) == 32  # 16.08 px wide at the model's height: class 1, as in the shards
+    assert GEOMETRY.padded_width_px(100, 199) == 32  # 16.08 px wide at the model's height: bucket 1, as in the shards
     assert Geometry.from_dict(GEOMETRY.to_dict()) == GEOMETRY
 
 

@@ -128,7 +128,7 @@ def test_every_sample_once_in_the_same_batches_whatever_the_numbers(run, data):
 @settings(max_examples=50)
 @given(run=runs(), data=st.data())
 def test_windows_name_what_each_step_reads(run, data):
-    """What a rank reads at a step lies in windows of its lanes that are open at that step."""
+    """What a rank reads at a step is in windows of its lanes that are open at that step."""
     shards, o = run
     plan = EpochPlan(shards, o.seed, 1, o.lanes, o.global_batch, o.shuffle, o.window)
     world_size = data.draw(st.integers(1, o.lanes))
@@ -180,13 +180,13 @@ def test_a_window_is_read_in_sequence():
 
 @pytest.mark.parametrize("buckets", [1, 9])
 def test_an_epochs_order_has_nothing_of_the_shard_sets_order(buckets):
-    """Spearman's rank correlation of the place in the set and the place in the epoch."""
+    """Spearman's rank correlation of the position in the set and the place in the epoch."""
     shards = [ShardSlice(40, number * buckets // 3500) for number in range(3500)]
     for seed in range(3):
         plan = EpochPlan(shards, seed, global_batch=256)
         shares = [plan.share(step) for step in range(plan.steps)]
-        places = np.concatenate([40 * share.shards + share.rows for share in shares])
-        assert abs(np.corrcoef(places, np.arange(len(places)))[0, 1]) < 0.02
+        positions = np.concatenate([40 * share.shards + share.rows for share in shares])
+        assert abs(np.corrcoef(positions, np.arange(len(positions)))[0, 1]) < 0.02
 
 
 def test_every_stretch_of_an_epoch_holds_the_classes_in_their_shares():

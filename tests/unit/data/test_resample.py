@@ -52,9 +52,9 @@ def test_blocks_hold_the_whole_triangle_of_each_output(scale):
     """Against the matrix that is not cut."""
     for outputs in range(1, 200):
         inputs = round(outputs * scale)
-        (weights_BIO, stride), reach = triangle_band(inputs, outputs), max(1, inputs / outputs)
+        (weights_BIO, stride), half_width = triangle_band(inputs, outputs), max(1, inputs / outputs)
         centres_O = (np.arange(outputs) + 0.5) * inputs / outputs
-        dense_IO = np.maximum(0, reach - np.abs(np.arange(inputs)[:, None] + 0.5 - centres_O))
+        dense_IO = np.maximum(0, half_width - np.abs(np.arange(inputs)[:, None] + 0.5 - centres_O))
         dense_IO /= dense_IO.sum(0)
         joined_IO = np.zeros((inputs, weights_BIO.shape[0] * weights_BIO.shape[2]))
         for block, weights_IO in enumerate(weights_BIO):

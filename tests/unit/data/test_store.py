@@ -1,4 +1,4 @@
-"""Where shards lie: in place, through a cache, or remote. Readers see the same bytes whichever way."""
+"""Shards in place, through a cache, or remote: readers see the same bytes in all cases."""
 
 import errno
 import importlib

@@ -29,7 +29,7 @@ def test_an_epoch_holds_every_label_of_the_index_once(word_shards):
     assert read == sorted(stored) and len(read) == stream.store.index.counts.totals["train"]
 
 
-def test_images_have_their_classs_width_and_the_rest_is_padding(word_shards):
+def test_images_have_their_buckets_width_and_the_rest_is_padding(word_shards):
     stream = open_stream(word_shards, augmentation=None, shuffle=False)
     for batch in stream.batches():
         width = batch.images_NHW.shape[2]
@@ -80,13 +80,13 @@ def test_a_split_without_samples_is_named(word_shards):
         open_stream(word_shards, split="nosuch")
 
 
-def test_shards_come_near_while_batches_are_read(word_shards, monkeypatch):
-    near = []
-    monkeypatch.setattr(ShardStore, "prefetch_rows", lambda store, shard, *rows: near.append(shard))
+def test_shards_are_prefetched_while_batches_are_read(word_shards, monkeypatch):
+    prefetched = []
+    monkeypatch.setattr(ShardStore, "prefetch_rows", lambda store, shard, *rows: prefetched.append(shard))
     stream = open_stream(word_shards)
     for _ in stream.batches(stream.steps - 2, stream.steps + 2):
         for _ in range(500):
-            if near:
+            if prefetched:
                 break
             time.sleep(0.01)
-    assert near and set(near) <= set(stream.shards)
+    assert prefetched and set(prefetched) <= set(stream.shards)
