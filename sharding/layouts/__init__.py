@@ -1,1 +1,1 @@
-"""Raw layouts: how images and their labels lie in a source."""
+"""Raw layouts: how a source holds images and their labels."""

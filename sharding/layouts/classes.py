@@ -1,5 +1,5 @@
-"""One folder per class. What may as well be words is not taken for classes: texts anywhere in the tree are looked for
-first."""
+"""One folder per class. What may just as well be words is not taken for classes: texts anywhere in the tree are looked
+for first."""
 
 import os
 from collections.abc import Iterator
@@ -19,30 +19,29 @@ _SHOWN = 4
 
 @dataclass(frozen=True)
 class ClassesSource(ImageFoldersSource):
-    """The first folder of a path is the image's class; below folders of splits, the second.
-
-    below_splits: do the folders of classes lie in folders of splits? named: a person said that they are classes.
-    """
+    """The first folder of a path is the image's class; below folders of splits, the second."""
 
     kind: str = "classes"
     below_splits: bool = False
+    """Are the folders of classes in folders of splits?"""
     named: bool = False
+    """A person said that they are classes."""
     label_from: ClassVar[str] = "the names of the folders"
 
     def entries_of(self, folder: Folder) -> list[Entry]:
-        if not self.named and (texts := texts_in(folder)):  # the finder has not come that far
+        if not self.named and (texts := texts_in(folder)):  # beyond what the finder looked at
             raise SourceError(_not_classes(self.root, texts))
         parts = folder.path.split(b"/") if folder.path else []
         if self.below_splits and parts:
             del parts[0]
-        label = parts[0] if parts else None  # an image that lies in no class folder has no label
+        label = parts[0] if parts else None  # an image outside all class folders has no label
         split = self.splits.split_of(folder.path)
         return [Entry(folder.prefix + name, label, "", split) for name in folder.images()]
 
 
 def find_classes(root: Path, named: bool = False) -> ClassesSource | None:
-    """At least two classes, or no set of classes: one folder of images is a source whose label file is missing.
-    SourceError where the folders may as well be something else: texts in them, or splits among them."""
+    """At least two classes, or None: one folder of images is a source whose label file is missing. SourceError if the
+    folders may just as well be something else: there are texts in them, or splits among them."""
     tops = list_folder(os.fsencode(root)).folders
     splits = [top for top in tops if split_of_folder(top) and has_image(root, top)]
     others = (top for top in tops if not split_of_folder(top) and has_image(root, top))
@@ -72,7 +71,7 @@ def find_classes(root: Path, named: bool = False) -> ClassesSource | None:
 
 
 def _some_texts(root: Path) -> list[str]:
-    """As far as the finder goes. A text that stands behind that is found when the source is listed."""
+    """As far as the finder looks. A text beyond that is found when the source is listed."""
     texts: list[str] = []
     files = 0
     for folder in scan_folders(os.fsencode(root)):

@@ -1,4 +1,4 @@
-"""The dialect of a label file, from its first lines: what separates its cells, and which cell is what.
+"""The dialect of a label file, from its first lines: what separates its cells, and what each cell is.
 
 A header that names its columns decides. Without one, the cells that end like a picture's name are the paths. What can
 be read in two ways is refused with a sentence that says how to write it.
@@ -28,12 +28,12 @@ from sharding.layouts.text_files import is_utf8, open_label_file
 
 _LOOK_LINES = 2_000
 _LOOK_BYTES = 4 << 20
-_MOST = 0.8  # of the cells of a column that end like a picture's name, to be taken for the paths
+_MOST = 0.8  # share of the cells of a column that must end like a picture's name, to be taken for the paths
 _FEW_SUBSETS = 10
 _NATIVE = {".csv": b",", ".tsv": b"\t", ".txt": b"\t"}
 _SHOWN = {b"\t": "tabs", b",": "commas", b";": "semicolons", b"|": "bars"}
 _SUFFIX = b"(?:" + b"|".join(map(re.escape, sorted(SOURCE_SUFFIXES, reverse=True))) + b")"
-# a path ends with its suffix, whatever blanks are in it: `my word.png   the text`
+# a path ends with its suffix, even if there are blanks in it: `my word.png   the text`
 SPACED_LINE = re.compile(rb"(.*?" + _SUFFIX + rb")[ \t\xa0]+(.*)", re.IGNORECASE | re.DOTALL)
 # ICDAR: `word_1.png, "the \"text\""`
 QUOTED_LINE = re.compile(rb"(.*?" + _SUFFIX + rb"),[ \t]+\"(.*)\"", re.IGNORECASE | re.DOTALL)
@@ -46,30 +46,42 @@ BOXES = re.compile(rb'\[\s*\{\s*"(?:transcription|points|label)"')
 
 @dataclass(frozen=True)
 class Dialect:
-    """How each line of a label file is read. Columns are places of cells, counted from 0."""
+    """How each line of a label file is read. Columns are numbers of cells, counted from 0."""
 
-    separator: bytes  # b"": a path and a text by `pattern`
-    cells: int  # of each row
+    separator: bytes
+    """b"": a path and a text, found by `pattern`."""
+    cells: int
+    """Of each row."""
     path: int
+    """Column of the paths."""
     label: int
+    """Column of the texts."""
     split: int | None = None
+    """Column of the splits, if there is one."""
     subset: int | None = None
-    has_quotes: bool = False  # cells are quoted as in CSV
+    """Column of the subsets, if there is one."""
+    has_quotes: bool = False
+    """Cells are quoted as in CSV."""
     has_header: bool = False
-    skipped: int = 0  # lines before the first row: the header, and what stands above it
+    skipped: int = 0
+    """Lines before the first row: the header, and what is above it."""
     pattern: re.Pattern[bytes] | None = None
-    padding: int = 0  # empty cells behind them, as spreadsheets write them
-    notes: tuple[str, ...] = ()  # what a person should know, such as columns that are not read
-    paths: tuple[bytes, ...] = ()  # those of the first lines, as they are written
+    """Of a whole line, if cells have no separator."""
+    padding: int = 0
+    """Empty cells after the others, as spreadsheets write them."""
+    notes: tuple[str, ...] = ()
+    """What a person should know, such as columns that are not read."""
+    paths: tuple[bytes, ...] = ()
+    """Those of the first lines, as they are written."""
 
     @property
-    def named(self) -> str:
+    def separator_name(self) -> str:
         """The separator in words."""
         return _SHOWN.get(self.separator, "blanks")
 
 
 def find_dialect(path: Path) -> Dialect:
-    """The dialect of one label file. SourceError where it cannot be told, or names no column of texts."""
+    """The dialect of one label file. SourceError if it is not clear, or if there is no column of texts."""
     native = _NATIVE.get(path.suffix.lower(), b"\t")
     first, lines = _first_lines(path)
     if lines and (said := _EXCEL.fullmatch(lines[0])):
@@ -85,9 +97,9 @@ def find_dialect(path: Path) -> Dialect:
 
 def _first_lines(path: Path) -> tuple[int, list[bytes]]:
     """The first lines that hold anything, without their ends, and the number of the first of them. Comments (#) before
-    it are passed over."""
-    first, lines = 1, []
-    size = 0
+    it are skipped."""
+    first, size = 1, 0
+    lines: list[bytes] = []
     with open_label_file(path) as file:
         for number, line in enumerate(islice(file, _LOOK_LINES), 1):
             size += len(line)
@@ -101,7 +113,7 @@ def _first_lines(path: Path) -> tuple[int, list[bytes]]:
 
 
 def _cells(line: bytes, separator: bytes) -> list[bytes]:
-    """The cells of one line; quotes are those of CSV, but between tabs, where they are letters."""
+    """The cells of one line; quotes are those of CSV, except between tabs, where they are letters."""
     if separator == b"\t" or b'"' not in line:
         return line.split(separator)
     text = io.StringIO(line.decode("utf-8", "surrogateescape"), newline="")
@@ -118,8 +130,8 @@ def _unquoted(cell: bytes) -> bytes:
 
 
 def _is_header(header: list[bytes], lines: list[bytes], separator: bytes) -> bool:
-    """A row is a header where one of its cells is a known name of a column and none of them is a picture's name. One
-    word alone is one only above paths."""
+    """A row is a header if one of its cells is a known name of a column and none of them is a picture's name. A single
+    word is a header only above paths."""
     names = [column_name(_unquoted(cell)) for cell in header]
     if any(is_image(_unquoted(cell)) for cell in header):
         return False
@@ -149,19 +161,22 @@ def _by_header(path: Path, first: int, header: list[bytes], lines: list[bytes], 
             f"pictures; name that column one of: {', '.join(PATH_COLUMNS)}"
         )
     wanted = {"path": paths_known, "text": TEXT_COLUMNS, "split": SPLIT_COLUMNS, "subset": SUBSET_COLUMNS}
-    columns = [_only(path, first, names, shown, what, known) for what, known in wanted.items()]
-    ignored = [name for position, name in enumerate(shown) if name and position not in columns]
+    position, text, split, subset = (_only(path, first, names, shown, what, known) for what, known in wanted.items())
+    if position is None or text is None:  # cannot happen: both are known by now
+        raise SourceError(f"{path}, line {first}, names no columns of paths and texts")
+    ignored = [name for column, name in enumerate(shown) if name and column not in (position, text, split, subset)]
     notes = (f"{path.name}: the columns {', '.join(ignored)} are not read",) if ignored else ()
     rows = [row for line in lines[1:] if len(row := _cells(line, separator)) >= len(header)]
-    quoted = separator != b"\t" or header[0].strip().startswith(b'"') or _are_quoted(rows, columns[0])
-    position, text = columns[:2]
+    quoted = separator != b"\t" or header[0].strip().startswith(b'"') or _are_quoted(rows, position)
     paths = tuple(_unquoted(row[position]) for row in rows)
     check_texts(path, [row[text] for row in rows])
-    return Dialect(separator, len(header), position, *columns[1:], quoted, True, first, None, padding, notes, paths)
+    return Dialect(
+        separator, len(header), position, text, split, subset, quoted, True, first, None, padding, notes, paths
+    )
 
 
 def _only(path: Path, first: int, names: list[str], shown: list[str], what: str, known: Sequence[str]) -> int | None:
-    """The place of the one column with a known name. SourceError for two: nobody knows which is meant."""
+    """The one column with a known name. SourceError for two: nobody knows which is meant."""
     positions = [position for position, name in enumerate(names) if name in known]
     if len(positions) > 1:
         raise SourceError(
@@ -172,7 +187,7 @@ def _only(path: Path, first: int, names: list[str], shown: list[str], what: str,
 
 
 def _without_header(path: Path, lines: list[bytes], native: bytes) -> Dialect:
-    # ICDAR's quotes go before all; a separator that stands behind the path goes before blanks
+    # ICDAR's quotes come first; then a separator after the path; then blanks
     if 2 * sum(map(bool, map(QUOTED_LINE.fullmatch, lines))) > len(lines):
         return _by_pattern(path, lines, QUOTED_LINE)
     if path.suffix.lower() != ".csv":
@@ -184,7 +199,7 @@ def _without_header(path: Path, lines: list[bytes], native: bytes) -> Dialect:
         separator = max(_SHOWN, key=lambda each: (_share(lines, each), each == native))
         separator = separator if _share(lines, separator)[0] >= _MOST else native
     rows = [_cells(line, separator) for line in lines]
-    # a line of a path alone is a picture without a text, and says nothing of the others
+    # a line with nothing but a path is a picture without a text, and says nothing about the others
     cells = (Counter(len(row) for row in rows if len(row) > 1).most_common(1) or [(2, 0)])[0][0]
     rows = [row for row in rows if len(row) == cells]
     width = cells
@@ -206,14 +221,15 @@ def _by_pattern(path: Path, lines: list[bytes], pattern: re.Pattern[bytes]) -> D
 
 
 def _share(lines: list[bytes], separator: bytes) -> tuple[float, float]:
-    """How many of the lines have at least two cells, one of which is a picture's name; how many have two cells."""
+    """(the share of lines that have at least two cells, one of which is a picture's name; the share that have two
+    cells)."""
     rows = [row for line in lines if len(row := _cells(line, separator)) > 1]
     named = sum(any(is_image(_unquoted(cell)) for cell in row) for row in rows)
     return named / len(lines), len(rows) / len(lines)
 
 
 def _path_column(rows: list[list[bytes]], cells: int) -> int:
-    """The first column whose cells end like pictures' names; 0 where none does: names may have no suffix."""
+    """The first column whose cells end like pictures' names; 0 if there is none: names may have no suffix."""
     for position in range(cells):
         if rows and sum(is_image(_unquoted(row[position])) for row in rows) >= _MOST * len(rows):
             return position
@@ -226,7 +242,7 @@ def _are_quoted(rows: list[list[bytes]], position: int) -> bool:
 
 
 def _check_first_line(path: Path, first: list[bytes], rows: list[list[bytes]], position: int) -> None:
-    """SourceError where it looks like a header whose names nobody knows: all rows but it name pictures."""
+    """SourceError if it looks like a header with unknown names: all rows but it name pictures."""
     others = sum(is_image(_unquoted(row[position])) for row in rows)
     if len(rows) < 3 or others < len(rows) - 1 or others < _MOST * len(rows):
         return
@@ -244,7 +260,7 @@ def _check_first_line(path: Path, first: list[bytes], rows: list[list[bytes]], p
 
 
 def _columns(path: Path, rows: list[list[bytes]], cells: int, position: int) -> tuple[int, None, int | None]:
-    """The places of label, split and subset where no header names them. SourceError where they cannot be told."""
+    """The columns of label, split and subset if no header names them. SourceError if they are not clear."""
     example = "path<TAB>label" if path.suffix.lower() != ".csv" else "path,label"
     if cells == 2:
         label = 1 - position
@@ -280,8 +296,8 @@ def _are_splits(cells: Iterable[bytes]) -> bool:
 
 
 def check_texts(path: Path, labels: Sequence[bytes]) -> None:
-    """SourceError where what should be texts are the boxes of whole pages, or no UTF-8 in most of those that have more
-    than ASCII. labels: of the first lines."""
+    """SourceError if what should be texts are the boxes of whole pages, or if most texts beyond ASCII are not UTF-8.
+    labels: of the first lines."""
     if labels and sum(BOXES.match(label.strip()) is not None for label in labels) >= _MOST * len(labels):
         raise SourceError(
             f"{path} holds boxes on whole pages; export the pictures of words and their texts "

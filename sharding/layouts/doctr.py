@@ -26,6 +26,8 @@ _NOTHING = re.compile(rb"\s*+\{\s*+\}")
 
 @dataclass(frozen=True)
 class DoctrSource(LabelFilesSource):
+    """docTR's labels.json files."""
+
     def rows(self, path: Path, file: LabelFile) -> Iterator[Entry]:
         with open_label_file(path) as content:
             some = [name for name, _ in islice(_string_pairs(content, path), _LOOK_PAIRS)]
@@ -50,7 +52,7 @@ def find_doctr(root: Path, named: bool = False, images: Path | None = None) -> D
 def _string_pairs(file: BinaryIO, path: Path) -> Iterator[tuple[bytes, bytes]]:
     """Name and value of each member of one flat JSON object of strings, read piece by piece: the file may have GBs.
 
-    SourceError where it is something else, or ends too early.
+    SourceError if it is something else, or ends too early.
     """
     buffer = file.read(_CHUNK_BYTES)
     if _NOTHING.match(buffer):
@@ -87,4 +89,4 @@ def _unescaped(string: bytes) -> bytes:
     if b"\\" not in string:
         return string
     text = string.decode("utf-8", "surrogateescape")
-    return json.loads(f'"{text}"', strict=False).encode("utf-8", "surrogatepass")
+    return str(json.loads(f'"{text}"', strict=False)).encode("utf-8", "surrogatepass")

@@ -1,4 +1,4 @@
-"""Reads images that are files of their own: the hot path of most sources. And texts that are files of their own."""
+"""Read images that are files of their own: the hot path of most sources. And texts that are files of their own."""
 
 import codecs
 import errno
@@ -11,8 +11,8 @@ from sharding.layouts.entry import Reader
 from sharding.layouts.naming import other_spellings
 from sharding.reasons import Rejected
 
-MAX_IMAGE_BYTES = 1 << 28  # no picture of text is larger; a film by the name of .png would fill the memory
-MAX_TEXT_BYTES = 1 << 20  # nor is a text of one line
+MAX_IMAGE_BYTES = 1 << 28  # no picture of text is larger; a film named .png would fill the memory
+MAX_TEXT_BYTES = 1 << 20  # no text of one line is larger
 BOM = codecs.BOM_UTF8
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 LFS_ADVICE = "a pointer of Git LFS, and not the file itself; run: git lfs pull"
@@ -25,9 +25,9 @@ WIDE_MARKS = (  # UTF-32 first: its little-endian mark begins with that of UTF-1
 LINE_ENDS = b"\r\n\f"  # Tesseract ends its texts with a form feed
 _PNG_END = b"\0\0\0\0IEND\xaeB\x60\x82"
 _PIECE_BYTES = 1 << 16  # a word image is read whole at once
-# O_NONBLOCK: not to hang where a name stands for a pipe
+# O_NONBLOCK: not to hang if a name is that of a pipe
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-# The file server is away, or this machine has no room: no fault of the file.
+# The file server is away, or this machine has no room: not the fault of the file.
 AWAY = frozenset(
     (
         errno.ESTALE,
@@ -47,8 +47,8 @@ AWAY = frozenset(
 class FileReader(Reader):
     """Paths are relative to the root of the source; absolute ones, as a label file may name them, stay as they are.
 
-    The root is held open: names below it are found faster, and a file system that is taken away meanwhile does not make
-    every image a missing one.
+    The root is held open: names below it are found faster, and if the file system disappears meanwhile, not every image
+    becomes a missing one.
     """
 
     def __init__(self, root: Path) -> None:
@@ -58,8 +58,8 @@ class FileReader(Reader):
         os.close(self._root)
 
     def read_image(self, path: bytes, at: int = 0, size: int = 0) -> bytes:
-        """The bytes of one image file, at least one; else Rejected. OSError where the file server is away, or this
-        machine has no room: that is no fault of the image."""
+        """The bytes of one image file, at least one; else Rejected. OSError if the file server is away, or if this
+        machine has no room: that is not the image's fault."""
         try:
             content = self._read(path, MAX_IMAGE_BYTES)
         except (FileNotFoundError, NotADirectoryError):
@@ -71,20 +71,20 @@ class FileReader(Reader):
         return checked_content(content)
 
     def _read_otherwise(self, path: bytes) -> bytes:
-        """The image by the other spellings of a path that is not there; else Rejected."""
+        """The image by the other spellings of a path that is missing; else Rejected."""
         for other in other_spellings(path):
             with suppress(FileNotFoundError, NotADirectoryError):
                 return self._read(other, MAX_IMAGE_BYTES)
         raise Rejected("missing image")
 
     def _read(self, path: bytes, most_bytes: int) -> bytes:
-        """A file of more than `most_bytes` is not read to its end: what comes is longer too."""
+        """A file of more than `most_bytes` is not read to its end: the result is longer too."""
         file = os.open(path, _FLAGS, dir_fd=self._root)
         try:
             content = os.read(file, _PIECE_BYTES)
             if content.endswith(_PNG_END):
                 return content
-            more = os.read(file, _PIECE_BYTES)  # the empty read says that this was all; a short one does not on NFS
+            more = os.read(file, _PIECE_BYTES)  # an empty read shows that this was all; on NFS a short one does not
             return content + _read_rest(file, more, most_bytes) if more else content
         finally:
             os.close(file)
@@ -94,7 +94,7 @@ class TextBesideReader(FileReader):
     """The labels are files too: `read_label` takes the path of a text."""
 
     def read_label(self, label: bytes) -> bytes | None:
-        """The text of one file, None where it is gone. Rejected where it cannot be read, or is no line of text."""
+        """The text of one file, None if it is gone. Rejected if it cannot be read, or is not a line of text."""
         try:
             content = self._read(label, MAX_TEXT_BYTES)
         except (FileNotFoundError, NotADirectoryError):
@@ -119,7 +119,7 @@ def _read_rest(file: int, content: bytes, most_bytes: int) -> bytes:
 
 
 def checked_content(content: bytes) -> bytes:
-    """The bytes of an image; Rejected where they can be none."""
+    """The bytes of an image; Rejected if they cannot be one."""
     if not content:
         raise Rejected("empty file")
     if len(content) > MAX_IMAGE_BYTES:
@@ -130,9 +130,9 @@ def checked_content(content: bytes) -> bytes:
 
 
 def line_of(content: bytes, path: bytes) -> bytes:
-    """The text that a file of its own holds, as UTF-8 (bytes that are none stay) and without the end of its line.
+    """The text that a file of its own holds, as UTF-8 (bytes that are not UTF-8 stay) and without the end of its line.
 
-    path: for the detail of a reject. Rejected where it holds more than a line, or something else.
+    path: for the detail of a reject. Rejected if it holds more than a line, or something else.
     """
     if len(content) > MAX_TEXT_BYTES:
         raise Rejected("too many letters", f"{os.fsdecode(path)} has more than {MAX_TEXT_BYTES:,} bytes")
@@ -155,7 +155,7 @@ def line_of(content: bytes, path: bytes) -> bytes:
 
 
 def check_not_lfs(path: Path) -> None:
-    """SourceError where a pointer of Git LFS stands in the place of this file. What else is wrong with it, its reader
+    """SourceError if a pointer of Git LFS is in the place of this file. Whatever else is wrong with it, its reader
     finds."""
     try:
         with path.open("rb") as file:

@@ -1,36 +1,37 @@
-"""Raw layouts: how images and their labels lie in a source.
+"""Find the layout of a source: how it holds images and their labels.
 
-Found by themselves, in this order (the first that fits is taken), or named by `--layout`:
+Layouts are tried in this order (the first that fits is taken), or one is named by `--layout`:
 
     shards       a set of this program (index.json): its splits, subsets and classes are kept
     easyocr      labels.csv that begins with `filename,words`: cut at the first comma, no quotes
-    labels       labels.tsv, gt.txt and their like: path, label, and if wanted a subset, or what their header says
+    labels       labels.tsv, gt.txt and their like: path, label, and optionally a subset, or what their header says
     splits       train.tsv (or .csv) with val.tsv and / or test.tsv: the same columns, and the splits are given
     paddleocr    train_list.txt, rec_gt_train.txt, train.txt, with val and / or test; rec_gt.txt of PPOCRLabel
     huggingface  metadata.jsonl or metadata.csv, at the top or in train/, validation/, test/
     doctr        labels.json and images/, at the top or in train/, val/, test/
     lmdb         data.mdb of PARSeq or clovaai, at the top or in folders below
     parquet      .parquet files of the Hugging Face hub: a column of images, and one of texts or classes
-    beside       `word.gt.txt` or `word.txt` beside `word.png`, in any depth of folders
+    beside       `word.gt.txt` or `word.txt` beside `word.png`, in folders of any depth
     classes      one folder per class; under folders named train, val and test the splits are given
     webdataset   .tar files: image and .txt, .gt.txt or .label (words) or .cls (classes)
-    names        the label stands in the file's name; only with `--label-from-name REGEX`
+    names        the label is in the file's name; only with `--label-from-name REGEX`
 
-The first four may lie in the folders below the top, too.
+The first four may also be in the folders below the top.
 
-    entry.py          Entry, Source, Reader: what the rest of the room sees
+    entry.py          Entry, Source, Reader: what other packages see
     naming.py         names of splits and columns
     marks.py          is a source still as it was listed
     folders.py        the walk through folders, by several threads
     files.py          images that are files
-    text_files.py dialect.py paths.py rows.py  a label file: its bytes, its cells, where its paths lead, its rows
+    text_files.py dialect.py paths.py row_entries.py rows.py
+                      a label file: its bytes, its cells, where its paths lead, its rows
     label_files.py find_label_files.py  labels, splits, paddleocr, easyocr
     huggingface.py doctr.py lmdb_records.py
     parquet.py parquet_columns.py  parquet
     given_splits.py   splits that folders and files are named after
     pairs.py          which text belongs to which picture
     image_folders.py classes.py  beside, names, classes
-    record_files.py   files that hold many images: where they lie
+    record_files.py   files that hold many images: where they are
     tar_members.py tar_sets.py tar_groups.py tar_samples.py  shards, webdataset
 """
 
@@ -47,6 +48,7 @@ from sharding.layouts.find_label_files import LISTED_FINDERS, LISTED_LAYOUTS, fi
 from sharding.layouts.folders import scan_folders
 from sharding.layouts.huggingface import find_huggingface
 from sharding.layouts.image_folders import find_beside, find_names
+from sharding.layouts.label_files import LabelFilesSource
 from sharding.layouts.lmdb_records import find_lmdb
 from sharding.layouts.parquet import find_parquet
 from sharding.layouts.tar_samples import find_webdataset
@@ -64,7 +66,7 @@ _FINDERS: dict[str, Callable[..., Source | None]] = {
     "webdataset": find_webdataset,
 }
 LAYOUTS = (*_FINDERS, "names")
-_NAMES_IMAGES = (*LISTED_LAYOUTS, "huggingface", "doctr")  # whose label files name images by their paths
+_NAMES_IMAGES = (*LISTED_LAYOUTS, "huggingface", "doctr")  # layouts whose label files name images by their paths
 _SHOWN_TEXTS = 5
 _LOOKED_FOR = {
     "shards": "index.json of horovod-ocr shard",
@@ -86,12 +88,12 @@ _LOOKED_FOR = {
 def find_source(
     src: Path, layout: str | None = None, label_from_name: str | None = None, images: Path | None = None
 ) -> Source:
-    """The source that lies in a folder. layout: one of `LAYOUTS`; None: found by itself. label_from_name: a regular
-    expression, searched in each file's name without its folders; its group `label`, else its first group, is the label.
-    images: the folder that the paths of label files are relative to; None: found by itself.
+    """The source in a folder. layout: one of `LAYOUTS`; None: found by itself. label_from_name: a regular expression,
+    searched in each file's name without its folders; its group `label`, else its first group, is the label. images: the
+    folder that the paths of label files are relative to; None: found by itself.
 
-    Looks at names, first lines and at most some thousand files. ConfigError where the options do not go together;
-    SourceError where nothing is there, nothing fits, or several layouts do.
+    Reads names, first lines and at most some thousand files. ConfigError if the options do not go together; SourceError
+    if the folder is empty, or if no layout or several layouts fit.
     """
     if layout not in (None, *LAYOUTS):
         raise ConfigError(f"unknown layout {layout!r}; there are: {', '.join(LAYOUTS)}")
@@ -121,23 +123,24 @@ def find_source(
 
 
 def _found(root: Path, images: Path | None) -> Source | None:
-    """The source of the first layout that fits. SourceError where label files are there in several."""
-    if source := find_shards(root):
-        return source
-    named = [found for name in ("huggingface", "doctr") if (found := _FINDERS[name](root, images=images))]
+    """The source of the first layout that fits. SourceError if there are label files of several."""
+    if shards := find_shards(root):
+        return shards
+    found = (find_huggingface(root, images=images), find_doctr(root, images=images))
+    named: list[LabelFilesSource] = [source for source in found if source]
     if listed := find_listed(None, root, False, images):
         named.append(listed)
     if len(named) > 1:
-        shown = ", ".join(f"{file}: --layout {found.layout}" for found in named for file in found.file_names()[:1])
+        shown = ", ".join(f"{file}: --layout {source.layout}" for source in named for file in source.file_names()[:1])
         raise SourceError(f"{root} holds labels in several layouts; say which is meant ({shown})")
     if named:
         return named[0]
     for name, find in _FINDERS.items():
         if name not in ("shards", *_NAMES_IMAGES):
-            if name == "classes" and (source := find_by_content(root, images)):
-                return source
-            if source := find(root, False):
-                return source
+            if name == "classes" and (listed := find_by_content(root, images)):
+                return listed
+            if other := find(root, False):
+                return other
     return None
 
 

@@ -1,6 +1,7 @@
-"""Which files of a source are its label files: by their names first, then by what they hold.
+"""Which files of a source are its label files: by their names first, then by their content.
 
-At the top of the source, or else in each of the folders below it. Two files that may both be meant are refused.
+They are at the top of the source, or else in each of the folders below it. Two files that may both be meant are
+refused.
 """
 
 import os
@@ -19,7 +20,7 @@ from sharding.layouts.text_files import open_label_file
 LISTED_LAYOUTS = ("easyocr", "labels", "splits", "paddleocr")
 LABEL_STEMS = ("labels", "label", "gt", "annotations", "annotation", "transcriptions", "transcription", "ground_truth")
 _SUFFIXES = (b".tsv", b".csv", b".txt")
-# what stands around the name of a split: train_list.txt, rec_gt_test.txt, gt_val.tsv
+# what goes with the name of a split: train_list.txt, rec_gt_test.txt, gt_val.tsv
 _BEHIND = ("", "_list", "_gt", "_labels", "_label", "_annotations")
 _BEFORE = ("rec_gt_", "gt_", "rec_", "labels_", "label_")
 _SPLIT_OF_STEM = {
@@ -30,14 +31,14 @@ _SPLIT_OF_STEM = {
 _EASYOCR_HEADER = b"filename,words"
 _LOOK_LINES = 200
 _MOST_FILES = 100  # whose content is looked at
-_LOOK_IMAGES = 20_000  # where none of so many images has a label file in its folder or above, none will
+_LOOK_IMAGES = 20_000  # if none of this many images has a label file in its folder or above, none will
 LIST_SUFFIXES = (b".txt", b".lst")
 _Groups = dict[str, list[LabelFile]]  # layout -> its files
 
 
 def find_listed(layout: str | None, root: Path, named: bool, images: Path | None = None) -> LabelFilesSource | None:
-    """The source of this layout (None: of whichever of LISTED_LAYOUTS is there). named: a person said so. SourceError
-    where several files may be meant."""
+    """The source of this layout (None: of whichever of LISTED_LAYOUTS is there). named: a person named the layout.
+    SourceError if several files may be meant."""
     groups = _groups_in(root, b"", _files_of(root))
     wanted = {name: files for name, files in groups.items() if layout in (None, name)}
     if layout == "labels" and not wanted and "easyocr" in groups:
@@ -68,8 +69,8 @@ def find_by_content(root: Path, images: Path | None = None) -> LabelsSource | No
 
 
 def lists_of_splits(root: Path) -> list[str]:
-    """Files that are called like a split and hold lines without texts, at the top of a source and in folders there that
-    are called like a place for lists."""
+    """Files that are named like a split and hold lines without texts, at the top of a source and in folders there whose
+    names suggest lists."""
     found = []
     top = list_folder(os.fsencode(root))
     positions = [name for name in top.folders if b"split" in name.lower() or b"list" in name.lower()]
@@ -107,8 +108,8 @@ _KNOWN_STEMS = frozenset((*LABEL_STEMS, "rec_gt", *_SPLIT_OF_STEM))
 
 
 def _groups_in(root: Path, prefix: bytes, names: Iterable[bytes]) -> _Groups:
-    """The label files among the names of one folder (prefix: its path, with a slash), by layout. split: as their names
-    say."""
+    """The label files among the names of one folder (prefix: its path, with a slash), by layout. Their splits are as
+    their names say."""
     known = [name for name in sorted(names) if _stem(name) in _KNOWN_STEMS]
     pictures = {_stem(name) for name in known if is_image(name)}
     groups: _Groups = {}
@@ -134,13 +135,13 @@ def _groups_in(root: Path, prefix: bytes, names: Iterable[bytes]) -> _Groups:
         if len({*splits}) < len(splits) or ("" in splits and len(splits) > 1):
             same = [file.name for file in files if splits.count(file.split) > 1] or [file.name for file in files]
             raise SourceError(f"{' and '.join(same)} may both be the labels; move the one away that is not meant")
-    # PPOCRLabel's Label.txt beside rec_gt.txt, which was made from it; alone it is refused when it is read
+    # PPOCRLabel's Label.txt is ignored beside rec_gt.txt, which was made from it; alone it is refused when it is read
     return groups or ({"labels": boxes[:1]} if boxes else {})
 
 
 def _settled(root: Path, groups: _Groups) -> _Groups:
-    """Files of splits are those of one source where there are several splits; one alone is no split. SourceError where
-    train is missing, or other label files stand beside them."""
+    """Files of splits belong to one source if there are several splits; a single one is not a split. SourceError if
+    train is missing, or if there are other label files beside them."""
     settled: _Groups = {}
     for layout, files in groups.items():
         splits = {file.split for file in files}
@@ -159,7 +160,8 @@ def _settled(root: Path, groups: _Groups) -> _Groups:
 
 
 def _groups_below(root: Path, layout: str | None) -> _Groups:
-    """The label files of the folders below the top, each for its own folder. What these say of splits: given_splits."""
+    """The label files of the folders below the top, each for its own folder. What the folders say about splits:
+    given_splits.py."""
     found: _Groups = {}
     looked = 0
     for folder in scan_folders(os.fsencode(root)):
@@ -187,7 +189,7 @@ def _kind_of(path: Path, is_beside: bool = False) -> str:
         with open_label_file(path) as file:
             lines = [line.rstrip(b"\r\n") for line in islice(file, _LOOK_LINES) if line.strip()]
     except SourceError:
-        return "labels"  # it cannot be read, and the build says so
+        return "labels"  # it cannot be read, and the build reports that
     pairs = sum(b"\t" in line or _has_text(line) for line in lines)
     if is_beside and len(lines) < 2 and not any(map(_has_text, lines)):
         return ""
@@ -202,7 +204,7 @@ def _has_text(line: bytes) -> bool:
 
 
 def _names_pictures(root: Path, name: bytes) -> bool:
-    """Are most lines of this file the path of a picture that is there, and a text?"""
+    """Are most lines of this file the path of an existing picture, and a text?"""
     path = root / os.fsdecode(name)
     try:
         dialect = find_dialect(path)

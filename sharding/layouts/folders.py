@@ -1,4 +1,4 @@
-"""Folders of a source: walked by several threads, in constant memory, always in the same order."""
+"""Folders of a source: scanned by several threads, in constant memory, always in the same order."""
 
 import os
 from collections import deque
@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sharding.errors import SourceError
+from sharding.layouts.entry import Mark
 from sharding.layouts.files import AWAY
 
-# Of the second row no image can be used: it becomes a reject that says so, and is not passed over.
+# Images of .gif and the following cannot be used: they become rejects that say so, and are not skipped.
 SOURCE_SUFFIXES = frozenset(
     (
         b".png",
@@ -48,24 +49,28 @@ _TEXT_SUFFIXES = (
     b".xlsx",
 )
 _NOTES = (b"readme", b"license", b"licence", b"copying", b"changelog")
-_CATALOGUE = (b"build", b"entries.bin")  # in a shard set, from before its source is listed on (catalogue.py)
-_THREADS = 8  # a folder on NFS is a wait of milliseconds
-_AHEAD = 16  # folders listed ahead of the one that is wanted: what bounds the memory
+_CATALOGUE = (b"build", b"entries.bin")  # present in a shard set even before its source is listed (catalogue.py)
+_THREADS = 8  # a folder on NFS takes milliseconds of waiting
+_AHEAD = 16  # folders listed ahead of the one that is wanted: this bounds the memory
+_Above = tuple[tuple[int, int], ...]  # (device, inode) of the folders that contain one
 
 
 class Folder(NamedTuple):
-    """One folder as it was listed. path: relative to the root, b"" for the root itself. mtime_ns: before it was
-    listed. files: names, sorted; everything that is no folder. folders: names, sorted."""
+    """One folder as it was listed."""
 
     path: bytes
+    """Relative to the root, b"" for the root itself."""
     mtime_ns: int
+    """As it was before the folder was listed."""
     files: list[bytes]
+    """Names, sorted; everything that is not a folder."""
     folders: list[bytes]
+    """Names, sorted."""
 
     def images(self) -> list[bytes]:
         return [name for name in self.files if is_image(name)]
 
-    def mark(self) -> list:
+    def mark(self) -> Mark:
         """As marks.py has it."""
         return [os.fsdecode(self.path), 0, self.mtime_ns]
 
@@ -89,20 +94,20 @@ def texts_in(folder: Folder) -> list[str]:
 
 
 def is_note(name: bytes) -> bool:
-    """Is a file by its name one for people, which holds no label?"""
+    """Is a file by its name a text for people, which holds no label?"""
     return name.lower().startswith(_NOTES)
 
 
 def scan_folders(root: bytes, start: bytes = b"") -> Iterator[Folder]:
     """The folders at and below `start` (relative to root), parents first, in an order that depends on their names only.
 
-    Hidden files and folders are left out, and so are shard sets below the root: the one that is being made of this
-    source may lie there. Links to folders are followed, but none that leads back to a folder it lies in. SourceError
-    where a folder cannot be listed.
+    Hidden files and folders are left out, and so are shard sets below the root: the set that is being made from this
+    source may be there. Links to folders are followed, except one that leads back to a folder that contains it.
+    SourceError if a folder cannot be listed.
     """
-    # with each: (device, inode) of the folders it lies in, to see a link that leads back up
-    pending: list[tuple[bytes, tuple]] = [(start, ())]
-    listed: deque[Future] = deque()
+    # with each: (device, inode) of the folders that contain it, to notice a link that leads back up
+    pending: list[tuple[bytes, _Above]] = [(start, ())]
+    listed: deque[Future[tuple[Folder, _Above]]] = deque()
     pool = ThreadPoolExecutor(_THREADS)
     try:
         while pending or listed:
@@ -119,17 +124,17 @@ def scan_folders(root: bytes, start: bytes = b"") -> Iterator[Folder]:
 
 
 def list_folder(root: bytes, path: bytes = b"") -> Folder:
-    """One folder, without those below it. Else as `scan_folders`."""
+    """One folder, without those below it. Otherwise as `scan_folders`."""
     return _list_below(root, path, ())[0]
 
 
 def has_image(root: Path, below: bytes = b"") -> bool:
-    """Does an image lie in the folder `below` (relative to root), in any depth?"""
+    """Is there an image in the folder `below` (relative to root), at any depth?"""
     return any(is_image(name) for folder in scan_folders(os.fsencode(root), below) for name in folder.files)
 
 
-def _list_below(root: bytes, path: bytes, above: tuple) -> tuple[Folder, tuple]:
-    """The folder, and `above` for those in it."""
+def _list_below(root: bytes, path: bytes, above: _Above) -> tuple[Folder, _Above]:
+    """The folder, and `above` for the folders in it."""
     full_path = os.path.join(root, path) if path else root
     files, folders = [], []
     try:
@@ -155,7 +160,7 @@ def _cannot_be_listed(path: bytes, error: OSError) -> SourceError:
     return SourceError(f"{os.fsdecode(path)} cannot be listed ({error.strerror}); make it readable, or move it away")
 
 
-def _is_folder(item: os.DirEntry) -> bool:
+def _is_folder(item: os.DirEntry[bytes]) -> bool:
     """A link that leads nowhere or to itself is a file that cannot be read."""
     try:
         return item.is_dir()
@@ -169,6 +174,6 @@ def _is_shard_set(root: bytes, folder: Folder) -> bool:
     return _CATALOGUE[0] in folder.folders and os.path.isfile(os.path.join(root, folder.path, *_CATALOGUE))
 
 
-def _identity(item: os.DirEntry) -> tuple[int, int]:
+def _identity(item: os.DirEntry[bytes]) -> tuple[int, int]:
     status = item.stat()
     return status.st_dev, status.st_ino

@@ -1,4 +1,4 @@
-"""The splits that a source gives by the names of its folders and files; and when they cannot be told."""
+"""The splits that a source gives by the names of its folders and files; and when they are not clear."""
 
 import os
 from collections.abc import Collection, Iterable, Sequence
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sharding.layouts.folders import Folder, has_image, list_folder
 from sharding.layouts.naming import split_of_file, split_of_folder
 
-_LOOK_FOLDERS = 8  # in which splits of their own are looked for
+_LOOK_FOLDERS = 8  # that are searched for splits of their own
 _REMEMBERED = 4_096  # names of folders
 _ADVICE = (
     "move or rename what is meant otherwise (the names of splits: train, val, test and their like), or let the rule "
@@ -18,14 +18,16 @@ _ADVICE = (
 
 
 class TopSplits(NamedTuple):
-    """prefix: of the folder that holds the folders of the splits, with a slash; b"" for the root. are_given: does the
-    first part of what follows the prefix say the split of a picture? by_word: is it enough that this part contains the
-    name of a split, as en_train does? doubt: as `Source.doubt`."""
+    """What the folders at the top of a source say about splits."""
 
     prefix: bytes = b""
+    """The folder that holds the folders of the splits, with a slash; b"" for the root."""
     are_given: bool = False
+    """Does the first part of a path after the prefix say the split of a picture?"""
     doubt: str = ""
+    """As `Source.doubt`."""
     by_word: bool = False
+    """Is it enough that this part contains the name of a split, as en_train does?"""
 
     def split_of(self, path: bytes) -> str:
         """The split of a folder, or of a picture, by its path."""
@@ -60,9 +62,9 @@ def find_top_splits(root: Path, loose: bool = True, by_word: bool = True) -> Top
 def splits_of_files(root: Path, paths: Sequence[str], by_name: bool = True) -> tuple[tuple[str, ...], str]:
     """(the split of each file, in the order of their paths relative to root; a doubt as `Source.doubt`).
 
-    The uppermost folder with the name of a split says it, else the file's own name (by_name). If neither says one
-    anywhere, folders whose names contain that of a split do (lmdb_train/). Folders that all files lie in say nothing.
-    No splits are given if the names of some files say none, or those of all the same.
+    The uppermost folder with the name of a split decides, else the file's own name (by_name). If neither names one
+    anywhere, folders whose names contain that of a split do (lmdb_train/). Folders that contain all files say nothing.
+    No splits are given if the names of some files name none, or if all name the same.
     """
     splits, folders = [], []
     shared = len(os.path.commonprefix([path.split("/")[:-1] for path in paths]))
@@ -85,10 +87,10 @@ def splits_of_files(root: Path, paths: Sequence[str], by_name: bool = True) -> t
 
 
 def splits_of_parts(paths: Sequence[str]) -> list[tuple[str, str]]:
-    """(split, the folder that says it) of each path, ("", "") if none of its folders does.
+    """(split, the folder that names it) of each path, ("", "") if none of its folders does.
 
     The uppermost folder with exactly the name of a split; if no path has one, the uppermost whose name contains one.
-    Folders that all paths lie in say nothing.
+    Folders that contain all paths say nothing.
     """
     folders = [path.split("/")[:-1] for path in paths]
     shared = len(os.path.commonprefix(folders))
@@ -107,7 +109,7 @@ def _first_split(parts: list[str], start: int, by_word: bool) -> tuple[str, str]
     return "", ""
 
 
-@lru_cache(_REMEMBERED)  # asked for each row of a label file
+@lru_cache(_REMEMBERED)  # called for each row of a label file
 def _split_of_part(part: bytes, by_word: bool) -> str:
     return split_of_file(part.decode("utf-8", "replace")) if by_word else split_of_folder(part)
 
@@ -121,7 +123,7 @@ def _folders_of_splits(root: Path, top: Folder, by_word: bool) -> dict[bytes, st
 
 
 def _other_place(root: Path, top: Folder, named: Collection[bytes], loose_images: list[bytes]) -> str:
-    """A picture, or a folder of pictures, that lies in `top` beside the folders of splits; "" if there is none."""
+    """A picture, or a folder of pictures, in `top` beside the folders of splits; "" if there is none."""
     if loose_images:
         return os.fsdecode(top.prefix + loose_images[0])
     others = (name for name in top.folders if name not in named and has_image(root, top.prefix + name))
@@ -129,7 +131,7 @@ def _other_place(root: Path, top: Folder, named: Collection[bytes], loose_images
 
 
 def _splits_below(root: Path, start: bytes, top: Folder) -> str:
-    """A doubt if folders that are no splits hold folders that are."""
+    """A doubt if folders that are not splits hold folders that are."""
     for name in top.folders[:_LOOK_FOLDERS]:
         folder = list_folder(start, top.prefix + name)
         below = _folders_of_splits(root, folder, False) or _folders_of_splits(root, folder, True)
@@ -148,7 +150,7 @@ def _mixed(root: Path, named: str, other: str) -> str:
 
 
 def split_clash(root: Path, folders: Iterable[bytes]) -> str:
-    """A doubt, a sentence, where folders of two names stand for one split, as test/ and eval/ do; else ""."""
+    """A doubt, a sentence, if folders of two names stand for one split, as test/ and eval/ do; else ""."""
     names: dict[str, dict[bytes, None]] = {}
     for folder in folders:
         names.setdefault(split_of_folder(folder), {})[folder.lower()] = None

@@ -21,7 +21,7 @@ _LOOK_LINES = 500
 
 @dataclass(frozen=True)
 class HuggingFaceSource(LabelFilesSource):
-    """Where one metadata file at the top speaks of all, its paths may begin with the folder of a split."""
+    """Metadata files. If one at the top speaks for all pictures, its paths may begin with the folder of a split."""
 
     def rows(self, path: Path, file: LabelFile) -> Iterator[Entry]:
         by_folder = self.split_of_path
@@ -57,8 +57,8 @@ def find_huggingface(root: Path, named: bool = False, images: Path | None = None
     return HuggingFaceSource(root, "huggingface", tuple(files), images) if files else None
 
 
-def _unique(pairs: list[tuple[str, object]]) -> dict:
-    """An object of JSON; ValueError for a key that stands twice: nobody knows which value is meant."""
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object of JSON; ValueError for a key that occurs twice: nobody knows which value is meant."""
     values = dict(pairs)
     if len(values) < len(pairs):
         keys = [key for key, _ in pairs]
@@ -67,15 +67,17 @@ def _unique(pairs: list[tuple[str, object]]) -> dict:
 
 
 class _Columns(NamedTuple):
-    """The keys of a metadata.jsonl. split: "" where there is none."""
+    """The keys of a metadata.jsonl."""
 
     text: str
     split: str
+    """"" if there is none."""
     ignored: list[str]
+    """Keys that are not read."""
 
 
 def _columns_of(path: Path) -> _Columns:
-    """As the first line has them. SourceError where none of them, or more than one, may be the text."""
+    """The keys of the first line. SourceError if none of them, or more than one, may be the text."""
     for _, values in _objects(path):
         keys = [*values]
         texts = [key for key in keys if column_name(key.encode()) in TEXT_COLUMNS]
@@ -111,7 +113,7 @@ def _json_rows(path: Path, columns: _Columns) -> Iterator[tuple[int, bytes, obje
         yield number, path_bytes, values.get(columns.text), split
 
 
-def _objects(path: Path) -> Iterator[tuple[int, dict]]:
+def _objects(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
     with open_label_file(path) as file:
         for number, line in enumerate(file, 1):
             if line := line.strip():

@@ -1,4 +1,4 @@
-"""Folders of images: a text beside each image, the label in the file's name, one folder a class (classes.py)."""
+"""Folders of images: a text beside each image, the label in the file's name, or one folder per class (classes.py)."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from sharding.errors import ConfigError, SourceError
-from sharding.layouts.entry import Entry, Source
+from sharding.layouts.entry import Entry, Mark, Source
 from sharding.layouts.files import FileReader, TextBesideReader
 from sharding.layouts.folders import Folder, has_image, is_note, scan_folders, texts_in
 from sharding.layouts.given_splits import TopSplits, find_top_splits
@@ -17,25 +17,26 @@ from sharding.layouts.marks import are_unchanged
 from sharding.layouts.naming import SPLIT_OF_NAME, is_label_file
 from sharding.layouts.pairs import is_text, pair_names
 
-LOOK_IMAGES = 20_000  # where none of so many images has a text beside it, none will
+LOOK_IMAGES = 20_000  # if none of this many images has a text beside it, none will
 
 _SHOWN = 3  # files that are not read
 
 
 @dataclass(frozen=True)
 class ImageFoldersSource(Source):
-    """Images found by a walk. Subclasses say what a folder gives. splits: which its folders give. label_from: where
-    the labels come from, for a note."""
+    """Images found by a walk. Subclasses say what a folder gives."""
 
     root: Path
     layout: str
     splits: TopSplits = TopSplits()
+    """Those that its folders give."""
     label_from: ClassVar[str] = ""
-    _listed: list[list] = field(default_factory=list, init=False, repr=False, compare=False)
+    """Where the labels come from, for a note."""
+    _listed: list[Mark] = field(default_factory=list, init=False, repr=False, compare=False)
     _notes: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
-    def doubt(self) -> str:
+    def doubt(self) -> str:  # type: ignore[override]  # of a plain attribute, which sources that have none leave alone
         return self.splits.doubt
 
     @abstractmethod
@@ -43,13 +44,15 @@ class ImageFoldersSource(Source):
         """The entries of one folder's files."""
 
     def texts_unread(self, folder: Folder) -> list[str]:
-        """The files of a folder that may hold labels, and that nobody reads or rejects."""
+        """The files of a folder that may hold labels, and that are neither read nor rejected."""
         # lists of splits are read if they are asked for, and refused if they are not
         return [name for name in texts_in(folder) if Path(name).stem.lower() not in SPLIT_OF_NAME]
 
     def entries(self) -> Iterator[Entry]:
-        """Folder by folder. SourceError where one cannot be listed."""
-        marks, shown, unread = [], [], 0
+        """Folder by folder. SourceError if one cannot be listed."""
+        marks: list[Mark] = []
+        shown: list[str] = []
+        unread = 0
         for folder in scan_folders(os.fsencode(self.root)):
             marks.append(folder.mark())
             yield from self.entries_of(folder)
@@ -63,11 +66,11 @@ class ImageFoldersSource(Source):
     def notes(self) -> list[str]:
         return list(self._notes)
 
-    def listing(self) -> list[list]:
-        """Of the folders as `entries` saw them; walks where nothing was listed yet."""
+    def listing(self) -> list[Mark]:
+        """Of the folders as `entries` saw them; scans them if nothing was listed yet."""
         return self._listed[:] or [folder.mark() for folder in scan_folders(os.fsencode(self.root))]
 
-    def is_as_listed(self, marks: list[list]) -> bool:
+    def is_as_listed(self, marks: list[Mark]) -> bool:
         return are_unchanged(self.root, marks)
 
     def open(self) -> FileReader:
@@ -91,7 +94,7 @@ class BesideSource(ImageFoldersSource):
         for picture, text, problem, detail in pairs:
             label = detail if problem or text is None else prefix + text
             entries.append(Entry(prefix + picture, label, "", split, problem))
-        # A text whose image was lost is worth a line in rejects.tsv.
+        # A text whose image was lost gets a line in rejects.tsv.
         entries.extend(
             Entry(prefix + text, detail, "", split, problem)
             for text, problem, detail in left
@@ -105,7 +108,7 @@ class BesideSource(ImageFoldersSource):
 
 @dataclass(frozen=True)
 class NamesSource(ImageFoldersSource):
-    """The label stands in the file's name: what `pattern` finds there as its group `label`, else as its first group."""
+    """The label is in the file's name: what `pattern` finds there as its group `label`, else as its first group."""
 
     pattern: str = ""
     label_from: ClassVar[str] = "the names of the pictures"
@@ -125,8 +128,8 @@ class NamesSource(ImageFoldersSource):
 
 
 def find_beside(root: Path, named: bool = False) -> BesideSource | None:
-    """named: look at every file, however many have no text beside them. SourceError if most pictures have no text
-    beside them, a file there may hold their labels, and nobody said which are meant."""
+    """named: read every file, even if many have no text beside them. SourceError if most pictures have no text beside
+    them, a file there may hold their labels, and nobody said which are meant."""
     looked = 0
     source = BesideSource(root, "beside")
     with_text, without = 0, 0
@@ -160,7 +163,7 @@ def _may_name_pictures(text: str, alone: set[str]) -> bool:
 
 
 def find_names(root: Path, pattern: str) -> NamesSource | None:
-    """ConfigError where the pattern is no regular expression, or has no group."""
+    """ConfigError if the pattern is not a regular expression, or has no group."""
     try:
         groups = re.compile(pattern).groups
     except re.error as error:

@@ -1,7 +1,7 @@
-"""Label files: a line a picture. labels.tsv or gt.txt, given splits, PaddleOCR's lists, EasyOCR's labels.csv.
+"""Label files: a line for each picture. labels.tsv or gt.txt, given splits, PaddleOCR's lists, EasyOCR's labels.csv.
 
-They lie at the top of the source, or in folders below it. How a file is read: dialect.py (what its cells are), paths.py
-(where its paths lead), rows.py (its rows as entries).
+They are at the top of the source, or in folders below it. How a file is read: dialect.py (what its cells are), paths.py
+(where its paths lead), rows.py and row_entries.py (its rows as entries).
 """
 
 import os
@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from sharding.errors import SourceError
 from sharding.layouts.dialect import find_dialect
-from sharding.layouts.entry import Entry
+from sharding.layouts.entry import Entry, Mark
 from sharding.layouts.files import FileReader
 from sharding.layouts.folders import list_folder, scan_folders, texts_in
 from sharding.layouts.given_splits import TopSplits, find_top_splits, splits_of_files
@@ -30,34 +30,34 @@ _SHOWN = 3  # files that are not read
 
 
 class LabelFile(NamedTuple):
-    """One file of labels. name: relative to the root. split: of all it names. folder: what its paths are relative to,
-    with a slash at its end; b"" for the root."""
+    """One file of labels."""
 
     name: str
+    """Relative to the root."""
     split: str = ""
+    """Of everything it names."""
     folder: bytes = b""
+    """What its paths are relative to, with a slash at its end; b"" for the root."""
 
 
 @dataclass(frozen=True)
 class LabelFilesSource(ListedFiles):
-    """Images named by label files. Subclasses say how a file is read.
-
-    images: the folder that paths are relative to, where a person has said so.
-    """
+    """Images named by label files. Subclasses say how a file is read."""
 
     root: Path
     layout: str
     files: tuple[LabelFile, ...]
     images: Path | None = None
-    _listed: list[list] = field(default_factory=list, init=False, repr=False, compare=False)
+    """The folder that paths are relative to, if a person has said so."""
+    _listed: list[Mark] = field(default_factory=list, init=False, repr=False, compare=False)
     _notes: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @abstractmethod
     def rows(self, path: Path, file: LabelFile) -> Iterator[Entry]:
-        """The entries of one file; path is where it lies."""
+        """The entries of one file. path: of the file."""
 
     def entries(self) -> Iterator[Entry]:
-        """Every line once. SourceError where a file cannot be read, or no file names an image."""
+        """Every line once. SourceError if a file cannot be read, or if no file names an image."""
         marks = mark_files(self.root, self.file_names())
         self._notes.clear()
         empty = True
@@ -81,15 +81,15 @@ class LabelFilesSource(ListedFiles):
         return list(self._notes)
 
     def pictures(self) -> Iterator[list[bytes]]:
-        """Those that lie in the source, folder by folder, named by a label file or not. What else there may hold labels
-        is told by `notes`."""
-        own, others, unread = {*self.file_names()}, [], 0
+        """The pictures in the source, folder by folder, named by a label file or not. What else there may hold labels
+        is reported by `notes`."""
+        own, others, unread = {*self.file_names()}, list[str](), 0
         for folder in scan_folders(os.fsencode(self.root)):
             prefix, images = folder.prefix, folder.images()
             yield [prefix + name for name in images]
             if len(images) == len(folder.files):
                 continue
-            # lists of splits are read where they are asked for, and refused where they are not
+            # lists of splits are read if they are asked for, and refused if they are not
             texts = [name for name in texts_in(folder) if name not in own and not _may_be_list(name)]
             others += texts[: _SHOWN - len(others)]
             unread += len(texts)
@@ -114,7 +114,7 @@ class LabelFilesSource(ListedFiles):
         return rule
 
     def read(self, reader: RowReader, file: LabelFile) -> Iterator[Entry]:
-        """The rows of a file; and a note where they contradict the folders of their pictures."""
+        """The rows of a file; and a note if they contradict the folders of their pictures."""
         yield from reader.entries()
         if reader.contradictions:
             self.remark(
@@ -130,7 +130,7 @@ class LabelFilesSource(ListedFiles):
 
     @cached_property
     def top_splits(self) -> TopSplits:
-        """The splits that the folders of the source give, where its label files say none."""
+        """The splits that the folders of the source give, if its label files name none."""
         if self.says_splits:
             return TopSplits()
         splits, doubt = splits_of_files(self.root, self.file_names(), by_name=False)
@@ -149,17 +149,17 @@ class LabelFilesSource(ListedFiles):
         return any(file.split or self._has_split_column(self.root / file.name) for file in self.files)
 
     def _has_split_column(self, path: Path) -> bool:
-        with suppress(SourceError):  # it is said when the file is read
+        with suppress(SourceError):  # it is raised when the file is read
             return path.suffix.lower() in (".tsv", ".csv", ".txt") and find_dialect(path).split is not None
         return False
 
     @property
-    def doubt(self) -> str:
+    def doubt(self) -> str:  # type: ignore[override]  # of a plain attribute, which sources that have none leave alone
         return self.top_splits.doubt
 
     @property
     def split_of_path(self) -> Callable[[bytes], str] | None:
-        """The split of a picture by its folder; None where folders say none."""
+        """The split of a picture by its folder; None if folders say none."""
         return self.top_splits.split_of if self.top_splits.are_given else None
 
 
@@ -178,9 +178,10 @@ class LabelsSource(LabelFilesSource):
 
 @dataclass(frozen=True)
 class EasyOcrSource(LabelFilesSource):
-    """EasyOCR's labels.csv. named: the person said so; else a file that may be proper CSV is not guessed at."""
+    """EasyOCR's labels.csv."""
 
     named: bool = False
+    """A person named the layout; else a file that may be proper CSV is refused."""
 
     def rows(self, path: Path, file: LabelFile) -> Iterator[Entry]:
         some = [line.partition(b",")[0] for line in _lines_below_header(path, 2_000)]
@@ -193,7 +194,8 @@ def _may_be_list(name: str) -> bool:
 
 
 def files_in_folders(root: Path, names: Sequence[str]) -> list[LabelFile]:
-    """The label files by one of these names in the folders at the top of a source. SourceError for two in one."""
+    """The label files with one of these names in the folders at the top of a source. SourceError for two in one
+    folder."""
     found = []
     for folder in [b"", *list_folder(os.fsencode(root)).folders]:
         here = [os.path.join(os.fsdecode(folder), name) for name in names]
@@ -225,7 +227,7 @@ def _easyocr_rows(
 
 
 def _may_be_csv(words: bytes) -> bool:
-    """May words that begin with a quote be a quoted cell, or the begin of one that is never closed?"""
+    """May words that begin with a quote be a quoted cell, or the beginning of one that is never closed?"""
     return words[-1:] != b'"' or len(words) > 1 and (b"," in words or b'""' in words)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sharding.errors import ConfigError, SourceError
-from sharding.layouts.entry import Entry, Reader
+from sharding.layouts.entry import Entry, Mark, Reader
 from sharding.layouts.files import check_not_lfs, checked_content
 from sharding.layouts.given_splits import splits_of_files
 from sharding.layouts.marks import ListedFiles, mark_files
@@ -21,20 +21,21 @@ _OPEN_ENVIRONMENTS = 64
 
 @dataclass(frozen=True)
 class LmdbSource(ListedFiles):
-    """folders: those that hold a data.mdb, relative to root; b"" for root itself. splits: of each, if they are given.
-    An image's path is its folder and its key."""
+    """LMDBs. An image's path is its folder and its key."""
 
     root: Path
     layout: str
     folders: tuple[bytes, ...]
+    """Those that hold a data.mdb, relative to root; b"" for root itself."""
     splits: tuple[str, ...] = ()
+    """Of each folder, if they are given."""
     doubt: str = ""
     labels_apart: bool = True
     images_are_files: bool = False
-    _listed: list[list] = field(default_factory=list, init=False, repr=False, compare=False)
+    _listed: list[Mark] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def entries(self) -> Iterator[Entry]:
-        """SourceError where an LMDB is of another kind, damaged or cut, or none holds an image."""
+        """SourceError if an LMDB is of another kind, damaged or cut, or if none holds an image."""
         marks = mark_files(self.root, self.file_names())
         samples = 0
         for folder, split in zip(self.folders, self.splits or [""] * len(self.folders), strict=True):
@@ -77,13 +78,14 @@ class LmdbReader(Reader):
         environment = _environment(os.path.join(self._root, folder), os.getpid())
         try:
             with environment.begin() as transaction:
-                return transaction.get(key)
+                value: bytes | None = transaction.get(key)
+                return value
         except self._errors as error:
             raise Rejected("unreadable file", str(error)) from error
 
 
 def find_lmdb(root: Path, named: bool = False) -> LmdbSource | None:
-    """Every data.mdb in the folder and below it. named: go on where images lie before the first of them."""
+    """Every data.mdb in the folder and below it. named: continue even if there are images before the first of them."""
     paths = [
         path for path in find_records(root, (_DATA.encode(),), named) if path.rpartition(b"/")[2] == _DATA.encode()
     ]
@@ -94,7 +96,7 @@ def find_lmdb(root: Path, named: bool = False) -> LmdbSource | None:
 
 
 def _count_samples(root: Path, folder: bytes) -> int:
-    """num-samples, where it agrees with the keys. SourceError where it does not, or is missing."""
+    """num-samples, if it agrees with the keys. SourceError if it does not, or is missing."""
     path = os.path.join(os.fsencode(root), folder)
     shown = os.fsdecode(path)
     environment = _environment(path, os.getpid())
@@ -142,7 +144,7 @@ def _import_lmdb() -> Any:
 
 @lru_cache(_OPEN_ENVIRONMENTS)
 def _environment(folder: bytes, process: int) -> Any:
-    """An open LMDB. Once a process: LMDB forbids to open one twice, and to take one through a fork."""
+    """An open LMDB. Once for each process: LMDB forbids opening one twice, and taking one through a fork."""
     lmdb = _import_lmdb()
     shown = os.fsdecode(folder)
     check_not_lfs(Path(shown, _DATA))
@@ -153,7 +155,7 @@ def _environment(folder: bytes, process: int) -> Any:
         size = os.stat(os.path.join(folder, _DATA.encode())).st_size
     except (lmdb.Error, OSError) as error:
         raise SourceError(f"{shown} holds an LMDB that cannot be opened ({error}); copy it again") from error
-    if size < needed:  # to read behind the end of a mapped file kills the process
+    if size < needed:  # to read beyond the end of a mapped file kills the process
         environment.close()
         raise SourceError(f"{shown}/{_DATA} has {size:,} bytes, its pages need {needed:,}; copy it again")
     return environment

@@ -1,7 +1,7 @@
-"""Marks of a listing: a later run asks for them alone to see that it would list the same, and walks nothing.
+"""Marks of a listing: with them alone a later run sees that it would list the same, without a scan.
 
 A mark is [path, size, mtime_ns], plain values for JSON: of a file that was read, or of a folder that was scanned (its
-size is 0). What is added to a folder, removed or renamed changes the folder's mtime.
+size is 0). Adding to a folder, removing and renaming change the folder's mtime.
 """
 
 import os
@@ -13,14 +13,14 @@ from functools import partial
 from pathlib import Path
 
 from sharding.errors import SourceError
-from sharding.layouts.entry import Source
+from sharding.layouts.entry import Mark, Source
 
-_THREADS = 8  # on NFS each is a wait
-_TOGETHER = 500  # marks a thread looks at before it comes back
+_THREADS = 8  # on NFS each takes a wait
+_TOGETHER = 500  # marks that a thread checks at once
 
 
-def mark_files(root: Path, names: Iterable[str]) -> list[list]:
-    """The marks of files. names: relative to root. SourceError where one is gone."""
+def mark_files(root: Path, names: Iterable[str]) -> list[Mark]:
+    """The marks of files. names: relative to root. SourceError if one is gone."""
     marks = []
     for name in names:
         try:
@@ -30,8 +30,8 @@ def mark_files(root: Path, names: Iterable[str]) -> list[list]:
     return marks
 
 
-def are_unchanged(root: Path, marks: list[list]) -> bool:
-    """Is everything as its mark says? False where there are no marks."""
+def are_unchanged(root: Path, marks: list[Mark]) -> bool:
+    """Is everything as its mark says? False if there are no marks."""
     blocks = [marks[start : start + _TOGETHER] for start in range(0, len(marks), _TOGETHER)]
     if len(blocks) < 2:
         return bool(marks) and _is_same_block(os.fspath(root), marks)
@@ -43,22 +43,22 @@ def are_unchanged(root: Path, marks: list[list]) -> bool:
 
 
 class ListedFiles(Source):
-    """A source whose entries come out of files that are known by name before they are read."""
+    """A source whose entries come from files that are known by name before they are read."""
 
-    _listed: list[list]  # the marks of the last listing
+    _listed: list[Mark]  # the marks of the last listing
 
     @abstractmethod
     def file_names(self) -> list[str]:
         """The files that are listed, relative to root."""
 
-    def listing(self) -> list[list]:
+    def listing(self) -> list[Mark]:
         return self._listed[:] or mark_files(self.root, self.file_names())
 
-    def is_as_listed(self, marks: list[list]) -> bool:
+    def is_as_listed(self, marks: list[Mark]) -> bool:
         return [mark[0] for mark in marks] == self.file_names() and are_unchanged(self.root, marks)
 
 
-def _is_same_block(root: str, marks: list[list]) -> bool:
+def _is_same_block(root: str, marks: list[Mark]) -> bool:
     try:
         return all(_size_and_mtime(os.stat(os.path.join(root, path))) == (size, mtime) for path, size, mtime in marks)
     except OSError:

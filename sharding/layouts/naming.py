@@ -1,4 +1,4 @@
-"""Names that people give to splits and to columns: in one place, for every layout."""
+"""Names that people give to splits and to columns, for every layout."""
 
 import re
 import unicodedata
@@ -37,7 +37,7 @@ PATH_COLUMNS = (
     "img_name",
     "imgpath",
 )
-# taken for the path where no column of the list above is there
+# taken for the path if there is no column of the list above
 WEAK_PATH_COLUMNS = ("id", "name", "image_id", "img_id", "key")
 TEXT_COLUMNS = (
     "text",
@@ -61,19 +61,19 @@ SUBSET_COLUMNS = ("subset",)
 
 
 def split_of_folder(name: bytes) -> str:
-    """The split that a folder of this name holds, "" if it is no name of a split. Capitals do not matter."""
+    """The split that a folder of this name holds, "" if the name is not that of a split. Capitals do not matter."""
     return SPLIT_OF_NAME.get(name.decode("utf-8", "replace").lower(), "")
 
 
 def split_of_file(name: str) -> str:
-    """The split that a file's name speaks of, as `train-000042.tar`, `rec_gt_test.txt` or `data_valid` do; "" if it
-    names none, or two."""
+    """The split in a file's name, as in `train-000042.tar`, `rec_gt_test.txt` or `data_valid`; "" if it names none, or
+    two."""
     named = {SPLIT_OF_NAME[word] for word in _WORDS.findall(name.lower()) if word in SPLIT_OF_NAME}
     return named.pop() if len(named) == 1 else ""
 
 
 def is_label_file(name: bytes) -> bool:
-    """Is a file by its name one that holds the labels of many pictures, as words.csv or labels.json does?"""
+    """Does a file by its name hold the labels of many pictures, as words.csv or labels.json?"""
     return _LABEL_FILE.fullmatch(name) is not None
 
 
@@ -83,8 +83,8 @@ def column_name(cell: bytes) -> str:
 
 
 def other_spellings(path: bytes) -> list[bytes]:
-    """A path in the other forms of Unicode in which its name may stand on the disk: an é is one letter on Linux, and an
-    e with a mark where macOS has written it."""
+    """A path in the other forms of Unicode in which its name may be on the disk: an é is one letter on Linux, and an e
+    with a mark if macOS has written it."""
     if path.isascii():
         return []
     name = path.decode("utf-8", "surrogateescape")

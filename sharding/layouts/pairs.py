@@ -2,7 +2,7 @@
 
 `word.gt.txt`, `word.txt` or `word.label` is the label of `word.png`, and of `word.bin.png`, `word.nrm.png`,
 `word.raw.png` and `word.dew.png`, which Tesseract, Calamari and OCRopus write; suffixes in capitals are the same.
-Beside a `.gt.txt` every other text of the name is something else, the reading of a program mostly.
+Beside a `.gt.txt` every other text of the name is something else, mostly what a program has read.
 """
 
 from collections.abc import Iterable
@@ -14,24 +14,29 @@ _VARIANTS = frozenset((b".bin", b".nrm", b".raw", b".dew"))
 
 
 class Pair(NamedTuple):
-    """A picture and the text that is its label; None where there is none. problem, detail: as in an Entry."""
+    """A picture and its label."""
 
     picture: bytes
     text: bytes | None
+    """The file that is its label; None if there is none."""
     problem: str = ""
+    """As in an Entry."""
     detail: bytes | None = None
+    """As in an Entry."""
 
 
 class Left(NamedTuple):
-    """A text that is no label. problem, detail: as in an Entry."""
+    """A text that is not a label."""
 
     text: bytes
     problem: str
+    """As in an Entry."""
     detail: bytes | None = None
+    """As in an Entry."""
 
 
 class _Choice(NamedTuple):
-    """Of the texts of one stem."""
+    """Which of the texts of one stem is the label."""
 
     text: bytes | None
     left: list[Left]
@@ -45,14 +50,14 @@ def is_text(name: bytes) -> bool:
 
 
 def text_stem(name: bytes) -> bytes:
-    """The name of a text without its suffix; of another file without what follows the last dot."""
+    """The name of a text without its suffix; of another file without its last suffix."""
     if name[-len(_GT_SUFFIX) :].lower() == _GT_SUFFIX:
         return name[: -len(_GT_SUFFIX)]
     return name[: name.rfind(b".")]
 
 
 def pair_names(pictures: Iterable[bytes], texts: Iterable[bytes]) -> tuple[list[Pair], list[Left]]:
-    """Pairs, one for each picture, and the texts that are left. Each name comes once."""
+    """Pairs, one for each picture, and the texts that are left. Each name is given once."""
     by_stem: dict[bytes, list[bytes]] = {}
     for text in texts:
         by_stem.setdefault(text_stem(text), []).append(text)

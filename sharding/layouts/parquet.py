@@ -1,5 +1,5 @@
 """Parquet files as the Hugging Face hub has them: a column of images (a struct with `bytes`, or plain binary) and one
-of texts, or of classes (integers whose names stand in the file). A row is a sample.
+of texts, or of classes (integers whose names are in the file). A row is a sample.
 
 Texts are listed without the images. An image is found again by its row: the rows of a row group are read forward, a few
 at a time, so that reading in order decodes each once.
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sharding.errors import SourceError
-from sharding.layouts.entry import Entry, Reader
+from sharding.layouts.entry import Entry, Mark, Reader
 from sharding.layouts.files import AWAY, checked_content, line_of
 from sharding.layouts.given_splits import splits_of_files
 from sharding.layouts.marks import ListedFiles, mark_files
@@ -23,25 +23,26 @@ from sharding.layouts.parquet_columns import Columns, columns_of, import_pyarrow
 from sharding.layouts.record_files import find_records, loose_files
 from sharding.reasons import Rejected
 
-_LISTED_ROWS = 4_096  # held at a time
+_LISTED_ROWS = 4_096  # in memory at a time
 _IMAGE_ROWS = 32
 _OPEN_FILES = 16
 
 
 @dataclass(frozen=True)
 class ParquetSource(ListedFiles):
-    """files: relative to root. splits: of each, if their names give them; where there is a column of splits too, the
-    two must agree. An image's path is its file and its row, from 0."""
+    """Parquet files. An image's path is its file and its row, from 0."""
 
     root: Path
     layout: str
     files: tuple[str, ...]
+    """Relative to root."""
     columns: Columns
     kind: str = "words"
     splits: tuple[str, ...] = ()
+    """Of each file, if their names give them; if there is a column of splits too, the two must agree."""
     doubt: str = ""
     images_are_files: bool = False
-    _listed: list[list] = field(default_factory=list, init=False, repr=False, compare=False)
+    _listed: list[Mark] = field(default_factory=list, init=False, repr=False, compare=False)
     _unread: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def entries(self) -> Iterator[Entry]:
@@ -71,7 +72,7 @@ class ParquetSource(ListedFiles):
                 yield self._entry(prefix + b"%09d" % row, label, self._split_of(path, row, split_name, split))
 
     def _split_of(self, path: Path, row: int, name: bytes | None, of_file: str) -> str:
-        """The split of a row, which its cell says, else its file."""
+        """The split of a row: from its cell, else from its file."""
         if not name or not name.strip():
             return of_file
         if not (split := split_of_folder(name.strip())):
@@ -87,7 +88,7 @@ class ParquetSource(ListedFiles):
         return split
 
     def _rows(self, file: Any, path: Path) -> Iterator[tuple[bytes | int | None, bytes | None]]:
-        """Label and name of a split of each row."""
+        """The label of each row, and the name of its split."""
         columns = [name for name in (self.columns.label, self.columns.split) if name]
         try:
             for batch in file.iter_batches(_LISTED_ROWS, columns=columns, use_threads=False):
@@ -108,7 +109,7 @@ class ParquetSource(ListedFiles):
                 return Entry(path, b"the name of its class, number %d, is empty" % int(label), "", split, "no label")
             return Entry(path, classes[int(label)].encode(), "", split)
         try:
-            return Entry(path, None if label is None else line_of(label, path), "", split)
+            return Entry(path, line_of(label, path) if isinstance(label, bytes) else None, "", split)
         except Rejected as why:
             return Entry(path, os.fsencode(why.detail), "", split, why.reason)
 
@@ -123,9 +124,10 @@ class ParquetSource(ListedFiles):
 
 
 def _as_bytes(column: Any) -> list[bytes | None]:
-    """Texts as bytes: what is not UTF-8 spoils itself alone."""
+    """Texts as bytes: a text that is not UTF-8 spoils only itself."""
     pyarrow = import_pyarrow()
-    return column.cast(pyarrow.large_string(), safe=False).cast(pyarrow.large_binary()).to_pylist()
+    texts: list[bytes | None] = column.cast(pyarrow.large_string(), safe=False).cast(pyarrow.large_binary()).to_pylist()
+    return texts
 
 
 class ParquetReader(Reader):
@@ -161,7 +163,7 @@ class ParquetReader(Reader):
             if len(self._files) >= _OPEN_FILES:
                 self._forget(next(iter(self._files)))
             path = self._root / os.fsdecode(name)
-            os.stat(path)  # that it is gone is another thing than that it is damaged
+            os.stat(path)  # a missing file is reported as such, not as damaged
             rows = self._files[name] = _ImageRows(open_parquet(path), self._columns)
         return rows
 
@@ -171,7 +173,7 @@ class ParquetReader(Reader):
 
 
 class _ImageRows:
-    """The images of one file by their rows: quick in ascending order, and in any other it begins a row group again."""
+    """The images of one file by their rows: fast in ascending order; in any other it begins a row group again."""
 
     def __init__(self, file: Any, columns: Columns) -> None:
         self._file, self._columns = file, columns
@@ -179,12 +181,12 @@ class _ImageRows:
         self._starts = [*accumulate(groups, initial=0)]
         self._group = -1
         self._batches: Iterator[Any] = iter(())
-        self._first = self._held = 0  # the row of the first that is held, and how many are
+        self._first = self._held = 0  # the row of the first image in memory, and how many are
         self._images: Any = None
         self._paths: Any = None
 
     def read(self, row: int) -> tuple[bytes | None, str | None]:
-        """(bytes, path) of a row as they stand there."""
+        """(bytes, path) of a row as they are in the file."""
         if not 0 <= row < self._starts[-1]:
             raise Rejected("missing image", "the file has no such row")
         group = bisect_right(self._starts, row) - 1
@@ -211,8 +213,8 @@ class _ImageRows:
 
 
 def find_parquet(root: Path, named: bool = False) -> ParquetSource | None:
-    """Every .parquet in the folder and below it. named: go on where images lie before the first of them. SourceError if
-    the first one is damaged, or has not one column of images and one of labels."""
+    """Every .parquet in the folder and below it. named: continue even if there are images before the first of them.
+    SourceError if the first one is damaged, or does not have one column of images and one of labels."""
     files = tuple(map(os.fsdecode, find_records(root, (b".parquet",), named)))
     if not files:
         return None

@@ -10,19 +10,21 @@ from sharding.layouts.files import check_not_lfs
 from sharding.layouts.naming import PATH_COLUMNS, SPLIT_COLUMNS, TEXT_COLUMNS, column_name
 
 _IMAGE_COLUMNS = frozenset((*PATH_COLUMNS, "picture", "pictures", "image_bytes", "bytes", "png", "jpg", "jpeg", "data"))
-_BUFFER_BYTES = 1 << 20  # of a column that is read forward; else all of it would be held
+_BUFFER_BYTES = 1 << 20  # of a column that is read forward; else all of it would be in memory
 
 
 class Columns(NamedTuple):
-    """image: a plain column, or "image.bytes" of a struct. path: "image.path", what the image was called; "" if there
-    is none. classes: names by their numbers; empty for texts. split: a column of names of splits; "" if there is
-    none."""
+    """The columns that are read."""
 
     image: str
+    """A plain column, or "image.bytes" of a struct."""
     path: str
+    """"image.path", what the image was called; "" if there is none."""
     label: str
     classes: tuple[str, ...] = ()
+    """Names by their numbers; empty for texts."""
     split: str = ""
+    """A column of names of splits; "" if there is none."""
 
     def shown(self) -> str:
         """For people."""
@@ -48,7 +50,8 @@ def import_pyarrow() -> Any:
 
 
 def open_parquet(path: Path) -> Any:
-    """A pyarrow.parquet.ParquetFile whose columns are read forward in little memory. SourceError if it is none."""
+    """A pyarrow.parquet.ParquetFile whose columns are read forward in little memory. SourceError if the file is not
+    Parquet."""
     pyarrow = import_pyarrow()
     check_not_lfs(path)
     try:
@@ -113,7 +116,7 @@ def _no_column(path: Path, what: str, schema: Any, known: Iterable[str]) -> str:
 
 
 def _class_names(schema: Any) -> dict[str, tuple[str, ...]]:
-    """The names of the classes of each ClassLabel, as the datasets library writes them down."""
+    """The names of the classes of each ClassLabel, as the datasets library writes them."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
         return {name: tuple(map(str, kind["names"])) for name, kind in features.items() if "names" in kind}
@@ -130,10 +133,10 @@ def _has_bytes(kind: Any, types: Any) -> bool:
 
 
 def _is_binary(kind: Any, types: Any) -> bool:
-    return types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind)
+    return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind))
 
 
 def _is_text(kind: Any, types: Any) -> bool:
     if types.is_dictionary(kind):
         kind = kind.value_type
-    return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))

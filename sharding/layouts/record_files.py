@@ -1,4 +1,4 @@
-"""Files that hold many images each (tars, LMDBs, Parquet): where they lie, and what lies loose beside them."""
+"""Files that hold many images each (tars, LMDBs, Parquet): where they are, and what else is beside them."""
 
 import os
 from collections.abc import Collection, Iterator
@@ -13,16 +13,18 @@ from sharding.layouts.pairs import is_text
 _LAYOUTS = {b"data.mdb": "lmdb", b".parquet": "parquet"}  # of a source that holds both, one must be named
 COMPRESSED_TARS = (b".tar.gz", b".tgz", b".tar.bz2", b".tbz2", b".tar.xz", b".txz", b".tar.zst", b".tzst")
 _RECORDS = (b".tar", b".parquet", *COMPRESSED_TARS)
-_LOOK_FILES = 20_000  # where none of so many files is one that is looked for, none will
+_LOOK_FILES = 20_000  # if none of this many files is one that is looked for, none will
 
 
 def find_records(root: Path, endings: tuple[bytes, ...], named: bool, among_images: bool = False) -> list[bytes]:
-    """The paths of the files whose names end in one of these ways (in small letters), in any depth, sorted.
+    """The paths of the files whose names end in one of these ways (in small letters), at any depth, sorted.
 
-    named: a person said that they are there; else the search ends early, and also, but for among_images, where an image
-    comes before them. SourceError where there are files of another such layout, and nobody said which is meant.
+    named: a person said that they are there; else the search ends early, and also, unless among_images, if an image
+    comes before them. SourceError if there are files of another such layout, and nobody said which is meant.
     """
-    paths, others, files = [], [], 0
+    paths: list[bytes] = []
+    others: list[bytes] = []
+    files = 0
     for folder in scan_folders(os.fsencode(root)):
         paths += [folder.prefix + name for name in folder.files if name.lower().endswith(endings)]
         if endings[0] in _LAYOUTS:
@@ -37,8 +39,8 @@ def find_records(root: Path, endings: tuple[bytes, ...], named: bool, among_imag
 
 
 def loose_files(root: Path, own: Collection[str]) -> Iterator[Entry]:
-    """What lies beside the files that are read (own), and may be pictures, labels or files of many pictures: each is a
-    reject."""
+    """Everything beside the files that are read (own) that may be a picture, a label or a file of many pictures: each
+    is a reject."""
     for folder in scan_folders(os.fsencode(root)):
         for name in folder.files:
             if _is_loose(name) and os.fsdecode(path := folder.prefix + name) not in own:
@@ -52,7 +54,7 @@ def _is_loose(name: bytes) -> bool:
 
 
 def is_record_file(name: bytes) -> bool:
-    """Is a file by its name one that holds many pictures?"""
+    """Does a file by its name hold many pictures?"""
     return name.lower().endswith(_RECORDS) or name == b"data.mdb"
 
 

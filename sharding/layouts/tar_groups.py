@@ -18,20 +18,22 @@ Key = tuple[bytes, bytes]  # folder, and the name up to its first dot
 
 
 class Text(NamedTuple):
-    """content: None of a link, and where it is too large for a text."""
+    """A text in a tar."""
 
     member: Member
     content: bytes | None
+    """None of a link, and if it is too large for a text."""
 
 
 @dataclass
 class Group:
-    """Pictures and texts of one key. others: label files and the like, unless a picture of this key is there."""
+    """Pictures and texts of one key."""
 
     key: Key
     pictures: list[Member] = field(default_factory=list)
     texts: list[Text] = field(default_factory=list)
     others: list[Member] = field(default_factory=list)
+    """Label files and the like, which count only if there is no picture of this key."""
 
 
 def entries_of(group: Group, prefix: bytes, split: str, is_whole: bool = False) -> tuple[bool, list[Entry]]:
@@ -53,13 +55,13 @@ def entries_of(group: Group, prefix: bytes, split: str, is_whole: bool = False) 
     for member in group.pictures:
         entries.append(_entry_of(member, by_picture[member.name], texts, prefix, split))
     for name, problem, detail in left:
-        text = texts[name]
+        alone = texts[name]
         if problem == "missing image" and is_note(_base(name)):
             continue
         if problem == "missing image" and is_label_file(_base(name)):
             problem, detail = "outside", NOT_READ % b"a label file"
-        if text and text.member.link:
-            problem, detail = "link in a tar", text.member.link
+        if alone and alone.member.link:
+            problem, detail = "link in a tar", alone.member.link
         entries.append(Entry(prefix + name, detail, "", split, problem))
     if not pairs:
         for member in group.others:
@@ -74,8 +76,8 @@ def _is_same(content: bytes | None, other: bytes | None) -> bool:
 
 
 def _by_the_key(key: Key, pairs: list[Pair], left: list[Left]) -> tuple[list[Pair], list[Left]]:
-    """A text that is called as the key (`000.txt`) is the label of the only picture of the key (`000.img.png`). Of
-    several pictures nobody knows which it reads."""
+    """A text that is named like the key (`000.txt`) is the label of the only picture of the key (`000.img.png`). If
+    there are several pictures, nobody knows which it belongs to."""
     folder, stem = key
     bare = [text for text, problem, _ in left if problem == "missing image" and _base(text_stem(text)) == stem]
     if not bare or not pairs or any(pair.text or pair.problem for pair in pairs):
@@ -100,7 +102,7 @@ def _entry_of(member: Member, pair: Pair, texts: dict[bytes, Text | None], prefi
     def rejected(reason: str, detail: bytes | None) -> Entry:
         return Entry(
             path, detail, "", split, reason, member.at, member.size
-        )  # one of two by one name has its own place
+        )  # one of two with the same name has its own offset
 
     if member.link:
         return rejected("link in a tar", member.link)

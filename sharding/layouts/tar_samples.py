@@ -1,8 +1,8 @@
-"""WebDataset tars of anybody: read once here, for their labels; images are found again by offset.
+"""WebDataset tars of any origin: read once here, for their labels; images are found again by offset.
 
 Pictures and texts are paired by their full names, as in folders (pairs.py). Those of one key (webdataset's: the name up
-to its first dot) that stand side by side, as in a tar that was made for training, are settled at once. The others, as
-`tar cf` of a folder leaves them, wait for the end of the tar, where its headers are read a second time for them.
+to its first dot) that are side by side, as in a tar that was made for training, are settled at once. The others, as
+`tar cf` of a folder leaves them, wait for the end of the tar, when its headers are read a second time for them.
 """
 
 import os
@@ -29,19 +29,19 @@ _LOOK_MEMBERS = 5_000
 _LOOK_TARS = 3
 _MOST_FOLDERS = 10_000
 _MOST_HELD = 300_000  # keys of a tar that wait for its end, some hundred bytes each
-_MOST_FIRSTS = 100_000  # pictures of a tar whose places are remembered; of more, those that come again are two labels
+_MOST_FIRSTS = 100_000  # pictures of a tar whose offsets are remembered; beyond that, repeated ones are two labels
 _SIZE = slice(124, 136)  # in a header
 
 
 class _Firsts:
-    """Where each picture of a tar comes first, up to a limit, to see those that come again."""
+    """Where each picture of a tar occurs first, up to a limit, to notice repeated ones."""
 
-    def __init__(self, window: BufferedFile) -> None:
-        self._window = window
+    def __init__(self, file: BufferedFile) -> None:
+        self._file = file
         self._at: dict[int, int] = {}
 
     def position(self, member: Member) -> Member:
-        """A picture that comes again with the same bytes, as `tar rf` writes it, has the place of the first: the same
+        """A picture that is repeated with the same bytes, as `tar rf` writes it, gets the offset of the first: the same
         entry twice, and not two of one name."""
         key = hash(member.name)
         first = self._at.get(key, member.at)
@@ -49,10 +49,10 @@ class _Firsts:
             if len(self._at) < _MOST_FIRSTS:
                 self._at[key] = first
             return member
-        header, other = (self._window.read(at - BLOCK, BLOCK)[_SIZE] for at in (first, member.at))
+        header, other = (self._file.read(at - BLOCK, BLOCK)[_SIZE] for at in (first, member.at))
         if header != other or member.link or member.size > MAX_IMAGE_BYTES:
             return member
-        is_same = self._window.read(first, member.size) == self._window.read(member.at, member.size)
+        is_same = self._file.read(first, member.size) == self._file.read(member.at, member.size)
         return member._replace(at=first) if is_same else member
 
 
@@ -64,25 +64,25 @@ class WebDatasetSource(TarsSource):
     _folders: dict[tuple[str, str], None] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def notes(self) -> list[str]:
-        """Splits in folders behind those that `doubt` has looked at."""
+        """Splits in folders after those that `doubt` has covered."""
         sentence = _several_splits(self.root, self._folders) if not (self.splits or self.doubt) else ""
         return [sentence] if sentence else []
 
     def entries(self) -> Iterator[Entry]:
-        """Of all tars; then what lies loose beside them."""
+        """Of all tars; then what is loose beside them."""
         self._folders.clear()
         yield from super().entries()
         yield from loose_files(self.root, {*self.tars})
 
-    def samples(self, window: BufferedFile, position: int) -> Iterator[Entry]:
+    def samples(self, file: BufferedFile, position: int) -> Iterator[Entry]:
         tar, split = self.root / self.tars[position], self.splits[position] if self.splits else ""
         prefix = os.fsencode(self.tars[position]) + b"/"
         held: set[int] = set()
-        firsts = _Firsts(window)
+        firsts = _Firsts(file)
         damage = None
         folder = None
         try:
-            for group in _groups(window, self.kind, tar, firsts):
+            for group in _groups(file, self.kind, tar, firsts):
                 if group.key[0] != folder and group.pictures:
                     folder = group.key[0]
                     if len(self._folders) < _MOST_FOLDERS:
@@ -100,13 +100,13 @@ class WebDatasetSource(TarsSource):
         except DamagedTarError as error:
             damage = error
         if held:
-            yield from _entries_of_held(_groups(window, self.kind, tar, firsts), held, prefix, split)
+            yield from _entries_of_held(_groups(file, self.kind, tar, firsts), held, prefix, split)
         if damage:
             raise damage
 
 
 def find_webdataset(root: Path, named: bool = False) -> WebDatasetSource | None:
-    """Tars at the top and in folders below. SourceError where any is compressed: it could not be read by offset."""
+    """Tars at the top and in folders below. SourceError if any is compressed: it could not be read by offset."""
     paths = [*map(os.fsdecode, find_records(root, (b".tar", *COMPRESSED_TARS), named, among_images=True))]
     tars = tuple(path for path in paths if path.lower().endswith(".tar"))
     if len(tars) < len(paths):
@@ -134,12 +134,12 @@ def _kind_of(root: Path, tars: tuple[str, ...]) -> str:
                     if member.name.lower().endswith(CLASS_SUFFIX):
                         return "classes"
         except (OSError, DamagedTarError):
-            pass  # entries() says so
+            pass  # entries() reports it
     return "words"
 
 
 def _splits_inside(root: Path, tars: tuple[str, ...]) -> str:
-    """A doubt if pictures in the first tars lie in folders of several splits."""
+    """A doubt if pictures in the first tars are in folders of several splits."""
     found: dict[tuple[str, str], None] = {}  # tar, folder
     for tar in tars[:_LOOK_TARS]:
         try:
@@ -148,7 +148,7 @@ def _splits_inside(root: Path, tars: tuple[str, ...]) -> str:
                 names = (os.fsdecode(member.name) for member in members if is_image(member.name))
                 found |= {(tar, _folder_of(name)): None for name in names}
         except (OSError, DamagedTarError):
-            pass  # entries() says so
+            pass  # entries() reports it
     return _several_splits(root, found)
 
 
@@ -172,12 +172,12 @@ def _several_splits(root: Path, found: dict[tuple[str, str], None]) -> str:
     )
 
 
-def _groups(window: BufferedFile, kind: str, tar: Path, firsts: _Firsts) -> Iterator[Group]:
-    """Members of one key that stand side by side. Before DamagedTarError, what was whole. SourceError where texts and
+def _groups(file: BufferedFile, kind: str, tar: Path, firsts: _Firsts) -> Iterator[Group]:
+    """Members of one key that are side by side. Before DamagedTarError, what was whole. SourceError if texts and
     classes meet."""
     group: Group | None = None
     try:
-        for member in read_members(window):
+        for member in read_members(file):
             folder, _, name = member.name.rpartition(b"/")
             stem, dot, _ = name.partition(b".")
             if not stem or not dot:
@@ -198,7 +198,7 @@ def _groups(window: BufferedFile, kind: str, tar: Path, firsts: _Firsts) -> Iter
                 group = Group((folder, stem))
             if text or is_class:
                 is_readable = not member.link and member.size <= MAX_TEXT_BYTES
-                group.texts.append(Text(member, window.read(member.at, member.size) if is_readable else None))
+                group.texts.append(Text(member, file.read(member.at, member.size) if is_readable else None))
             elif is_picture:
                 group.pictures.append(firsts.position(member))
             else:
@@ -215,7 +215,7 @@ def _entries_of_held(groups: Iterator[Group], held: set[int], prefix: bytes, spl
     """The entries of the keys that could not be settled while the tar was read. groups: all there are, from the start.
     held: their hashes.
 
-    Where what came late changes what was given before, the picture is given again: named in two ways, it is refused.
+    If what came late changes what was given before, the picture is given again: named in two ways, it is refused.
     """
     parts: dict[Key, list[Group]] = {}
     try:

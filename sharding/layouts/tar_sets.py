@@ -1,5 +1,5 @@
-"""Sets of tars: what all of them have in common, and the sets of this program, whose .idx says it all. Tars of anybody:
-tar_samples.py."""
+"""Sets of tars: what all of them have in common, and the sets of this program, whose .idx says everything. Tars of any
+other origin: tar_samples.py."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from sharding.errors import ShardError, SourceError
 from sharding.format.idx import STORED_SUFFIXES, read_idx
 from sharding.format.index import FORMAT, INDEX_NAME, read_index
 from sharding.format.tar import BLOCK
-from sharding.layouts.entry import Entry
+from sharding.layouts.entry import Entry, Mark
 from sharding.layouts.files import check_not_lfs
 from sharding.layouts.marks import ListedFiles, mark_files
 from sharding.layouts.tar_members import BufferedFile, DamagedTarError, TarReader
@@ -32,32 +32,33 @@ _OTHER_FORMATS = {
     b"Rar!": "rar",
 }
 _OWN_SUFFIXES = tuple(suffix.encode() for suffix in STORED_SUFFIXES)
-_make = tuple.__new__  # an Entry without the check of its arguments: half the time of one
+_make = tuple.__new__  # makes an Entry without checking its arguments: half the time of one
 _THREADS = 8
-_BATCH = 2_000  # entries a thread brings at a time
+_BATCH = 2_000  # entries that a thread reads at a time
 
 
 @dataclass(frozen=True)
 class TarsSource(ListedFiles):
-    """tars: relative to root."""
+    """A source of tars."""
 
     root: Path
     layout: str
     tars: tuple[str, ...]
+    """Relative to root."""
     kind: str = "words"
     splits: tuple[str, ...] = ()
     images_are_files: bool = False
-    _listed: list[list] = field(default_factory=list, init=False, repr=False, compare=False)
+    _listed: list[Mark] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @abstractmethod
-    def samples(self, window: BufferedFile, position: int) -> Iterator[Entry]:
-        """The entries of the tar at this place of `tars`. DamagedTarError where it ends too early."""
+    def samples(self, file: BufferedFile, position: int) -> Iterator[Entry]:
+        """The entries of the tar with this number in `tars`. DamagedTarError if it ends too early."""
 
     def entries(self) -> Iterator[Entry]:
-        """Several tars at a time. SourceError where one cannot be read, or none holds a sample."""
+        """Several tars at a time. SourceError if one cannot be read, or if none holds a sample."""
         marks = mark_files(self.root, self.file_names())
         waiting = iter(range(len(self.tars)))
-        running: deque[tuple[Iterator[Entry], Future]] = deque()
+        running: deque[tuple[Iterator[Entry], Future[list[Entry]]]] = deque()
         empty = True
         pool = ThreadPoolExecutor(_THREADS)
         try:
@@ -82,17 +83,17 @@ class TarsSource(ListedFiles):
     def _entries_of(self, position: int) -> Iterator[Entry]:
         path = self.root / self.tars[position]
         try:
-            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            window = BufferedFile(file)
+            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            file = BufferedFile(handle)
             try:
-                yield from self.samples(window, position)
+                yield from self.samples(file, position)
             except DamagedTarError as error:
                 if not error.at:
-                    _check_format(path, window.read(0, BLOCK))
-                detail = f"{error.why}: from byte {error.at:,} on, of {window.file_bytes:,}, everything is lost"
+                    _check_format(path, file.read(0, BLOCK))
+                detail = f"{error.why}: from byte {error.at:,} on, of {file.file_bytes:,}, everything is lost"
                 yield Entry(os.fsencode(self.tars[position]), detail.encode(), problem="damaged tar")
             finally:
-                os.close(file)
+                os.close(handle)
         except OSError as error:
             raise SourceError(f"{path} cannot be read ({error.strerror}); make it readable, or copy it") from error
 
@@ -105,18 +106,16 @@ class TarsSource(ListedFiles):
 
 @dataclass(frozen=True)
 class ShardSetSource(TarsSource):
-    """A set of this program. What it knows of itself is kept: splits, subsets, class names.
-
-    firsts: the key of each tar's first sample. labels_apart: texts are read with the images; names of classes must be
-    known before, and are read here.
-    """
+    """A set of this program. What it knows of itself is kept: splits, subsets, class names."""
 
     subsets: tuple[str, ...] = ("",)
     classes: tuple[str, ...] = ()
     firsts: tuple[int, ...] = ()
+    """The key of each tar's first sample."""
     labels_apart: bool = True
+    """Texts are read with the images; names of classes must be known before, and are read here."""
 
-    def samples(self, window: BufferedFile, position: int) -> Iterator[Entry]:
+    def samples(self, file: BufferedFile, position: int) -> Iterator[Entry]:
         tar = os.fsencode(self.tars[position]) + b"/"
         split = self.splits[position]
         idx = self.root / f"{self.tars[position].removesuffix('.tar')}.idx"
@@ -125,13 +124,15 @@ class ShardSetSource(TarsSource):
             if records[name].max(initial=0) >= len(known):
                 raise ShardError(f"{idx} is damaged; run: horovod-ocr verify {self.root} --repair")
         ends = [records[f"{part}_offset"] + records[f"{part}_size"] for part in ("image", "label")]
-        whole = int(np.argmax(np.append(np.maximum(*ends) > window.file_bytes, True)))  # before the first that is cut
+        whole = int(
+            np.argmax(np.append(np.maximum(*ends) > file.file_bytes, True))
+        )  # the samples before the first that is cut
         columns = ("image_offset", "image_size", "label_offset", "label_size", "subset", "image_format")
         rows = zip(*(records[name][:whole].tolist() for name in columns), strict=True)
         for number, (at, size, label_at, label_size, subset, image_format) in enumerate(rows, self.firsts[position]):
             label = b"%s%d+%d" % (tar, label_at, label_size)
             if not self.labels_apart:
-                label = self._class_name(window.read(label_at, label_size), at)
+                label = self._class_name(file.read(label_at, label_size), at)
             path = b"%s%09d.%s" % (tar, number, _OWN_SUFFIXES[image_format])
             yield _make(Entry, (path, label, self.subsets[subset], split, "", at, size))
         if whole < len(records):
@@ -160,7 +161,7 @@ class ShardSetReader(TarReader):
 
 
 def find_shards(root: Path, named: bool = False) -> ShardSetSource | None:
-    """A folder whose index.json this program has written. ShardError where it is damaged or of another version."""
+    """A folder whose index.json this program has written. ShardError if it is damaged or of another version."""
     try:
         values = json.loads((root / INDEX_NAME).read_bytes())
     except (OSError, ValueError):
@@ -171,12 +172,21 @@ def find_shards(root: Path, named: bool = False) -> ShardSetSource | None:
     tars = tuple(shard.tar_name for shard in index.shards)
     splits = tuple(shard.split for shard in index.shards)
     firsts = tuple(accumulate((shard.samples for shard in index.shards), initial=0))[:-1]
-    known = {"subsets": index.subsets, "classes": index.classes, "firsts": firsts}
-    return ShardSetSource(root, "shards", tars, index.kind, splits, **known, labels_apart=index.kind == "words")
+    return ShardSetSource(
+        root,
+        "shards",
+        tars,
+        index.kind,
+        splits,
+        subsets=index.subsets,
+        classes=index.classes,
+        firsts=firsts,
+        labels_apart=index.kind == "words",
+    )
 
 
 def _check_format(path: Path, head: bytes) -> None:
-    """SourceError where something else goes by the name of a tar."""
+    """SourceError if a file of another format has the name of a tar."""
     check_not_lfs(path)
     for magic, name in _OTHER_FORMATS.items():
         if head.startswith(magic):

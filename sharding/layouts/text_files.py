@@ -1,15 +1,15 @@
 """Label files as bytes of UTF-8 with one kind of line end, whatever program has written them.
 
-UTF-8 is passed on as it is: a label that is no UTF-8 spoils itself alone. UTF-16 and UTF-32, as spreadsheets write
-them, with a byte order mark or without, are written anew while they are read; so are files whose lines end with a
-carriage return alone.
+UTF-8 is passed on as it is: a label that is not UTF-8 spoils only itself. UTF-16 and UTF-32, as spreadsheets write
+them, with a byte order mark or without, are converted while they are read; so are files whose lines end with a carriage
+return alone.
 """
 
 import codecs
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from sharding.errors import SourceError
 from sharding.layouts.files import BOM, LFS_ADVICE, LFS_POINTER, WIDE_MARKS
@@ -19,9 +19,9 @@ _LOOK_BYTES = 1 << 16
 
 
 def open_label_file(path: Path) -> BinaryIO:
-    """A label file, to be read forward as UTF-8, without a byte order mark. SourceError where it is unreadable."""
+    """A label file, to be read forward as UTF-8, without a byte order mark. SourceError if it is unreadable."""
     try:
-        file = path.open("rb", buffering=_BUFFER_BYTES)
+        file = io.BufferedReader(path.open("rb", buffering=0), _BUFFER_BYTES)
         head = file.peek(_LOOK_BYTES)[:_LOOK_BYTES]
     except OSError as error:
         raise SourceError(f"{path} cannot be read ({error.strerror}); make it readable") from error
@@ -50,8 +50,8 @@ def is_utf8(text: bytes) -> bool:
 
 
 def _wide_encoding_of(head: bytes) -> str:
-    """The codec of a file of UTF-16 or UTF-32; "" if it is none. Without a mark the zeros tell: every ASCII letter, tab
-    and line end of UTF-16 has one, on the same side, and no text has a NUL."""
+    """The codec of a file of UTF-16 or UTF-32; "" if it is none. Without a mark the zeros show it: every ASCII letter,
+    tab and line end of UTF-16 has one, on the same side, and no text has a NUL."""
     for mark, encoding in WIDE_MARKS:
         if head.startswith(mark):
             return encoding
@@ -100,7 +100,7 @@ class _Rewritten(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:
+    def readinto(self, buffer: Any) -> int:
         while not self._held and not self._ended:
             piece = self._file.read(_BUFFER_BYTES)
             self._ended = not piece

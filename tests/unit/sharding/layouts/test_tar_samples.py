@@ -222,7 +222,7 @@ def test_a_picture_that_comes_twice_is_refused(tmp_path, build, make_image, read
         ("2.txt", b"z"),
     ]
     write_tar(tmp_path / "raw/a.tar", files)
-    assert sum(build(tmp_path / "raw", tmp_path / "out", profile="plain").samples.values()) == 1
+    assert sum(build(tmp_path / "raw", tmp_path / "out", profile="plain").index.counts.totals.values()) == 1
     assert [(row["path"], row["reason"]) for row in read_list(tmp_path / "out/rejects.tsv")] == [
         ("a.tar/1.png", "two labels"),
         ("a.tar/1.png", "two labels"),
@@ -339,7 +339,9 @@ def test_splits_inside_a_tar_are_a_doubt(tmp_path, build, make_image):
     assert "x.tar holds pics/train/ and pics/test/; folders inside a tar are not read as splits" in source.doubt
     with pytest.raises(SourceError, match="unpack it, write a tar for each split"):
         build(tmp_path / "raw", tmp_path / "out", profile="plain")
-    assert sum(build(tmp_path / "raw", tmp_path / "out", profile="plain", split="file").samples.values()) == 2
+    assert (
+        sum(build(tmp_path / "raw", tmp_path / "out", profile="plain", split="file").index.counts.totals.values()) == 2
+    )
 
 
 @pytest.mark.parametrize(
