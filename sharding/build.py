@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from sharding.arranging.arrange import arrange
 from sharding.build_report import ShardReport, nothing_usable, report_of
 from sharding.errors import ConfigError, ShardError
-from sharding.format.index import read_index, write_index
+from sharding.format.index import read_index
 from sharding.layouts.entry import Source
 from sharding.list_sources import Listing
 from sharding.options import ShardOptions
 from sharding.packing.left_out import write_left_out
 from sharding.packing.pack import pack_shards
-from sharding.packing.set_index import build_index
+from sharding.packing.set_index import write_set_index
 from sharding.progress import Report
 from sharding.reading.intake import read_source
 from sharding.reading.sample_reader import close_sample_reader
@@ -117,9 +117,7 @@ class _Build:
         )
         self.check_lock()
         remove_other_shards(options.out, {shard.info.name for shard in packed})
-        write_index(
-            build_index(options.out, arranged.assignment, packed, catalogue, rules, left_out, read.letters, decided)
-        )
+        write_set_index(options.out, arranged.assignment, packed, catalogue, rules, left_out, read.letters, decided)
         keep_index(folder)
         kept = sum(shard.kept for shard in packed)
         return report_of(read_index(options.out), catalogue, folder, self.sources, kept, read_bytes=read.read_bytes)

@@ -17,7 +17,7 @@ from horovod_ocr.console import console
 from horovod_ocr.data.cache import AlteredError
 from horovod_ocr.data.store import ShardStore
 from horovod_ocr.errors import ShardError
-from sharding.format.idx import digest_of, read_idx
+from sharding.format.idx import digest_of, read_idx, record_of
 from sharding.format.index import ShardInfo
 
 # before each attempt to open a shard, since a file server may be away for a moment. After the last attempt the shard
@@ -80,17 +80,16 @@ class MappedShard:
             DamagedError: they differ from what was packed.
             OSError: they cannot be read.
         """
-        image_start, label_start, image_size, label_size, *_, subset, _, digest, label_crc = self.records[row].item()
-        for chunk in range(image_start // CHUNK, (label_start + label_size - 1) // CHUNK + 1):
+        record = record_of(self.records, row)
+        for chunk in range(record.image.start // CHUNK, (record.label.stop - 1) // CHUNK + 1):
             if not self.fetched[chunk]:
                 self.fetch(chunk)
-        image = self.view[image_start : image_start + image_size]
-        label = self.view[label_start : label_start + label_size]
-        if digest_of(image) != digest:
+        image, label = self.view[record.image], self.view[record.label]
+        if digest_of(image) != record.digest:
             raise DamagedError(self.name, row, "the image's bytes differ from the index")
-        if zlib.crc32(label) != label_crc:
+        if zlib.crc32(label) != record.label_crc32:
             raise DamagedError(self.name, row, "the label's bytes differ from the index")
-        return image, str(label, "utf-8"), subset
+        return image, str(label, "utf-8"), record.subset
 
     def fetch(self, chunk: int) -> None:
         """Read a chunk into memory. If this fails, it raises an OSError; a failed read on first access to the map would

@@ -1,7 +1,6 @@
 """A contact sheet: images in rows, each with its label under it."""
 
 import io
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from horovod_ocr.console import console
 from horovod_ocr.data.store import is_remote, open_store
 from horovod_ocr.reports.lettering import Lettering, Line, how_to_get_fonts, shapes_letters
-from sharding.format.idx import read_idx
+from sharding.format.idx import read_idx, read_sample, record_of
 from sharding.format.index import ShardIndex, read_index
 from sharding.images.limits import Limits
 from sharding.images.read import read_image
@@ -83,13 +82,10 @@ def draw_samples(index: ShardIndex, count: int, seed: int) -> list[tuple[bytes, 
     for position in positions:
         number = int(np.searchsorted(first, position, side="right")) - 1
         shard = index.shards[number]
-        record = read_idx(index.idx_path(shard))[position - first[number]]
-        handle = os.open(index.tar_path(shard), os.O_RDONLY)
-        try:
-            image = os.pread(handle, int(record["image_size"]), int(record["image_offset"]))
-            label = os.pread(handle, int(record["label_size"]), int(record["label_offset"])).decode("utf-8", "replace")
-        finally:
-            os.close(handle)
+        record = record_of(read_idx(index.idx_path(shard)), int(position - first[number]))
+        with index.tar_path(shard).open("rb") as tar:
+            image, raw_label = read_sample(tar, record)
+        label = raw_label.decode("utf-8", "replace")
         if index.kind == "classes" and label.isdecimal() and int(label) < len(index.classes):
             label = index.classes[int(label)]
         samples.append((image, label))

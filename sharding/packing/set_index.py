@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sharding.arranging.assign import Assignment
-from sharding.format.index import SetCounts, ShardIndex
+from sharding.format.index import SetCounts, ShardIndex, write_index
 from sharding.format.splits import SPLITS
 from sharding.packing.left_out import LeftOut
 from sharding.packing.pack import Packed
@@ -15,7 +15,7 @@ from sharding.reading.labels import LabelCounts, by_count
 from sharding.reading.sample_reader import Rules
 
 
-def build_index(
+def write_set_index(
     root: Path,
     assignment: Assignment,
     packed: list[Packed],
@@ -24,9 +24,9 @@ def build_index(
     left_out: LeftOut,
     letters: LabelCounts,
     options: dict[str, Any],
-) -> ShardIndex:
-    """The index of these shards. options: those that shape the bytes."""
-    return ShardIndex(
+) -> None:
+    """Write the index of these shards. options: those that shape the bytes."""
+    index = ShardIndex(
         root=root,
         kind="classes" if rules.classes else "words",
         seed=options["asked"]["seed"],
@@ -52,6 +52,7 @@ def build_index(
             "given_splits": catalogue.given_splits,
         },
     )
+    write_index(index)
 
 
 def _alphabet_of(packed: Iterable[Packed]) -> dict[str, int]:

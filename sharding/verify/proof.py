@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sharding.errors import ShardError
-from sharding.format.idx import IDX_RECORD, STORED_SUFFIXES, SUFFIX_BYTES, digest_of, read_idx_header
+from sharding.format.idx import IDX_RECORD, STORED_SUFFIXES, SUFFIX_BYTES, SampleRecord, digest_of, read_idx_header
 from sharding.format.index import ShardInfo
 from sharding.format.script.order import is_mark
 from sharding.format.script.profile import ScriptProfile
@@ -192,17 +192,15 @@ class _Walk:
         records = self._records[first:last].copy()
         records["image_offset"] -= start
         records["label_offset"] -= start
-        for position, record in enumerate(records.tolist(), first):
-            image_at, label_at, image_size, label_size, width, height, length, _, image_format, digest, crc = record
-            image = block[image_at : image_at + image_size].tobytes()
-            label = block[label_at : label_at + label_size].tobytes()
-            if digest_of(image) != digest:
+        for position, record in enumerate(map(SampleRecord._make, records.tolist()), first):
+            image, label = block[record.image].tobytes(), block[record.label].tobytes()
+            if digest_of(image) != record.digest:
                 self._add("an image that is not the one of the .idx (its digest is another)", position)
-            elif wrong := _wrong_image(image, width, height, image_format):
+            elif wrong := _wrong_image(image, record):
                 self._add(wrong, position)
-            self._take_label(label, length, crc, position)
-            block[image_at : image_at + image_size] = 0
-            block[label_at : label_at + label_size] = 0
+            self._take_label(label, record, position)
+            block[record.image] = 0
+            block[record.label] = 0
         self._take_headers(first, start, records, block.reshape(-1, BLOCK))
 
     def _take_headers(self, first: int, start: int, records: NDArray[Any], blocks: NDArray[Any]) -> None:
@@ -219,9 +217,9 @@ class _Walk:
             sample = np.searchsorted(self._ends, start + int(position) * BLOCK, "right")
             self._add("padding that is not zero", int(sample))
 
-    def _take_label(self, label: bytes, length: int, crc: int, position: int) -> None:
+    def _take_label(self, label: bytes, record: SampleRecord, position: int) -> None:
         self._labels[label] += 1
-        if crc32(label) != crc:
+        if crc32(label) != record.label_crc32:
             self._add("a label that is not the one of the .idx (its CRC-32 is another)", position)
             return
         judged = self._judged.get(label)
@@ -229,7 +227,7 @@ class _Walk:
             judged = self._judged[label] = self._judge(label)
         if judged[1]:
             self._add(judged[1], position)
-        elif judged[0] != length:
+        elif judged[0] != record.label_length:
             self._add("a label of another length than the .idx says", position)
 
     def _judge(self, label: bytes) -> tuple[int, str]:
@@ -268,7 +266,7 @@ class _Walk:
         proof.label_hashes = np.unique(hash_paths(b"label ", self._labels, len(self._labels)))
 
 
-def _wrong_image(image: bytes, width: int, height: int, image_format: int) -> str:
+def _wrong_image(image: bytes, record: SampleRecord) -> str:
     """What is wrong with an image whose digest is right; mostly ""."""
     try:
         seen = read_image(image, _ANY_SIZE, _HEADER)
@@ -276,6 +274,6 @@ def _wrong_image(image: bytes, width: int, height: int, image_format: int) -> st
         return f"an image that cannot be used ({why.reason})"
     if seen.content is not image:
         return "an image that a shard does not hold as it is (it should have been converted)"
-    if (seen.width, seen.height, seen.image_format) != (width, height, image_format):
+    if (seen.width, seen.height, seen.image_format) != (record.width, record.height, record.image_format):
         return "an image of another size or format than the .idx says"
     return ""

@@ -100,13 +100,7 @@ class ScriptProfile:
         """Letters that are complete alone: a label of nothing else is normalised, and allowed. Most words are made of
         them. Empty if the profile lists no letters."""
         excluded = {letter for source, _ in self.own_folds for letter in source}.union(SPELLED)
-        return frozenset(
-            letter
-            for letter in self.letters
-            if not (letter.isspace() or is_bound(letter) or letter in excluded)
-            and not "\u1160" <= letter <= "\u11ff"  # jamo: NFC composes them with what stands before
-            and self.normalise(letter) == letter
-        )
+        return frozenset(letter for letter in self.letters if letter not in excluded and _is_simple(self, letter))
 
     def reading_order(self, label: str) -> str:
         """The label in the order in which its letters are in the image from left to right (order.py).
@@ -128,18 +122,6 @@ class ScriptProfile:
             return label
         read = self.logical_order(self.reading_order(label))
         return label if read == label else self.normalise(read)
-
-    def fold_before(self, letters: str) -> str:
-        """The built-in fold that changes these letters, so that a fold of a profile file never meets them; "" if there
-        is none."""
-        before, after = self._tables
-        text = unicodedata.normalize("NFC", letters.translate(before)).translate(after)
-        if text == letters:
-            is_spelled = "spellings" in self._switched_on and spellings().rewrite(letters) != letters
-            return "spellings" if is_spelled else ""
-        known = folds_of(self.base)
-        # a yeh of any kind composes with a hamza
-        return next((name for name in self._switched_on if not known[name].keys().isdisjoint(letters)), "yeh")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, for the index and the checkpoint."""
@@ -204,6 +186,12 @@ class ScriptProfile:
         for rewriting in self._rewritings:
             label = rewriting.rewrite(label)
         return " ".join(label.split())
+
+
+def _is_simple(profile: ScriptProfile, letter: str) -> bool:
+    """Does normalising change neither this letter nor what is beside it?"""
+    is_jamo = "\u1160" <= letter <= "\u11ff"  # NFC composes them with what comes before
+    return not (letter.isspace() or is_bound(letter) or is_jamo) and profile.normalise(letter) == letter
 
 
 def build_profile(name: str, *, direction: str | None = None, **folds: bool) -> ScriptProfile:

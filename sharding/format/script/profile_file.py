@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sharding.errors import ConfigError
-from sharding.format.script.folds import folds_of
+from sharding.format.script.folds import fold_tables, folds_of, spellings
 from sharding.format.script.guess import guess_direction
 from sharding.format.script.letters import PROFILES, is_refused, name_letters
 from sharding.format.script.profile import ScriptProfile, build_profile, check_direction
@@ -123,7 +123,7 @@ def _check(path: Path, profile: ScriptProfile, letters: str) -> None:
             )
     built_in = replace(profile, own_folds=())
     for source, target in profile.own_folds:
-        if fold := built_in.fold_before(source):
+        if fold := _fold_before(built_in, source):
             raise ConfigError(
                 f"{path}: folds: {source!r} is never met, for the fold {fold} of {profile.base} comes first; write "
                 f"{fold} = false below [folds]"
@@ -133,3 +133,17 @@ def _check(path: Path, profile: ScriptProfile, letters: str) -> None:
                 f"{path}: folds: {source!r} becomes {target!r}, and {name_letters(unknown[:6])} is not in letters; "
                 "add it there"
             )
+
+
+def _fold_before(profile: ScriptProfile, letters: str) -> str:
+    """The built-in fold that changes these letters, so that a fold of a profile file never meets them; "" if there is
+    none."""
+    switched_on = tuple(name for name, on in profile.folds if on)
+    before, after = fold_tables(profile.base, switched_on)
+    text = unicodedata.normalize("NFC", letters.translate(before)).translate(after)
+    if text == letters:
+        is_spelled = "spellings" in switched_on and spellings().rewrite(letters) != letters
+        return "spellings" if is_spelled else ""
+    known = folds_of(profile.base)
+    # a yeh of any kind composes with a hamza
+    return next((name for name in switched_on if not known[name].keys().isdisjoint(letters)), "yeh")
