@@ -1,4 +1,4 @@
-"""A training on hosts of the bed under `launch`, and the history that its last model descends from."""
+"""A training under `launch` on hosts of the bed, and the samples that its last model was trained on."""
 
 import json
 import re
@@ -25,11 +25,16 @@ SMALL = {
 
 
 class Launched:
-    """`launch` of a run named it, with a rank on each host. folder: what it is started in. host: where. options: more
-    of `launch`."""
+    """`launch` of a run named it, with a rank on each host.
 
-    def __init__(self, bed: Bed, folder: Path, *options: str, host: str = "node1", **settings):
+    folder: its working folder. options: more of `launch`. host: where it is started. permitted: see `permit`.
+    """
+
+    def __init__(
+        self, bed: Bed, folder: Path, *options: str, host: str = "node1", permitted: int | None = None, **settings
+    ):
         self.bed, self.folder, self.host = bed, folder, host
+        self.permit(permitted)
         self.run, self.output = folder / "runs/it", folder / "output.txt"
         self.slow = folder / "SLOW"
         command = [sys.executable, PROGRAM, "launch", "-np", str(len(bed.hosts)), "-H", bed.hosts_txt, "--run", "it"]
@@ -37,10 +42,38 @@ class Launched:
         self.start()
 
     def start(self) -> None:
-        """Again the same command."""
+        """Start the command, for the first time or again."""
         patience = {"HOROVOD_START_TIMEOUT": "120"}  # all hosts share this machine
         with self.output.open("a") as output:
             self.job = self.bed.start(self.host, self.command, self.folder, patience, stdout=output, stderr=output)
+
+    def permit(self, step: int | None) -> None:
+        """Let the ranks take the steps up to this one, and wait there; None: all steps.
+
+        What a test does to a training finds it at work, however fast its steps are and however slow the test is.
+        """
+        self.permitted = step
+        if step is None:
+            (self.folder / "PERMITTED").unlink(missing_ok=True)
+            return
+        (self.folder / "PERMITTED.new").write_text(str(step))
+        (self.folder / "PERMITTED.new").replace(self.folder / "PERMITTED")
+
+    def permit_until(self, pattern: str) -> None:
+        """Permit one step more with each heartbeat, until the supervisor has said something.
+
+        A rank reads requests between steps only.
+        """
+        last_beat = read_state(self.run)
+
+        def is_said() -> bool:
+            nonlocal last_beat
+            if (beat := read_state(self.run)) != last_beat:
+                last_beat = beat
+                self.permit(self.permitted + 1)
+            return re.search(pattern, self.said) is not None
+
+        self.wait_until(is_said, f"says {pattern}")
 
     @property
     def said(self) -> str:
@@ -54,11 +87,11 @@ class Launched:
         wait_until(holds, what, PATIENCE_S)
 
     def wait_for(self, pattern: str, count: int = 1) -> None:
-        """Until it has said something so many times."""
+        """Until it has said something this many times."""
         self.wait_until(lambda: len(re.findall(pattern, self.said)) >= count, f"says {pattern}, {count} times")
 
     def wait_for_steps(self, attempt: int, count: int) -> None:
-        """Until root has taken so many steps in an attempt."""
+        """Until root has taken this many steps in an attempt."""
         notes = self.run / f"reads/{attempt}-0.jsonl"
         self.wait_until(
             lambda: notes.exists() and notes.read_bytes().count(b"\n") >= count, f"{count} steps of attempt {attempt}"
@@ -70,7 +103,7 @@ class Launched:
         assert (state.state, state.step) == ("finished", steps), self.said[-5000:]
 
     def pids(self, host: str, command: str) -> list[int]:
-        """Of `train` or `launch` on a host, without the shells and ssh clients around them."""
+        """Processes of `train` or `launch` on a host, without the shells and ssh clients around them."""
         begin = f"{sys.executable} {PROGRAM} {command} "
         return [pid for pid, line in self.bed.processes(host).items() if line.startswith(begin)]
 
@@ -79,7 +112,7 @@ class Launched:
         return [json.loads(line) for line in (self.run / RESTARTS).read_text().splitlines()]
 
     def history(self) -> dict[int, Counter]:
-        """Step -> digests, of the attempts that count: up to the checkpoint that the next one went on from."""
+        """Step -> digests that it read, of the attempts up to the checkpoint that the next one went on from."""
         history = reads_of(self.run, 1)
         for restart in self.restarts:
             history = {step: read for step, read in history.items() if step <= restart["step"]}
@@ -88,7 +121,7 @@ class Launched:
 
 
 def reads_of(run: Path, attempt: int) -> dict[int, Counter]:
-    """Step -> digests of what all ranks of an attempt read for it."""
+    """Step -> digests of the samples that all ranks of an attempt read for it."""
     read: dict[int, Counter] = {}
     for notes in (run / "reads").glob(f"{attempt}-*.jsonl"):
         for line in notes.read_text().splitlines():
@@ -108,7 +141,7 @@ def spell(settings: dict) -> list[str]:
 
 
 def train_losses(run: Path) -> dict[int, float]:
-    """Step -> mean loss of the samples since the line before."""
+    """Step -> mean loss of the samples since the line before it."""
     lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
     return {line["step"]: line["loss"] for line in lines if line["kind"] == "train"}
 

@@ -1,5 +1,5 @@
-"""Ranks killed and hung under a training of three hosts, a host without power, the supervisor killed: the model becomes
-what it would have been."""
+"""Ranks are killed or hang in a training on three hosts, a host loses power, the supervisor is killed: the model in the
+end is the same as without."""
 
 import os
 import random
@@ -8,7 +8,6 @@ import shutil
 import signal
 import time
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import torch
@@ -33,17 +32,10 @@ SETTINGS = {
 }
 
 
-class Undisturbed(NamedTuple):
-    """What a training came to that nothing disturbed. start_s: from the command to the first step."""
-
-    weights: dict[str, torch.Tensor]
-    start_s: float
-
-
-def launch(bed: Bed, folder: Path, shards: Path, host: str = "node1") -> Launched:
+def launch(bed: Bed, folder: Path, shards: Path, host: str = "node1", permitted: int | None = None) -> Launched:
     """A training of one epoch, on three ranks: it waits for a host that is away."""
     settings = {**SETTINGS, "shards": str(shards), "steps": steps_of(shards)}
-    return Launched(bed, folder, "--min-np", "3", host=host, **settings)
+    return Launched(bed, folder, "--min-np", "3", host=host, permitted=permitted, **settings)
 
 
 def steps_of(shards: Path) -> int:
@@ -51,16 +43,15 @@ def steps_of(shards: Path) -> int:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(running_bed, word_shards, tmp_path_factory) -> Undisturbed:
-    started_s = time.monotonic()
+def undisturbed(running_bed, word_shards, tmp_path_factory) -> dict[str, torch.Tensor]:
+    """The weights of a training that nothing disturbed."""
     training = launch(running_bed, tmp_path_factory.mktemp("undisturbed"), word_shards)
-    training.wait_for_steps(1, 1)
-    start_s = time.monotonic() - started_s
-    return Undisturbed(weights_at_end(training, word_shards), start_s)
+    return weights_at_end(training, word_shards)
 
 
 def weights_at_end(training: Launched, shards: Path) -> dict[str, torch.Tensor]:
-    """When it has finished; nothing of it is left then."""
+    """The weights when it has finished, and nothing of it is left on the hosts."""
+    training.permit(None)
     training.wait_for_end(steps_of(shards))
     bed = training.bed
     wait_until(lambda: not any(map(bed.processes, bed.hosts)), "nothing of the job is left")
@@ -73,19 +64,19 @@ def assert_same_bits(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor
 
 
 def test_ranks_killed_at_ten_random_moments_do_not_change_the_model(bed, word_shards, tmp_path, undisturbed):
-    training = launch(bed, tmp_path, word_shards)
+    most = 3 * SAVE_EVERY  # steps of an attempt, from a checkpoint on
+    assert 10 * most < steps_of(word_shards)
+    training = launch(bed, tmp_path, word_shards, permitted=most)
     draw, killed = random.Random(11), []
     for attempt in range(1, 11):
+        training.permit(attempt * most)
         training.wait_for_steps(attempt, SAVE_EVERY + draw.randrange(SAVE_EVERY))
         time.sleep(draw.uniform(0, 0.1))
         rank = draw.randrange(3)
         (trainer,) = training.pids(f"node{rank + 1}", "train")
         os.kill(trainer, signal.SIGKILL)
         killed.append(f"rank {rank} on node{rank + 1}")
-        killed_s = time.monotonic()
-        training.wait_for_steps(attempt + 1, 1)
-        assert time.monotonic() - killed_s < STALL_S + 3 * undisturbed.start_s + 30
-    assert_same_bits(weights_at_end(training, word_shards), undisturbed.weights)
+    assert_same_bits(weights_at_end(training, word_shards), undisturbed)
 
     restarts = training.restarts
     assert [restart["attempt"] for restart in restarts] == list(range(2, 12))
@@ -97,11 +88,11 @@ def test_ranks_killed_at_ten_random_moments_do_not_change_the_model(bed, word_sh
 
 
 def test_a_hang_inside_an_allreduce_is_ended_by_the_watchdog(bed, word_shards, tmp_path, undisturbed):
-    training = launch(bed, tmp_path, word_shards)
+    training = launch(bed, tmp_path, word_shards, permitted=steps_of(word_shards) // 2)
     training.wait_for_steps(1, SAVE_EVERY + 1)
     (trainer,) = training.pids("node3", "train")
     os.kill(trainer, signal.SIGSTOP)
-    assert_same_bits(weights_at_end(training, word_shards), undisturbed.weights)
+    assert_same_bits(weights_at_end(training, word_shards), undisturbed)
     (restart,) = training.restarts
     stalled = r"stalled: rank [01] on node[12], step \d+: no progress for 10 s; it waited for (.*)"
     assert re.fullmatch(stalled, restart["reason"])[1] in ("the gradients of the other ranks", "the checkpoint")
@@ -110,9 +101,11 @@ def test_a_hang_inside_an_allreduce_is_ended_by_the_watchdog(bed, word_shards, t
 
 def test_roots_host_rebooted_and_the_supervisor_killed(bed, word_shards, tmp_path, undisturbed):
     """The supervisor is on another host. Killed, it leaves a job behind that the same command ends first."""
-    training = launch(bed, tmp_path, word_shards, host="node2")
+    third = steps_of(word_shards) // 3
+    training = launch(bed, tmp_path, word_shards, host="node2", permitted=third)
     training.wait_for_steps(1, SAVE_EVERY + 1)
     bed.reboot("node1")
+    training.permit(2 * third)  # the job that is left behind is still at work when it is ended
     training.wait_for_steps(2, SAVE_EVERY + 1)
     (restart,) = training.restarts
     assert restart["hosts"] == list(bed.hosts) and restart["step"] >= SAVE_EVERY
@@ -122,6 +115,8 @@ def test_roots_host_rebooted_and_the_supervisor_killed(bed, word_shards, tmp_pat
     os.kill(supervisor, signal.SIGKILL)
     training.job.wait()
     training.start()
+    training.wait_for("launch: attempt 3 from step ")
+    training.permit(None)
     training.wait_for_steps(3, 1)
     assert len(left) == 3 and not any(Path(f"/proc/{pid}").exists() for pid in left)
-    assert_same_bits(weights_at_end(training, word_shards), undisturbed.weights)
+    assert_same_bits(weights_at_end(training, word_shards), undisturbed)

@@ -204,7 +204,8 @@ class Bed:
         self.on_switch("ip", "link", "set", f"to-{host}", "down")
         self.cut_off.add(host)
 
-    def mend(self, host: str) -> None:
+    def plug_in(self, host: str) -> None:
+        """Plug the cable in again."""
         self.on_switch("ip", "link", "set", f"to-{host}", "up")
         self.cut_off.discard(host)
 
@@ -226,7 +227,7 @@ class Bed:
                 continue
             self.as_host(host, "sh", "-c", "kill -9 -1 || true")  # all but PID 1 and the shell itself
             if host in self.cut_off:
-                self.mend(host)
+                self.plug_in(host)
             self.limit(host, "")
         self.forget_commands()
 

@@ -81,7 +81,7 @@ def test_address_port_and_ipv6_of_hosts_txt_reach_the_hosts(bed, tmp_path):
     assert [out.splitlines() for _, _, out, _ in answers] == [["node2", "10.77.0.2 2222"], ["node3", "fd77::3 22"]]
 
 
-def test_ssh_to_a_host_that_is_cut_off_ends_and_a_mended_one_answers(bed, tmp_path):
+def test_ssh_to_a_host_that_is_cut_off_ends_and_one_plugged_in_again_answers(bed, tmp_path):
     hosts_txt = tmp_path / "hosts.txt"
     hosts_txt.write_text("node2\n")
     command = [sys.executable, "-c", ANSWERS, hosts_txt, "sh", "-c", "touch begun; exec sleep 1000"]
@@ -91,7 +91,7 @@ def test_ssh_to_a_host_that_is_cut_off_ends_and_a_mended_one_answers(bed, tmp_pa
         local, code, _, _ = json.loads(job.communicate(timeout=50)[0])  # run itself would wait for 60 s
     assert (local, code) == (False, FAILED)
     assert "sleep 1000" in bed.processes("node2").values()  # nobody told it
-    bed.mend("node2")
+    bed.plug_in("node2")
     assert answers_of(bed, hosts_txt, "hostname", cwd=tmp_path)[0][1:3] == [0, "node2\n"]
 
 

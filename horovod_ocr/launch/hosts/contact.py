@@ -44,8 +44,8 @@ class Contact(NamedTuple):
 
 def main() -> None:
     from horovod_ocr.distributed.device import choose_device, first_contact
+    from horovod_ocr.distributed.open import open_world
     from horovod_ocr.distributed.watchdog import Watchdog
-    from horovod_ocr.distributed.world import open_world
 
     try:
         # a rank that waits for another that never comes ends itself, on every host
@@ -128,9 +128,9 @@ def gradient_bytes(config: TrainConfig) -> int:
     import torch
 
     from horovod_ocr.models.build import build_model
-    from horovod_ocr.tasks.words import WordTask
+    from horovod_ocr.tasks.build import task_of
 
-    task = WordTask.of(read_index_at(config.data.shards))
+    task = task_of(read_index_at(config.data.shards))
     with torch.device("meta"):  # shapes only
         model = build_model(config.model, task.outputs, config.height, **config.model_options)
     return 4 * sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

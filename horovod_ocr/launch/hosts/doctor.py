@@ -94,21 +94,22 @@ def probe_hosts(ssh: Ssh, hosts: Sequence[Host], request: Request) -> list[Probe
             raise
 
 
-def probe_host(ssh: Ssh, host: Host, request: Request) -> Probe:
+def probe_host(ssh: Ssh, host: Host, request: Request, clock: Callable[[], float] = time.time) -> Probe:
+    """The answers of a host. clock: of this machine, in seconds since 1970."""
     local = is_local(host)
     asked = Probe(host.name, host.slots, is_this_machine=local)
-    started = time.time()
+    started_s = clock()
     # 30 s for the connection and the start of Python, on top of the time that the probe itself may take
     answer = ssh.run(host, probe_command(), request.to_json(), timeout_s=request.answer_within_s + 30)
-    ended = time.time()
+    ended_s = clock()
     try:
         facts = json.loads(last_line(answer.out))
-        clock, took = facts.pop("clock"), facts.pop("took_s")
+        its_clock_s, took_s = facts.pop("clock"), facts.pop("took_s")
     except (ValueError, KeyError, TypeError, AttributeError):
         return replace(asked, error=why_no_answer(host, answer))
     # the host read its clock after it had worked for took_s, and before its answer arrived here
-    off = min(0.0, clock - (started + took)) + max(0.0, clock - ended)
-    return replace(asked, facts=facts, clock_off_s=0.0 if local else off)
+    off_s = min(0.0, its_clock_s - (started_s + took_s)) + max(0.0, its_clock_s - ended_s)
+    return replace(asked, facts=facts, clock_off_s=0.0 if local else off_s)
 
 
 def why_no_answer(host: Host, answer: Answer) -> str:

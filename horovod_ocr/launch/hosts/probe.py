@@ -84,9 +84,9 @@ def main() -> None:
     os._exit(0)  # a thread that waits for storage would keep the process alive
 
 
-def answer_all(request: Request, within_s: float | None = None) -> dict[str, Fact]:
-    """All facts, found out at the same time. One that takes longer than within_s (default: of the request) says so."""
-    within_s = request.answer_within_s if within_s is None else within_s
+def answer_all(request: Request, clock: Callable[[], float] = time.monotonic) -> dict[str, Fact]:
+    """All facts, found out at the same time. One that takes too long says so."""
+    within_s = request.answer_within_s
     asked: dict[str, Callable[[], Fact]] = {
         "machine": lambda: {"name": socket.gethostname(), "cores": count_cores()},
         "python": lambda: {"version": platform.python_version(), "executable": sys.executable},
@@ -112,12 +112,12 @@ def answer_all(request: Request, within_s: float | None = None) -> dict[str, Fac
         except Exception as error:  # any error is the answer of this fact, and the others go on
             answers[fact] = {"why": sentence_of(error)}
 
-    threads = [threading.Thread(target=answer, args=(fact,), daemon=True) for fact in asked]
+    threads = [threading.Thread(target=answer, args=(fact,), name=f"probe {fact}", daemon=True) for fact in asked]
     for thread in threads:
         thread.start()
-    ends = time.monotonic() + within_s
+    ends_s = clock() + within_s
     for thread in threads:
-        thread.join(max(0.0, ends - time.monotonic()))
+        thread.join(max(0.0, ends_s - clock()))
     return dict(answers)
 
 
@@ -161,7 +161,7 @@ def describe_build() -> Fact:
     import torch
 
     from horovod_ocr.distributed.gpus import find_gpus
-    from horovod_ocr.distributed.world import describe_horovod
+    from horovod_ocr.distributed.horovod import describe_horovod
     from horovod_ocr.errors import ClusterError
 
     try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from horovod_ocr.config.sources import default_recipe, load_config
+from horovod_ocr.config.sources import load_config
 from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.errors import ClusterError, ConfigError, ShardError
 from horovod_ocr.launch.hosts.horovodrun import variables_to_send
@@ -17,6 +17,7 @@ from horovod_ocr.launch.supervise.record import LaunchLog, find_run, last_step, 
 from horovod_ocr.launch.supervise.supervisor import LaunchSpec, Supervisor
 from horovod_ocr.run.folder import LAST, newest_run, pointed_to
 from horovod_ocr.run.state import RunStatus, read_state
+from horovod_ocr.tasks.recipe import default_recipe
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def choose_run(options: TrainOptions) -> Path:
 def settings_of(run: Path, options: TrainOptions) -> TrainConfig:
     """The settings that `train` will use. A run with a checkpoint has its own, which the given ones override."""
     if last_step(run) is not None:
-        from horovod_ocr.training.setup import choose_config
+        from horovod_ocr.training.begin import choose_config
 
         return choose_config(options.recipe, options.given | {"run": run.name, "resume": True})
     try:

@@ -20,10 +20,11 @@ NODES = (Host("node1"), Host("node2"), Host("node3"))
 
 
 class FakeCluster(Clock):
-    """Hosts that come and go, and a clock that runs fast.
+    """Hosts that come and go, and a clock that runs fast, but stands still while a job is about to do something.
 
-    plan: what each attempt does (see fake_horovodrun.py); the last is repeated. away: host -> from when to when, in
-    seconds of the clock, it does not answer.
+    So no test depends on how fast a job starts, reacts or ends. plan: what each attempt does (see fake_horovodrun.py);
+    the last is repeated. away: host -> from when to when, in seconds of the clock, it does not answer; the first start
+    takes the first second.
     """
 
     def __init__(self, run: Path, *plan: str):
@@ -33,12 +34,28 @@ class FakeCluster(Clock):
         self.started: list[tuple[str, list[str], bool]] = []
         self.cleared: list[tuple[list[str], str | None]] = []
         self.on_sleep: Callable[[], object] = lambda: None
+        self.job: Job | None = None
+        self.action = ""
 
     def start(self, job: str, hosts: Sequence[Host], resumes: bool) -> Job:
         self.started.append((job, [host.name for host in hosts], resumes))
-        action = self.plan.pop(0) if len(self.plan) > 1 else self.plan[0]
-        command = [sys.executable, "-S", FAKE, str(self.run), *action.split()]
-        return Job(command, {**os.environ, JOB_VARIABLE: job}, hosts)
+        self.action = self.plan.pop(0) if len(self.plan) > 1 else self.plan[0]
+        for name in ("REQUEST", "WAITS"):
+            (self.run / name).unlink(missing_ok=True)  # of the attempt before
+        command = [sys.executable, "-S", FAKE, str(self.run), *self.action.split()]
+        self.job = Job(command, {**os.environ, JOB_VARIABLE: job}, hosts)
+        self.time_s += 1.0
+        return self.job
+
+    @property
+    def is_time_frozen(self) -> bool:
+        """Is the job about to do something: its first lines, an answer to a request, its end?"""
+        if self.job is None or self.job.poll() is not None:
+            return False
+        awaited = {"train": "REQUEST", "fill": "REQUEST", "validate": "VALIDATED"}.get(self.action)
+        has_come = awaited is not None and (self.run / awaited).exists()
+        is_heard = self.action != "hang" or self.job.output.stalled is not None
+        return has_come or not (is_heard and (self.run / "WAITS").exists())
 
     def kill_leftovers(self, hosts: Sequence[Host], spared: str | None) -> Problems:
         self.cleared.append(([host.name for host in hosts], spared))
@@ -52,7 +69,8 @@ class FakeCluster(Clock):
         return self.time_s
 
     def sleep(self, seconds: float) -> None:
-        self.time_s += seconds
+        if not self.is_time_frozen:
+            self.time_s += seconds
         time.sleep(0.01)
         self.on_sleep()
 

@@ -1,6 +1,8 @@
-"""Stands in for horovodrun and its ranks: does what one attempt shall do. Started with -S: it begins at once.
+"""Acts as horovodrun and its ranks in one attempt. Started with -S, which takes less time.
 
 fake_horovodrun.py RUN ACTION: finish | train | hang | die CODE [STEPS] | deaf | validate | fill
+
+It makes a file WAITS in RUN before it waits for anything.
 """
 
 import json
@@ -28,19 +30,23 @@ def main() -> None:
     if action in ("train", "hang"):
         say(run, "training", step + 10)
     if action in ("deaf", "hang"):
-        time.sleep(60)
-    if action == "validate":  # hears nothing meanwhile
+        (run / "WAITS").touch()
+        time.sleep(600)
+    if action == "validate":  # reads no request meanwhile
         while not (run / "VALIDATED").exists():
             say(run, "training", step + 10)
+            (run / "WAITS").touch()
             time.sleep(0.005)
     if action == "fill":  # the disk, so that it cannot save
         while not asked(run):
             say(run, "training", step + 10)
+            (run / "WAITS").touch()
             time.sleep(0.01)
         say(run, "failed", step + 10, "no room")
         print("[0]<stderr>:horovod-ocr: no room\nProcess 0 exit with status code 3.", flush=True)
         sys.exit(3)
     if action in ("train", "validate"):
+        (run / "WAITS").touch()
         while not (reason := asked(run)):
             time.sleep(0.01)
         last.write_text(f"step-{step + 10:08d}.pt\n")
@@ -51,7 +57,7 @@ def main() -> None:
 
 
 def asked(run: Path) -> str:
-    """Why this job is to stop, "" where it is not."""
+    """Why this job is to stop, "" if it is not."""
     job, _, reason = (run / "REQUEST").read_text().partition("\n") if (run / "REQUEST").exists() else ("", "", "")
     return reason.strip() if job == os.environ["HOROVOD_OCR_JOB"] else ""
 

@@ -1,6 +1,7 @@
 """The same command means the same run; another run, or another supervisor, is never disturbed."""
 
 import dataclasses
+from unittest.mock import MagicMock
 
 import pytest
 import typer
@@ -10,7 +11,7 @@ from horovod_ocr.cli.launch import train_options
 from horovod_ocr.cli.main import app
 from horovod_ocr.cli.options import hosts_given
 from horovod_ocr.config.train import TrainConfig
-from horovod_ocr.distributed.world import World
+from horovod_ocr.distributed.horovod import HorovodWorld
 from horovod_ocr.errors import CheckpointError, ClusterError, ConfigError
 from horovod_ocr.launch.hosts.hosts_file import Host, spell_hosts
 from horovod_ocr.launch.hosts.report import Cell, DoctorReport, Row
@@ -238,7 +239,7 @@ def test_a_rank_that_ended_because_it_missed_another_is_not_the_cause():
     class HorovodInternalError(Exception):
         pass
 
-    with pytest.raises(ClusterError) as raised, World().guard("training"):
+    with pytest.raises(ClusterError) as raised, HorovodWorld(MagicMock()).guard("training"):
         raise HorovodInternalError("Connection closed by peer [10.0.0.2]:4711")
     output = JobOutput(NODES)
     output.add(f"[0]<stderr>:horovod-ocr: {raised.value}\n")
