@@ -2,20 +2,22 @@
 quarter of an hour; wants two free cores.
 
     python benchmarks/step.py [--rounds 7] [--steps 30]
+    python benchmarks/step.py --smoke      # the whole path in seconds, without most sides
 
-The demo's model, its batch of 64 over 2 ranks, as many threads for each rank, on batches that lie in memory. Each run
-is a job of its own (sides/one_step_run.py) that takes a few steps to warm up, then the measured ones; the sides take
-turns; a run's figure is the mean of its steps, a side's the median of its runs:
+The demo's model, its batch of 64 over 2 ranks, the same number of threads for each rank, on batches that are in memory.
+Each run is a job of its own (sides/one_step_run.py) that takes a few steps to warm up, then the measured ones. The
+sides take turns; a run's figure is the mean of its steps, a side's the median of its runs:
 
     alone          one process with one rank's share
     apart          two processes that exchange nothing
-    ddp            DistributedDataParallel with gloo, its defaults, but without exchanging BatchNorm's statistics
+    ddp            DistributedDataParallel with gloo and its defaults, except that it does not exchange BatchNorm's
+                   statistics
     ours           this project's defaults
     ours, <n> ms   with that HOROVOD_CYCLE_TIME; 1 ms is Horovod's own default, 25 ms ours
 Each in the precision that training chooses on this machine, and in fp32. All sides that exchange must end with the
-same weights, bit by bit. noise: half of a side's runs lie that close together, as a share of the median. Then a run of
-training, with reading, that saves now and then (sides/step_saving_run.py). The last line is JSON; exits 1 where a bar
-does not hold.
+same weights, bit by bit. noise: the interquartile range of a side's runs, as a fraction of the median. Then a run of
+training, with reading, that saves now and then (sides/step_saving_run.py). The last line is JSON; the exit code is 1 if
+a bar does not hold.
 """
 
 import argparse
@@ -26,10 +28,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from sides.bars import Bar, machine_of, print_bars, record_of
+from sides.bars import Bar, exit_code, machine_of, print_bars, record_of
 
 from horovod_ocr.synth.generate import SynthOptions, synthesize
 from sharding.build import build_shards
@@ -37,87 +40,121 @@ from sharding.options import ShardOptions
 
 SIDES = Path(__file__).parent / "sides"
 RANKS = 2
-WORDS = 3000
-WARM_UP = 6  # steps
-SAVES, SAVE_EVERY_STEPS = 15, 50  # as many are measured
+SAVE_EVERY_STEPS = 50
 SIDES_OF_ALL = ("alone", "apart", "ddp", "ours")
 SIDES_OF_CYCLES = ("ours, 1 ms", "ours, 5 ms")
 PRECISIONS = ("auto", "fp32")
-MOST_OTHERS = 0.05  # of the cores' time, taken by processes that are not ours
+MOST_OTHERS = 0.05  # of the cores' time that other processes may take
 
 
 class Side(NamedTuple):
-    """name: as above. precision: auto or fp32."""
+    """What is measured in a run."""
 
     name: str
+    """One of those above."""
     precision: str
+    """auto or fp32."""
 
     def __str__(self) -> str:
         return f"{self.name}, {self.precision}"
 
 
 class Figures(NamedTuple):
-    """Of a side: medians of its runs. cpu_ms: of one rank, all its threads. noise: see above. others: share of the
-    cores' time that went to processes of others."""
+    """Of a side: medians of its runs."""
 
     step_ms: float
     cpu_ms: float
+    """Of one rank, all its threads."""
     noise: float
+    """See above."""
     others: float
+    """Fraction of the cores' time that other processes took."""
+
+
+class Sizes(NamedTuple):
+    """How much is measured."""
+
+    rounds: int = 7
+    steps: int = 30
+    warm_up: int = 6
+    """Steps before the measured ones."""
+    words: int = 3000
+    saves: int = 15
+    steps_a_row: int = 10
+    """Between two saves, and without one: see step_saving_run.py."""
+    settings: dict[str, int] = {}
+    """Settings of training that replace the demo's."""
+
+
+SMOKE = Sizes(rounds=1, steps=2, warm_up=1, words=300, saves=1, steps_a_row=2, settings={"global_batch": 8})
+ALL_SIDES = (
+    *(Side(name, "auto") for name in (*SIDES_OF_ALL, *SIDES_OF_CYCLES)),
+    *(Side(name, "fp32") for name in SIDES_OF_ALL),
+)
+SMOKE_SIDES = (Side("ddp", "fp32"), Side("ours", "fp32"))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--rounds", type=int, default=Sizes().rounds)
+    parser.add_argument("--steps", type=int, default=Sizes().steps)
+    parser.add_argument("--smoke", action="store_true", help="tiny sizes; bars do not decide the exit code")
     options = parser.parse_args()
+    sizes = SMOKE if options.smoke else Sizes(options.rounds, options.steps)
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder), options.steps)
+        bench = Bench(Path(folder), sizes)
         bench.draw_words()
-        runs = take_turns(bench, options.rounds)
-        save = bench.save()
+        runs, rows = bench.smoke() if options.smoke else (take_turns(bench, ALL_SIDES), bench.save())
+    check_weights(runs)
+    save = save_of(rows, sizes)
     figures = {side: figures_of(ranks_of_runs) for side, ranks_of_runs in runs.items()}
-    bars = [bar_of(figures, precision) for precision in PRECISIONS]
+    bars = [bar_of(figures, precision) for precision in PRECISIONS if Side("ours", precision) in runs]
     bars.append(Bar(f"share of a save every {SAVE_EVERY_STEPS} steps", save["share"], 0.02, judged=bars[0].judged))
     print_sides(figures)
-    print(f"\na save takes {save['save_ms']:.0f} ms, where a step takes {save['step_ms']:.0f}")
+    print(f"\na save takes {save['save_ms']:.0f} ms, and a step {save['step_ms']:.0f} ms")
     print_bars(bars, "other processes take the cores")
-    print(json.dumps(record(options, runs, figures, save, bars)))
-    return 0 if all(bar.holds for bar in bars) else 1
+    print(json.dumps(record(sizes, runs, figures, save, bars)))
+    return exit_code(bars, options.smoke)
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 class Bench:
     """Rendered words, and jobs over them, in one temporary folder."""
 
-    def __init__(self, folder: Path, steps: int) -> None:
-        self.folder, self.steps = folder, steps
+    def __init__(self, folder: Path, sizes: Sizes) -> None:
+        self.folder, self.sizes = folder, sizes
         self.threads = max(1, len(os.sched_getaffinity(0)) // RANKS)
 
     def draw_words(self) -> None:
         raw = self.folder / "raw"
-        synthesize(SynthOptions(words=WORDS, out=raw, seed=0))
-        # every word into one split: no validation between the steps
-        build_shards(ShardOptions(src=raw, out=self.folder / "set", profile="urdu", fractions=(1.0, 0.0, 0.0)))
+        synthesize(SynthOptions(words=self.sizes.words, out=raw, seed=0))
+        # all words in one split, so that there is no validation between the steps
+        build_shards(ShardOptions.of(src=raw, out=self.folder / "set", profile="urdu", fractions=(1.0, 0.0, 0.0)))
 
     def run(self, side: Side) -> list[dict]:
         """The figures of each rank, as one_step_run.py names them."""
         how, _, cycle_ms = side.name.removesuffix(" ms").partition(", ")
-        task = {"side": how, "precision": side.precision, "steps": self.steps, "warm_up": WARM_UP}
+        task = {"side": how, "precision": side.precision}
         if how == "ours":
             return self._horovod("one_step_run.py", task, {"HOROVOD_CYCLE_TIME": cycle_ms} if cycle_ms else {})
         ranks = 1 if how == "alone" else RANKS
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            meet = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": str(ranks)}
+        meet = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(ranks)}
         return self._watched([], "one_step_run.py", task, [{**meet, "RANK": str(rank)} for rank in range(ranks)])
 
-    def save(self) -> dict[str, float]:
-        """save_ms; step_ms, reading included; share: of the time, of a save every SAVE_EVERY_STEPS."""
-        rows = self._horovod("step_saving_run.py", {"saves": SAVES}, {})[0]
-        plain_s, saving_s = (statistics.median(rows[kind]) for kind in ("plain_s", "saving_s"))
-        step_s = plain_s / rows["steps_a_row"]
-        share = (saving_s - plain_s) / (SAVE_EVERY_STEPS * step_s)
-        return {"save_ms": 1e3 * (saving_s - plain_s), "step_ms": 1e3 * step_s, "share": share}
+    def save(self) -> dict[str, list[float]]:
+        """The rows of rank 0, as step_saving_run.py names them."""
+        return self._horovod("step_saving_run.py", {}, {})[0]
+
+    def smoke(self) -> tuple[dict[Side, list[list[dict]]], dict[str, list[float]]]:
+        """Most of it in one job of two processes: (one run of each of SMOKE_SIDES, the rows of `save`)."""
+        print(f"left out: {'; '.join(str(side) for side in ALL_SIDES if side not in SMOKE_SIDES)}")
+        ranks = self._horovod("step_smoke_run.py", {"precision": "fp32", "port": free_port()}, {})
+        return {side: [[rank[side.name] for rank in ranks]] for side in SMOKE_SIDES}, ranks[0]["rows"]
 
     def _horovod(self, program: str, task: dict, more: dict[str, str]) -> list[dict]:
         horovodrun = str(Path(sys.executable).with_name("horovodrun"))
@@ -125,9 +162,10 @@ class Bench:
         return self._watched(start, program, task, [more])
 
     def _watched(self, start: list[str], program: str, task: dict, environments: list[dict[str, str]]) -> list[dict]:
-        """Start a program in each environment, wait for all, and read what their ranks leave."""
+        """Start a program in each environment, wait for all, and read the files that their ranks wrote."""
         with tempfile.TemporaryDirectory(dir=self.folder) as out:
-            task = {**task, "threads": self.threads, "set": str(self.folder / "set"), "out": out}
+            task |= {"threads": self.threads, "set": str(self.folder / "set"), "out": out}
+            task |= self.sizes._asdict()
             command = [*start, sys.executable, str(SIDES / program), json.dumps(task)]
             on_cpus = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
             pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
@@ -138,26 +176,36 @@ class Bench:
             return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path(out).glob("rank*.json"))]
 
 
-def take_turns(bench: Bench, rounds: int) -> dict[Side, list[list[dict]]]:
-    """Every side once a round: of each run the figures of each rank."""
-    sides = [Side(name, "auto") for name in (*SIDES_OF_ALL, *SIDES_OF_CYCLES)]
-    sides += [Side(name, "fp32") for name in SIDES_OF_ALL]
+def take_turns(bench: Bench, sides: Sequence[Side]) -> dict[Side, list[list[dict]]]:
+    """Every side once in each round: of each run the figures of each rank."""
     runs: dict[Side, list[list[dict]]] = {side: [] for side in sides}
-    for number in range(rounds):
+    for number in range(bench.sizes.rounds):
         for side in sides:
             runs[side].append(bench.run(side))
-        print(f"round {number + 1} of {rounds}", file=sys.stderr)
+        print(f"round {number + 1} of {bench.sizes.rounds}", file=sys.stderr)
+    return runs
+
+
+def check_weights(runs: dict[Side, list[list[dict]]]) -> None:
+    """Exits unless all sides that exchange end with the same weights."""
     for precision in PRECISIONS:
         ends = {
             rank["weights"]
-            for side in sides
+            for side, jobs in runs.items()
             if side.precision == precision and side.name not in ("alone", "apart")
-            for ranks in runs[side]
+            for ranks in jobs
             for rank in ranks
         }
         if len(ends) > 1:
             sys.exit(f"{precision}: ours and ddp end with other weights; nothing to compare")
-    return runs
+
+
+def save_of(rows: dict[str, list[float]], sizes: Sizes) -> dict[str, float]:
+    """save_ms; step_ms, including reading; share: of the time, if there is a save every SAVE_EVERY_STEPS."""
+    plain_s, saving_s = (statistics.median(rows[kind]) for kind in ("plain_s", "saving_s"))
+    step_s = plain_s / sizes.steps_a_row
+    share = (saving_s - plain_s) / (SAVE_EVERY_STEPS * step_s)
+    return {"save_ms": 1e3 * (saving_s - plain_s), "step_ms": 1e3 * step_s, "share": share}
 
 
 def figures_of(runs: list[list[dict]]) -> Figures:
@@ -190,18 +238,18 @@ def print_sides(figures: dict[Side, Figures]) -> None:
 
 
 def record(
-    options: argparse.Namespace,
+    sizes: Sizes,
     runs: dict[Side, list[list[dict]]],
     figures: dict[Side, Figures],
     save: dict,
     bars: list[Bar],
 ) -> dict:
-    rank = runs[Side("ours", "auto")][0][0]
+    rank = next(ranks[0] for side, (ranks, *_) in runs.items() if side.name == "ours")
     return {
         "benchmark": "step",
         **record_of(bars),
-        "rounds": options.rounds,
-        "steps": options.steps,
+        "rounds": sizes.rounds,
+        "steps": sizes.steps,
         "auto": rank["precision"],
         "width_px": rank["width_px"],
         "sides": {

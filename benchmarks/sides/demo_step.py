@@ -1,25 +1,76 @@
-"""The demo's training step, as far as the benchmarks of the step and of the widths share it."""
+"""The demo's training step as the trainer takes it, for benchmarks. Only this file knows how the trainer is built."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
-from horovod_ocr.data.batch import Batch, normalise_images
-from horovod_ocr.distributed.device import autocast
+from horovod_ocr.config.train import TrainConfig
+from horovod_ocr.data.batch import Batch
+from horovod_ocr.distributed.alone import AloneWorld
+from horovod_ocr.distributed.device import choose_precision
+from horovod_ocr.distributed.exchange.allreduce import Allreduce
+from horovod_ocr.distributed.votes import StopSaveVote
+from horovod_ocr.distributed.world import World
 from horovod_ocr.models.base import FrameModel
-from horovod_ocr.tasks.words import WordTask
+from horovod_ocr.models.build import build_model
+from horovod_ocr.tasks.base import Task
+from horovod_ocr.training.gradients import Gradients
+from horovod_ocr.training.optim import build_optimizer
+from horovod_ocr.training.update import Schedule, Update
 
 CPU = torch.device("cpu")
+ENDLESS = 10**9  # steps: the learning rate stays at its peak
 
 
-def scores_of(forward: torch.nn.Module, batch: Batch, precision: str) -> Tensor:
-    """logits_TNC of a batch, in that precision."""
-    images_N1HW = normalise_images(batch.images_NHW, CPU)
-    with autocast(CPU, precision):
-        logits_TNC: Tensor = forward(images_N1HW)
-    return logits_TNC
+class DdpModel(DistributedDataParallel):
+    """A model whose gradients torch averages over the ranks. BatchNorm's running statistics stay each rank's own."""
+
+    def __init__(self, model: FrameModel) -> None:
+        super().__init__(model, forward_sync_buffers=False)
+
+    def frames(self, valid_width_N: torch.Tensor) -> torch.Tensor:
+        return self.module.frames(valid_width_N)
 
 
-def loss_of(task: WordTask, model: FrameModel, logits_TNC: Tensor, batch: Batch) -> Tensor:
-    """The sum of the losses of a batch's samples."""
-    losses_N, _ = task.losses(logits_TNC, model.frames(batch.valid_width_N), batch.labels)
-    return losses_N.sum()
+@dataclass
+class DemoStep:
+    """Takes the demo's training steps."""
+
+    world: World
+    gradients: Gradients
+    scale: int = 1
+    """Factor of the loss."""
+    steps: int = 0
+    """Taken so far."""
+
+    def take(self, batch: Batch) -> None:
+        """One step, with everything that ranks do together in each step."""
+        vote = StopSaveVote(self.world, "", False)
+        self.gradients.compute(replace(batch, global_samples=batch.global_samples / self.scale))
+        self.gradients.update.take(self.steps)
+        self.steps += 1
+        vote.agree()
+
+
+def build_step(
+    config: TrainConfig,
+    task: Task,
+    world: World | None = None,
+    wrap: Callable[[FrameModel], FrameModel | DdpModel] = lambda model: model,
+    scale: int = 1,
+) -> DemoStep:
+    """A new model, ready to train.
+
+    world: None for a world of one. wrap: makes the model that takes the forward passes. scale: of the loss.
+    """
+    world = world or AloneWorld()
+    model = build_model(config.model, task.outputs, config.height, **config.model_options).train()
+    exchange = Allreduce(world, model, build_optimizer(model, config.optimizer.weight_decay))
+    schedule = Schedule(config.optimizer.lr, 0.0, ENDLESS)
+    update = Update(model, exchange, schedule, config.optimizer.clip_norm, waits=world.world_size > 1)
+    if world.world_size == 1:  # only ours keeps them, in case an update fails
+        update.statistics = update.statistics_before = []
+    precision = choose_precision(config.ranks.precision, CPU, AloneWorld())
+    return DemoStep(world, Gradients(wrap(model), task, update, precision, parts=1, needs_every_rank=False), scale)

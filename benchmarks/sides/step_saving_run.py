@@ -1,21 +1,31 @@
-"""One rank of a training run, as the command trains, that saves after every second row of STEPS_A_ROW steps.
+"""One rank of a training run, as the command trains, that saves after every second row of steps.
 
-    horovodrun --gloo -np 2 python benchmarks/sides/step_saving_run.py '{"set": "shards", "out": "out", "saves": 15}'
+    horovodrun --gloo -np 2 python benchmarks/sides/step_saving_run.py '{"set": "shards", "out": "out", ...}'
 
-Leaves in out/rank<r>.json: saving_s and plain_s, lists: seconds of each row that follows a save, the save included, and
-of each row between them. All rows hold the same batches; what else training does now and then is left out.
+Writes to out/rank<r>.json: saving_s and plain_s, lists of the seconds of each row that follows a save, including the
+save, and of each row between them. All rows hold the same batches; nothing else happens now and then.
 """
 
 import json
 import sys
 import time
+from collections.abc import Iterator
 from itertools import cycle, islice
 from pathlib import Path
 
-STEPS_A_ROW = 10
+from horovod_ocr.config.sources import load_config
+from horovod_ocr.config.train import TrainConfig
+from horovod_ocr.data.batch import Batch
+from horovod_ocr.distributed.open import open_world
+from horovod_ocr.distributed.watchdog import Watchdog
+from horovod_ocr.distributed.world import World
+from horovod_ocr.training.hooks import Hook, Step
+from horovod_ocr.training.setup import set_up
+from horovod_ocr.training.state import TrainState
+
 WARM_UP_ROWS = 2
 SELDOM = 1_000_000  # steps
-EACH_ROW_ALIKE = {
+NOTHING_ELSE = {
     "save_every_steps": SELDOM,
     "validate_every_steps": SELDOM,
     "log_every_steps": SELDOM,
@@ -24,43 +34,68 @@ EACH_ROW_ALIKE = {
 }
 
 
+class SameBatches:
+    """A stream whose rows of steps hold the same batches, which are in memory."""
+
+    def __init__(self, batches: list[Batch], steps_a_row: int) -> None:
+        self.row = list(islice(cycle(batches), steps_a_row))
+
+    def batches(self, first_step: int, last_step: int) -> Iterator[Batch]:
+        return islice(cycle(self.row), last_step - first_step)
+
+
+class SavingRows(Hook):
+    """Measures each row of steps, and has the run save after every second one."""
+
+    def __init__(self, steps_a_row: int) -> None:
+        self.steps_a_row = steps_a_row
+        self.row_s: list[float] = []
+        self.started_s: float | None = None
+
+    def before_step(self, state: TrainState, batch: Batch) -> None:
+        self.started_s = self.started_s or time.perf_counter()
+
+    def after_step(self, state: TrainState, step: Step) -> None:
+        row, steps = divmod(state.step, self.steps_a_row)
+        if steps == 0:
+            now_s = time.perf_counter()
+            self.row_s.append(now_s - self.started_s)
+            self.started_s = now_s
+            state.due.saves |= row % 2 == 0
+
+
 def main() -> None:
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    task = json.loads(sys.argv[1])
+    out, world = Path(task["out"]), open_world()
+    row_s = measure_rows(config_of(task), task["steps_a_row"], world)
+    (out / f"rank{world.rank}.json").write_text(json.dumps(rows_of(row_s)), encoding="utf-8")
+
+
+def rows_of(row_s: list[float]) -> dict[str, list[float]]:
+    """saving_s and plain_s, without the rows of the warm-up."""
+    return {"saving_s": row_s[WARM_UP_ROWS::2], "plain_s": row_s[WARM_UP_ROWS + 1 :: 2]}
+
+
+def config_of(task: dict) -> TrainConfig:
+    steps = task["steps_a_row"] * (WARM_UP_ROWS + 2 * task["saves"])
+    run = {"shards": task["set"], "runs": task["out"], "run": "saving", "steps": steps}
+    return load_config("demo", {**run, **NOTHING_ELSE, **task["settings"]})
+
+
+def measure_rows(config: TrainConfig, steps_a_row: int, world: World) -> list[float]:
+    """Seconds of each row of steps of a whole training run."""
     from sides.one_step_run import read_batches
 
-    from horovod_ocr.config.settings import load_config
-    from horovod_ocr.distributed.world import open_world
-    from horovod_ocr.training import loop
-
-    row_s: list[float] = []
-
-    class TimedSession(loop.Session):
-        def run_steps(self) -> None:
-            _, batches = read_batches(Path(task["set"]), self.config, self.world.rank)
-            sequence = cycle(islice(cycle(batches), STEPS_A_ROW))
-            self.train_stream.batches = lambda first_step, last_step: islice(sequence, last_step - first_step)
-            self.row_started_s = time.perf_counter()
-            super().run_steps()
-
-        def after_step(self, saves: bool) -> None:
-            row, steps = divmod(self.step, STEPS_A_ROW)
-            if steps == 0:
-                now_s = time.perf_counter()
-                row_s.append(now_s - self.row_started_s)
-                self.row_started_s = now_s
-            super().after_step(saves or steps == 0 and row % 2 == 0)
-
-    task = json.loads(sys.argv[1])
-    out = Path(task["out"])
-    steps = STEPS_A_ROW * (WARM_UP_ROWS + 2 * task["saves"])
-    run = {"shards": task["set"], "runs": str(out), "run": "saving", "steps": steps}
-    loop.Session = TimedSession
-    world = open_world()
-    loop.train(load_config("demo", {**run, **EACH_ROW_ALIKE}), world)
-    saving_s, plain_s = row_s[WARM_UP_ROWS::2], row_s[WARM_UP_ROWS + 1 :: 2]
-    figures = {"steps_a_row": STEPS_A_ROW, "saving_s": saving_s, "plain_s": plain_s}
-    (out / f"rank{world.rank}.json").write_text(json.dumps(figures), encoding="utf-8")
+    rows = SavingRows(steps_a_row)
+    with Watchdog(config.ranks.stall_timeout_s, world.rank) as watchdog:
+        trainer = set_up(config, world, watchdog)
+        _, batches = read_batches(Path(config.data.shards), config, world.rank)
+        trainer.stream = SameBatches(batches, steps_a_row)
+        trainer.hooks.insert(1, rows)  # the first hook decides what is due, which this one changes
+        trainer.work()
+    return rows.row_s
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[1]))
     main()

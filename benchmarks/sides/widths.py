@@ -13,19 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sides.demo_step import CPU, loss_of, scores_of
+from sides.demo_step import build_step
 from sides.word_readers import open_stream
-from torch import Tensor, nn
+from torch import Tensor
 
 from horovod_ocr.config.sources import load_config
 from horovod_ocr.data.batch import Batch
 from horovod_ocr.data.stream import Stream
-from horovod_ocr.distributed.alone import AloneWorld
-from horovod_ocr.distributed.device import choose_precision
-from horovod_ocr.models.base import FrameModel
-from horovod_ocr.models.build import build_model
-from horovod_ocr.tasks.words import WordTask
-from horovod_ocr.training.optim import build_optimizer
+from horovod_ocr.tasks.build import task_of
 
 MOST_WORDS = 0.99
 KINDS = ("bucket", "most words", "widest")
@@ -43,10 +38,7 @@ def compare_widths(shards: Path, global_batch: int | None = None, rounds: int = 
     torch.manual_seed(0)
     config = load_config("demo", {})
     stream = open_stream(shards, global_batch=global_batch or config.plan.global_batch)
-    task = WordTask.of(stream.store.index)
-    model = build_model(config.model, task.outputs, config.height, **config.model_options).train()
-    optimizer = build_optimizer(model, config.optimizer.weight_decay)
-    precision = choose_precision(config.ranks.precision, CPU, AloneWorld())
+    step = build_step(config, task_of(stream.store.index))
     wide = one_width_for_all(stream.store.index.counts.bucket_samples, stream.geometry.width_px)
     figures = dict.fromkeys([f"{kind}_{unit}" for kind in KINDS for unit in ("s", "px")], 0.0)
     steps = Counter(batch.images_NHW.shape[2] for batch in stream.batches())
@@ -57,12 +49,12 @@ def compare_widths(shards: Path, global_batch: int | None = None, rounds: int = 
             for kind, width in zip(KINDS, widths, strict=True):
                 padded = replace(batch, images_NHW=pad_images(batch.images_NHW, width))
                 started_s = time.perf_counter()
-                take_step(model, optimizer, task, precision, padded)
+                step.take(padded)
                 seconds[kind].append(time.perf_counter() - started_s)
         for kind, width in zip(KINDS, widths, strict=True):
             figures[f"{kind}_s"] += steps[bucket_px] * statistics.median(seconds[kind])
             figures[f"{kind}_px"] += width * steps[bucket_px] / stream.steps
-    return figures | {"precision": precision}
+    return figures | {"precision": step.gradients.precision}
 
 
 def one_width_for_all(bucket_samples: tuple[int, ...], width_px: Callable[[int], int]) -> tuple[int, int]:
@@ -85,12 +77,3 @@ def pad_images(images_NHW: Tensor, width_px: int) -> Tensor:
     """Wider by copies of each row's last column."""
     more_px = width_px - images_NHW.shape[2]
     return torch.cat([images_NHW, images_NHW[:, :, -1:].expand(-1, -1, more_px)], dim=2)
-
-
-def take_step(
-    model: FrameModel, optimizer: torch.optim.Optimizer, task: WordTask, precision: str, batch: Batch
-) -> None:
-    optimizer.zero_grad()
-    (loss_of(task, model, scores_of(model, batch, precision), batch) / len(batch)).backward()
-    nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-    optimizer.step()
