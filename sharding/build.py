@@ -11,11 +11,14 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 from sharding.arranging.arrange import arrange
-from sharding.build_report import ShardReport, nothing_usable, report_of
+from sharding.building.list_sources import Listing
+from sharding.building.report import ShardReport, nothing_usable, report_of
+from sharding.building.resolve import find_sources, rules_of
+from sharding.building.resume import find_finished, resume_listing
+from sharding.building.state import BuildFolder, keep_index, read_state, remove_left_overs, remove_other_shards
 from sharding.errors import ConfigError, ShardError
 from sharding.format.index import read_index
 from sharding.layouts.entry import Source
-from sharding.list_sources import Listing
 from sharding.options import ShardOptions
 from sharding.packing.left_out import write_left_out
 from sharding.packing.pack import pack_shards
@@ -23,9 +26,6 @@ from sharding.packing.set_index import write_set_index
 from sharding.progress import Report
 from sharding.reading.intake import read_source
 from sharding.reading.sample_reader import close_sample_reader
-from sharding.resolve import find_sources, rules_of
-from sharding.resume import find_finished, resume_listing
-from sharding.state import BuildFolder, keep_index, read_state, remove_left_overs, remove_other_shards
 from sharding.system.lock import build_lock
 from sharding.system.workers import Workers, open_workers, prepare_workers, workers_for_samples
 

@@ -27,7 +27,7 @@ def shard(
         from horovod_ocr.reports.sheet import draw_set_sheet
         from horovod_ocr.reports.summary import draw_build, next_command
         from sharding.build import build_shards
-        from sharding.state import BuildFolder
+        from sharding.building.state import BuildFolder
 
         check_folder(str(given.get("out", "")))
         options = load_shard_options(given)

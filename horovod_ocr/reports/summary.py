@@ -13,7 +13,7 @@ from horovod_ocr.reports.page import TableOf
 from horovod_ocr.reports.stats import megabytes, visible
 from horovod_ocr.reports.terminal import draw_table
 from horovod_ocr.reports.wording import counted, splits_told
-from sharding.build_report import ShardReport
+from sharding.building.report import ShardReport
 from sharding.packing.left_out import DUPLICATES_NAME, REJECTS_NAME
 from sharding.reasons import REASONS
 from sharding.verify.verify import VerifyReport

@@ -29,11 +29,12 @@ from sharding.audit.scan import (
     WatchedSource,
     scan_entries,
 )
-from sharding.build_report import notes_of
+from sharding.building.list_sources import list_sources
+from sharding.building.report import notes_of
+from sharding.building.resolve import find_sources, rules_of
 from sharding.errors import ConfigError, ShardError
 from sharding.format.script.profile import ScriptProfile
 from sharding.format.splits import SPLITS
-from sharding.list_sources import list_sources
 from sharding.options import ShardOptions
 from sharding.progress import Progress, Report
 from sharding.reading.catalogue import Catalogue
@@ -42,7 +43,6 @@ from sharding.reading.sample_reader import Rules, close_sample_reader
 from sharding.reading.split import UNDECIDED
 from sharding.reading.spool import ASPECT_GRID
 from sharding.reasons import Rejected
-from sharding.resolve import find_sources, rules_of
 from sharding.system.workers import Workers, open_workers, usable_cores
 
 MOST_PICTURES = 100

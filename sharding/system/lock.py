@@ -1,9 +1,15 @@
 """One build at a time in a folder, whichever machines see it: a lock that holds over NFS.
 
-flock is often local to a machine there, so the lock is a file: made with link(2), which the server does as one step,
-and renewed every 10 s by its owner. A lock whose owner is gone is taken over: at once where the owner ran on this
-machine, else when its time of change has stood still for 45 s. That time is only ever compared with itself: clocks of
-several machines do not agree.
+The lock is a file: made with link(2), which the server does as one step, and renewed every 10 s by its owner. A lock
+whose owner is gone is taken over: at once if the owner ran on this machine, else when the file's time of change has not
+moved for 45 s. That time is only ever compared with itself: the clocks of several machines do not agree.
+
+Why not a library: filelock and portalocker use flock or fcntl, which some NFS mounts keep local to a machine, and
+filelock's soft lock waits for ever for an owner that died on another machine. flufl.lock also uses link(2), but
+compares lifetimes by the clocks of both machines, and renews nothing by itself.
+
+Why not psutil: it tells when a process started only by the clock of the day, which may be set while the process runs,
+and it takes a process that /proc hides (hidepid) for a dead one. Either could take the lock from a living owner.
 """
 
 import errno
@@ -38,8 +44,8 @@ def build_lock(
 ) -> Iterator["BuildLock"]:
     """Hold the lock file `path` while the block runs; what: the command, for sentences to people.
 
-    ShardError where another process holds it and lives. tell: called with a sentence where that takes time to find out,
-    or where a dead owner's lock is taken over.
+    ShardError if another process holds it and lives. tell: called with a sentence if that takes time to find out, or if
+    a dead owner's lock is taken over.
     """
     content = _describe_this_process()
     try:
@@ -47,7 +53,7 @@ def build_lock(
         _acquire(path, what, content, still_s, tell or (lambda sentence: None))
     except OSError as error:
         raise ShardError(
-            f"{path} cannot be made ({error.strerror}); mend it, or name another folder with --out, then run the same "
+            f"{path} cannot be made ({error.strerror}); fix that, or name another folder with --out, then run the same "
             f"{what} again"
         ) from error
     lock = BuildLock(path, what, content, beat_s)
@@ -69,39 +75,39 @@ class BuildLock:
         self._heart.start()
 
     def check(self) -> None:
-        """ShardError where the lock is no longer ours. Call it before anything is made to last: it asks the server."""
+        """ShardError if the lock is no longer ours. Call it before anything is made durable: it asks the server."""
         if not self._lost:
             try:
                 self._lost = self._find_loss()
             except OSError as error:
                 raise ShardError(
-                    f"{self._path} cannot be read ({error.strerror}); mend it, then run the same {self._what} again"
+                    f"{self._path} cannot be read ({error.strerror}); fix that, then run the same {self._what} again"
                 ) from error
         if self._lost:
             raise ShardError(self._lost)
 
     def release(self) -> None:
-        """Give the lock back, where it is still ours. Does nothing in a forked child: the lock is its parent's."""
+        """Give the lock back, if it is still ours. Does nothing in a forked child: the lock is its parent's."""
         if os.getpid() != self._pid:
             return
         self._stop.set()
         self._heart.join()
-        with suppress(OSError):  # one that stays is taken over by the next build
+        with suppress(OSError):  # a lock that stays is taken over by the next build
             _remove(self._path, self._content)
 
     def _beat(self) -> None:
         while not self._lost and not self._stop.wait(self._beat_s):
-            with suppress(OSError):  # a server that is away for a while takes nothing from us
+            with suppress(OSError):  # a server that is away for a while takes no lock from us
                 self._lost = self._find_loss()
                 if not self._lost:
-                    os.utime(self._path)  # no time given: the server's clock sets it
+                    os.utime(self._path)  # without a time: the server's clock sets it
 
     def _find_loss(self) -> str:
-        """Why the lock is no longer ours, as a sentence; "" where it is."""
-        seen = _look(self._path)
-        if seen is None:  # perhaps moved by one that was late for an older lock: it puts it back at once
+        """Why the lock is no longer ours, as a sentence; "" if it is ours."""
+        seen = _read_lock(self._path)
+        if seen is None:  # perhaps moved by a process that was late for an older lock: it puts it back at once
             time.sleep(_PUT_BACK_S)
-            seen = _look(self._path)
+            seen = _read_lock(self._path)
         if seen is not None and seen.content == self._content:
             return ""
         why = "was deleted" if seen is None else f"was taken over by {_name(seen.content)}"
@@ -109,24 +115,28 @@ class BuildLock:
 
 
 class _Owner(NamedTuple):
-    """Who holds a lock. boot and namespace: the run of the kernel and the set of process ids that `pid` belongs to.
-    started: its start in clock ticks after boot, since a pid is used again. since: for people only."""
+    """Who holds a lock."""
 
     host: str
     boot: str
+    """The run of the kernel that `pid` belongs to; "" on a machine without /proc."""
     namespace: str
+    """The set of process ids that `pid` belongs to."""
     pid: int
     started: int
+    """The start of the process in clock ticks after boot, since a pid is used again."""
     user: str
     since: str
+    """For people only."""
     token: str
+    """Random, so that no two locks have the same content."""
 
     @property
-    def position(self) -> tuple[str, str, str]:
+    def pid_space(self) -> tuple[str, str, str]:
         return self.host, self.boot, self.namespace
 
 
-class _Seen(NamedTuple):
+class _LockFile(NamedTuple):
     """A lock file at one moment."""
 
     mtime_ns: int
@@ -134,13 +144,13 @@ class _Seen(NamedTuple):
 
 
 def _describe_this_process() -> bytes:
-    namespace = boot = ""  # a machine without /proc: its locks are judged by their heartbeat
+    namespace = boot = ""  # without /proc, locks are judged by their heartbeat
     with suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         namespace = os.readlink("/proc/self/ns/pid")
     try:
         user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user that no file knows
+    except (KeyError, OSError):  # a container's user without an entry in passwd
         user = f"uid {os.getuid()}"
     pid = os.getpid()
     since = time.strftime("%Y-%m-%d %H:%M:%S %z")
@@ -150,13 +160,13 @@ def _describe_this_process() -> bytes:
 
 
 def _owner_of(content: bytes) -> _Owner | None:
-    """None where the content says nothing that can be used: cut short on a full disk, or not a lock of ours."""
+    """None if the content is not usable: cut short on a full disk, or not a lock of ours."""
     try:
         owner = _Owner(**json.loads(content))
     except (ValueError, TypeError):
         return None
-    sound = all(isinstance(value, kind) for value, kind in zip(owner, _Owner.__annotations__.values(), strict=True))
-    return owner if sound and owner.pid > 0 else None
+    is_valid = all(isinstance(value, kind) for value, kind in zip(owner, _Owner.__annotations__.values(), strict=True))
+    return owner if is_valid and owner.pid > 0 else None
 
 
 def _name(content: bytes) -> str:
@@ -167,21 +177,21 @@ def _name(content: bytes) -> str:
 
 
 def _acquire(path: Path, what: str, content: bytes, still_s: float, tell: Callable[[str], None]) -> None:
-    """Place the lock, after removing one whose owner is dead. ShardError where the owner lives."""
+    """Place the lock, after removing one whose owner is dead. ShardError if the owner lives."""
     for _ in range(_ATTEMPTS):
         if _place(path, content):
             return
-        seen = _look(path)
+        seen = _read_lock(path)
         if seen is None:
-            time.sleep(0.01)  # released just now; or NFS has yet to see that it was
+            time.sleep(0.01)  # released just now, which NFS may not show yet
         elif _is_stale(path, what, seen, still_s, tell):
             tell(f"{path}: its owner is gone ({_name(seen.content)}); taken over")
             _remove(path, seen.content)
     raise ShardError(f"{path} can neither be made nor read; delete it, then run the same {what} again")
 
 
-def _is_stale(path: Path, what: str, seen: _Seen, still_s: float, tell: Callable[[str], None]) -> bool:
-    """Is the owner of this lock dead? ShardError where it lives; False where the lock changed hands meanwhile."""
+def _is_stale(path: Path, what: str, seen: _LockFile, still_s: float, tell: Callable[[str], None]) -> bool:
+    """Is the owner of this lock dead? ShardError if it lives; False if the lock changed hands meanwhile."""
     owner = _owner_of(seen.content)
     runs = _is_running(owner) if owner else None
     if runs is None:
@@ -202,9 +212,9 @@ def _is_stale(path: Path, what: str, seen: _Seen, still_s: float, tell: Callable
 
 
 def _is_running(owner: _Owner) -> bool | None:
-    """None where that cannot be told from here: another machine, another container, or a hidden process."""
+    """None if that cannot be told from here: another machine, another container, or a hidden process."""
     here = _owner_of(_describe_this_process())
-    if not owner.boot or owner.position != here.position:
+    if not owner.boot or not here or owner.pid_space != here.pid_space:
         return None
     if (ticks := _start_ticks(owner.pid)) is not None:
         return ticks == owner.started
@@ -214,32 +224,32 @@ def _is_running(owner: _Owner) -> bool | None:
         return False
     except (PermissionError, OverflowError):
         pass
-    return None  # it is there, but /proc shows nothing of it
+    return None  # it exists, but /proc does not show it
 
 
 def _start_ticks(pid: int) -> int | None:
-    """When a process started, in clock ticks after boot; 0 for a zombie, None where there is none to be seen."""
+    """When a process started, in clock ticks after boot; 0 for a zombie, None if it is not visible."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
         return None
-    state, *fields = stat[stat.rindex(b")") + 2 :].split()  # the name before it may hold anything
+    state, *fields = stat[stat.rindex(b")") + 2 :].split()  # the name in brackets may hold anything
     return 0 if state in (b"Z", b"X") else int(fields[18])
 
 
-def _watch(path: Path, seen: _Seen, still_s: float) -> _Seen | None:
-    """The lock as soon as it is another than it was, or as it was where it stood still all the time."""
+def _watch(path: Path, seen: _LockFile, still_s: float) -> _LockFile | None:
+    """The lock as soon as it changes; or unchanged, if it did not change all the time."""
     end = time.monotonic() + still_s
-    while (now := _look(path)) == seen and time.monotonic() < end:
+    while (now := _read_lock(path)) == seen and time.monotonic() < end:
         time.sleep(still_s / 50)
     return now
 
 
-def _look(path: Path) -> _Seen | None:
+def _read_lock(path: Path) -> _LockFile | None:
     """The file, None where there is none. Opened each time: that asks the server, where stat may answer from memory."""
     try:
         with path.open("rb") as file:
-            return _Seen(os.fstat(file.fileno()).st_mtime_ns, file.read(1 << 16))
+            return _LockFile(os.fstat(file.fileno()).st_mtime_ns, file.read(1 << 16))
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ESTALE):
             return None
@@ -247,7 +257,7 @@ def _look(path: Path) -> _Seen | None:
 
 
 def _place(path: Path, content: bytes) -> bool:
-    """Make the file, whole; False where there is one. Of several at the same time one succeeds, over NFS too."""
+    """Make the file, whole; False if it exists already. Of several at the same time one succeeds, over NFS too."""
     unique = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         _write_new(unique, content)
@@ -263,11 +273,11 @@ def _place(path: Path, content: bytes) -> bool:
 
 
 def _link(unique: Path, path: Path) -> bool | None:
-    """Give a file that only we know a second name; False where that is taken, None where there are no links."""
+    """Give a file that only we know a second name; False if that is taken, None if there are no links."""
     try:
         os.link(unique, path)
     except OSError as error:
-        if os.stat(unique).st_nlink == 2:  # done, and only the server's answer was lost: open(2) on O_EXCL
+        if os.stat(unique).st_nlink == 2:  # done, only the server's answer was lost: see open(2) on O_EXCL
             return True
         if isinstance(error, FileExistsError):
             return False
@@ -290,11 +300,11 @@ def _write_new(path: Path, content: bytes) -> None:
 
 
 def _remove(path: Path, content: bytes) -> None:
-    """Remove the lock with this content. Another's that stands there by now is put back as it was."""
+    """Remove the lock with this content. If another's lock is there by now, it is put back as it was."""
     moved = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     with suppress(FileNotFoundError):  # gone; or moved, and only the server's answer was lost
         os.rename(path, moved)
-    if seen := _look(moved):
+    if seen := _read_lock(moved):
         if seen.content != content and _link(moved, path) is None:
             _place(path, seen.content)
         moved.unlink(missing_ok=True)

@@ -5,11 +5,11 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from sharding.building.rebuild import rebuild_shards
+from sharding.building.state import BuildFolder, remove_left_overs
 from sharding.errors import DataError, ShardError, SourceError
 from sharding.format.index import INDEX_NAME, ShardIndex, read_index
 from sharding.progress import Report
-from sharding.rebuild import rebuild_shards
-from sharding.state import BuildFolder, remove_left_overs
 from sharding.system.files import write_whole
 from sharding.system.lock import build_lock
 from sharding.system.workers import Workers, open_workers

@@ -22,10 +22,10 @@ IMAGES, SAMPLES_PER_SHARD = 1500, 25
 COMMAND = f"""
 import sys, time
 from pathlib import Path
-from sharding import intake
+from sharding.reading import intake
 from sharding.build import ShardOptions, build_shards
 intake._FEWEST_ENTRIES = 1
-options = ShardOptions.of(Path(sys.argv[1]), Path(sys.argv[2]), workers=2, samples_per_shard={SAMPLES_PER_SHARD})
+options = ShardOptions.of(src=Path(sys.argv[1]), out=Path(sys.argv[2]), workers=2, samples_per_shard={SAMPLES_PER_SHARD})
 def tell(progress):
     print(progress.stage, progress.done, flush=True)
     time.sleep(0.01)

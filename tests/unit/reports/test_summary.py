@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from horovod_ocr.reports.summary import draw_build, draw_proof, next_command, wrong_of
-from sharding.build_report import ShardReport
+from sharding.building.report import ShardReport
 from sharding.format.index import SetCounts, ShardIndex, ShardInfo
 from sharding.format.script.profile import build_profile
 from sharding.verify.verify import VerifyReport

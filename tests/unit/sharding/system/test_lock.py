@@ -303,7 +303,7 @@ def test_a_link_whose_answer_was_lost_counts(path: Path, monkeypatch, number: in
 
 def test_a_folder_that_takes_no_lock_is_said(tmp_path: Path, monkeypatch):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(ShardError, match="file/lock cannot be made .*; mend it, or name another folder"):
+    with pytest.raises(ShardError, match="file/lock cannot be made .*; fix that, or name another folder"):
         take(tmp_path / "file" / "lock").__enter__()
     path = tmp_path / "build" / "lock"
     monkeypatch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device")))

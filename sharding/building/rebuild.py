@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from sharding.arranging.assign import ShardPlan
+from sharding.building.resolve import rules_of
+from sharding.building.state import BuildFolder, read_state
 from sharding.errors import ShardError
 from sharding.format.idx import read_idx
 from sharding.format.index import ShardIndex, ShardInfo
@@ -18,8 +20,6 @@ from sharding.reading.catalogue import Catalogue, open_catalogue
 from sharding.reading.sample_reader import Rules, close_sample_reader, open_sample_reader
 from sharding.reading.spool import SpoolWriter, read_spool
 from sharding.reasons import Rejected
-from sharding.resolve import rules_of
-from sharding.state import BuildFolder, read_state
 from sharding.system.files import fsync_folder, whole_file
 from sharding.system.workers import Workers
 

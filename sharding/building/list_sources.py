@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sharding.building.resolve import choose_profile, keeps_given_splits, options_of_bytes, split_lists_of
 from sharding.layouts.entry import Source
 from sharding.options import ShardOptions
 from sharding.progress import Report
 from sharding.reading.catalogue import Catalogue
 from sharding.reading.listing import write_catalogue
-from sharding.resolve import choose_profile, keeps_given_splits, options_of_bytes, split_lists_of
 from sharding.system.workers import resting_collector
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sharding.building.state import BuildFolder
 from sharding.errors import SourceError
 from sharding.format.idx import read_idx, read_sample, record_of
 from sharding.format.index import ShardIndex
@@ -17,7 +18,6 @@ from sharding.layouts.find_label_files import LISTED_LAYOUTS
 from sharding.packing.left_out import REJECTS_NAME, LeftOut
 from sharding.reading.catalogue import Catalogue
 from sharding.reading.labels import LabelCounts, by_count
-from sharding.state import BuildFolder
 
 _EXAMPLES = 5
 _MOST_NAMED = 5  # refused letters

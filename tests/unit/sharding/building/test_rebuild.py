@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from sharding import state as resume
+from sharding.building import state as resume
+from sharding.building.rebuild import rebuild_shards
+from sharding.building.state import BuildFolder
 from sharding.errors import ShardError, SourceError
 from sharding.format.index import read_index
-from sharding.rebuild import rebuild_shards
-from sharding.state import BuildFolder
 from sharding.system.workers import open_workers
 from sharding.verify.verify import verify_shards
 

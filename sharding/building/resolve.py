@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sharding.building.state import BuildState
 from sharding.errors import ConfigError, SourceError
 from sharding.format.script.guess import guess_direction_and_why, guess_profile
 from sharding.format.script.letters import PROFILES
@@ -21,7 +22,6 @@ from sharding.reading.catalogue import Catalogue
 from sharding.reading.sample_reader import Rules
 from sharding.reading.split import SplitLists, SplitRule, check_split_rule
 from sharding.reasons import Rejected
-from sharding.state import BuildState
 
 _GUESSED_FROM = 2000  # labels
 
@@ -112,7 +112,7 @@ def _split_rule(options: ShardOptions, classes: bool) -> SplitRule:
         by = "group"
     if options.splits.split_lists is not None:
         by = "lists"
-    return SplitRule(by, options.seed, tuple(options.splits.fractions), options.splits.group_from or "")
+    return SplitRule(by, options.seed, options.splits.fractions, options.splits.group_from or "")
 
 
 def keeps_given_splits(options: ShardOptions) -> bool:
@@ -161,7 +161,7 @@ def rules_of(sources: list[Source], catalogue: Catalogue, decided: dict[str, Any
     )
 
 
-def _profile_in(decided: dict) -> ScriptProfile:
+def _profile_in(decided: dict[str, Any]) -> ScriptProfile:
     if decided.get("profile_file"):
         return ScriptProfile.from_dict(decided["profile_file"])
     return build_profile(decided["profile"], direction=decided.get("direction"), **decided["folds"])

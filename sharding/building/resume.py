@@ -4,17 +4,11 @@ import shutil
 from dataclasses import dataclass
 from typing import Any
 
-from sharding.errors import ShardError, SourceError
-from sharding.format.index import ShardIndex, missing_shards
-from sharding.layouts.entry import Source
-from sharding.list_sources import Listing, list_sources
-from sharding.options import ShardOptions
-from sharding.progress import Report
-from sharding.reading.catalogue import Catalogue, open_catalogue
-from sharding.rebuild import rebuild_shards
-from sharding.resolve import options_of_bytes, profile_again, split_lists_of
-from sharding.same_options import are_other_options, check_same_options
-from sharding.state import (
+from sharding.building.list_sources import Listing, list_sources
+from sharding.building.rebuild import rebuild_shards
+from sharding.building.resolve import options_of_bytes, profile_again, split_lists_of
+from sharding.building.same_options import are_other_options, check_same_options
+from sharding.building.state import (
     BuildFolder,
     BuildState,
     are_as_listed,
@@ -24,6 +18,12 @@ from sharding.state import (
     restore_index,
     write_state,
 )
+from sharding.errors import ShardError, SourceError
+from sharding.format.index import ShardIndex, missing_shards
+from sharding.layouts.entry import Source
+from sharding.options import ShardOptions
+from sharding.progress import Report
+from sharding.reading.catalogue import Catalogue, open_catalogue
 from sharding.system.workers import open_workers, workers_for_samples
 
 
