@@ -1,12 +1,12 @@
-"""What is held of 35 million entries: catalogue, split and whole assignment, from names without images.
+"""Memory for 35 million entries: catalogue, split and whole assignment, from names without images.
 
     python benchmarks/catalogue.py [--names 35000000]
 
 The stages of a build up to the first shard, as it runs them; the source (sides/names.py) makes up its names, and as the
-image of each a PNG of 65 bytes, of which only the header is looked at. Takes six minutes on two cores, and 340 bytes a
-name on disk, where temporary files lie (TMPDIR).
+image of each a PNG of 65 bytes, of which only the header is read. Takes six minutes on two cores, and 340 bytes a name
+on disk, in the folder for temporary files (TMPDIR).
 The bar: the peak of the process and of all its workers together, in any stage, is at most 2 GB. Checks that each name
-came to one place. The last line is JSON; exits 1 where the bar does not hold.
+is in one shard, left out, or a reject. The last line is JSON; exits 1 if the bar does not hold.
 """
 
 import argparse
@@ -24,13 +24,14 @@ import numpy as np
 from sides.memory import OwnPeaks
 from sides.names import NamesSource
 
-from sharding.arranging.assign import PLACED_NAME, Assignment, assign
+from sharding.arranging.arrange import PLACED_NAME
+from sharding.arranging.assign import Assignment, assign
 from sharding.arranging.duplicates import Duplicates, count_samples, find_duplicates
 from sharding.format.script.profile import build_profile
 from sharding.images.limits import Limits
 from sharding.images.read import ImageRule
 from sharding.reading.catalogue import Catalogue
-from sharding.reading.intake import IntakeTask, range_size, read_range, spool_path
+from sharding.reading.intake import SourceRead, read_source
 from sharding.reading.listing import write_catalogue
 from sharding.reading.sample_reader import Rules
 from sharding.reading.split import SplitRule
@@ -47,7 +48,7 @@ def main() -> int:
     stages: dict[str, dict[str, float]] = {}
 
     def staged(name: str, work: Callable):
-        """What work() gives; its seconds and peaks go into `stages`."""
+        """Call work(); its seconds and peaks go into `stages`."""
         started = time.perf_counter()
         with OwnPeaks() as watch:
             result = work()
@@ -58,16 +59,15 @@ def main() -> int:
         return result
 
     print(f"{names:,} names, {workers} workers\n{'stage':<24}{'time':>10}{'itself':>11}{'a worker':>11}")
-    with tempfile.TemporaryDirectory() as position:
-        folder = Path(position)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         source = NamesSource(names)
         catalogue = staged("catalogue", lambda: write_catalogue(folder, [source], 0, lambda progress: None))
-        samples = staged("check and split", lambda: read_all(catalogue, source, workers))
-        spools = [Path(spool_path(folder, first)) for first in range(0, names, range_size(names))]
-        counts, left_out = staged("duplicates", lambda: compare(spools, samples))
+        read = staged("check and split", lambda: read_all(catalogue, source, workers))
+        counts, left_out = staged("duplicates", lambda: compare(read))
         placed, members = folder / PLACED_NAME, folder / "members.bin"
-        plan = staged("assignment", lambda: assign(spools, counts, left_out, None, placed, members))
-        check_assignment(plan, names - samples, left_out, members, names)
+        plan = staged("assignment", lambda: assign(read.spools, counts, left_out, None, placed, members))
+        check_assignment(plan, names - read.samples, left_out, members, names)
         disk_bytes = sum(entry.stat().st_size for entry in os.scandir(folder))
     peak_mb = max(stage["all_mb"] for stage in stages.values())
     print(f"{len(plan.shards):,} shards; {disk_bytes / names:.0f} bytes of disk a name")
@@ -76,22 +76,17 @@ def main() -> int:
     return 0 if peak_mb <= BAR_MB else 1
 
 
-def read_all(catalogue: Catalogue, source: NamesSource, workers: int) -> int:
-    """Every entry into the spool. Returns the samples among them."""
+def read_all(catalogue: Catalogue, source: NamesSource, workers: int) -> SourceRead:
+    """Read every entry into the spool, which is in the folder of the catalogue."""
     rules = Rules((source,), build_profile("urdu"), (), Limits(), ImageRule("header"), SplitRule("label"))
-    size, total = range_size(catalogue.entries), catalogue.entries
-    tasks = (
-        IntakeTask(catalogue, rules, catalogue.folder, first, min(first + size, total))
-        for first in range(0, total, size)
-    )
     with open_workers(workers) as pool:
-        return sum(result.samples for result in pool.run(read_range, tasks))
+        return read_source(pool, catalogue, rules, catalogue.folder, lambda progress: None, lambda: None)
 
 
-def compare(spools: list[Path], samples: int) -> tuple[np.ndarray, Duplicates]:
+def compare(read: SourceRead) -> tuple[np.ndarray, Duplicates]:
     """([splits, cells] samples that stay, duplicates), with every further copy left out."""
-    counts, repeated = count_samples(spools, samples)
-    found = find_duplicates(spools, repeated, leave_out=True)
+    counts, repeated = count_samples(read.spools, read.samples)
+    found = find_duplicates(read.spools, repeated, leave_out=True)
     for pairs in (found.conflicts, found.copies):
         np.subtract.at(counts, (pairs["split"], pairs["cell"]), 1)
     return counts, found

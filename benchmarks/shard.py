@@ -10,7 +10,7 @@ once measured; the sides take turns; figures are medians of CPU seconds, user an
     build header, structure, full    this project's whole build with that --check, one worker
     look structure, full             that check alone, of bytes in memory
 Then: two workers against one by the wall clock, how often a build and an audit open each image, and the peak memory of
-a worker over as many images, four times as many, and large ones. The last line is JSON; exits 1 where a bar does not
+a worker over as many images, four times as many, and large ones. The last line is JSON; exits 1 if a bar does not
 hold.
 """
 
@@ -40,16 +40,17 @@ SIDES = ("ShardWriter", "MDSWriter", "build header", "build structure", "build f
 LARGE_IMAGES = 2000
 LARGE_SHAPE = (256, 800)  # height, width in px: 200 KB as a PNG of noise
 BUSY_LOOP = "import time; t = time.perf_counter(); sum(range(20_000_000)); print(time.perf_counter() - t)"
-MOST_SLOWDOWN = 1.15  # of two busy loops at once, where two cores are free
+MOST_SLOWDOWN = 1.15  # of two busy loops at once, if two cores are free
 
 
 class Turns(NamedTuple):
-    """What each round measured. slowdowns: of two busy loops at once against one, by the wall clock."""
+    """What each round measured."""
 
     cpu_s: dict[str, list[float]]
     one_worker_s: list[float]
     two_workers_s: list[float]
     slowdowns: list[float]
+    """Of two busy loops at once against one, by the wall clock."""
 
     @property
     def speedup(self) -> float:
@@ -118,7 +119,7 @@ class Bench:
         return self._watched(side, "raw", subprocess.Popen.wait, **more)[0]
 
     def peaks(self, source: str) -> Peaks:
-        """Of a build with two workers, whose one shard a split and class takes all of the source."""
+        """Of a build with two workers, with one shard for each split and bucket, which takes all of the source."""
         return self._watched("build full", source, watch_peaks, workers=2)[1]
 
     def _watched(self, side: str, source: str, watch: Callable, **more) -> tuple[dict, object]:
@@ -153,7 +154,7 @@ def take_turns(bench: Bench, rounds: int) -> Turns:
 
 
 def slowdown_of_two() -> float:
-    """How much longer two busy loops take side by side than one alone: near 1 where two cores are free."""
+    """How much longer two busy loops take side by side than one alone: near 1 if two cores are free."""
 
     def longest(loops: int) -> float:
         command = [sys.executable, "-S", "-c", BUSY_LOOP]

@@ -1,4 +1,4 @@
-"""The peak memory of a process and of those it started, as Linux counts it (VmHWM)."""
+"""The peak memory of a process and of its descendants, as Linux counts it (VmHWM; psutil does not report it)."""
 
 import os
 import subprocess
@@ -6,33 +6,37 @@ import threading
 import time
 from typing import NamedTuple
 
+import psutil
+
 EVERY_S = 0.02
 
 
 class Peaks(NamedTuple):
-    """In MB: of the process itself, and of the largest process under it (0 where there is none)."""
+    """Peak memory, in MB."""
 
     own_mb: float
+    """Of the process itself."""
     worker_mb: float
+    """Of its largest descendant; 0 if there is none."""
 
 
 def watch_peaks(process: subprocess.Popen) -> Peaks:
-    """Looks until the process has ended. VmHWM only grows, so a look now and then misses nothing but the very end."""
+    """Watch until the process has ended. VmHWM only grows, so reading it now and then misses only the very end."""
     peaks: dict[int, float] = {}
     while process.poll() is None:
-        _look(process.pid, peaks)
+        _read_peaks(process.pid, peaks)
         time.sleep(EVERY_S)
     return _peaks_of(process.pid, peaks)
 
 
 class OwnPeaks:
-    """A block of this process: its peak and that of its workers, in `peaks` when it has ended."""
+    """Measures a block of this process: its peak and that of its workers, in `peaks` at the end of the block."""
 
     peaks = Peaks(0.0, 0.0)
 
     def __enter__(self) -> "OwnPeaks":
         with open("/proc/self/clear_refs", "w") as file:
-            file.write("5")  # VmHWM begins anew
+            file.write("5")  # resets VmHWM
         self._seen: dict[int, float] = {}
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch)
@@ -46,13 +50,13 @@ class OwnPeaks:
 
     def _watch(self) -> None:
         while not self._ended.wait(EVERY_S * 10):
-            _look(os.getpid(), self._seen)
-        _look(os.getpid(), self._seen)
+            _read_peaks(os.getpid(), self._seen)
+        _read_peaks(os.getpid(), self._seen)
 
 
-def _look(pid: int, peaks: dict[int, float]) -> None:
+def _read_peaks(pid: int, peaks: dict[int, float]) -> None:
     for member in _family_of(pid):
-        peaks[member] = max(peaks.get(member, 0.0), int((_field_of(member, "VmHWM") or "0").split()[0]) / 1024)
+        peaks[member] = max(peaks.get(member, 0.0), _peak_kib_of(member) / 1024)
 
 
 def _peaks_of(pid: int, peaks: dict[int, float]) -> Peaks:
@@ -60,21 +64,17 @@ def _peaks_of(pid: int, peaks: dict[int, float]) -> Peaks:
 
 
 def _family_of(pid: int) -> list[int]:
-    """pid and all that descend from it."""
-    children: dict[int, list[int]] = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            children.setdefault(int(_field_of(int(name), "PPid") or 0), []).append(int(name))
-    family = [pid]
-    for member in family:
-        family.extend(children.get(member, ()))
-    return family
+    """The process and all of its descendants; none if it has ended."""
+    try:
+        return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+    except psutil.NoSuchProcess:
+        return []
 
 
-def _field_of(pid: int, name: str) -> str:
-    """One line of /proc/<pid>/status; "" where the process is gone (or a kernel thread has no such line)."""
+def _peak_kib_of(pid: int) -> int:
+    """VmHWM of /proc/<pid>/status; 0 if the process has ended."""
     try:
         with open(f"/proc/{pid}/status") as lines:
-            return next((line.split(":", 1)[1] for line in lines if line.startswith(f"{name}:")), "")
+            return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)
     except (FileNotFoundError, ProcessLookupError):
-        return ""
+        return 0

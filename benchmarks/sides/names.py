@@ -1,4 +1,4 @@
-"""A source of any number of names without files: for benchmarks of what is done for each entry."""
+"""A source of any number of names without files, for benchmarks of the work for each entry."""
 
 import random
 import struct
@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from sharding.format.script.profile import build_profile
-from sharding.layouts.entry import Entry, Reader, Source
+from sharding.layouts.entry import Entry, Mark, Reader, Source
 
 _LABELS = 200_000
 _IMAGES_A_PAGE, _PAGES_A_WRITER = 200, 500
@@ -21,8 +21,8 @@ _END = bytes(4) + b"\0\0\0\0IEND" + bytes(4)
 class NamesSource(Source):
     """`names` entries, all with a path and a label of 2 to 5 Urdu letters.
 
-    The last of each thousand shows the image before it once more, by turns under its label and under another one; the
-    last of each million is the line before it once more.
+    The last of each thousand repeats the image before it, alternately under its label and under another one; the last
+    of each million repeats the line before it.
     """
 
     names: int
@@ -38,10 +38,10 @@ class NamesSource(Source):
             path = b"writer-%04d/page-%03d/%08d-%03d.png" % (*divmod(page, _PAGES_A_WRITER), number, image)
             yield Entry(path, labels[_shown(number) if number % 2000 == 999 else number])
 
-    def listing(self) -> list[list]:
+    def listing(self) -> list[Mark]:
         return []
 
-    def is_as_listed(self, marks: list[list]) -> bool:
+    def is_as_listed(self, marks: list[Mark]) -> bool:
         return True
 
     def open(self) -> "NamesReader":

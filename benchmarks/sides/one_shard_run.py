@@ -2,7 +2,7 @@
 
     python benchmarks/sides/one_shard_run.py '{"side": "ShardWriter", "src": "raw", "out": "out", "warm_up": true}'
 
-With warm_up the side runs twice, and the second time alone is measured: no import, no first call, no cold memory. Every
+With warm_up the side runs twice, and only the second run is measured: no import, no first call, no cold memory. Every
 side reads the label file and each image of `src`, and writes into `out`, a new folder.
 """
 
@@ -57,7 +57,7 @@ def cpu_seconds() -> float:
 
 
 def count_opens(src: Path) -> Counter:
-    """Filled from now on: how often this process opens each image under src, by whatever call of Python."""
+    """How often this process opens each image under src from now on, by any call of Python; filled while it runs."""
     images = {name for _, _, names in os.walk(src) for name in names if not name.endswith((".tsv", ".json"))}
     opens: Counter[str] = Counter()
 
@@ -97,9 +97,9 @@ def write_with_webdataset(src: Path, out: Path) -> int:
 def build_mds_side(streaming: Path) -> Run:
     """mosaicml-streaming's MDSWriter with its defaults: no compression, no hashes, shards of 64 MiB.
 
-    streaming: the folder that it was installed into without what its other rooms need. `import streaming` brings
-    transformers and torchvision along; the writer wants neither. So both packages above it stand here as they lie on
-    disk, without the imports of their __init__.
+    streaming: the folder that it was installed into, without the dependencies of its other packages. `import streaming`
+    imports transformers and torchvision, which the writer does not need. So both packages above the writer are entered
+    here by their folders, without the imports of their __init__.
     """
     sys.path.append(str(streaming))
     for name in ("streaming", "streaming.base"):
@@ -119,10 +119,11 @@ def build_mds_side(streaming: Path) -> Run:
 
 def build_shard_side(check: str, task: dict) -> Run:
     """This project's build, complete: listing, checks, splits, order, shards, .idx, index.json."""
-    from sharding.build import ShardOptions, build_shards
+    from sharding.build import build_shards
+    from sharding.options import ShardOptions
 
     def build(src: Path, out: Path) -> int:
-        options = ShardOptions(
+        options = ShardOptions.of(
             src=src,
             out=out,
             profile="urdu",
@@ -131,25 +132,25 @@ def build_shard_side(check: str, task: dict) -> Run:
             check=check,
         )
         report = build_shards(options)
-        if report.rejects:
-            sys.exit(f"{src}: {report.rejects}; every image of a benchmark is a good one")
-        return sum(report.samples.values())
+        if report.index.counts.rejects:
+            sys.exit(f"{src}: {report.index.counts.rejects}; every image of a benchmark is a good one")
+        return sum(report.index.counts.totals.values())
 
     return build
 
 
 def audit(src: Path, out: Path) -> int:
-    """The look at a source before it is packed."""
+    """This project's audit, complete."""
     from sharding.audit.audit import audit_source
     from sharding.options import ShardOptions
 
-    return sum(audit_source(ShardOptions(src=src, out=out, profile="urdu", workers=1)).samples.values())
+    return sum(audit_source(ShardOptions.of(src=src, out=out, profile="urdu", workers=1)).samples.values())
 
 
 def build_look(check: str, src: Path) -> Run:
-    """The look at each image alone, at bytes that are in memory already."""
+    """The check of each image alone, of bytes that are in memory already."""
+    from sharding.images.limits import Limits
     from sharding.images.read import ImageRule, read_image
-    from sharding.reading.check import Limits
 
     limits, rule = Limits(), ImageRule(check)
     contents = [image for image, _ in images_and_labels(src)]

@@ -25,7 +25,8 @@ from pathlib import Path
 from sharding.reading import intake
 from sharding.build import ShardOptions, build_shards
 intake._FEWEST_ENTRIES = 1
-options = ShardOptions.of(src=Path(sys.argv[1]), out=Path(sys.argv[2]), workers=2, samples_per_shard={SAMPLES_PER_SHARD})
+src, out = map(Path, sys.argv[1:])
+options = ShardOptions.of(src=src, out=out, workers=2, samples_per_shard={SAMPLES_PER_SHARD})
 def tell(progress):
     print(progress.stage, progress.done, flush=True)
     time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""The stages of the sharder, read from the imports: each knows only those before it, and readers see only the format."""
+"""The stages of the sharder, read from the imports: each knows those before it, and readers see the format alone."""
 
 import ast
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_a_stage_imports_only_stages_before_it(path: Path):
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "sharding/format").rglob("*.py")), ids=name_of)
-def test_the_format_stands_on_errors_and_files_alone(path: Path):
+def test_the_format_imports_errors_and_files_alone(path: Path):
     others = {module for module in imported_modules(path) if not {module, stage_of(module)} & FORMAT_MAY_IMPORT}
     assert not others, f"{path.relative_to(ROOT)} imports {others}"
 
