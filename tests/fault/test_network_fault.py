@@ -44,7 +44,7 @@ def test_a_training_goes_on_without_a_host_that_is_cut_off_and_takes_it_in_again
         "sync_batchnorm": True,
         "stall_timeout_s": 60,
     }
-    assert steps > 70
+    assert steps >= 50
     training = Launched(bed, tmp_path, permitted=20, **settings)
     training.wait_for_steps(1, 6)
     bed.cut("node3")

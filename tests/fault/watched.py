@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 from horovod_ocr.cli.main import main
 from sharding.format.idx import read_idx
@@ -35,6 +36,17 @@ def note_what_is_read() -> None:
     from horovod_ocr.training import train as training
     from horovod_ocr.training.hooks import Hook
 
+    class WaitForPermission(Hook):
+        def __init__(self, trainer):
+            self.trainer = trainer
+
+        def before_step(self, state, batch):
+            while not is_permitted(state.step + 1) and not self.trainer.signals.received:
+                self.trainer.report("the permission of the test")  # it is well: no watchdog must end it
+                time.sleep(0.02)
+            if os.path.exists("SLOW"):
+                time.sleep(0.5)
+
     class NoteWhatIsRead(Hook):
         def __init__(self, trainer):
             attempt = os.environ.get("HOROVOD_OCR_JOB", "/1").split("/")[1]
@@ -44,10 +56,6 @@ def note_what_is_read() -> None:
             store = trainer.stream.store
             self.digests = [read_idx(store.idx_path(shard))["digest"].tolist() for shard in trainer.stream.shards]
 
-        def before_step(self, state, batch):
-            if os.path.exists("SLOW"):
-                time.sleep(0.5)
-
         def after_step(self, state, step):
             read = zip(step.batch.shards_N.tolist(), step.batch.rows_N.tolist(), strict=True)
             digests = [self.digests[shard][row] for shard, row in read]
@@ -55,9 +63,16 @@ def note_what_is_read() -> None:
 
     def adjust(trainer):
         torch.set_num_threads(1)  # hosts of the bed share the cores of this machine
-        trainer.hooks = [NoteWhatIsRead(trainer), *trainer.hooks]
+        trainer.hooks = [WaitForPermission(trainer), NoteWhatIsRead(trainer), *trainer.hooks]
 
     training.train = partial(training.train, adjust=adjust)
+
+
+def is_permitted(step: int) -> bool:
+    try:
+        return step <= int(Path("PERMITTED").read_text())
+    except FileNotFoundError:
+        return True
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from horovod_ocr.launch.supervise.cluster import SshCluster, spell_train
 from horovod_ocr.launch.supervise.job import JobOutput
 from horovod_ocr.launch.supervise.record import lock_run, take_up
 from horovod_ocr.run.state import RunState, RunStatus, write_state
-from horovod_ocr.training import setup as training_begin
+from horovod_ocr.training import begin as training_begin
 
 NODES = (Host("node1", 2), Host("node2"))
 
