@@ -1,6 +1,7 @@
 """Memory for 35 million entries: catalogue, split and whole assignment, from names without images.
 
     python benchmarks/catalogue.py [--names 35000000]
+    python benchmarks/catalogue.py --smoke      # the whole path in seconds
 
 The stages of a build up to the first shard, as it runs them; the source (sides/names.py) makes up its names, and as the
 image of each a PNG of 65 bytes, of which only the header is read. Takes six minutes on two cores, and 340 bytes a name
@@ -43,7 +44,9 @@ BAR_MB = 2048
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--names", type=int, default=35_000_000)
-    names = parser.parse_args().names
+    parser.add_argument("--smoke", action="store_true", help="few names; the bar does not decide the exit code")
+    options = parser.parse_args()
+    names = 20_000 if options.smoke else options.names
     workers = usable_cores()
     stages: dict[str, dict[str, float]] = {}
 
@@ -73,7 +76,7 @@ def main() -> int:
     print(f"{len(plan.shards):,} shards; {disk_bytes / names:.0f} bytes of disk a name")
     print(f"peak of all processes {peak_mb:,.0f} MB, bar {BAR_MB:,}: {'holds' if peak_mb <= BAR_MB else 'MISSED'}")
     print(json.dumps(record(names, workers, stages, peak_mb, plan)))
-    return 0 if peak_mb <= BAR_MB else 1
+    return 0 if options.smoke or peak_mb <= BAR_MB else 1
 
 
 def read_all(catalogue: Catalogue, source: NamesSource, workers: int) -> SourceRead:
