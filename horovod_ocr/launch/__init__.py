@@ -1,1 +1,1 @@
-"""Several hosts: `hosts` (hosts.txt), `ssh`, `probe` and `doctor` (can they train?), `supervise` (training goes on)."""
+"""Several hosts: `hosts` (hosts.txt, ssh, doctor: can they train?) and `supervise` (keeps their training going)."""

@@ -1,9 +1,9 @@
 """Hosts for tests, on this machine: each has an address, a host name, processes and an sshd of its own.
 
-A host is a set of Linux namespaces, and so is the switch that joins them: nothing of them stands in this machine's own
-network, so no name and no address can collide. Files are shared, as on a cluster's file system, but for /run and
-/dev/shm. Each set is held by a keeper that ends it when its standard input closes: when the bed is closed, and also
-when the test session is killed; the kernel then takes every process, link and mount away.
+A host is a set of Linux namespaces, and so is the switch that joins them. They are not part of this machine's own
+network, so that names and addresses cannot collide. Files are shared, as on a cluster's file system, except /run and
+/dev/shm. A keeper process holds each set, and ends it when its standard input closes: when the bed is closed, and also
+when the test session is killed. The kernel then removes all processes, links and mounts.
 """
 
 import os
@@ -16,14 +16,14 @@ from pathlib import Path
 
 from tests.ranks.launch import environment
 
-NETWORK, NETWORK6 = "10.77.0", "fd77::"  # of the switch alone
-SYSTEM_PATH = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])  # a user's own may lack ip and sshd
+NETWORK, NETWORK6 = "10.77.0", "fd77::"  # inside the switch only
+SYSTEM_PATH = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])  # a user's PATH may lack ip and sshd
 
 KEEPER = 'unshare --fork --kill-child "$@" & echo $!; read -r _; kill -9 $!; wait'
 
 SWITCH = "ip link add switch type bridge && ip link set switch up && echo ready && exec sleep infinity"
 
-# PID 1 is sshd: it takes care of orphans, and stays when everything else on its host is killed
+# PID 1 is sshd: it adopts orphans, and stays when everything else on its host is killed
 HOST = """set -e
 hostname "$1"
 mount -t sysfs sysfs /sys
@@ -34,7 +34,7 @@ mount --bind "$2/hosts" /etc/hosts
 mount --bind "$2/ssh_config" /etc/ssh/ssh_config
 if [ -d ~/.ssh ]; then mount -t tmpfs tmpfs ~/.ssh; fi
 ip link set lo up
-# OpenSSH 9.8 and later keeps out for a while who broke off while logging in, as a killed job does
+# OpenSSH 9.8 and later locks a client out for a while after an aborted login, such as of a killed job
 sshd=$(command -v sshd)
 if "$sshd" -t -f "$2/sshd_config" -o PerSourcePenalties=no 2>/dev/null; then set -- "$@" -o PerSourcePenalties=no; fi
 echo ready
@@ -60,7 +60,7 @@ SSH_CONFIG = """Host *
 
 
 def what_is_missing() -> str:
-    """Why this machine can have no bed, as a reason to skip; "" where it can."""
+    """Why this machine cannot have a bed, as a reason to skip; "" if it can."""
     if os.geteuid() != 0:
         return "needs root"
     for program, package in (("ip", "iproute2"), ("sshd", "openssh-server"), ("ssh", "openssh-server")):
@@ -88,17 +88,17 @@ def pids_in(space: str) -> list[int]:
 
 
 class Bed:
-    """Hosts node1, node2, ... that reach each other by ssh without a password. A context; all is gone at its end.
+    """Hosts node1, node2, ... that reach each other by ssh without a password. A context that removes them at its end.
 
-    hosts: their names. hosts_txt: a file with one slot for each. folder: keys and logs; it must be empty or new.
+    folder: for keys and logs, empty or new.
     """
 
     def __init__(self, folder: Path, count: int = 3) -> None:
         self.folder = folder
         self.hosts = tuple(f"node{number}" for number in range(1, count + 1))
-        self.hosts_txt = folder / "hosts.txt"
+        self.hosts_txt = folder / "hosts.txt"  # with one slot for each host
         self.keepers: dict[str, subprocess.Popen] = {}
-        self.pids: dict[str, int] = {}  # of a process in the namespaces
+        self.pids: dict[str, int] = {}  # of a process in each set of namespaces
         self.cut_off: set[str] = set()
         self.slow: set[str] = set()
         self.started: list[subprocess.Popen] = []
@@ -141,11 +141,11 @@ class Bed:
         return f"{NETWORK6}{self.hosts.index(host) + 1}"
 
     def card(self, host: str) -> str:
-        """The address of its network card. A host that was off has the same again, or others would not find it."""
+        """The hardware address of its network card; the same again after a reboot, so that others find it."""
         return f"02:00:00:00:00:{self.hosts.index(host) + 1:02x}"
 
     def hold(self, name: str, arguments: list) -> None:
-        """Start a set of namespaces, and wait until what runs in it says that it is ready."""
+        """Start a set of namespaces, and wait until the program in it is ready."""
         log = (self.folder / f"{name}.log").open("ab")
         keeper = subprocess.Popen(
             ["sh", "-c", KEEPER, "keeper", *map(str, arguments)],
@@ -171,7 +171,7 @@ class Bed:
     # ---- power and cables
 
     def power_on(self, host: str) -> None:
-        """Start a host that is off, its cable plugged in; it answers to ssh at the end."""
+        """Start a host that is off, with its cable plugged in, and wait until it answers to ssh."""
         spaces = ["--net", "--uts", "--mount", "--ipc", "--pid", "--mount-proc"]
         self.hold(host, [*spaces, "sh", "-c", HOST, "sh", host, self.folder])
         peer = ["eth0", "address", self.card(host), "netns", str(self.pids[host])]
@@ -184,8 +184,8 @@ class Bed:
         wait_until(lambda: self.exec(host, ["ssh", host, "true"]).returncode == 0, f"sshd of {host} answers")
 
     def power_off(self, host: str) -> None:
-        """The plug is pulled: every process of the host is gone, and nobody is told."""
-        self.on_switch("ip", "link", "delete", f"to-{host}")  # first, so that no closing socket says goodbye
+        """Pull the plug: all processes of the host are gone, without a message to anyone."""
+        self.on_switch("ip", "link", "delete", f"to-{host}")  # first, so that the closing sockets send nothing
         self.cut_off.discard(host)
         self.slow.discard(host)
         space = os.readlink(f"/proc/{self.pids[host]}/ns/pid_for_children")
@@ -200,7 +200,7 @@ class Bed:
         return host in self.keepers
 
     def cut(self, host: str) -> None:
-        """Unplug the host's network cable; its processes run on."""
+        """Unplug the host's network cable; its processes go on running."""
         self.on_switch("ip", "link", "set", f"to-{host}", "down")
         self.cut_off.add(host)
 
@@ -210,7 +210,7 @@ class Bed:
         self.cut_off.discard(host)
 
     def limit(self, host: str, rate: str) -> None:
-        """Slow down what the host sends, such as "100mbit"; "" takes the limit away."""
+        """Limit the speed at which the host sends, such as to "100mbit"; "" removes the limit."""
         if host in self.slow:
             self.as_host(host, "tc", "qdisc", "delete", "dev", "eth0", "root")
         self.slow.discard(host)
@@ -220,7 +220,7 @@ class Bed:
             self.slow.add(host)
 
     def recover(self) -> None:
-        """As after __enter__: every host on, plugged in, at full speed, and nothing running there but sshd."""
+        """Make all hosts as after __enter__: on, plugged in, at full speed, with sshd as their only process."""
         for host in self.hosts:
             if not self.is_on(host):
                 self.power_on(host)
@@ -232,7 +232,7 @@ class Bed:
         self.forget_commands()
 
     def forget_commands(self) -> None:
-        """Wait for every command: all have been ended."""
+        """Wait for all commands, which have been ended."""
         for process in self.started:
             process.wait()
             for pipe in (process.stdin, process.stdout, process.stderr):
@@ -243,8 +243,10 @@ class Bed:
     # ---- commands and processes
 
     def exec(self, host: str, command: list[str], input: str = "", timeout_s: float = 120, **where):
-        """Run a command on a host, as a person at its keyboard would, also while its cable is cut: what subprocess.run
-        returns. where: cwd, env."""
+        """Run a command on a host, as from its own keyboard, so that it works without a cable. where: cwd, env.
+
+        Returns what subprocess.run returns.
+        """
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         with self.start(host, command, **pipes, **where) as process:
             try:
@@ -255,11 +257,11 @@ class Bed:
         return subprocess.CompletedProcess(command, process.returncode, out, err)
 
     def start(self, host: str, command: list[str], cwd: Path | None = None, env: dict | None = None, **options):
-        """The same, and go on: a Popen, to wait for and to read from. For signals see `processes`."""
+        """Start a command as `exec` does; a Popen to wait for and to read from. For signals see `processes`."""
         pid, cwd = self.pids[host], cwd or Path.cwd()
         enter = ["nsenter", f"--target={pid}", "--net", "--uts", "--mount", "--ipc"]
         enter += [f"--pid=/proc/{pid}/ns/pid_for_children", f"--wdns={cwd}", "--"]
-        home = {"HOME": str(self.folder / "home" / host)}  # horovodrun keeps notes there about which hosts answered
+        home = {"HOME": str(self.folder / "home" / host)}  # horovodrun caches there which hosts answered
         every = {**environment(), **home, **(env or {})}
         every["PATH"] += ":/usr/sbin:/sbin"
         process = subprocess.Popen([*enter, *map(str, command)], env=every, text=True, **options)
@@ -267,7 +269,7 @@ class Bed:
         return process
 
     def processes(self, host: str) -> dict[int, str]:
-        """Pid (as this test may signal it) -> command line of what runs on a host; its sshd's own left out."""
+        """Pid, which this test may signal -> command line of the processes on a host, without those of its sshd."""
         if not self.is_on(host):
             return {}
         lines = {}

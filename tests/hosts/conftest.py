@@ -1,4 +1,4 @@
-"""Three hosts, brought up once for all tests of the folder."""
+"""Three hosts, started once for all tests of a session."""
 
 import pytest
 
@@ -15,6 +15,6 @@ def running_bed(tmp_path_factory):
 
 @pytest.fixture
 def bed(running_bed):
-    """Three hosts: on, plugged in, at full speed, idle; whatever the test does to them is put right after it."""
+    """Three hosts: on, plugged in, at full speed, idle. What the test does to them is undone after it."""
     yield running_bed
     running_bed.recover()

@@ -1,4 +1,4 @@
-"""Doctor asks three hosts through real ssh, and measures what lies between them."""
+"""Doctor asks three hosts through real ssh, and measures the bandwidth between them."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ def work(bed, word_shards, tmp_path) -> Path:
 
 
 def ask_doctor(bed: Bed, work: Path, *options: str) -> tuple[subprocess.CompletedProcess, dict[str, dict]]:
-    """What doctor on node1 ended with, and its rows: fact -> host -> cell."""
+    """The result of doctor on node1, and its rows: fact -> host -> cell."""
     done = bed.exec("node1", [sys.executable, "-m", "horovod_ocr", "doctor", "--json", *options], cwd=work)
     report = json.loads(done.stdout)
     rows = {row["fact"]: dict(zip(report["hosts"], row["cells"], strict=True)) for row in report["rows"]}
@@ -67,7 +67,7 @@ def test_another_shard_set_and_a_cut_cable(bed, work):
 
 
 def test_runs_of_its_own_an_interface_of_another_name_and_no_such_folder(bed, work):
-    """What would only show hours later, or in words of Horovod's own; found without loading anything."""
+    """Problems that would show hours later, or as an error of Horovod, are found without loading anything."""
     (work / "runs").mkdir()
     bed.as_host("node3", "mount", "-t", "tmpfs", "tmpfs", str(work / "runs"))
     bed.as_host("node2", "ip", "link", "set", "eth0", "down")

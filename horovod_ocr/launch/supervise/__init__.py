@@ -1,1 +1,1 @@
-"""horovodrun, supervised: started again from the last checkpoint on the hosts that answer."""
+"""horovodrun under a supervisor: a run is started again from its last checkpoint on the hosts that answer."""

@@ -1,4 +1,4 @@
-"""A folder for a run that is supervised."""
+"""The folder of a supervised run."""
 
 import pytest
 

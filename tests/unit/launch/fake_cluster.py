@@ -20,7 +20,7 @@ NODES = (Host("node1"), Host("node2"), Host("node3"))
 
 
 class FakeCluster(Clock):
-    """Hosts that come and go, and a clock that runs fast, but stands still while a job is about to do something.
+    """Hosts that come and go, and a clock that runs fast, but not while a job is about to do something.
 
     So no test depends on how fast a job starts, reacts or ends. plan: what each attempt does (see fake_horovodrun.py);
     the last is repeated. away: host -> from when to when, in seconds of the clock, it does not answer; the first start

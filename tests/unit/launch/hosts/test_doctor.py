@@ -1,4 +1,4 @@
-"""Hosts are asked, and answer or do not; what is measured between them."""
+"""Hosts are asked and answer, or do not; the first contact of their ranks is judged."""
 
 import json
 import os
@@ -63,7 +63,7 @@ def test_what_a_person_is_told_to_type_finds_the_host_without_hosts_txt(said, wo
 
 
 class FakeSsh:
-    """Hosts that answer what they are told. ahead_s: of their clocks. time_s: of ours, which each way takes 1 s of."""
+    """Hosts with a given answer. ahead_s: of their clocks. time_s: of our clock; each way takes 1 s."""
 
     def __init__(self, ahead_s: float = 0.0, out: str | None = None):
         self.ahead_s, self.out, self.time_s = ahead_s, out, 1e9
@@ -157,7 +157,7 @@ def test_what_tells_most_of_what_horovodrun_said():
 
 
 def test_an_interrupt_ends_what_measures(tmp_path, monkeypatch):
-    """Which runs in a session of its own, where a terminal's does not reach it."""
+    """It runs in a session of its own, which an interrupt in the terminal does not reach."""
     pid = tmp_path / "pid"
     command = ["sh", "-c", f"echo $$ > {pid}.new; mv {pid}.new {pid}; exec sleep 60"]
     monkeypatch.setattr(contact, "spell_horovodrun", lambda hosts, program: command)
@@ -180,7 +180,7 @@ def test_an_interrupt_ends_what_measures(tmp_path, monkeypatch):
 
 
 def test_bytes_of_the_gradients(word_shards):
-    """As many as the parameters, four bytes each."""
+    """Four for each parameter."""
     from horovod_ocr.models.build import build_model
     from horovod_ocr.tasks.words import WordTask
     from sharding.format.index import read_index

@@ -1,4 +1,4 @@
-"""hosts.txt: what is spelt is read back, and every bad line is named."""
+"""hosts.txt: what is written is read back, and every bad line is named."""
 
 import ipaddress
 import re
@@ -173,7 +173,7 @@ BOTH_REFUSE = [
 
 @pytest.mark.parametrize("text", [*BOTH_READ, *BOTH_REFUSE])
 def test_the_patched_horovodrun_reads_and_refuses_the_same_lines(text, tmp_path):
-    """Names and slots; plain horovodrun leaves the finding of hosts to ssh's own configuration."""
+    """Names and slots only; horovodrun leaves address and port to the configuration of ssh."""
     theirs = pytest.importorskip("horovod.runner.common.util.hosts", reason="needs Horovod (make setup)")
     (tmp_path / "hosts.txt").write_text(text)
     if text in BOTH_READ:

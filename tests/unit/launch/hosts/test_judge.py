@@ -1,4 +1,4 @@
-"""Made-up hosts, one thing wrong with one of them: its cell, and how to mend it."""
+"""Made-up hosts, of which one has a problem: its cell, and how to repair it."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""What this machine says of itself: every fact, or why it could not be had."""
+"""The facts of this machine: every one is found out, or says why not."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""ssh as hosts.txt says, and commands that need none because their host is this machine."""
+"""ssh with the addresses of hosts.txt, and commands on this machine, which need no ssh."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ LOCAL = Host("localhost", 2)
 
 
 def settings_of(ssh: Ssh, alias: str, *options: str) -> dict[str, str]:
-    """What the ssh that a launcher finds would do, by name."""
+    """The settings of the ssh that a launcher finds, by name."""
     shown = subprocess.run(
         ["ssh", "-T", "-G", *options, alias], env=ssh.environment(), capture_output=True, text=True, check=True
     )
@@ -100,7 +100,7 @@ def test_commands_that_nobody_waits_for_any_more_are_ended(tmp_path):
 
 
 def test_arguments_reach_the_other_host_s_shell_as_they_are(tmp_path, monkeypatch):
-    """A stand-in for ssh, which hands its last argument to a shell as sshd does."""
+    """With a fake ssh that passes its last argument to a shell, as sshd does."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/ssh").write_text('#!/bin/sh\nfor last; do :; done\necho "$1" "$3"; cd /; exec sh -c "$last"\n')
     (tmp_path / "bin/ssh").chmod(0o755)

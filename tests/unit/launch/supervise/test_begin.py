@@ -1,8 +1,5 @@
 """The same command means the same run; another run, or another supervisor, is never disturbed."""
 
-import dataclasses
-from unittest.mock import MagicMock
-
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -11,12 +8,8 @@ from horovod_ocr.cli.launch import train_options
 from horovod_ocr.cli.main import app
 from horovod_ocr.cli.options import hosts_given
 from horovod_ocr.config.train import TrainConfig
-from horovod_ocr.distributed.horovod import HorovodWorld
 from horovod_ocr.errors import CheckpointError, ClusterError, ConfigError
 from horovod_ocr.launch.hosts.hosts_file import Host, spell_hosts
-from horovod_ocr.launch.hosts.report import Cell, DoctorReport, Row
-from horovod_ocr.launch.hosts.ssh import Ssh
-from horovod_ocr.launch.supervise import cluster
 from horovod_ocr.launch.supervise.begin import (
     TrainOptions,
     check_ranks,
@@ -24,9 +17,8 @@ from horovod_ocr.launch.supervise.begin import (
     launch,
     settings_of,
 )
-from horovod_ocr.launch.supervise.cluster import SshCluster, spell_train
-from horovod_ocr.launch.supervise.job import JobOutput
-from horovod_ocr.launch.supervise.record import lock_run, take_up
+from horovod_ocr.launch.supervise.cluster import spell_train
+from horovod_ocr.launch.supervise.record import take_up
 from horovod_ocr.run.state import RunState, RunStatus, write_state
 from horovod_ocr.training import begin as training_begin
 
@@ -84,24 +76,6 @@ def test_a_run_is_named_without_its_folder(folder):
     assert not (folder / "runs").exists()
 
 
-def test_remarks_on_hosts_go_into_the_log(monkeypatch, tmp_path):
-    """Which goes on when the terminal is closed."""
-    disk = Row("disk", (Cell("1 GB", "warns", "little"), Cell("")))
-    torch = Row("torch", (Cell(""), Cell("2.0", "fails", "old")))
-    asked, said = [], []
-
-    def examine(hosts, config, **options):
-        asked.append(options)
-        return DoctorReport(("node1", "node2"), (disk, torch))
-
-    monkeypatch.setattr(cluster, "examine", examine)
-    ssh = Ssh(NODES, tmp_path / "ssh")
-    launcher = ["--network-interfaces", "eth0"]
-    found = SshCluster(ssh, "it", TrainConfig(), launcher, [], said.append).check(NODES, NODES)
-    assert found == {"node1": None, "node2": "cannot train: torch: old"}
-    assert said == ["node1: disk: little"] and asked == [{"quick": True, "interfaces_given": True}]
-
-
 @pytest.mark.parametrize(
     "text",
     ["node1:1,node2:4", ",".join(f"node{n}:4" for n in range(99))],  # the second is too long for a file's name
@@ -145,108 +119,12 @@ def test_a_finished_run_is_said_to_be(folder, capsys):
     assert "runs/it is finished, with 40 steps" in capsys.readouterr().out
 
 
-def test_a_run_is_taken_up_as_it_was(folder):
-    first = take_up(folder / "it", ["--seed", "1"], 12.0)
-    assert take_up(folder / "it", ["--run", "it"], 12.0) == first
-    assert take_up(folder / "it", [], 60.0) == dataclasses.replace(first, stall_timeout_s=60.0)
-
-
-def test_a_run_that_others_are_training_is_left_alone(folder):
-    run = folder / "it"
-    record = take_up(run, [], 300.0)
-    write_state(run, RunState(RunStatus.TRAINING, 5, 40, host="node7", pid=11, job=f"{record.run_id}/1"))
-    take_up(run, [], 300.0)  # of our own: what is left of it is ended
-    write_state(run, RunState(RunStatus.TRAINING, 5, 40, host="node7", pid=11))
-    with pytest.raises(ClusterError, match="process 11 on node7"):
-        take_up(run, [], 300.0)
-    with lock_run(run), pytest.raises(ClusterError, match="supervised by another launch"):
-        lock_run(run)
-    lock_run(run).close()
-
-
 def test_ranks_fit_the_hosts():
     check_ranks(NODES, 3, 3)
     with pytest.raises(ClusterError, match="-np 4, but the hosts have 3 slots"):
         check_ranks(NODES, 4, 1)
     with pytest.raises(ConfigError, match="--min-np is 1 to 2"):
         check_ranks(NODES, 2, 3)
-
-
-@pytest.mark.parametrize(
-    ("lines", "reason"),
-    [
-        (
-            ["[2]<stderr>:Timeout, server node2 not responding.", "Process 2 exit with status code 255."],
-            "rank 2 on node2: the connection to it is lost (Timeout, server node2 not responding.)",
-        ),
-        (["Process 1 exit with status code 255."], "rank 1 on node1: killed, or the connection to it is lost"),
-        (
-            ["[0]<stderr>:ValueError: no", "Process 0 exit with status code 1."],
-            "rank 0 on node1 ended with exit code 1: ValueError: no",
-        ),
-        (
-            [
-                "[1]<stderr>:note of a library",
-                "[0]<stderr>:horovod-ocr: make room",
-                "[0]<stderr>:Terminated",
-                "Process 1 exit with status code 3.",
-            ],
-            "rank 1 on node1 ended with exit code 3: make room",
-        ),
-        (
-            ["[1]<stderr>:stalled: rank 1 on node1, step 4: no progress", "Process 1 exit with status code 4."],
-            "stalled: rank 1 on node1, step 4: no progress",
-        ),
-        (["horovodrun: could not connect to some hosts"], "horovodrun: could not connect to some hosts"),
-        ([], "horovodrun ended with exit code 4, no rank said why"),
-    ],
-)
-def test_what_a_job_says_tells_why_it_ended(lines, reason):
-    output = JobOutput(NODES)
-    for line in lines:
-        output.add(line + "\n")
-    assert output.reason(4) == reason
-
-
-def test_what_a_person_set_for_the_gpus_goes_to_all_hosts(monkeypatch):
-    """horovodrun keeps the one back, and sets the other itself before the command."""
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    monkeypatch.setenv("NCCL_SOCKET_IFNAME", "ib0")
-    command = spell_train(NODES, [], ["--steps", "9"])
-    assert command[command.index("env") :][:3] == ["env", "CUDA_VISIBLE_DEVICES=0,1", "NCCL_SOCKET_IFNAME=ib0"]
-    monkeypatch.delenv("NCCL_SOCKET_IFNAME")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-8a3f")  # of this machine, as what a batch system sets here
-    assert "env" not in spell_train(NODES, [], [])
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    monkeypatch.setenv("SLURM_JOB_ID", "7")
-    assert "env" not in spell_train(NODES, [], [])
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    assert "env" not in spell_train(NODES, [], [])
-
-
-def test_a_rank_that_a_library_aborted_keeps_its_last_words():
-    output = JobOutput(NODES)
-    output.add("[1]<stderr>:  what():  NCCL async error: unhandled cuda error\n")
-    output.add("Process 1 exit with status code 134.\n")
-    assert output.reason(134) == (
-        "rank 1 on node1 was killed (SIGABRT): what():  NCCL async error: unhandled cuda error"
-    )
-
-
-def test_a_rank_that_ended_because_it_missed_another_is_not_the_cause():
-    """Where it is gone before the end of a rank on another host is known."""
-
-    class HorovodInternalError(Exception):
-        pass
-
-    with pytest.raises(ClusterError) as raised, HorovodWorld(MagicMock()).guard("training"):
-        raise HorovodInternalError("Connection closed by peer [10.0.0.2]:4711")
-    output = JobOutput(NODES)
-    output.add(f"[0]<stderr>:horovod-ocr: {raised.value}\n")
-    output.add("Process 0 exit with status code 4.\n")
-    assert output.reason(4) == f"rank 0 on node1 ended with exit code 4: {raised.value}"
-    output.add("Process 2 exit with status code 255.\n")
-    assert output.reason(4) == "rank 2 on node2: killed, or the connection to it is lost"
 
 
 def test_options_that_give_nothing():

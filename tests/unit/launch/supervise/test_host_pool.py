@@ -1,4 +1,4 @@
-"""Hosts come and go, and break starts: the run goes on, on those that it can go on with."""
+"""Hosts come, go, and break starts: the run goes on with the others."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is left of a run is ended, and nothing else."""
+"""The processes that are left of a run are killed, and no others."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from horovod_ocr.run.state import JOB_VARIABLE
 
 @pytest.fixture
 def sleeper():
-    """Starts processes of jobs; all are ended after the test."""
+    """Starts processes of jobs, which are killed after the test."""
     started = []
 
     def start(job: str) -> subprocess.Popen:
