@@ -8,22 +8,24 @@ from torch import Tensor, nn
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.distributed.world import World
 from horovod_ocr.errors import CheckpointError
+from horovod_ocr.models.base import FrameModel
 from horovod_ocr.models.build import build_model
-from horovod_ocr.tasks.words import WordTask
+from horovod_ocr.tasks.base import Task
+from horovod_ocr.tasks.build import task_from_dict
 
 
 @dataclass(frozen=True)
 class Restored:
     """A trained model, ready to evaluate, and what it needs to be fed and understood."""
 
-    model: nn.Module
-    task: WordTask
+    model: FrameModel
+    task: Task
     geometry: Geometry
 
 
 def restore(payload: dict, device: torch.device) -> Restored:
     """From a checkpoint's payload. CheckpointError where the weights do not fit the model that it names."""
-    task = WordTask.from_dict(payload["task"])
+    task = task_from_dict(payload["task"])
     geometry = Geometry.from_dict(payload["geometry"])
     described = payload["model_name"], task.outputs, geometry.height
     with torch.device("meta"):  # no memory for what a damaged or crafted file asks for, before it is seen to be needed

@@ -26,9 +26,10 @@ def doctor(
 ) -> None:
     """Say whether these hosts can train together, and how to repair what is wrong. Ends with 4 where they cannot."""
     with one_sentence():
-        from horovod_ocr.config.sources import default_recipe, load_config
+        from horovod_ocr.config.sources import load_config
         from horovod_ocr.launch.hosts.doctor import examine
         from horovod_ocr.reports.doctor import draw_doctor
+        from horovod_ocr.tasks.recipe import default_recipe
 
         given = {"shards": shards, "runs": runs, "device": device}
         given = {name: value for name, value in given.items() if value is not None}

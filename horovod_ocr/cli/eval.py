@@ -23,9 +23,10 @@ def evaluate(
 ) -> None:
     """Score a checkpoint on words it was not trained on: a table, and eval.json in the run's folder."""
     with one_sentence():
+        from horovod_ocr.distributed.open import open_world
         from horovod_ocr.distributed.watchdog import Watchdog
-        from horovod_ocr.distributed.world import open_world
-        from horovod_ocr.reports.score import draw_report, score_run
+        from horovod_ocr.evaluation.score import score_run
+        from horovod_ocr.reports.score import draw_report
 
         with Watchdog(RanksConfig.stall_timeout_s, rank_of_process() or 0) as watchdog:
             world = open_world()

@@ -27,12 +27,13 @@ def plan(
 ) -> None:
     """Say what a run will do, before any data is read: steps, samples of each rank, bytes, memory."""
     with one_sentence():
-        from horovod_ocr.config.sources import default_recipe, load_config, train_table, with_settings
+        from horovod_ocr.config.sources import load_config, train_table, with_settings
         from horovod_ocr.data.forecast import RENDERED_EDGES, simulate_shards
         from horovod_ocr.data.splits import empty_split
         from horovod_ocr.data.store import Remote, is_remote, read_index_at
         from horovod_ocr.reports.plan import forecast_run, plan_sections
         from horovod_ocr.reports.terminal import draw_sections
+        from horovod_ocr.tasks.recipe import default_recipe
 
         given = with_settings(given, settings or [])
         recipe = given.pop("recipe", None)

@@ -25,12 +25,12 @@ def predict(
         if form not in ("text", "jsonl"):
             raise ConfigError(f"--format is text or jsonl, not {form!r}")
         from horovod_ocr.checkpoint.file import load_best
+        from horovod_ocr.distributed.alone import AloneWorld
         from horovod_ocr.distributed.device import choose_device
-        from horovod_ocr.distributed.world import World
         from horovod_ocr.recognizer.recognizer import build_recognizer, find_images, read_files
 
         paths = find_images(images)
-        chosen = choose_device(World(), device_given(device)).device
+        chosen = choose_device(AloneWorld(), device_given(device)).device
         recognizer = build_recognizer(load_best(folder_of_runs(runs), run)[1], device=chosen)
         failed: OcrError | None = None
         with progress_bar("reading") as progress:

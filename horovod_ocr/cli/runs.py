@@ -1,7 +1,6 @@
 """horovod-ocr runs"""
 
 import json
-from dataclasses import asdict
 
 from rich.console import Console
 
@@ -15,11 +14,12 @@ output = Console(soft_wrap=True, width=500)
 def runs(runs: RunsFolder = None, json_lines: JsonLines = False) -> None:
     """List the runs, newest first: state, step, score, age, size."""
     with one_sentence():
-        from horovod_ocr.reports.runs import draw_runs, list_runs
+        from horovod_ocr.evaluation.runs import list_runs
+        from horovod_ocr.reports.runs import draw_runs
 
         rows = list_runs(folder_of_runs(runs))
         if json_lines:
             for row in rows:
-                print(json.dumps(asdict(row), ensure_ascii=False))
+                print(json.dumps(row.to_dict(), ensure_ascii=False))
         else:
             output.print(draw_runs(rows))

@@ -29,8 +29,9 @@ def show(
     """Draw samples of a shard set on one sheet: with their labels, or as training changes them."""
     with one_sentence():
         if augment:
-            from horovod_ocr.config.sources import default_recipe, load_config, with_settings
+            from horovod_ocr.config.sources import load_config, with_settings
             from horovod_ocr.reports.augmented import draw_augmented_sheet
+            from horovod_ocr.tasks.recipe import default_recipe
 
             given = with_settings({"shards": shards} if shards else {}, settings or [])
             config = load_config(recipe or default_recipe(given.get("shards")), given)

@@ -25,10 +25,10 @@ def train(
     """Train on this process's part of the shards; under horovodrun, one process a GPU."""
     with one_sentence():
         from horovod_ocr.config.sources import with_settings
+        from horovod_ocr.distributed.open import open_world
         from horovod_ocr.distributed.watchdog import Watchdog
-        from horovod_ocr.distributed.world import open_world
-        from horovod_ocr.training.loop import train as train_run
-        from horovod_ocr.training.setup import choose_config
+        from horovod_ocr.training.begin import choose_config
+        from horovod_ocr.training.train import train as train_run
 
         given = with_settings(given, settings or [])
         recipe = given.pop("recipe", None)

@@ -5,15 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from horovod_ocr.config.overlay import flatten, overlay
-from horovod_ocr.config.recipe import read_recipe, read_toml, recipe_names
-from horovod_ocr.config.train import DataConfig, TrainConfig, check_config
-from horovod_ocr.data.store import read_index_at
+from horovod_ocr.config.recipe import read_recipe, read_toml
+from horovod_ocr.config.train import TrainConfig, check_config
 from horovod_ocr.errors import ConfigError
-from sharding.format.script.letters import PROFILES
 
 SETTINGS_FILE = "horovod-ocr.toml"
 TABLES = ("shard", "train")
-LONGEST_WORD = 15  # letters; a set whose labels are mostly longer holds lines
 
 
 def load_config(recipe: str | None, command_line: dict, folder: Path = Path(".")) -> TrainConfig:
@@ -72,22 +69,3 @@ def table_of_settings(command: str, folder: Path = Path(".")) -> dict:
 def train_table(folder: Path = Path(".")) -> dict:
     """The table [train] of horovod-ocr.toml, by the settings' own names."""
     return flatten(TrainConfig, table_of_settings("train", folder), f"{folder / SETTINGS_FILE}, [train]")
-
-
-def default_recipe(shards: str | None, folder: Path = Path(".")) -> str | None:
-    """The packaged recipe for a shard set. If most labels are longer than words: that for lines of its script, or else
-    that for lines of any. For words: its script's; None, the plain defaults, if it has none.
-
-    ShardError where there are no shards.
-    """
-    shared = train_table(folder)
-    if "recipe" in shared:
-        return shared["recipe"]
-    index = read_index_at(shards or shared.get("shards", DataConfig.shards))
-    samples = sum(index.counts.label_lengths.values())
-    long = sum(count for length, count in index.counts.label_lengths.items() if length > LONGEST_WORD)
-    # a profile file may have any name, that of a recipe for something else too
-    script = index.profile.name if index.profile.name in PROFILES else ""
-    if 2 * long > samples:
-        return f"{script}-lines" if f"{script}-lines" in recipe_names() else "lines"
-    return script if script in recipe_names() else None

@@ -6,6 +6,7 @@ Steps are counted over all epochs, so that workers live as long as the run.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,7 +21,8 @@ from horovod_ocr.data.plan import EpochPlan, ShardSlice, Share, Window
 from horovod_ocr.data.share_reader import ShareReader
 from horovod_ocr.data.splits import empty_split
 from horovod_ocr.data.store import ShardStore
-from horovod_ocr.errors import ShardError
+from horovod_ocr.errors import OcrError, ShardError
+from sharding.format.idx import read_idx, read_key, record_of
 
 __all__ = ["Stream", "StreamOptions"]
 
@@ -54,6 +56,15 @@ class Stream:
             for window in self.plan(epoch).windows(self.options.rank, self.options.world_size):
                 if start + window.last_step >= first_step and start + window.first_step < last_step:
                     yield window._replace(first_step=start + window.first_step, last_step=start + window.last_step)
+
+    def address_of(self, number: int, row: int) -> str:
+        """Where a sample is, for people: its shard, its row, and its key if the tar can be read."""
+        shard, key = self.shards[number], ""
+        with suppress(OSError, OcrError):
+            record = record_of(read_idx(self.store.idx_path(shard)), row)
+            with open(self.store.tar_path(shard), "rb") as tar:
+                key = f", key {read_key(tar, record)}"
+        return f"{shard.name}, sample {row}{key}"
 
     def build_reader(self) -> ShareReader:
         """What turns this stream's shares into batches."""

@@ -1,4 +1,4 @@
-"""What could not be read, over all ranks: named once, counted, and too much of it stops the run."""
+"""Samples that could not be read, over all ranks: each is named once and counted, and too many stop the run."""
 
 import socket
 from collections.abc import Iterable
@@ -13,13 +13,12 @@ MOST_LISTED = 20
 
 
 class DamagedSamples:
-    """The samples that the ranks could not read.
-
-    shards: of the split. most: so many samples may be damaged before all ranks stop; a shard counts as all of its own.
-    """
+    """The samples of a split that the ranks could not read. A shard counts as all of its samples."""
 
     def __init__(self, world: World, shards: Iterable[ShardInfo], most: int):
+        """shards: of the split. most: how many samples may be damaged before all ranks stop."""
         self.world, self.most = world, most
+        self.count = 0  # damaged samples over all ranks, as of the latest `agree`
         self.samples = {shard.name: shard.samples for shard in shards}
         self.known: dict[tuple[str, int | None], str] = {}  # (shard, row) -> where it was met and why it is damaged
         self.fresh: dict[tuple[str, int | None], str] = {}  # of this rank, not told to the others yet
@@ -33,7 +32,7 @@ class DamagedSamples:
                 console.print(f"warning: {self.fresh[key]}", markup=False)
 
     def agree(self) -> int:
-        """How many samples are damaged, over all ranks. Collective.
+        """Update `count`, and return it. Collective.
 
         Raises ShardError, on every rank and with the list, above `most`.
         """
@@ -50,8 +49,9 @@ class DamagedSamples:
                 listed[MOST_LISTED:] = [f"and {len(listed) - MOST_LISTED:,} more"]
             raise raised_on_all_ranks(
                 ShardError(
-                    f"{count:,} samples cannot be read, at most {self.most:,} may be (--max-bad); mend them with: "
+                    f"{count:,} samples cannot be read, at most {self.most:,} may be (--max-bad); repair them with: "
                     "horovod-ocr verify --repair\n  " + "\n  ".join(listed)
                 )
             )
+        self.count = count
         return count

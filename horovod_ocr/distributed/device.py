@@ -1,6 +1,5 @@
 """What this process computes on, and in which precision."""
 
-import contextlib
 import hashlib
 import os
 import socket
@@ -173,10 +172,3 @@ def generator_of(device: torch.device) -> torch.Generator:
 
 def seed_of_rank(seed: int, rank: int) -> int:
     return int.from_bytes(hashlib.blake2b(f"{seed}/{rank}".encode(), digest_size=7).digest(), "little")
-
-
-def autocast(device: torch.device, precision: str):
-    """bf16 autocast, or none."""
-    if precision == "bf16":
-        return torch.autocast(device.type, torch.bfloat16)
-    return contextlib.nullcontext()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from horovod_ocr.distributed.world import has_nvidia_driver
+from horovod_ocr.distributed.open import has_nvidia_driver
 
 # The oldest driver for each major version of CUDA: NVIDIA, "CUDA Compatibility", table of minimum driver versions
 OLDEST_DRIVER = {"11": "450", "12": "525", "13": "580"}

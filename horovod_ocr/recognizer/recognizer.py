@@ -10,17 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from horovod_ocr.checkpoint.restore import restore
-from horovod_ocr.data.batch import normalise_images
 from horovod_ocr.data.image import Geometry, decode_image, pad_image
-from horovod_ocr.distributed.device import autocast, choose_precision
-from horovod_ocr.distributed.world import World
+from horovod_ocr.distributed.alone import AloneWorld
+from horovod_ocr.distributed.device import choose_precision
 from horovod_ocr.errors import SourceError
-from horovod_ocr.evaluation.evaluate import frames_of
-from horovod_ocr.tasks.words import WordTask
-from horovod_ocr.text.decode import Reading
+from horovod_ocr.models.base import FrameModel
+from horovod_ocr.models.forward import forward
+from horovod_ocr.tasks.base import Reading, Task
 from sharding.images.limits import Limits
 from sharding.images.read import read_bytes, read_image
 from sharding.layouts.folders import is_image
@@ -30,7 +28,7 @@ CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
-class WordImage:
+class ReadyImage:
     """An image that is ready for the model."""
 
     pixels_HW: np.ndarray
@@ -43,44 +41,41 @@ class WordImage:
 class Recognizer:
     """Model, task and geometry of one checkpoint. Build it with `build_recognizer`."""
 
-    model: nn.Module
-    task: WordTask
+    model: FrameModel
+    task: Task
     geometry: Geometry
-    device: torch.device
     precision: str
 
     @torch.inference_mode()
-    def read(self, images: list[WordImage]) -> list[Reading]:
+    def read(self, images: list[ReadyImage]) -> list[Reading]:
         """Images to readings in their order.
 
         Those of one width go through the model together, and a reading depends on its own image alone.
         """
         readings: dict[int, Reading] = {}
         for width in sorted({image.pixels_HW.shape[1] for image in images}):
-            positions = [position for position, image in enumerate(images) if image.pixels_HW.shape[1] == width]
-            images_NHW = torch.from_numpy(np.stack([images[position].pixels_HW for position in positions]))
-            with autocast(self.device, self.precision):
-                logits_TNC = self.model(normalise_images(images_NHW, self.device))
-            valid_width_N = torch.tensor([images[position].valid_width_px for position in positions])
-            frames_N = frames_of(valid_width_N, self.model.frame_stride_px)
-            readings.update(zip(positions, self.task.decode(logits_TNC, frames_N), strict=True))
-        return [readings[position] for position in range(len(images))]
+            numbers = [number for number, image in enumerate(images) if image.pixels_HW.shape[1] == width]
+            images_NHW = torch.from_numpy(np.stack([images[number].pixels_HW for number in numbers]))
+            valid_width_N = torch.tensor([images[number].valid_width_px for number in numbers])
+            output = forward(self.model, images_NHW, valid_width_N, self.precision)
+            readings.update(zip(numbers, self.task.read(output), strict=True))
+        return [readings[number] for number in range(len(images))]
 
-    def load(self, path: Path) -> WordImage:
-        """An image file as the sharder and the stream would bring it to the model. SourceError where they refuse it."""
+    def load(self, path: Path) -> ReadyImage:
+        """An image file as the sharder and the stream would bring it to the model. SourceError if they refuse it."""
         try:
             checked = read_image(read_bytes(path), Limits())
         except Rejected as rejected:
             raise SourceError(f"{path}: {rejected.explained}") from rejected
         width = self.geometry.padded_width_px(checked.width, checked.height)
         pixels_HW = decode_image(checked.content, self.geometry, limit_px=width)
-        return WordImage(pad_image(pixels_HW, width), pixels_HW.shape[1])
+        return ReadyImage(pad_image(pixels_HW, width), pixels_HW.shape[1])
 
 
 def build_recognizer(payload: dict, precision: str = "auto", device: torch.device = CPU) -> Recognizer:
     """From a checkpoint's payload."""
     it = restore(payload, device)
-    return Recognizer(it.model, it.task, it.geometry, device, choose_precision(precision, device, World()))
+    return Recognizer(it.model, it.task, it.geometry, choose_precision(precision, device, AloneWorld()))
 
 
 def find_images(paths: Iterable[Path]) -> list[Path]:
@@ -104,7 +99,7 @@ def read_files(
     """Each file with its reading, or with the reason why there is none, in the order given."""
     for start in range(0, len(paths), batch):
         chunk = paths[start : start + batch]
-        loaded: list[WordImage | SourceError] = []
+        loaded: list[ReadyImage | SourceError] = []
         for path in chunk:
             try:
                 loaded.append(recognizer.load(path))

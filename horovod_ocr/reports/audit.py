@@ -194,7 +194,10 @@ def copies_part(audit: Audit, most: int) -> list:
         ]
     if audit.copies.examples:
         rows = [(name, count) for name, count in audit.copies.counts.items()]
-        parts += [TableOf(("further copies of an image", "images"), rows), twins_table(head, audit.copies.examples, most)]
+        parts += [
+            TableOf(("further copies of an image", "images"), rows),
+            twins_table(head, audit.copies.examples, most),
+        ]
     return parts or [Paragraph("no image occurs twice")]
 
 

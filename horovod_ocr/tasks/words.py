@@ -1,58 +1,54 @@
-"""What is trained: targets, loss, decoding and scores of one kind of sample. Nothing else asks which kind it is.
+"""Words and lines, learnt by CTC.
 
-Shapes: T frames, N images, C classes, S targets of all images one after another.
+Shapes: T frames, N images, C outputs, S targets of all images one after another.
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from horovod_ocr.errors import ConfigError
+from horovod_ocr.errors import CheckpointError
+from horovod_ocr.models.forward import ModelOutput
+from horovod_ocr.tasks.base import Losses
+from horovod_ocr.tasks.figures import WORDS
 from horovod_ocr.text.charset import BLANK_ID, Charset
 from horovod_ocr.text.decode import Reading, greedy_decode
-from horovod_ocr.text.metrics import build_counts, count_reading
+from horovod_ocr.text.metrics import build_counts, count_reading, scores_by_length, scores_of
 from sharding.format.index import ShardIndex
+from sharding.format.script.letters import PROFILES
+from sharding.format.script.profile import ScriptProfile
 
 EXAMPLES = 10  # readings kept to look at
-
-
-@dataclass
-class Scores:
-    """Sums over samples, to be added over ranks. counts: see text.metrics. examples: (label, reading) of the first.
-    unreadable: damaged samples, which are left out."""
-
-    counts: np.ndarray
-    confusions: Counter = field(default_factory=Counter)
-    examples: list[tuple[str, str]] = field(default_factory=list)
-    unreadable: int = 0
+MOST_CONFUSED = 20
 
 
 @dataclass(frozen=True)
 class WordTask:
-    """Words and lines, learnt by CTC (Graves et al., 2006) over a charset."""
+    """Words and lines, learnt by CTC (Graves et al., 2006) over a charset. See `tasks.base.Task`."""
 
     charset: Charset
+    kind = "words"
+    channels = 1
+    figures = WORDS
+    log_sums = ("blank_frames", "frames", "too_long")
 
     @classmethod
     def of(cls, index: ShardIndex) -> "WordTask":
-        """The task that a shard set holds."""
-        if index.kind != "words":
-            raise ConfigError(
-                f"{index.root} holds {index.kind}, and this version trains words: shard images with a text each"
-            )
+        """The task for a set of words."""
         return cls(Charset.build(index.alphabet, index.profile))
 
     @property
     def outputs(self) -> int:
-        """Width of the model's head."""
         return len(self.charset)
 
-    def targets(self, labels: list[str]) -> tuple[Tensor, Tensor]:
+    def targets(self, labels: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Labels to targets_S (int64, end to end) and lengths_N."""
         encoded = [self.charset.encode(label) for label in labels]
         # by way of numpy: three times as fast as torch.tensor
@@ -60,10 +56,27 @@ class WordTask:
         targets_S = np.fromiter(chain.from_iterable(encoded), np.int64, int(lengths_N.sum()))
         return torch.from_numpy(targets_S), torch.from_numpy(lengths_N)
 
-    def losses(self, logits_TNC: Tensor, frames_N: Tensor, labels: list[str]) -> tuple[Tensor, int]:
-        """CTC loss of each sample, and how many labels are too long for T frames: their loss is zero."""
-        if not labels:
-            return logits_TNC.sum((0, 2)) * 0, 0  # still a graph: synchronised BatchNorm needs this rank's backward
+    def loss(self, output: ModelOutput, labels: Sequence[str]) -> Losses:
+        """CTC loss of each sample. `too_long`: labels that need more than T frames; their loss is zero."""
+        logits_TNC = output.logits
+        if labels:
+            losses_N, too_long = self.losses(logits_TNC, output.frames_N, labels)
+        else:  # still a graph: synchronised BatchNorm needs this rank's backward
+            losses_N, too_long = logits_TNC.sum((0, 2)) * 0, 0
+        scores_TNC = logits_TNC.detach()
+        return Losses(
+            losses_N,
+            # of the scores, too: CTC finds no path through scores that are not finite, which counts as a loss of zero
+            losses_N.detach().isfinite() & scores_TNC.isfinite().all(2).all(0),
+            {
+                "blank_frames": (scores_TNC.argmax(-1) == BLANK_ID).sum(),
+                "frames": scores_TNC.shape[0] * scores_TNC.shape[1],
+                "too_long": too_long,
+            },
+        )
+
+    def losses(self, logits_TNC: Tensor, frames_N: Tensor, labels: Sequence[str]) -> tuple[Tensor, int]:
+        """losses_N, and how many labels are too long for T frames. At least one label."""
         targets_S, lengths_N = self.targets(labels)
         # scaled down at random, a sample may need a few frames of its padding
         needed_N, frames = lengths_N + count_repeats(targets_S, lengths_N), logits_TNC.shape[0]
@@ -74,34 +87,103 @@ class WordTask:
         )
         return losses_N, int((needed_N > frames).sum())
 
-    def decode(self, logits_TNC: Tensor, frames_N: Tensor) -> list[Reading]:
+    def read(self, output: ModelOutput) -> list[Reading]:
         """Readings, normalised as labels are."""
         normalise = self.charset.profile.normalise
-        return [Reading(normalise(r.text), r.confidence) for r in greedy_decode(logits_TNC, frames_N, self.charset)]
+        readings = greedy_decode(output.logits, output.frames_N, self.charset)
+        return [Reading(normalise(reading.text), reading.confidence) for reading in readings]
 
-    def empty_scores(self, subsets: int) -> Scores:
-        return Scores(build_counts(subsets))
+    def empty_scores(self, subsets: int) -> "WordScores":
+        return WordScores(self.charset.profile, subsets)
 
-    def score(self, scores: Scores, readings: list[Reading], labels: list[str], subsets_N: np.ndarray) -> None:
-        """Add a batch to the sums. Of labels that stand in an image alike, one is what a reading can be."""
-        labels = map(self.charset.profile.as_read, labels)
-        for reading, label, subset in zip(readings, labels, subsets_N.tolist(), strict=True):
-            count_reading(scores.counts, scores.confusions, subset, reading.text, label)
-            if len(scores.examples) < EXAMPLES:
-                scores.examples.append((label, reading.text))
+    def log_values(self, sums: dict[str, float]) -> dict[str, float]:
+        """blank_share, of all frames; too_long."""
+        return {"blank_share": sums["blank_frames"] / max(1, sums["frames"]), "too_long": int(sums["too_long"])}
 
-    def to_dict(self) -> dict:
-        return {"kind": "words", "charset": self.charset.to_dict()}
+    def log_text(self, values: dict[str, float]) -> tuple[str, str]:
+        too_long = f"{values['too_long']} labels too long for their frames" if values["too_long"] else ""
+        return f"blank {values['blank_share']:.2f}", too_long
+
+    def describe_outputs(self) -> str:
+        profile = self.charset.profile
+        return f"{len(self.charset.letters)} letters, profile {profile.name} ({profile.direction})"
+
+    def opening_remark(self) -> str:
+        return "blank is the share of frames without a letter: near 1 for the first few hundred steps, then it falls"
+
+    def check_readable(self, index: ShardIndex) -> None:
+        """CheckpointError if the model cannot write the labels, or they were normalised in another way."""
+        mine = WordTask.of(index).charset
+        self.charset.require(mine.letters, str(index.root))
+        theirs = self.charset.profile
+        if mine.profile.to_dict() != theirs.to_dict():
+            named = theirs.name if theirs.name in PROFILES else f"FILE (of {theirs.name})"
+            raise CheckpointError(
+                f"{index.root} was normalised as {mine.profile.name} ({mine.profile.direction}), the checkpoint's "
+                f"labels as {theirs.name} ({theirs.direction}) with its own letters and folds; shard these images with "
+                f"--profile {named} --direction {theirs.direction}"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"kind": self.kind, "charset": self.charset.to_dict()}
 
     @classmethod
-    def from_dict(cls, values: dict) -> "WordTask":
+    def from_dict(cls, values: dict[str, Any]) -> "WordTask":
         return cls(Charset.from_dict(values["charset"]))
+
+
+class WordScores:
+    """Edits, confusions and examples of a split. See `tasks.base.Scores`."""
+
+    def __init__(self, profile: ScriptProfile, subsets: int):
+        self.profile = profile
+        self.counts = build_counts(subsets)
+        self.confusions: Counter[tuple[str, str]] = Counter()  # (letter of the label, letter read)
+        self.examples: list[tuple[str, str]] = []  # (label, reading) of the first samples
+
+    def add(self, readings: Sequence[Reading], labels: Sequence[str], subsets_N: np.ndarray) -> None:
+        """Of labels that look alike in an image, one is what a reading can be: `ScriptProfile.as_read`."""
+        as_read = map(self.profile.as_read, labels)
+        for reading, label, subset in zip(readings, as_read, subsets_N.tolist(), strict=True):
+            count_reading(self.counts, self.confusions, subset, reading.text, label)
+            if len(self.examples) < EXAMPLES:
+                self.examples.append((label, reading.text))
+
+    def state(self) -> tuple[np.ndarray, Counter[tuple[str, str]], list[tuple[str, str]]]:
+        return self.counts, self.confusions, self.examples
+
+    def merge(self, states: Sequence[tuple[np.ndarray, Counter[tuple[str, str]], list[tuple[str, str]]]]) -> None:
+        self.counts = np.sum([counts for counts, _, _ in states], axis=0)
+        self.confusions = sum((confusions for _, confusions, _ in states), Counter())
+        self.examples = [example for _, _, examples in states for example in examples][:EXAMPLES]
+
+    def values(self) -> dict[str, float]:
+        """word_accuracy, cer, one_minus_ned and samples."""
+        return scores_of(self.counts)
+
+    def report(self, subsets: Sequence[str]) -> dict[str, Any]:
+        """`values` and `by_length` over the whole split; `subsets`: the same for each subset with a name; `confusions`:
+        the most frequent, as [letter of the label, letter read, times], "" for a letter left out or put in;
+        `examples`."""
+        named = {name: self.counts[number] for number, name in enumerate(subsets) if name}
+        confused = sorted(self.confusions.items(), key=lambda item: (-item[1], item[0]))[:MOST_CONFUSED]
+        return {
+            **self.values(),
+            "by_length": scores_by_length(self.counts),
+            "subsets": {
+                name: {**scores_of(counts), "by_length": scores_by_length(counts)}
+                for name, counts in named.items()
+                if counts.any()
+            },
+            "confusions": [[wanted, read, times] for (wanted, read), times in confused],
+            "examples": [{"label": label, "reading": reading} for label, reading in self.examples],
+        }
 
 
 def count_repeats(targets_S: Tensor, lengths_N: Tensor) -> Tensor:
     """Adjacent equal targets of each label (int64, N): CTC needs a blank frame between them."""
     ends_N = lengths_N.cumsum(0)
-    seconds_N = torch.minimum(ends_N - lengths_N + 1, ends_N)  # where each label's second target is; it may have none
-    # before[s]: repeats at the places below s, with those between labels, which are left out in what is subtracted
+    seconds_N = torch.minimum(ends_N - lengths_N + 1, ends_N)  # where each label's second target is, if it has one
+    # before[s]: repeats before target s, also those between labels, which the difference leaves out
     before = functional.pad((targets_S[1:] == targets_S[:-1]).cumsum(0), (2, 0))
     return before[ends_N] - before[seconds_N]

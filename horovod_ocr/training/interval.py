@@ -1,6 +1,11 @@
-"""What is summed between two log lines. Shapes: T frames, N images, C classes."""
+"""What is summed between two log lines.
+
+Shapes: N images.
+"""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -8,61 +13,78 @@ from torch import Tensor
 
 from horovod_ocr.data.batch import Batch
 from horovod_ocr.distributed.world import World
-from horovod_ocr.text.charset import BLANK_ID
+from horovod_ocr.tasks.base import Losses, Task
 
 
 class Interval:
-    """This rank's sums. They stay on the device until the line is written: no host sync a step."""
+    """This rank's sums since the last log line. They stay on the device until the line is written: no host sync a
+    step."""
 
-    def __init__(self, device: torch.device):
-        self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
-        self.blank_frames = torch.zeros((), dtype=torch.int64, device=device)
-        self.frames = 0
-        self.steps = 0
-        self.samples = 0
-        self.too_long = 0  # samples whose labels do not fit their frames
+    def __init__(self, task: Task, device: torch.device):
+        self.task, self.device = task, device
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin the next interval."""
+        self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
+        self.sums: dict[str, Tensor | float] = dict.fromkeys(self.task.log_sums, 0)  # see Losses.sums
+        self.steps = self.samples = self.read_bytes = 0
         self.wait_s = 0.0  # for data
-        self.waited_s = 0.0  # for the other ranks
         self.decode_s = 0.0
-        self.read_bytes = 0
         self.started_s = time.monotonic()
 
     def count(self, batch: Batch) -> None:
-        """What it took to make a batch."""
+        """Add what it took to make a batch."""
         self.steps += 1
         self.samples += len(batch)
         self.decode_s += batch.decode_s
         self.read_bytes += batch.read_bytes
 
-    def add(self, losses_N: Tensor, logits_TNC: Tensor, too_long: int) -> None:
-        """A loss that is not finite counts as none: such updates are left out, and counted elsewhere."""
-        self.loss_sum += losses_N.nan_to_num(0, 0, 0).sum()
-        self.too_long += too_long
-        self.blank_frames += (logits_TNC.argmax(-1) == BLANK_ID).sum()
-        self.frames += logits_TNC.shape[0] * logits_TNC.shape[1]
+    def add(self, losses: Losses) -> None:
+        """Add the losses of some samples. One that is not finite counts as zero: such updates are left out, and counted
+        elsewhere."""
+        self.loss_sum += losses.losses_N.nan_to_num(0, 0, 0).sum()
+        for name, value in losses.sums.items():
+            self.sums[name] = self.sums[name] + value
 
-    def summarise(self, world: World) -> dict[str, float]:
-        """The sums of all ranks as figures a person reads. Collective.
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Around the wait for a batch."""
+        started_s = time.monotonic()
+        yield
+        self.wait_s += time.monotonic() - started_s
 
-        loss a sample, share of blank frames, images a second of all ranks together, share of the time spent waiting
-        for data, time to decode and augment a sample, bytes of images read, samples whose labels are too
-        long for their frames, seconds passed; the slowest rank, and its own time over that of the others (`slowest`).
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Around what is not training: its time does not count."""
+        started_s = time.monotonic()
+        yield
+        self.started_s += time.monotonic() - started_s
+
+    def summarise(self, world: World, waited_s: float) -> dict[str, float]:
+        """The sums of all ranks as figures a person reads. waited_s: of this rank, for the gradients of the others.
+        Collective.
+
+        loss of a sample, what the task says (`Task.log_values`), images_per_s of all ranks together, data_wait_share of
+        the time, decode_us of a sample (augmentation included), read_bytes of images, slowest_rank and slowest_ratio
+        (see `slowest`), passed_s.
         """
         passed_s = time.monotonic() - self.started_s
         own_s = np.zeros(world.world_size)
-        own_s[world.rank] = passed_s - self.waited_s
-        mine = [float(self.loss_sum), float(self.blank_frames), self.frames, self.samples, self.wait_s, passed_s]
-        sums = world.sum_array(np.array([*mine, self.decode_s, self.read_bytes, self.too_long, *own_s])).tolist()
-        loss_sum, blank_frames, frames, samples, wait_s, all_s, decode_s, read_bytes, too_long, *own_s = sums
-        slowest_rank, slowest_ratio = slowest(own_s)
+        own_s[world.rank] = passed_s - waited_s
+        sums = [float(self.sums[name]) for name in self.task.log_sums]
+        mine = [float(self.loss_sum), self.samples, self.wait_s, passed_s, self.decode_s, self.read_bytes]
+        loss_sum, samples, wait_s, all_s, decode_s, read_bytes, *more = world.sum_array(
+            np.array([*mine, *sums, *own_s])
+        ).tolist()
+        slowest_rank, slowest_ratio = slowest(more[len(sums) :])
         return {
             "loss": loss_sum / max(1, samples),
-            "blank_share": blank_frames / max(1, frames),
+            **self.task.log_values(dict(zip(self.task.log_sums, more, strict=False))),
             "images_per_s": samples * world.world_size / all_s,
             "data_wait_share": wait_s / all_s,
             "decode_us": 1e6 * decode_s / max(1, samples),
             "read_bytes": int(read_bytes),
-            "too_long": int(too_long),
             "slowest_rank": slowest_rank,
             "slowest_ratio": slowest_ratio,
             "passed_s": all_s / world.world_size,

@@ -1,206 +1,155 @@
-"""What a run begins from: its config, its folder, its shards."""
+"""A training run, put together and ready for its first step."""
 
 import socket
-import time
-from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import Any
 
 import torch
 
-from horovod_ocr.checkpoint.file import LAST, load_checkpoint, newest_run
-from horovod_ocr.config.overlay import overlay, settings_of
-from horovod_ocr.config.recipe import read_recipe
-from horovod_ocr.config.sources import default_recipe, load_config, train_table
-from horovod_ocr.config.train import RanksConfig, TrainConfig, check_config, check_ranks
-from horovod_ocr.console import console
-from horovod_ocr.data.image import Geometry
-from horovod_ocr.data.shared_memory import (
-    choose_workers,
-    free_shared_bytes,
-    largest_batch_bytes,
-    shared_bytes_needed,
-    shortage,
-    workers_with_room,
-)
-from horovod_ocr.data.store import ShardStore, open_store
-from horovod_ocr.data.stream import Stream, StreamOptions
-from horovod_ocr.distributed.device import choose_device, choose_precision
+from horovod_ocr.checkpoint.restore import load_generator, load_state
+from horovod_ocr.checkpoint.saver import Saver
+from horovod_ocr.config.train import TrainConfig
+from horovod_ocr.distributed.damaged_samples import DamagedSamples
+from horovod_ocr.distributed.device import first_contact, generator_of, seed_of_rank
+from horovod_ocr.distributed.exchange.allreduce import Allreduce
+from horovod_ocr.distributed.votes import check_same_weights
 from horovod_ocr.distributed.watchdog import Watchdog
 from horovod_ocr.distributed.world import World
-from horovod_ocr.errors import CheckpointError, ConfigError, ShardError
-
-# Samples of a rank that are worth loader workers, if these are started for one pass, as for each validation: in the 0.2
-# to 0.6 s that this takes, the rank alone reads about 10,000 words. Kept, they would take memory from training.
-LEAST_FOR_WORKERS = 10_000
-
-
-@dataclass(frozen=True)
-class Beginning:
-    """What all ranks of a run begin with. payload: of the checkpoint to resume from, else None. device, cores: of this
-    rank."""
-
-    run: Path
-    store: ShardStore
-    payload: dict | None
-    device: torch.device
-    precision: str
-    cores: int
-    why_cpu: str
+from horovod_ocr.run.log import RunLog
+from horovod_ocr.run.signals import StopSignals
+from horovod_ocr.run.state import Heartbeat
+from horovod_ocr.training import hooks
+from horovod_ocr.training.begin import Beginning, begin
+from horovod_ocr.training.gradients import Gradients
+from horovod_ocr.training.interval import Interval
+from horovod_ocr.training.loop import Trainer
+from horovod_ocr.training.opening import finished_line, opening_lines
+from horovod_ocr.training.optim import build_optimizer
+from horovod_ocr.training.parts import Parts, build_parts
+from horovod_ocr.training.reporter import Reporter
+from horovod_ocr.training.state import TrainState
+from horovod_ocr.training.update import Schedule, Update
 
 
-def begin(config: TrainConfig, world: World, watchdog: Watchdog) -> Beginning:
-    """Agree on device, run and shards, and load the checkpoint of a run that goes on. Every rank must call this.
-
-    Raises the same OcrError on every rank.
-    """
-    device, cores, why_cpu = choose_device(world, config.ranks.device)
-    precision = choose_precision(config.ranks.precision, device, world)
-    watchdog.reached(0, "the run's folder and the shards")
-    run = world.broadcast(world.collectively(lambda: choose_run(config) if world.is_root else None))
-    store = world.collectively(lambda: open_shards(config, world))
-    world.collectively(lambda: check_same(world.gather(store.index.digest), config.data.shards))
-    watchdog.reached(0, "the checkpoint")
-    resumes = config.resume and world.is_root
-    payload = world.broadcast(world.collectively(lambda: load_checkpoint(run) if resumes else None))
-    watchdog.reached(0, "the model and its data")
-    return Beginning(run, store, payload, device, precision, cores, why_cpu)
-
-
-def choose_config(recipe: str | None, given: dict) -> TrainConfig:
-    """The config of a new run; or, to resume, the run's own with what the command line gives laid over it.
-
-    recipe: None chooses by the shards. given: settings of the command line, by their own names. Raises ConfigError,
-    ShardError or CheckpointError with what to do.
-    """
-    if not given.get("resume"):
-        return load_config(recipe or default_recipe(given.get("shards")), given)
-    shared = train_table()
-    runs = Path(given.get("runs") or shared.get("runs") or TrainConfig.runs)
-    run = runs / given["run"] if "run" in given else newest_run(runs)
-    saved = load_checkpoint(run)["config"]
-    if unknown := sorted(saved.keys() - settings_of(TrainConfig).keys()):
-        console.print(f"warning: {run} was begun by another version; not known: {', '.join(unknown)}", markup=False)
-    saved = {name: value for name, value in saved.items() if name not in unknown}
-    saved["device"] = shared.get("device", RanksConfig.device)  # of the machine, not of the run
-    config = overlay(TrainConfig(), saved, f"{run}: its checkpoint")
-    config = overlay(config, read_recipe(recipe) if recipe else {}, f"recipe {recipe}")
-    config = overlay(config, {**given, "run": run.name, "runs": str(runs)}, "the command line")
-    return check_config(config)
-
-
-def choose_run(config: TrainConfig) -> Path:
-    """The run's folder. ConfigError rather than write over a run that is there."""
-    runs = Path(config.runs)
-    if config.resume:
-        return runs / config.run if config.run else newest_run(runs)
-    run = runs / (config.run or time.strftime(f"{Path(config.recipe or 'run').stem}-%Y%m%d-%H%M%S"))
-    if (run / LAST).exists():
-        raise ConfigError(f"{run} holds a run already; continue it with --resume, or name another with --run")
-    return run
-
-
-def check_same(digests: list[str], shards: str) -> None:
-    """ShardError unless all ranks see the same shard set: with others, their plans would not fit together."""
-    odd = [rank for rank, digest in enumerate(digests) if digest != digests[0]]
-    if odd:
-        raise ShardError(f"ranks {odd} see other shards in {shards} than rank 0; give one shared folder")
-
-
-def open_shards(config: TrainConfig, world: World) -> ShardStore:
-    check_ranks(config.plan.lanes, world.world_size)
-    return open_store(config.data.shards, config.data.cache_dir, config.data.cache_bytes)
-
-
-def stream_options(config: TrainConfig, split: str, world: World, on_gpu: bool) -> StreamOptions:
-    """How this rank reads a split: shuffled, changed at random and without a gap for training alone. No workers yet."""
-    training = split == "train"
-    return StreamOptions(
-        split=split,
-        seed=config.seed,
-        lanes=config.plan.lanes,
-        global_batch=config.plan.global_batch if training else 2 * config.plan.global_batch,
-        window=config.plan.window,
-        shuffle=training,
-        augmentation=config.data.augmentation if training and config.data.augment else None,
-        decoder=config.data.decoder,
-        replaces_damaged=training,
-        rank=world.rank,
-        world_size=world.world_size,
-        to_gpu=on_gpu,
+def set_up(config: TrainConfig, world: World, watchdog: Watchdog) -> Trainer:
+    """Every rank must call this. Raises the same OcrError on every rank."""
+    beginning = begin(config, world, watchdog)
+    parts = world.collectively(lambda: build_parts(config, world, beginning))
+    state = TrainState(parts.total_steps, parts.train.steps)
+    heartbeat = Heartbeat(beginning.run, world.is_root, state.total_steps, world.world_size)
+    report = Reporter(state, heartbeat, watchdog)
+    update = build_update(config, world, parts)
+    meet(config, world, beginning, parts, update, state, report)
+    log = world.collectively(lambda: RunLog(beginning.run, world.rank, state.step))
+    log.note(f"rank {world.rank} of {world.world_size} on {socket.gethostname()}, from step {state.step}")
+    periods = periods_of(config, state, parts)
+    for line in opening_lines(config, world, beginning, parts, state, periods):
+        log.line(line)
+    signals, interval = StopSignals(), Interval(parts.task, beginning.device)
+    save = build_save(config, world, beginning, parts, update, interval, report)
+    c, damage = config, DamagedSamples(world, parts.train.shards, config.data.max_bad)
+    skipped = hooks.SkippedUpdates(
+        world, c.optimizer.most_skipped, parts.train.address_of, beginning.device.type == "cuda"
+    )
+    val_damage = DamagedSamples(world, beginning.store.index.of("val"), c.data.max_bad)
+    in_order = [
+        hooks.Agenda(world, periods, save.clock, lambda: signals.received or heartbeat.request),
+        hooks.CheckRanks(world, parts.model, c.ranks.check_ranks_every_steps),
+        skipped,
+        hooks.CountDamage(damage, save),
+        hooks.Log(world, log, interval, update, damage, skipped, world.gather(socket.gethostname())),
+        hooks.Validate(
+            world, log, interval, report, parts.model, parts.task, parts.val, val_damage, save, beginning.precision
+        ),
+        save,
+        hooks.Profile(c.log.profile, beginning.run, world.rank, beginning.device, state.total_steps, log),
+    ]
+    gradients = Gradients(
+        parts.model, parts.task, update, beginning.precision, c.ranks.accumulate, c.ranks.sync_batchnorm
+    )
+    return Trainer(
+        world,
+        beginning.run,
+        state,
+        parts.train,
+        gradients,
+        in_order,
+        save,
+        interval,
+        report,
+        log,
+        signals,
+        finished_line(beginning.run, parts.total_steps, beginning.store.index),
     )
 
 
-def open_streams(
-    config: TrainConfig, world: World, store: ShardStore, geometry: Geometry, on_gpu: bool, cores: int
-) -> tuple[Stream, Stream | None]:
-    """The train split and the val split, None where there is none, with the loader workers that there is room for.
+def build_update(config: TrainConfig, world: World, parts: Parts) -> Update:
+    """The optimizer, wrapped for the exchange, and the schedule."""
+    o, ranks = config.optimizer, config.ranks
+    optimizer = build_optimizer(parts.model, o.weight_decay)
+    exchange = Allreduce(world, parts.model, optimizer, ranks.compression == "fp16", ranks.accumulate)
+    schedule = Schedule(o.lr, o.warmup_share, parts.total_steps)
+    return Update(parts.model, exchange, schedule, o.clip_norm, waits=world.world_size > 1)
 
-    Raises ShardError if the train split is empty, ConfigError if its loader workers have no room.
+
+def meet(
+    config: TrainConfig,
+    world: World,
+    beginning: Beginning,
+    parts: Parts,
+    update: Update,
+    state: TrainState,
+    report: Reporter,
+) -> None:
+    """Load, then broadcast. The optimizer is wrapped already: a wrapper drops what was loaded before. Collective.
+
+    Raises DivergedError on every rank if ranks hold different weights afterwards.
     """
-    ranks, free_bytes = world.local_size, free_shared_bytes()
-    train = Stream(store, geometry, stream_options(config, "train", world, on_gpu))
-    reads_alone = config.data.workers == 0 or not on_gpu and config.data.workers < 0
-    batch_bytes = 0 if reads_alone else batch_bytes_of(train)
-    workers = choose_workers(config.data.workers, on_gpu, cores, ranks, batch_bytes, free_bytes)
-    if why := shortage(batch_bytes, workers, ranks, free_bytes):
-        # a worker that finds no room would end the run in the middle
-        raise ConfigError(f"{socket.gethostname()}: {why}")
-    train.options = replace(train.options, workers=workers)
-    if not store.index.counts.totals.get("val"):
-        return train, None
-    val = Stream(store, geometry, stream_options(config, "val", world, on_gpu))
-    if on_gpu:
-        # the batches of the train split's workers stay where they are meanwhile
-        give_workers(val, ranks, workers, shared_bytes_needed(batch_bytes, workers, ranks))
-    return train, val
+    payload, weights = beginning.payload, parts.model.state_dict()
+    torch.manual_seed(seed_of_rank(config.seed, world.rank))
+    if payload:
+        world.collectively(lambda: load_state(payload, parts.model, update.optimizer))
+        load_generator(payload["rng"], generator_of(beginning.device), world)
+        state.step, state.best = payload["step"], payload["best"]
+    report(first_contact(beginning.device))
+    world.broadcast_tensors(weights)
+    check_same_weights(world, weights, "after the broadcast")
 
 
-def give_workers(stream: Stream, ranks: int, most: int, used_bytes: int = 0) -> None:
-    """At most so many loader workers to a stream that is read once, beside a GPU: if it is long enough to be worth
-    them, and as far as they have room in half of /dev/shm.
-
-    ranks: of the host. used_bytes: of /dev/shm, by other workers.
-    """
-    free_bytes = free_shared_bytes()
-    samples = sum(shard.samples for shard in stream.shards)
-    if samples >= LEAST_FOR_WORKERS * stream.options.world_size:
-        left_bytes = None if free_bytes is None else free_bytes // 2 - used_bytes
-        room = workers_with_room(batch_bytes_of(stream), ranks, left_bytes)
-        stream.options = replace(stream.options, workers=min(most, room))
+def periods_of(config: TrainConfig, state: TrainState, parts: Parts) -> hooks.Periods:
+    """Steps between log lines, validations and saves."""
+    period = min(5000, max(1, state.total_steps // 10))
+    validate_steps = (config.log.validate_every_steps or period) if parts.val else None
+    return hooks.Periods(config.log.log_every_steps, validate_steps, config.checkpoints.save_every_steps or period)
 
 
-def batch_bytes_of(stream: Stream) -> int:
-    """Shared memory that the largest batch of a stream takes."""
-    o = stream.options
-    return largest_batch_bytes(stream.shards, stream.geometry, o.lanes, o.global_batch, o.world_size)
+def build_save(
+    config: TrainConfig,
+    world: World,
+    beginning: Beginning,
+    parts: Parts,
+    update: Update,
+    interval: Interval,
+    report: Reporter,
+) -> hooks.Save:
+    """The hook that saves; root takes the run's folder over. Collective. CheckpointError if that cannot be written."""
+    kept, device, settings = config.checkpoints, beginning.device, config.to_dict()
 
+    def build_saver() -> Saver | None:
+        on_gpu = device.type == "cuda"
+        return Saver(beginning.run, kept.keep_checkpoints, kept.keep_epochs, on_gpu) if world.is_root else None
 
-def identity_of(config: TrainConfig, task: dict, geometry: Geometry, index_digest: str) -> dict:
-    """What a run must keep to go on exactly where it was: the model, and the samples that the next steps hold."""
-    names = ("seed", "lanes", "global_batch", "window")
-    return {
-        "task": task,
-        "model_name": config.model,
-        "model_options": config.model_options,
-        "geometry": geometry.to_dict(),
-        "plan": {"index_digest": index_digest, **{name: getattr(config, name) for name in names}},
-    }
+    def payload(state: TrainState) -> dict[str, Any]:
+        return {
+            "model": parts.model.state_dict(),
+            "optimizer": update.optimizer.state_dict(),
+            "best": state.best,
+            "epoch": state.epoch,
+            "rng": world.gather(generator_of(device).get_state()),
+            "config": settings,
+            **parts.identity,
+            "versions": {"torch": str(torch.__version__)},
+        }
 
-
-def check_resumable(payload: dict, mine: dict, run: str, shards: str, steps: int) -> None:
-    """CheckpointError unless a run can go on exactly where it was, to so many steps. mine: identity_of this session."""
-    if payload["task"] != mine["task"]:
-        raise CheckpointError(
-            f"{run} was trained with another charset or script profile than {shards} has; give its own shards with "
-            "--shards, or train anew with another --run"
-        )
-    for name, before in payload["plan"].items():
-        if mine["plan"].get(name) != before:
-            raise CheckpointError(
-                f"{run} was trained with {name} {before}, not {mine['plan'].get(name)}: the samples left in the epoch "
-                "would not be the same; give the old value, or train anew with another --run"
-            )
-    if any(payload[name] != mine[name] for name in ("model_name", "model_options", "geometry")):
-        raise CheckpointError(f"{run} has another model or height; leave its own, or train anew")
-    if payload["step"] > steps:
-        raise CheckpointError(f"{run} has taken {payload['step']} steps already; give --steps above that")
+    clock = hooks.SaveClock(kept.save_every_minutes, world.is_root)
+    saver = world.collectively(build_saver)
+    return hooks.Save(world, saver, payload, parts.model, clock, interval, report, kept.most_failed_saves)

@@ -232,7 +232,7 @@ def test_verify_finds_what_is_damaged_and_repairs_it(tmp_path):
         file.write(b"\x00damage")
     (tmp_path / "shards/val-000000.idx").unlink()
     found = say("horovod-ocr verify", tmp_path)
-    assert_one_sentence(found, 3, "mend it with: horovod-ocr verify --repair")
+    assert_one_sentence(found, 3, "repair it with: horovod-ocr verify --repair")
     assert "train-000000: " in found.stdout and "val-000000: " in found.stdout
     repaired = say("horovod-ocr verify --repair", tmp_path)
     assert repaired.returncode == 0, repaired.stderr

@@ -16,8 +16,8 @@ import pytest
 import torch
 
 from horovod_ocr.checkpoint.file import LAST, load_best, load_checkpoint
-from horovod_ocr.distributed.world import World
-from horovod_ocr.reports import score
+from horovod_ocr.distributed.alone import AloneWorld
+from horovod_ocr.evaluation import score
 from sharding.format.idx import idx_bytes
 from sharding.format.index import INDEX_NAME, ShardInfo, read_index
 from tests.e2e.typed import BIN
@@ -149,9 +149,9 @@ def test_a_set_far_away_is_fetched_once_and_trains_alike(folder, word_shards, tm
         assert sorted(fetched) == sorted(files_of(read_index(word_shards).shards))
     finally:
         position.close()
-    here = score.score_run(World(), folder / "runs", f"by-{ranks}", str(word_shards))[1]
+    here = score.score_run(AloneWorld(), folder / "runs", f"by-{ranks}", str(word_shards))[1]
     there = json.loads((folder / "runs" / run / "eval.json").read_text())
-    assert there["samples"] == read_index(word_shards).totals["test"]
+    assert there["samples"] == read_index(word_shards).counts.totals["test"]
     assert {**there, "run": "", "shards": ""} == {**json.loads(json.dumps(here)), "run": "", "shards": ""}
 
     said = say(folder, "train", "--shards", position.location, "--run", "late", code=3)
@@ -290,6 +290,6 @@ def word_accuracy(folder: Path, shards: str, decoder: str, monkeypatch) -> float
     run, payload = load_best(folder / "runs", None)
     payload["config"]["decoder"] = decoder
     monkeypatch.setattr(score, "load_best", lambda runs, name: (run, payload))
-    report = score.score_run(World(), folder / "runs", shards=str(folder / shards))[1]
+    report = score.score_run(AloneWorld(), folder / "runs", shards=str(folder / shards))[1]
     assert report["unreadable"] == 0
     return report["word_accuracy"]

@@ -14,13 +14,16 @@ import torch
 from torch import nn
 
 from horovod_ocr.config.train import TrainConfig
-from horovod_ocr.data.batch import normalise_images
+from horovod_ocr.data.batch import Batch
 from horovod_ocr.distributed import device
+from horovod_ocr.distributed.exchange import allreduce
 from horovod_ocr.distributed.gpus import Gpus
-from horovod_ocr.distributed.world import open_world
+from horovod_ocr.distributed.open import open_world
 from horovod_ocr.errors import OcrError
-from horovod_ocr.training import loop
-from horovod_ocr.training import update as exchange
+from horovod_ocr.training.hooks import Hook, Step
+from horovod_ocr.training.loop import Trainer
+from horovod_ocr.training.state import TrainState
+from horovod_ocr.training.train import train
 from sharding.format.idx import read_idx
 
 
@@ -28,45 +31,45 @@ def main() -> None:
     settings = json.loads(sys.argv[1])
     out, faults = Path(settings.pop("out")), settings.pop("faults", {})
     out.mkdir(exist_ok=True)
-    sessions = []
-
-    class Watched(loop.Session):
-        def start(self, payload):
-            sessions.append(self)
-            super().start(payload)
-
-        def take_step(self, batch):
-            shards = self.train_stream.shards
-            read = zip(batch.shards_N.tolist(), batch.rows_N.tolist(), strict=True)
-            digests = [int(read_idx(self.index.idx_path(shards[shard]))["digest"][row]) for shard, row in read]
-            faulty.before(self)
-            super().take_step(batch)
-            with open(out / f"read-by-{self.world.rank}.jsonl", "a") as file:
-                file.write(json.dumps([self.step, self.world.world_size, digests]) + "\n")
-
-        def after_step(self, saves):
-            super().after_step(saves)
-            faulty.after(self)
-
-    loop.Session = Watched
-    faulty = Faulty(**faults)
-    exchange.GROUP_BYTES = faulty.group_bytes
+    faulty, trainers = Faulty(**faults), []
+    allreduce.GROUP_BYTES = faulty.group_bytes
     torch.use_deterministic_algorithms(True, warn_only=True)
     world = open_world()
     faulty.begin(world)
+
+    def adjust(trainer: Trainer) -> None:
+        trainers.append(trainer)
+        faulty.meet(trainer)
+        trainer.hooks = [NoteWhatIsRead(trainer, out), *trainer.hooks, faulty]
+
     try:
-        loop.train(TrainConfig.of(**settings), world)
+        train(TrainConfig.of(**settings), world, adjust)
     except OcrError as error:  # as the command line says it
         if error.shown_by in (None, world.rank):
             print(error, file=sys.stderr, flush=True)
         sys.exit(error.exit_code)
-    (session,) = sessions
-    parameters = {name: parameter.detach() for name, parameter in session.model.named_parameters()}
+    (trainer,) = trainers
+    parameters = {name: parameter.detach() for name, parameter in trainer.gradients.model.named_parameters()}
     torch.save(parameters, out / f"rank{world.rank}.pt")
 
 
+class NoteWhatIsRead(Hook):
+    """A line for each step: its number, the ranks, the digests of the samples that this rank has read."""
+
+    def __init__(self, trainer: Trainer, out: Path):
+        self.stream, self.world_size = trainer.stream, trainer.world.world_size
+        self.path = out / f"read-by-{trainer.world.rank}.jsonl"
+
+    def after_step(self, state: TrainState, step: Step) -> None:
+        store, shards = self.stream.store, self.stream.shards
+        read = zip(step.batch.shards_N.tolist(), step.batch.rows_N.tolist(), strict=True)
+        digests = [int(read_idx(store.idx_path(shards[shard]))["digest"][row]) for shard, row in read]
+        with open(self.path, "a") as file:
+            file.write(json.dumps([state.step, self.world_size, digests]) + "\n")
+
+
 @dataclass
-class Faulty:
+class Faulty(Hook):
     """What goes wrong, on the last rank alone where it is not said otherwise. Steps count from 1.
 
     dies_after: SIGKILL, on every rank. asked_after: SIGTERM to itself. drifts_after: one weight changes. nan_at: steps
@@ -82,7 +85,7 @@ class Faulty:
     slow_s: float = 0.0
     silent_s: float = 0.0
     frozen_batchnorm: bool = False
-    group_bytes: int = exchange.GROUP_BYTES
+    group_bytes: int = allreduce.GROUP_BYTES
     gpus: int = 0
 
     def begin(self, world) -> None:
@@ -92,26 +95,31 @@ class Faulty:
             world.sums_on_gpus = False
         time.sleep(self.silent_s * (world.rank == world.world_size - 1))
 
-    def before(self, session) -> None:
+    def meet(self, trainer: Trainer) -> None:
+        """Before the first step."""
+        self.model = trainer.gradients.model
+        self.is_last_rank = trainer.world.rank == trainer.world.world_size - 1
+        self.factor = 1.0
+        self.model.register_forward_pre_hook(lambda model, images: (images[0] * self.factor,))
+
+    def before_step(self, state: TrainState, batch: Batch) -> None:
         if self.frozen_batchnorm:
-            for module in session.model.modules():
+            for module in self.model.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
-        is_last = session.world.rank == session.world.world_size - 1
-        factor = math.nan if is_last and session.step + 1 in self.nan_at else 1.0
-        loop.normalise_images = lambda *arguments: normalise_images(*arguments) * factor
-        time.sleep(self.slow_s * is_last)
+        self.factor = math.nan if self.is_last_rank and state.step + 1 in self.nan_at else 1.0
+        time.sleep(self.slow_s * self.is_last_rank)
 
-    def after(self, session) -> None:
-        if session.step == self.dies_after:
+    def after_step(self, state: TrainState, step: Step) -> None:
+        if state.step == self.dies_after:
             os.kill(os.getpid(), signal.SIGKILL)
-        if session.world.rank != session.world.world_size - 1:
+        if not self.is_last_rank:
             return
-        if session.step == self.asked_after:
+        if state.step == self.asked_after:
             os.kill(os.getpid(), signal.SIGTERM)
-        if session.step == self.drifts_after:
+        if state.step == self.drifts_after:
             with torch.no_grad():
-                next(session.model.parameters()).view(-1)[0] += 1e-3
+                next(self.model.parameters()).view(-1)[0] += 1e-3
 
 
 if __name__ == "__main__":  # loader workers import it

@@ -99,7 +99,7 @@ def test_damaged_samples_are_named_once_and_counted_and_the_steps_go_on(damaged,
 def test_above_max_bad_all_ranks_save_and_stop_together_with_the_list(damaged, tmp_path):
     result = train(damaged, tmp_path, "--steps", "100", "--max-bad", "2", "--set", "validate_every_steps=1000")
     assert result.returncode == 3, result.stdout[-3000:] + result.stderr[-3000:]
-    sentence = "3 samples cannot be read, at most 2 may be (--max-bad); mend them with: horovod-ocr verify --repair"
+    sentence = "3 samples cannot be read, at most 2 may be (--max-bad); repair them with: horovod-ocr verify --repair"
     assert result.stderr.count(sentence) == 1
     listed = result.stderr[result.stderr.index(sentence) :]
     assert len(set(re.findall(r"rank \d on \S+: (train-\d+), sample 1:", listed))) == 3

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from horovod_ocr.distributed.world import CPU_CYCLE_TIME_MS
+from horovod_ocr.distributed.horovod import CPU_CYCLE_TIME_MS
 from tests.ranks.launch import assert_ran, environment, horovodrun
 
 pytestmark = [

@@ -42,7 +42,7 @@ def test_the_installed_torch_is_the_one_that_is_asked_for():
     [
         ("horovod_ocr/training/loop.py", True),
         ("sharding/format/tar.py", True),
-        ("horovod_ocr/distributed/world.py", False),
+        ("horovod_ocr/distributed/horovod.py", False),
     ],
 )
 def test_only_world_py_may_import_horovod(statement, path, is_banned):

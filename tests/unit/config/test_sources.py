@@ -9,9 +9,10 @@ from PIL import Image
 from horovod_ocr.config.overlay import overlay
 from horovod_ocr.config.recipe import recipe_names
 from horovod_ocr.config.shard import load_shard_options
-from horovod_ocr.config.sources import default_recipe, load_config, parse_settings, table_of_settings, with_settings
+from horovod_ocr.config.sources import load_config, parse_settings, table_of_settings, with_settings
 from horovod_ocr.config.train import TrainConfig, check_config
 from horovod_ocr.errors import ConfigError
+from horovod_ocr.tasks.recipe import default_recipe
 from sharding.build import build_shards
 from sharding.format.index import read_index, write_index
 from sharding.options import ShardOptions

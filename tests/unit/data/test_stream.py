@@ -90,3 +90,12 @@ def test_shards_are_prefetched_while_batches_are_read(word_shards, monkeypatch):
                 break
             time.sleep(0.01)
     assert prefetched and set(prefetched) <= set(stream.shards)
+
+
+def test_an_address_has_the_key_that_the_tar_has(word_shards):
+    stream = open_stream(word_shards)
+    store = stream.store
+    shard = stream.shards[1]
+    start = int(read_idx(store.idx_path(shard))["image_offset"][4])
+    key = store.tar_path(shard).read_bytes()[start - 512 :][:9].decode()
+    assert key.isdecimal() and stream.address_of(1, 4) == f"{shard.name}, sample 4, key {key}"

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from horovod_ocr.data.shared_memory import count_cores
 from horovod_ocr.distributed import device
+from horovod_ocr.distributed.alone import AloneWorld
 from horovod_ocr.distributed.device import (
     RankHardware,
     assign_gpus,
@@ -19,7 +20,6 @@ from horovod_ocr.distributed.device import (
     share_of_cores,
 )
 from horovod_ocr.distributed.gpus import Gpus
-from horovod_ocr.distributed.world import World
 from horovod_ocr.errors import ConfigError
 
 
@@ -109,7 +109,7 @@ def test_a_world_of_one_takes_its_gpu(monkeypatch):
     taken = []
     monkeypatch.setattr(device, "find_gpus", lambda: Gpus((2,), ("a",)))
     monkeypatch.setattr(torch.cuda, "set_device", taken.append)
-    chosen = choose_device(World(), "auto")
+    chosen = choose_device(AloneWorld(), "auto")
     assert (chosen.device, chosen.why_cpu, taken) == (torch.device("cuda", 2), "", [2])
 
 
@@ -117,7 +117,7 @@ def test_asked_for_the_cpu_no_gpu_is_looked_at(monkeypatch):
     monkeypatch.setattr(device, "find_gpus", lambda: pytest.fail("CUDA takes memory of the GPU"))
     threads = torch.get_num_threads()
     try:
-        chosen = choose_device(World(), "cpu")
+        chosen = choose_device(AloneWorld(), "cpu")
         assert chosen == (torch.device("cpu"), count_cores(), "")
         assert torch.get_num_threads() == count_cores()
     finally:
@@ -141,16 +141,16 @@ def test_the_cores_of_a_host_are_shared_among_its_ranks(cores, quota, shares):
 
 
 def test_all_ranks_compute_in_bf16_or_none(monkeypatch):
-    class Two(World):
+    class Two(AloneWorld):
         def gather(self, value):
             return [value, False]
 
     monkeypatch.setattr(device, "multiplies_bf16", lambda _: True)
-    assert choose_precision("auto", torch.device("cpu"), World()) == "bf16"
+    assert choose_precision("auto", torch.device("cpu"), AloneWorld()) == "bf16"
     assert choose_precision("auto", torch.device("cpu"), Two()) == "fp32"
     assert choose_precision("fp64", torch.device("cpu"), Two()) == "fp64"
 
 
 def test_a_device_that_there_is_not():
     with pytest.raises(ConfigError, match="device is auto, cpu or cuda, not 'gpu'"):
-        choose_device(World(), "gpu")
+        choose_device(AloneWorld(), "gpu")

@@ -2,11 +2,13 @@
 
 import io
 import sys
+from unittest.mock import MagicMock
 
 import pytest
 import torch
 
-from horovod_ocr.distributed.world import World, check_alone
+from horovod_ocr.distributed.horovod import HorovodWorld
+from horovod_ocr.distributed.open import check_alone
 from horovod_ocr.errors import ClusterError, ConfigError, OcrError
 
 
@@ -29,8 +31,13 @@ OTHERS_REASONS = [
 ]
 
 
+def horovod_world() -> HorovodWorld:
+    """One rank whose Horovod is not loaded."""
+    return HorovodWorld(MagicMock(**{f"{name}.return_value": 1 for name in ("size", "local_size")}))
+
+
 def sentence_of(error: Exception) -> str:
-    with pytest.raises(OcrError) as raised, World().guard("training"):
+    with pytest.raises(OcrError) as raised, horovod_world().guard("training"):
         raise error
     assert raised.value.__cause__ is error
     return str(raised.value)
@@ -54,14 +61,14 @@ def test_what_nccl_cannot_tell_is_said_with_both_reasons():
 
 def test_too_little_memory_on_the_gpu_is_a_sentence_with_a_remedy():
     said = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 1.00 GiB"
-    with pytest.raises(ConfigError) as raised, World().guard("training"):  # which launch does not start again
+    with pytest.raises(ConfigError) as raised, horovod_world().guard("training"):  # which launch does not start again
         raise torch.OutOfMemoryError(said)
     sentence = str(raised.value)
     assert "CUDA out of memory; give a smaller --global-batch, or --accumulate 2" in sentence
 
 
 def test_other_errors_pass_as_they_are():
-    with pytest.raises(ZeroDivisionError), World().guard("training"):
+    with pytest.raises(ZeroDivisionError), horovod_world().guard("training"):
         raise ZeroDivisionError
 
 

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from horovod_ocr.cli.main import app
 from horovod_ocr.errors import CheckpointError
-from horovod_ocr.reports.runs import list_runs, spell_age
+from horovod_ocr.evaluation.runs import list_runs
+from horovod_ocr.reports.runs import spell_age
 from horovod_ocr.run.state import SILENT_S, STATE, RunState, write_state
 
 
@@ -63,10 +64,10 @@ def test_each_run_newest_first(runs):
     assert [row.state for row in rows] == ["training", "silent", "stopped", "failed", "unknown"]
     assert [row.step for row in rows] == [47, 47, 50, 9, 45]
     busy = rows[0]
-    assert (busy.epoch, busy.best_cer, busy.word_accuracy, busy.total_steps) == (2.25, 0.1, 0.8, 100)
+    assert (busy.epoch, busy.scores["cer"], busy.scores["word_accuracy"], busy.total_steps) == (2.25, 0.1, 0.8, 100)
     assert busy.checkpoints == 2
     assert busy.bytes == sum(path.stat().st_size for path in (runs / "busy").rglob("*") if path.is_file())
-    assert (rows[4].best_cer, rows[4].total_steps, rows[1].epoch) == (0.3, None, None)
+    assert (rows[4].scores["cer"], rows[4].total_steps, rows[1].epoch) == (0.3, None, None)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,7 @@ def test_damaged_files_hide_no_run(tmp_path, content):
     for name in ("metrics.jsonl", "state.json"):
         (run / name).write_bytes(content)
     (row,) = list_runs(tmp_path)
-    assert (row.state, row.step, row.best_cer) == ("unknown", 40, None)
+    assert (row.state, row.step, row.scores) == ("unknown", 40, {})
     (run / "LAST").write_bytes(content)
     (row,) = list_runs(tmp_path)
     assert row.step is None and row.checkpoints == 2
@@ -127,9 +128,9 @@ def test_it_does_not_wait_for_torch(runs):
     program = f"""
 import sys
 from pathlib import Path
-from horovod_ocr.reports.runs import list_runs
+from horovod_ocr.evaluation.runs import list_runs
 list_runs(Path({str(runs)!r}))
-from horovod_ocr.cli.runs import folder_of_runs
+from horovod_ocr.cli.options import folder_of_runs
 folder_of_runs(None)
 print("torch" in sys.modules)
 """

@@ -1,6 +1,7 @@
 """The loss is a sum over samples, whatever the batch they come in."""
 
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from horovod_ocr.errors import ConfigError
-from horovod_ocr.tasks.words import WordTask, count_repeats
+from horovod_ocr.errors import CheckpointError, ConfigError
+from horovod_ocr.models.forward import ModelOutput
+from horovod_ocr.tasks.build import task_from_dict, task_of
+from horovod_ocr.tasks.words import WordScores, WordTask, count_repeats
 from horovod_ocr.text.charset import Charset
 from horovod_ocr.text.decode import Reading
-from horovod_ocr.text.metrics import scores_of
 from sharding.format.script.profile import build_profile
 
 TASK = WordTask(Charset.build("abc", build_profile("latin")))
@@ -57,15 +59,34 @@ def test_labels_longer_than_all_frames_are_counted_and_add_nothing():
 
 def test_a_share_of_none_has_a_loss_of_zero_and_a_graph():
     logits_TNC = torch.zeros(6, 0, 4, requires_grad=True)
-    loss, _ = TASK.losses(logits_TNC, torch.zeros(0, dtype=torch.int64), [])
-    loss.sum().backward()
-    assert len(loss) == 0 and logits_TNC.grad is not None
+    losses = TASK.loss(ModelOutput(logits_TNC, torch.zeros(0, dtype=torch.int64)), [])
+    losses.losses_N.sum().backward()
+    assert len(losses.losses_N) == len(losses.is_finite_N) == 0 and logits_TNC.grad is not None
+
+
+def test_what_the_log_line_says_is_summed():
+    logits_TNC = torch.zeros(3, 2, 4)
+    logits_TNC[:, 0, 0], logits_TNC[:, 1, 2] = 1.0, 1.0
+    losses = TASK.loss(ModelOutput(logits_TNC, torch.tensor([3, 3])), ["aab", "abc"])
+    assert losses.sums.keys() == set(TASK.log_sums)
+    values = TASK.log_values({name: float(value) for name, value in losses.sums.items()})
+    assert values == {"blank_share": 0.5, "too_long": 1}
+    assert TASK.log_text(values) == ("blank 0.50", "1 labels too long for their frames")
+    assert TASK.log_text(values | {"too_long": 0})[1] == ""
+
+
+def test_scores_that_are_not_finite_are_found_by_sample():
+    """CTC finds no path through them, which alone would count as a loss of zero."""
+    logits_TNC = torch.zeros(4, 3, 4)
+    logits_TNC[2, 1, 3] = float("nan")
+    losses = TASK.loss(ModelOutput(logits_TNC, torch.tensor([4, 4, 4])), ["a", "b", "c"])
+    assert losses.is_finite_N.tolist() == [True, False, True]
 
 
 def test_classes_are_refused_in_one_sentence():
     index = type("Index", (), {"kind": "classes", "root": "shards"})
     with pytest.raises(ConfigError, match="holds classes, and this version trains words"):
-        WordTask.of(index)
+        task_of(index)
 
 
 def test_of_labels_that_look_the_same_either_is_read_right():
@@ -75,10 +96,46 @@ def test_of_labels_that_look_the_same_either_is_read_right():
     read = [task.charset.decode(task.charset.encode(label)) for label in ("1 a", "a 1", "אב 1", "בא")]
     readings = [Reading(text, 1.0) for text in read]
     scores = task.empty_scores(1)
-    task.score(scores, readings, ["1 a", "a 1", "אב 1", "אב"], np.zeros(4, int))
-    assert scores_of(scores.counts)["word_accuracy"] == 0.75
+    scores.add(readings, ["1 a", "a 1", "אב 1", "אב"], np.zeros(4, int))
+    assert scores.values()["word_accuracy"] == 0.75
     assert scores.examples[0][0] == scores.examples[0][1]
 
 
 def test_plain_values_and_back():
-    assert WordTask.from_dict(TASK.to_dict()) == TASK
+    assert task_from_dict(TASK.to_dict()) == TASK
+
+
+def test_labels_of_another_direction_are_not_compared():
+    hebrew = build_profile("plain", direction="rtl")
+    task = WordTask(Charset.build("אב", hebrew))
+    index = SimpleNamespace(root="shards", kind="words", alphabet={"א": 1}, profile=build_profile("plain"))
+    with pytest.raises(CheckpointError, match="normalised as plain \\(ltr\\), .* --profile plain --direction rtl"):
+        task.check_readable(index)
+    index.profile = hebrew
+    task.check_readable(index)
+
+
+@pytest.fixture
+def scores() -> WordScores:
+    scores = WordScores(build_profile("urdu"), 3)
+    rows = [(1, "کتاب", "کتاب"), (1, "بات", ""), (2, "زخڑ", "زحڑ"), (2, "زخ", "زخ")]
+    subsets, labels, read = zip(*rows, strict=True)
+    scores.add([Reading(text, 1.0) for text in read], labels, np.array(subsets))
+    return scores
+
+
+def test_a_report_adds_up_and_names_what_is_most_confused(scores):
+    report = scores.report(("", "lexicon", "random"))
+    assert report["word_accuracy"] == 0.5 and report["samples"] == 4
+    assert report["subsets"]["lexicon"]["word_accuracy"] == 0.5 and report["subsets"]["random"]["samples"] == 2
+    assert report["cer"] == pytest.approx(4 / 12)
+    assert {length: row["samples"] for length, row in report["by_length"].items()} == {"2": 1, "3": 2, "4": 1}
+    assert ["خ", "ح", 1] in report["confusions"]
+    assert report["examples"][0] == {"label": "کتاب", "reading": "کتاب"}
+
+
+def test_sums_of_ranks_are_those_of_one(scores):
+    merged = WordScores(build_profile("urdu"), 3)
+    merged.merge([scores.state(), scores.state()])
+    assert merged.values() == scores.values() | {"samples": 8}
+    assert merged.report(("", "a", "b"))["confusions"][0][2] == 2 * scores.report(("", "a", "b"))["confusions"][0][2]

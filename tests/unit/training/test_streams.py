@@ -1,43 +1,19 @@
-"""What a run begins from."""
+"""The streams of a run, and their loader workers."""
 
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
-from horovod_ocr.checkpoint.file import write_checkpoint
 from horovod_ocr.config.train import TrainConfig
+from horovod_ocr.data import worker_choice
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.data.shared_memory import MOST_WORKERS, shared_bytes_needed
 from horovod_ocr.data.store import open_store
+from horovod_ocr.data.worker_choice import batch_bytes_of
 from horovod_ocr.errors import ConfigError, ShardError
-from horovod_ocr.run.folder import Ownership
-from horovod_ocr.training import setup as begin
-from horovod_ocr.training.setup import choose_config
-from tests.unit.checkpoint.payload import tiny_payload
-
-
-def test_a_run_of_another_version_goes_on_without_the_settings_that_are_gone(tmp_path, capsys):
-    payload = tiny_payload()
-    payload["config"] = {**TrainConfig.of(lr=0.5).to_dict(), "gone": 1}
-    write_checkpoint(Ownership(tmp_path / "it"), 1, payload, is_best=False)
-    config = choose_config(None, {"resume": True, "runs": str(tmp_path), "run": "it", "steps": 9})
-    assert (config.optimizer.lr, config.plan.steps, config.run) == (0.5, 9, "it")
-    assert "was begun by another version; not known: gone" in capsys.readouterr().err
-    with pytest.raises(ConfigError, match="no setting 'gone'"):
-        choose_config(None, {"resume": True, "runs": str(tmp_path), "run": "it", "gone": 1})
-
-
-def test_the_device_is_that_of_the_machine_and_not_of_the_run(tmp_path, monkeypatch):
-    """What was trained on a GPU goes on where there is none, and the other way round."""
-    monkeypatch.chdir(tmp_path)
-    saved = TrainConfig.of(run="it", device="cuda", lr=0.5).to_dict()
-    monkeypatch.setattr(begin, "load_checkpoint", lambda run: {"config": saved})
-    resumed = {"resume": True, "run": "it"}
-    assert (choose_config(None, resumed).ranks.device, choose_config(None, resumed).optimizer.lr) == ("auto", 0.5)
-    assert choose_config(None, resumed | {"device": "cpu"}).ranks.device == "cpu"
-    (tmp_path / "horovod-ocr.toml").write_text('[train]\ndevice = "cuda"\n')
-    assert choose_config(None, resumed).ranks.device == "cuda"
+from horovod_ocr.training import streams
+from horovod_ocr.training.streams import open_streams
 
 
 @pytest.fixture
@@ -47,15 +23,16 @@ def streams_of(word_shards, monkeypatch):
 
     def open_them(on_gpu=True, free_bytes=1 << 30, workers=-1, local_size=1):
         world = SimpleNamespace(rank=0, world_size=1, local_size=local_size)
-        monkeypatch.setattr(begin, "free_shared_bytes", lambda: free_bytes)
+        for module in (streams, worker_choice):
+            monkeypatch.setattr(module, "free_shared_bytes", lambda: free_bytes)
         config = TrainConfig.of(workers=workers)
-        return begin.open_streams(config, world, store, Geometry(64, store.index.bucket_edges), on_gpu, 40)
+        return open_streams(config, world, store, Geometry(64, store.index.bucket_edges), on_gpu, 40)
 
     return open_them
 
 
 def needed_bytes(stream, ranks) -> int:
-    return shared_bytes_needed(begin.batch_bytes_of(stream), stream.options.workers, ranks)
+    return shared_bytes_needed(batch_bytes_of(stream), stream.options.workers, ranks)
 
 
 @pytest.mark.parametrize(("workers", "free_bytes", "fits"), [(2, 1 << 20, False), (2, 1 << 30, True), (0, 0, True)])
@@ -74,7 +51,7 @@ def test_an_empty_train_split_is_named_whoever_would_read_it(word_shards, worker
     store.index = replace(store.index, shards=tuple(shard for shard in store.index.shards if shard.split != "train"))
     world, geometry = SimpleNamespace(rank=0, world_size=1, local_size=1), Geometry(64, store.index.bucket_edges)
     with pytest.raises(ShardError, match="train"):
-        begin.open_streams(TrainConfig.of(workers=workers), world, store, geometry, True, 40)
+        open_streams(TrainConfig.of(workers=workers), world, store, geometry, True, 40)
 
 
 def test_on_the_cpu_no_worker_is_started_by_itself_and_nothing_is_pinned(streams_of):
@@ -88,7 +65,7 @@ def test_beside_a_gpu_a_long_val_split_has_workers_too(streams_of, monkeypatch):
     train, val = streams_of()
     assert (train.options.workers, val.options.workers) == (MOST_WORKERS, 0), "the split is read before they start"
     assert train.options.to_gpu and val.options.to_gpu
-    monkeypatch.setattr(begin, "LEAST_FOR_WORKERS", 1)
+    monkeypatch.setattr(worker_choice, "LEAST_FOR_WORKERS", 1)
     assert [stream.options.workers for stream in streams_of()] == [MOST_WORKERS, MOST_WORKERS]
     assert [stream.options.workers for stream in streams_of(workers=2)] == [2, 2]
     assert [stream.options.workers for stream in streams_of(workers=0)] == [0, 0]
@@ -97,10 +74,10 @@ def test_beside_a_gpu_a_long_val_split_has_workers_too(streams_of, monkeypatch):
 
 @pytest.mark.parametrize("ranks", [1, 3])
 def test_little_shared_memory_leaves_fewer_workers_and_both_splits_have_room(streams_of, monkeypatch, ranks):
-    monkeypatch.setattr(begin, "LEAST_FOR_WORKERS", 1)
+    monkeypatch.setattr(worker_choice, "LEAST_FOR_WORKERS", 1)
     train, val = streams_of(local_size=ranks)
     enough = 2 * (needed_bytes(train, ranks) + needed_bytes(val, ranks))
-    least = shared_bytes_needed(begin.batch_bytes_of(train), 1, ranks)
+    least = shared_bytes_needed(batch_bytes_of(train), 1, ranks)
     found = []
     for free_bytes in [*range(least, enough, (enough - least) // 20), enough]:
         train, val = streams_of(free_bytes=free_bytes, local_size=ranks)

@@ -1,0 +1,113 @@
+"""Horovod as the engine. The only file that imports it."""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from horovod_ocr.distributed.world import World
+from horovod_ocr.errors import ClusterError
+
+# Each cycle of Horovod's background loop takes time from the computation on CPU ranks, and our build of it continues at
+# once if a rank waits: cycles may be long (ms)
+CPU_CYCLE_TIME_MS = "25"
+# What Horovod and Gloo say if another process is gone. Anything else is a reason of its own.
+OTHER_IS_GONE = re.compile(r"has been shut down|closed by peer|reset by peer|broken pipe|pair closure", re.IGNORECASE)
+
+
+class HorovodWorld(World):
+    """The ranks that horovodrun has started."""
+
+    def __init__(self, hvd: Any):
+        """hvd: the module horovod.torch, after its init()."""
+        self._hvd = hvd
+        self.rank, self.world_size = hvd.rank(), hvd.size()
+        self.local_rank, self.local_size = hvd.local_rank(), hvd.local_size()
+        # without NCCL, Horovod waits for ever for a tensor on a GPU
+        self.sums_on_gpus = bool(hvd.nccl_built())
+
+    def sum(self, values: Tensor) -> Tensor:
+        if self.world_size == 1:
+            return values
+        # Horovod's default name counts gradients too, which a rank without samples sends later. Names that come again
+        # find what was negotiated for them before; one name stands for one type and shape.
+        name = f"sum.{values.dtype}.{'x'.join(map(str, values.shape))}"
+        return self._hvd.allreduce(values, name=name, op=self._hvd.Sum)
+
+    def begin_sum(self, values: Tensor) -> Callable[[], Tensor]:
+        if self.world_size == 1:
+            return lambda: values
+        handle = self._hvd.allreduce_async(values, name="vote", op=self._hvd.Sum)
+        return lambda: self._hvd.synchronize(handle)
+
+    def broadcast(self, value: Any) -> Any:
+        # by default named after the object's type: ranks with objects of other types would wait for each other
+        return value if self.world_size == 1 else self._hvd.broadcast_object(value, 0, name="broadcast")
+
+    def gather(self, value: Any) -> list:
+        return [value] if self.world_size == 1 else self._hvd.allgather_object(value, name="gather")
+
+    def broadcast_tensors(self, tensors: dict[str, Tensor]) -> None:
+        if self.world_size > 1:
+            self._hvd.broadcast_parameters(tensors, root_rank=0)
+
+    def reduce_gradients(
+        self,
+        optimizer: torch.optim.Optimizer,
+        named_parameters: Iterator[tuple[str, Tensor]],
+        groups: list[list[Tensor]],
+        fp16: bool = False,
+        passes: int = 1,
+    ) -> Any:
+        if self.world_size == 1:
+            return optimizer
+        return self._hvd.DistributedOptimizer(
+            optimizer,
+            named_parameters=named_parameters,
+            compression=self._hvd.Compression.fp16 if fp16 else self._hvd.Compression.none,
+            backward_passes_per_step=passes,
+            op=self._hvd.Sum,
+            groups=groups,
+        )
+
+    def explain(self, error: Exception) -> str | None:
+        if type(error).__name__ != "HorovodInternalError":
+            return None
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        if "network error" in reason:  # NCCL cannot tell
+            return (
+                f"stopped because another rank ended, whose own message says why, or because of the network ({reason})"
+            )
+        if OTHER_IS_GONE.search(reason):
+            return "stopped because another rank ended; its own message says why"
+        return f"stopped: {reason}"
+
+
+def init_horovod(on_cpus: bool) -> HorovodWorld:
+    """Join the other ranks of horovodrun. Collective. ClusterError if Horovod does not load."""
+    if on_cpus:
+        os.environ.setdefault("HOROVOD_CYCLE_TIME", CPU_CYCLE_TIME_MS)
+    # A group of tensors travels alone and in its own order. Otherwise, what else is ready decides where in the ring's
+    # blocks a number is, and so in which order the numbers of three or more ranks are added.
+    os.environ.setdefault("HOROVOD_DISABLE_GROUP_FUSION", "1")
+    os.environ.setdefault("NCCL_DEBUG", "WARN")  # without it, NCCL's errors have no reason
+    try:
+        import horovod.torch as hvd
+    except ImportError as error:
+        raise ClusterError(f"Horovod is not in this environment ({error}); build it with: make setup") from error
+    hvd.init()
+    return HorovodWorld(hvd)
+
+
+def describe_horovod() -> dict:
+    """Horovod's version, and whether gloo, mpi and nccl were built. ClusterError if it does not load."""
+    try:
+        import horovod.torch as hvd
+        from horovod import __version__ as version
+    except ImportError as error:
+        raise ClusterError(f"Horovod does not load ({error}); build it with: make setup") from error
+    built = {"gloo": hvd.gloo_built(), "mpi": hvd.mpi_built(), "nccl": hvd.nccl_built()}
+    return {"version": version, **{name: bool(there) for name, there in built.items()}}

@@ -1,0 +1,98 @@
+"""A run's checkpoint scored on a split: eval.json."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from horovod_ocr.checkpoint.file import load_best
+from horovod_ocr.checkpoint.restore import restore
+from horovod_ocr.config.overlay import overlay
+from horovod_ocr.config.train import TrainConfig
+from horovod_ocr.console import console
+from horovod_ocr.data.options import StreamOptions
+from horovod_ocr.data.shared_memory import choose_workers
+from horovod_ocr.data.splits import divide_command, unseen_split
+from horovod_ocr.data.store import open_store
+from horovod_ocr.data.stream import Stream
+from horovod_ocr.data.worker_choice import give_workers
+from horovod_ocr.distributed.damaged_samples import DamagedSamples
+from horovod_ocr.distributed.device import choose_device, choose_precision
+from horovod_ocr.distributed.world import World
+from horovod_ocr.errors import ShardError
+from horovod_ocr.evaluation.evaluate import evaluate
+from sharding.format.index import ShardIndex
+from sharding.system.files import write_whole
+
+
+def score_run(
+    world: World,
+    runs: Path,
+    name: str | None = None,
+    shards: str | None = None,
+    split: str | None = None,
+    device: str = "auto",
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Path, dict]:
+    """Read a split with a run's best checkpoint; root writes eval.json. Returns the run's folder and the report.
+
+    Defaults: the newest run, the shards it was trained with, the test split (val if there is none). The report: facts
+    about the run; `unreadable`, damaged samples that are in no score; and what the task reports (`Scores.report`).
+    Collective. Raises ShardError or CheckpointError with what to do.
+    """
+    run, payload = world.broadcast(world.collectively(lambda: load_best(runs, name) if world.is_root else None))
+    config = overlay(TrainConfig(), payload["config"], f"{run}: its checkpoint").data
+    store = world.collectively(lambda: open_store(shards or config.shards, config.cache_dir, config.cache_bytes))
+    index = store.index
+    chosen = choose_device(world, device)
+    precision = choose_precision("auto", chosen.device, world)
+    if chosen.why_cpu and world.is_root:
+        console.print(f"on the CPU: {chosen.why_cpu}", markup=False)
+    it = world.collectively(lambda: restore(payload, chosen.device))
+    world.collectively(lambda: it.task.check_readable(index))
+    split = split or world.collectively(lambda: choose_split(index))
+    options = StreamOptions(
+        split,
+        lanes=max(StreamOptions.lanes, world.world_size),
+        global_batch=128,
+        shuffle=False,
+        decoder=config.decoder,
+        replaces_damaged=False,
+        rank=world.rank,
+        world_size=world.world_size,
+        to_gpu=chosen.device.type == "cuda",
+    )
+    stream = world.collectively(lambda: Stream(store, it.geometry, options))
+    damage = DamagedSamples(world, stream.shards, config.max_bad)
+    if options.to_gpu:
+        give_workers(stream, world.local_size, choose_workers(-1, True, chosen.cores))
+    scores = evaluate(it.model, it.task, stream, world, precision, damage, progress)
+    report = {
+        "run": run.name,
+        "step": payload["step"],
+        "split": split,
+        "shards": str(index.root),
+        "index_digest": index.digest,
+        "profile": index.profile.name,
+        "kind": it.task.kind,
+        "unreadable": damage.count,
+        **scores.report(index.subsets),
+    }
+    if world.is_root:
+        write_report(run / "eval.json", report)
+    return run, report
+
+
+def choose_split(index: ShardIndex) -> str:
+    """The split that no run was trained on. ShardError for a set that has none."""
+    if split := unseen_split(index):
+        return split
+    raise ShardError(
+        f"{index.root} has neither a test nor a val split, only what runs are trained on; score that with: horovod-ocr "
+        f"eval --split train; for others, divide the images: {divide_command(index.kind)}"
+    )
+
+
+def write_report(path: Path, report: dict) -> None:
+    # a folder's name that is not UTF-8 becomes an escape of JSON
+    content = json.dumps(report, ensure_ascii=False, indent=1) + "\n"
+    write_whole(path, content.encode("utf-8", "backslashreplace"))

@@ -1,0 +1,43 @@
+"""Images through a model, the same way in training, evaluation and recognition.
+
+Shapes: N images, H height, W width, T frames, C outputs.
+"""
+
+import contextlib
+from contextlib import AbstractContextManager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from horovod_ocr.data.batch import normalise_images
+from horovod_ocr.models.base import FrameModel
+
+
+class ModelOutput(NamedTuple):
+    """What a task gets of a model."""
+
+    logits: Tensor
+    """Unnormalised scores, (T, N, C)."""
+    frames_N: Tensor
+    """int64: the frames that the valid columns of each image reach into."""
+
+
+def forward(model: FrameModel, images_NHW: Tensor, valid_width_N: Tensor, precision: str) -> ModelOutput:
+    """Images (uint8) to a model's scores, on the device and in the type of its weights. precision: bf16 runs it under
+    autocast.
+
+    Not within torch.inference_mode in training; whoever evaluates puts it around this call.
+    """
+    weight = next(model.parameters())
+    images_N1HW = normalise_images(images_NHW, weight.device, weight.dtype)
+    with autocast(weight.device, precision):
+        logits = model(images_N1HW)
+    return ModelOutput(logits, model.frames(valid_width_N))
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """bf16 autocast, or none."""
+    if precision == "bf16":
+        return torch.autocast(device.type, torch.bfloat16)
+    return contextlib.nullcontext()

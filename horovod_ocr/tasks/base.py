@@ -1,0 +1,96 @@
+"""What the trainer asks of a task. Nothing outside this package knows what kind of sample is trained.
+
+Shapes: N images.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from torch import Tensor
+
+from horovod_ocr.models.forward import ModelOutput
+from horovod_ocr.tasks.figures import TaskFigures
+from sharding.format.index import ShardIndex
+
+
+class Reading(Protocol):
+    """What a model read in an image."""
+
+    text: str
+    confidence: float
+    """0 to 1."""
+
+
+class Losses(NamedTuple):
+    """The losses of some samples."""
+
+    losses_N: Tensor
+    """Loss of each sample; it has a gradient."""
+    is_finite_N: Tensor
+    """bool: whether all figures of the sample are finite."""
+    sums: dict[str, Tensor | int]
+    """Sums over these samples that the log line is made of, by name: those of `Task.log_sums`."""
+
+
+class Scores(Protocol):
+    """Sums over the samples of a split. They can be added over ranks, and are divided once, at the end."""
+
+    def add(self, readings: Sequence[Any], labels: Sequence[str], subsets_N: np.ndarray) -> None:
+        """Add a batch: what was read, the labels as the shards hold them, and each sample's subset."""
+
+    def state(self) -> Any:
+        """What another rank needs to add these sums to its own."""
+
+    def merge(self, states: Sequence[Any]) -> None:
+        """Replace the sums by those of all ranks together, in the order of the ranks."""
+
+    def values(self) -> dict[str, float]:
+        """The scores over the whole split, as fractions, and `samples`."""
+
+    def report(self, subsets: Sequence[str]) -> dict[str, Any]:
+        """The content of eval.json: `values`, the same for parts of the split, examples. subsets: their names."""
+
+
+class Task(Protocol):
+    """One kind of sample: its targets, loss, readings and scores."""
+
+    kind: str
+    """The kind of shard set that it is trained on: "words" or "classes"."""
+    channels: int
+    """The pixels it wants: 1, grey."""
+    figures: TaskFigures
+    """Its scores, and the one that decides which checkpoint is the best."""
+    log_sums: tuple[str, ...]
+    """Names of the sums that `loss` returns for the log line."""
+
+    @property
+    def outputs(self) -> int:
+        """Width of the model's head."""
+
+    def loss(self, output: ModelOutput, labels: Sequence[str]) -> Losses:
+        """The loss of each sample. Without samples it is still a graph that reaches the model's weights."""
+
+    def read(self, output: ModelOutput) -> Sequence[Reading]:
+        """What the model reads in each image."""
+
+    def empty_scores(self, subsets: int) -> Scores:
+        """Scores of no samples. subsets: how many there are."""
+
+    def log_values(self, sums: dict[str, float]) -> dict[str, float]:
+        """What metrics.jsonl holds of an interval. sums: of all ranks, by the names of `log_sums`."""
+
+    def log_text(self, values: dict[str, float]) -> tuple[str, str]:
+        """The log line's words about `log_values`: right behind the loss, and remarks for its end; "" for none."""
+
+    def describe_outputs(self) -> str:
+        """What the outputs stand for, for the first lines of a run."""
+
+    def opening_remark(self) -> str | None:
+        """A sentence that explains the log line."""
+
+    def check_readable(self, index: ShardIndex) -> None:
+        """CheckpointError if a model of this task cannot write the labels of a set."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a checkpoint holds of the task."""

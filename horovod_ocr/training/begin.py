@@ -1,0 +1,104 @@
+"""What a run begins from: its config, its folder, its shards, its device, the checkpoint to resume from."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from horovod_ocr.checkpoint.file import load_checkpoint
+from horovod_ocr.config.overlay import overlay, settings_of
+from horovod_ocr.config.recipe import read_recipe
+from horovod_ocr.config.sources import load_config, train_table
+from horovod_ocr.config.train import RanksConfig, TrainConfig, check_config, check_ranks
+from horovod_ocr.console import console
+from horovod_ocr.data.store import ShardStore, open_store
+from horovod_ocr.distributed.device import choose_device, choose_precision
+from horovod_ocr.distributed.watchdog import Watchdog
+from horovod_ocr.distributed.world import World
+from horovod_ocr.errors import ConfigError, ShardError
+from horovod_ocr.run.folder import LAST, newest_run
+from horovod_ocr.tasks.recipe import default_recipe
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What all ranks of a run begin with."""
+
+    run: Path
+    """The run's folder."""
+    store: ShardStore
+    payload: dict[str, Any] | None
+    """Of the checkpoint to resume from; None for a new run."""
+    device: torch.device
+    """Of this rank."""
+    precision: str
+    """bf16, fp32 or fp64."""
+    cores: int
+    """This rank's share of its host."""
+    why_cpu: str
+    """Why training runs on the CPU although there is a GPU; empty if there is none, or if the CPU was asked for."""
+
+
+def begin(config: TrainConfig, world: World, watchdog: Watchdog) -> Beginning:
+    """Agree on device, run and shards, and load the checkpoint of a run that is resumed. Every rank must call this.
+
+    Raises the same OcrError on every rank.
+    """
+    device, cores, why_cpu = choose_device(world, config.ranks.device)
+    precision = choose_precision(config.ranks.precision, device, world)
+    watchdog.reached(0, "the run's folder and the shards")
+    run = world.broadcast(world.collectively(lambda: choose_run(config) if world.is_root else None))
+    store = world.collectively(lambda: open_shards(config, world))
+    world.collectively(lambda: check_same(world.gather(store.index.digest), config.data.shards))
+    watchdog.reached(0, "the checkpoint")
+    resumes = config.resume and world.is_root
+    payload = world.broadcast(world.collectively(lambda: load_checkpoint(run) if resumes else None))
+    watchdog.reached(0, "the model and its data")
+    return Beginning(run, store, payload, device, precision, cores, why_cpu)
+
+
+def choose_config(recipe: str | None, given: dict[str, Any]) -> TrainConfig:
+    """The config of a new run; or, to resume, the run's own with what the command line gives laid over it.
+
+    recipe: None chooses by the shards. given: settings of the command line, by their own names. Raises ConfigError,
+    ShardError or CheckpointError with what to do.
+    """
+    if not given.get("resume"):
+        return load_config(recipe or default_recipe(given.get("shards")), given)
+    shared = train_table()
+    runs = Path(given.get("runs") or shared.get("runs") or TrainConfig.runs)
+    run = runs / given["run"] if "run" in given else newest_run(runs)
+    saved = load_checkpoint(run)["config"]
+    if unknown := sorted(saved.keys() - settings_of(TrainConfig).keys()):
+        console.print(f"warning: {run} was begun by another version; not known: {', '.join(unknown)}", markup=False)
+    saved = {name: value for name, value in saved.items() if name not in unknown}
+    saved["device"] = shared.get("device", RanksConfig.device)  # of the machine, not of the run
+    config = overlay(TrainConfig(), saved, f"{run}: its checkpoint")
+    config = overlay(config, read_recipe(recipe) if recipe else {}, f"recipe {recipe}")
+    config = overlay(config, {**given, "run": run.name, "runs": str(runs)}, "the command line")
+    return check_config(config)
+
+
+def choose_run(config: TrainConfig) -> Path:
+    """The run's folder. ConfigError rather than write over a run that is there."""
+    runs = Path(config.runs)
+    if config.resume:
+        return runs / config.run if config.run else newest_run(runs)
+    run = runs / (config.run or time.strftime(f"{Path(config.recipe or 'run').stem}-%Y%m%d-%H%M%S"))
+    if (run / LAST).exists():
+        raise ConfigError(f"{run} holds a run already; continue it with --resume, or name another with --run")
+    return run
+
+
+def check_same(digests: list[str], shards: str) -> None:
+    """ShardError unless all ranks see the same shard set: with others, their plans would not fit together."""
+    differing = [rank for rank, digest in enumerate(digests) if digest != digests[0]]
+    if differing:
+        raise ShardError(f"ranks {differing} see other shards in {shards} than rank 0; give one shared folder")
+
+
+def open_shards(config: TrainConfig, world: World) -> ShardStore:
+    check_ranks(config.plan.lanes, world.world_size)
+    return open_store(config.data.shards, config.data.cache_dir, config.data.cache_bytes)

@@ -1,0 +1,64 @@
+"""Forward and backward over a rank's share of a batch.
+
+Shapes: N images.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from horovod_ocr.data.batch import Batch
+from horovod_ocr.models.base import FrameModel
+from horovod_ocr.models.forward import forward
+from horovod_ocr.tasks.base import Losses, Task
+from horovod_ocr.training.update import Update
+
+
+class Computed(NamedTuple):
+    """What a rank has computed of a batch."""
+
+    parts: list[Losses]
+    """Detached losses, part by part."""
+
+    @property
+    def finite_N(self) -> Tensor:
+        """bool: which of this rank's samples have finite figures."""
+        return torch.cat([part.is_finite_N for part in self.parts]) if self.parts else torch.ones(0, dtype=torch.bool)
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Computes this rank's gradients, to be summed over the ranks."""
+
+    model: FrameModel
+    task: Task
+    update: Update
+    precision: str
+    parts: int
+    """The share of a batch is computed in this many parts, one after the other, for less memory."""
+    needs_every_rank: bool
+    """Whether a rank without samples runs the model too: synchronised BatchNorm asks every rank for its sums."""
+
+    def compute(self, batch: Batch) -> Computed:
+        """Forward and backward, part after part. The loss is divided by the global count, and gradients are summed over
+        the ranks: exact for unequal shares."""
+        self.update.begin()
+        computed = []
+        for part in split_batch(len(batch), self.parts):
+            if part.start == part.stop and not self.needs_every_rank:
+                self.update.zero_loss().backward()  # a rank without samples sends zeros
+                continue
+            output = forward(self.model, batch.images_NHW[part], batch.valid_width_N[part], self.precision)
+            losses = self.task.loss(output, batch.labels[part])
+            loss = losses.losses_N.sum() / batch.global_samples
+            (loss if len(losses.losses_N) else loss + self.update.zero_loss()).backward()
+            computed.append(losses._replace(losses_N=losses.losses_N.detach()))
+        return Computed(computed)
+
+
+def split_batch(count: int, parts: int) -> list[slice]:
+    """`count` samples in `parts` slices whose sizes differ by at most one; some may be empty."""
+    bounds = [count * part // parts for part in range(parts + 1)]
+    return [slice(start, stop) for start, stop in zip(bounds[:-1], bounds[1:], strict=True)]

@@ -1,0 +1,75 @@
+"""Updates that were left out because the loss or a gradient was not finite."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from horovod_ocr.distributed.world import World, raised_on_all_ranks
+from horovod_ocr.errors import DivergedError
+from horovod_ocr.training.hooks.base import Hook, Step
+from horovod_ocr.training.state import TrainState
+
+MOST_LISTED = 20
+
+
+class Pending(NamedTuple):
+    """An update that has not been looked at yet: on a GPU, looking would wait for it."""
+
+    step: int
+    is_finite: Tensor
+    shards_N: np.ndarray
+    rows_N: np.ndarray
+    finite_N: Tensor
+
+
+class SkippedUpdates(Hook):
+    """Counts the updates that were left out, the same ones on every rank, and stops after too many in a row."""
+
+    def __init__(self, world: World, most: int, address: Callable[[int, int], str], on_gpu: bool):
+        """most: this many in a row stop the run. address: a shard's number and a row -> where that sample is. on_gpu:
+        updates are looked at only every few steps."""
+        self.world, self.most, self.address, self.on_gpu = world, most, address, on_gpu
+        self.count = self.in_a_row = 0
+        self.suspects: list[str] = []  # samples of this rank
+        self.pending: list[Pending] = []
+
+    def after_step(self, state: TrainState, step: Step) -> None:
+        batch = step.batch
+        self.pending.append(
+            Pending(state.step, step.taken.is_finite, batch.shards_N, batch.rows_N, step.computed.finite_N)
+        )
+        if not self.on_gpu or state.due.logs or state.due.saves or len(self.pending) >= self.most:
+            self.settle()
+
+    def settle(self) -> None:
+        """Look at the pending updates, which waits for the device. Every rank must call this, at the same step.
+
+        Raises DivergedError, on every rank, with the samples, if too many in a row were left out.
+        """
+        pending, self.pending = self.pending, []
+        taken = torch.stack([each.is_finite for each in pending]).tolist() if pending else []
+        for is_taken, update in zip(taken, pending, strict=True):
+            if is_taken:
+                self.in_a_row, self.suspects = 0, []
+                continue
+            self.count += 1
+            self.in_a_row += 1
+            for number in (~update.finite_N).nonzero().flatten().tolist():
+                self.suspects.append(self.address(int(update.shards_N[number]), int(update.rows_N[number])))
+            if self.in_a_row >= self.most:
+                raise raised_on_all_ranks(DivergedError(self.sentence(update.step)))
+
+    def sentence(self, step: int) -> str:
+        suspects = [
+            f"rank {rank}: {name}" for rank, names in enumerate(self.world.gather(self.suspects)) for name in names
+        ]
+        if len(suspects) > MOST_LISTED:
+            suspects[MOST_LISTED:] = [f"and {len(suspects) - MOST_LISTED:,} more"]
+        found = "\n  ".join(["; samples that were not finite:", *suspects]) if suspects else ""
+        return (
+            f"step {step}: the loss or a gradient was not finite {self.in_a_row} times in a row; lower lr or give "
+            f"--precision fp32, and go on with --resume{found}"
+        )

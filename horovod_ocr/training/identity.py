@@ -1,0 +1,44 @@
+"""What a run must keep so that it can be resumed exactly where it was."""
+
+from typing import Any
+
+from horovod_ocr.config.train import TrainConfig
+from horovod_ocr.data.image import Geometry
+from horovod_ocr.errors import CheckpointError
+
+
+def identity_of(config: TrainConfig, task: dict[str, Any], geometry: Geometry, index_digest: str) -> dict[str, Any]:
+    """The model, and what decides the samples that the next steps hold: part of every checkpoint."""
+    plan = config.plan
+    return {
+        "task": task,
+        "model_name": config.model,
+        "model_options": config.model_options,
+        "geometry": geometry.to_dict(),
+        "plan": {
+            "index_digest": index_digest,
+            "seed": config.seed,
+            "lanes": plan.lanes,
+            "global_batch": plan.global_batch,
+            "window": plan.window,
+        },
+    }
+
+
+def check_resumable(payload: dict[str, Any], mine: dict[str, Any], run: str, shards: str, steps: int) -> None:
+    """CheckpointError unless a run can be resumed exactly where it was, up to `steps`. mine: identity_of this job."""
+    if payload["task"] != mine["task"]:
+        raise CheckpointError(
+            f"{run} was trained with another charset or script profile than {shards} has; give its own shards with "
+            "--shards, or train anew with another --run"
+        )
+    for name, before in payload["plan"].items():
+        if mine["plan"].get(name) != before:
+            raise CheckpointError(
+                f"{run} was trained with {name} {before}, not {mine['plan'].get(name)}: the samples left in the epoch "
+                "would not be the same; give the old value, or train anew with another --run"
+            )
+    if any(payload[name] != mine[name] for name in ("model_name", "model_options", "geometry")):
+        raise CheckpointError(f"{run} has another model or height; leave its own, or train anew")
+    if payload["step"] > steps:
+        raise CheckpointError(f"{run} has taken {payload['step']} steps already; give --steps above that")

@@ -1,0 +1,54 @@
+"""What a run is made of, before the ranks have met for the first time."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from horovod_ocr.config.train import TrainConfig
+from horovod_ocr.data.forecast import steps_of_run
+from horovod_ocr.data.image import Geometry
+from horovod_ocr.data.stream import Stream
+from horovod_ocr.distributed.world import World
+from horovod_ocr.models.base import FrameModel
+from horovod_ocr.models.batchnorm import synchronise_batchnorm
+from horovod_ocr.models.build import build_model
+from horovod_ocr.tasks.base import Task
+from horovod_ocr.tasks.build import task_of
+from horovod_ocr.training.begin import Beginning
+from horovod_ocr.training.identity import check_resumable, identity_of
+from horovod_ocr.training.streams import open_streams
+
+
+@dataclass(frozen=True)
+class Parts:
+    """One rank's parts of a run."""
+
+    task: Task
+    geometry: Geometry
+    train: Stream
+    val: Stream | None
+    """None: the set has no val split."""
+    total_steps: int
+    """Updates of the whole run."""
+    identity: dict[str, Any]
+    """What the run must keep to be resumed: `identity.identity_of`."""
+    model: FrameModel
+    """On the device of this rank."""
+
+
+def build_parts(config: TrainConfig, world: World, beginning: Beginning) -> Parts:
+    """Not collective, but the model may become so. Raises OcrError for settings and shards that do not go together."""
+    c, index, device = config, beginning.store.index, beginning.device
+    task, geometry = task_of(index), Geometry(c.height, index.bucket_edges)
+    train, val = open_streams(c, world, beginning.store, geometry, device.type == "cuda", beginning.cores)
+    total_steps = steps_of_run(c.plan.steps, c.plan.epochs, c.plan.min_steps, train.steps)
+    torch.manual_seed(c.seed)
+    model = build_model(c.model, task.outputs, c.height, **c.model_options)
+    model.to(device, torch.float64 if beginning.precision == "fp64" else torch.float32)
+    if c.ranks.sync_batchnorm:
+        synchronise_batchnorm(model, world.sum, world.rank, world.world_size)
+    identity = identity_of(c, task.to_dict(), geometry, index.digest)
+    if beginning.payload:
+        check_resumable(beginning.payload, identity, str(beginning.run), c.data.shards, total_steps)
+    return Parts(task, geometry, train, val, total_steps, identity, model)

@@ -1,0 +1,40 @@
+"""Where a training run is."""
+
+import math
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Due:
+    """What is to happen after this step. Equal on all ranks."""
+
+    logs: bool = False
+    validates: bool = False
+    saves: bool = False
+    stop_reason: str | None = None
+    """Why the run stops after this step."""
+
+
+@dataclass
+class TrainState:
+    """Where a training run is. The loop counts the steps; hooks read it, and set what is theirs."""
+
+    total_steps: int
+    steps_per_epoch: int
+    step: int = 0
+    """Updates that were taken or left out so far, over all sessions of the run."""
+    best: float = math.inf
+    """The lowest deciding score of all validations so far."""
+    is_best: bool = False
+    """Whether the validation of this step was the best so far."""
+    due: Due = field(default_factory=Due)
+
+    @property
+    def epoch(self) -> float:
+        """Passes over the train split so far."""
+        return self.step / self.steps_per_epoch
+
+    @property
+    def is_last(self) -> bool:
+        """Whether this step was the last of the run."""
+        return self.step == self.total_steps

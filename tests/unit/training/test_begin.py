@@ -1,0 +1,34 @@
+"""What a run begins from."""
+
+import pytest
+
+from horovod_ocr.checkpoint.file import write_checkpoint
+from horovod_ocr.config.train import TrainConfig
+from horovod_ocr.errors import ConfigError
+from horovod_ocr.run.folder import Ownership
+from horovod_ocr.training import begin
+from horovod_ocr.training.begin import choose_config
+from tests.unit.checkpoint.payload import tiny_payload
+
+
+def test_a_run_of_another_version_goes_on_without_the_settings_that_are_gone(tmp_path, capsys):
+    payload = tiny_payload()
+    payload["config"] = {**TrainConfig.of(lr=0.5).to_dict(), "gone": 1}
+    write_checkpoint(Ownership(tmp_path / "it"), 1, payload, is_best=False)
+    config = choose_config(None, {"resume": True, "runs": str(tmp_path), "run": "it", "steps": 9})
+    assert (config.optimizer.lr, config.plan.steps, config.run) == (0.5, 9, "it")
+    assert "was begun by another version; not known: gone" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="no setting 'gone'"):
+        choose_config(None, {"resume": True, "runs": str(tmp_path), "run": "it", "gone": 1})
+
+
+def test_the_device_is_that_of_the_machine_and_not_of_the_run(tmp_path, monkeypatch):
+    """What was trained on a GPU goes on where there is none, and the other way round."""
+    monkeypatch.chdir(tmp_path)
+    saved = TrainConfig.of(run="it", device="cuda", lr=0.5).to_dict()
+    monkeypatch.setattr(begin, "load_checkpoint", lambda run: {"config": saved})
+    resumed = {"resume": True, "run": "it"}
+    assert (choose_config(None, resumed).ranks.device, choose_config(None, resumed).optimizer.lr) == ("auto", 0.5)
+    assert choose_config(None, resumed | {"device": "cpu"}).ranks.device == "cpu"
+    (tmp_path / "horovod-ocr.toml").write_text('[train]\ndevice = "cuda"\n')
+    assert choose_config(None, resumed).ranks.device == "cuda"
