@@ -74,7 +74,7 @@ class Sizes(NamedTuple):
     step_rounds: int = 3
 
 
-SMOKE = Sizes(samples=600, rounds=1, batch=64, simulated_shards=35, step_batch=8, step_rounds=1)
+SMOKE = Sizes(samples=400, rounds=1, batch=64, simulated_shards=35, step_batch=8, step_rounds=1)
 
 
 def main() -> int:
