@@ -36,7 +36,7 @@ class ImageFoldersSource(Source):
     _notes: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
-    def doubt(self) -> str:  # type: ignore[override]  # of a plain attribute, which sources that have none leave alone
+    def doubt(self) -> str:  # type: ignore[override]  # computed; a plain attribute of Source
         return self.splits.doubt
 
     @abstractmethod

@@ -154,7 +154,7 @@ class LabelFilesSource(ListedFiles):
         return False
 
     @property
-    def doubt(self) -> str:  # type: ignore[override]  # of a plain attribute, which sources that have none leave alone
+    def doubt(self) -> str:  # type: ignore[override]  # computed; a plain attribute of Source
         return self.top_splits.doubt
 
     @property

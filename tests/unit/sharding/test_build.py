@@ -15,6 +15,7 @@ import webdataset
 from PIL import Image
 
 from sharding.errors import ShardError, SourceError
+from sharding.format.frames import Frames
 from sharding.format.idx import digest_of, read_idx
 from sharding.format.index import check_shards_present, read_index
 from sharding.progress import Progress
@@ -274,3 +275,10 @@ def test_some_labels_are_shown_with_their_files(build, make_words, tmp_path: Pat
         meant[path] = label
     examples = build(src, tmp_path / "out").examples
     assert len(examples) == 5 and all(meant[path] == label for path, label in examples)
+
+
+def test_the_index_records_by_which_frames_labels_were_checked(build, make_words, tmp_path: Path):
+    src = make_words(20)
+    assert build(src, tmp_path / "out").index.frames == Frames(64, 4)
+    assert build(src, tmp_path / "low", model_height=32, frame_px=2).index.frames == Frames(32, 2)
+    assert json.loads((tmp_path / "low/index.json").read_bytes())["frames"] == {"height_px": 32, "frame_px": 2}
