@@ -21,15 +21,10 @@ class FrameModel(nn.Module):
 
     def frames(self, valid_width_N: Tensor) -> Tensor:
         """How many frames the valid columns of each image reach into: int64 in and out, rounded up."""
-        return frames_of(valid_width_N, self.frame_stride_px)
+        return -(-valid_width_N // self.frame_stride_px)
 
     @classmethod
     def check_height(cls, height: int) -> None:
         """Raises ValueError unless the model can read images of this height (pixels)."""
         if height % cls.height_step_px:
             raise ValueError(f"height {height} is not a multiple of {cls.height_step_px}")
-
-
-def frames_of(valid_width_N: Tensor, frame_stride_px: int) -> Tensor:
-    """Image columns to frames, rounded up; see `FrameModel.frames`."""
-    return -(-valid_width_N // frame_stride_px)
