@@ -9,7 +9,7 @@ console = Console(stderr=True, soft_wrap=True)
 
 
 def silence(stream: TextIO) -> None:
-    """Of a terminal, a pipe or a disk that takes no more: what is written there from now on goes nowhere."""
+    """Discard what is written to a stream from now on: its terminal, pipe or disk takes no more."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

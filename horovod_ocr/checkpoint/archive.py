@@ -1,12 +1,14 @@
-"""A look into a checkpoint file before torch loads it: only stored tensors and plain values, no bigger than the file.
+"""Is a checkpoint file safe to load? It may hold stored tensors and plain values only, not larger than the file.
 
-torch.load(weights_only=True) runs no code, but it unpacks a record of a megabyte to a gigabyte, makes buffers of any
-size that a file asks for, and hashes nested tuples until the end of time.
+torch.load(weights_only=True) runs no code, but it unpacks a record of a megabyte to a gigabyte, allocates buffers
+of any size that a file asks for, and hashes nested tuples for ever.
 """
 
 import pickle
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, ClassVar
 
 # what torch.save writes for tensors, dictionaries, lists, tuples, numbers and texts
 OPCODES = (
@@ -18,7 +20,7 @@ NAMES = {("collections", "OrderedDict"), ("torch._utils", "_rebuild_tensor_v2")}
 
 
 def check_archive(path: Path) -> None:
-    """ValueError with what is wrong, unless the file is an archive of torch.save that is safe to load. OSError."""
+    """Raise ValueError with what is wrong, unless the file is an archive of torch.save that is safe to load."""
     size = path.stat().st_size
     try:
         with zipfile.ZipFile(path) as archive:
@@ -34,12 +36,12 @@ def check_archive(path: Path) -> None:
                 DryRun(file).load()
     except (OSError, ValueError):
         raise
-    except Exception as error:  # a crafted archive or pickle makes either reader stumble in a dozen ways
+    except Exception as error:  # a crafted archive or pickle makes either reader fail in a dozen ways
         raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
 class Nothing:
-    """Takes the place of all that a pickle builds."""
+    """Stands for everything that a pickle builds."""
 
     def __init__(self, *parts: object):
         pass
@@ -51,10 +53,14 @@ class Nothing:
         pass
 
 
-class DryRun(pickle._Unpickler):  # the one in Python: the one in C makes room for as many values as a file claims
+class DryRun(pickle._Unpickler):  # written in Python; the one in C allocates as many values as a file claims
     """Goes through a pickle without building, importing or calling anything that it names."""
 
-    dispatch = {getattr(pickle, name)[0]: pickle._Unpickler.dispatch[getattr(pickle, name)[0]] for name in OPCODES}
+    stack: list[Any]
+    pop_mark: Callable[[], list[Any]]
+    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {
+        getattr(pickle, name)[0]: pickle._Unpickler.dispatch[getattr(pickle, name)[0]] for name in OPCODES
+    }
 
     def find_class(self, module: str, name: str) -> type:
         if (module, name) not in NAMES and not (module == "torch" and name.endswith("Storage")):

@@ -1,8 +1,8 @@
-"""Checkpoints: one self-contained file each, whole or not there, and the pointers LAST and BEST (see folder.py)."""
+"""Checkpoint files: each is self-contained, and whole or absent. LAST and BEST point to them (run/folder.py)."""
 
 import hashlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any, BinaryIO, cast
 
 import torch
 
@@ -31,11 +31,11 @@ class UnreadableError(CheckpointError):
 
 
 class HashedFile:
-    """A file to write that keeps the sha256 of what went through it, so that nothing is read again."""
+    """A file to write, with the sha256 of what was written, so that nothing is read again."""
 
     def __init__(self, file: BinaryIO):
         self.file, self.sha256 = file, hashlib.sha256()
-        self.error: OSError | None = None  # torch.save may say it in its own words
+        self.error: OSError | None = None  # torch.save may raise another error instead of it
 
     def write(self, content: bytes | memoryview) -> int:
         try:
@@ -50,11 +50,11 @@ class HashedFile:
         self.file.flush()
 
 
-def write_checkpoint(ownership: Ownership, step: int, payload: dict, is_best: bool) -> Path:
-    """Write a checkpoint, then the pointers. payload: has "epoch", how many were seen. Root only.
+def write_checkpoint(ownership: Ownership, step: int, payload: dict[str, Any], is_best: bool) -> Path:
+    """Write a checkpoint, then the pointers. Root only. payload: fields of `schema.FIELDS`, and "epoch".
 
-    Whatever moment the process is killed at, LAST names a whole file. Raises OSError, after which all is as before;
-    CheckpointError where another job has taken the run over.
+    At whatever moment the process is killed, LAST names a whole file. Raises OSError, after which nothing has changed;
+    CheckpointError if another job has taken the run over.
     """
     run = ownership.run
     path = checkpoint_path(run, step)
@@ -62,7 +62,7 @@ def write_checkpoint(ownership: Ownership, step: int, payload: dict, is_best: bo
     with whole_file(path, fsyncs_folder=False) as file:  # write_digest does
         hashed = HashedFile(file)
         try:
-            torch.save({"format": FORMAT, "version": VERSION, "step": step, **payload}, hashed)
+            torch.save({"format": FORMAT, "version": VERSION, "step": step, **payload}, cast(IO[bytes], hashed))
         except RuntimeError as error:
             raise hashed.error or error from error
         ownership.check()
@@ -75,10 +75,11 @@ def write_checkpoint(ownership: Ownership, step: int, payload: dict, is_best: bo
     return path
 
 
-def load_checkpoint(run: Path, pointer: str = LAST) -> dict:
-    """The checkpoint that a pointer names; when it is damaged, said so, the newest whole one before it.
+def load_checkpoint(run: Path, pointer: str = LAST) -> dict[str, Any]:
+    """The checkpoint that a pointer names. If it is damaged, a warning, and the newest whole one before it.
 
-    Not so where it cannot be read at the moment: training on from the one before would remove it.
+    Raises UnreadableError if it cannot be read at the moment: to train on from the one before would remove it.
+    CheckpointError if no checkpoint up to it is whole.
     """
     named = pointed_to(run, pointer)
     if named is None:
@@ -96,8 +97,11 @@ def load_checkpoint(run: Path, pointer: str = LAST) -> dict:
     raise CheckpointError(f"{run}: {pointer} {what}, and no checkpoint up to it is whole; train anew")
 
 
-def read_checkpoint(path: Path) -> dict:
-    """One file. Its digest is checked where it lies beside it; no code in it is ever run."""
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The payload of one file, checked against its digest file if there is one. No code in it is ever run.
+
+    Raises CheckpointError if it is not a whole checkpoint, UnreadableError if it cannot be read now.
+    """
     try:
         if not path.is_file():
             raise CheckpointError(f"{path}: no such file")
@@ -112,7 +116,7 @@ def read_checkpoint(path: Path) -> dict:
     except (OSError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise UnreadableError(f"{path}: cannot be read ({reason}); try again, or move it away") from error
-    except Exception as error:  # torch raises half a dozen kinds for a file that is none of its own
+    except Exception as error:  # torch raises half a dozen kinds for a file that it has not written
         reason = str(error).split("\n")[0][:200] if isinstance(error, ValueError) else type(error).__name__
         raise CheckpointError(f"{path}: not a checkpoint, or a damaged one ({reason})") from error
     if not isinstance(payload, dict) or payload.get("format") != FORMAT:
@@ -121,7 +125,7 @@ def read_checkpoint(path: Path) -> dict:
     return {**payload, "path": str(path)}
 
 
-def load_best(runs: Path, name: str | None) -> tuple[Path, dict]:
-    """A run, the newest when no name is given, and its best checkpoint; the last one where none was validated."""
+def load_best(runs: Path, name: str | None) -> tuple[Path, dict[str, Any]]:
+    """A run, by default the newest, and its best checkpoint; its last one if none was validated."""
     run = runs / name if name else newest_run(runs)
     return run, load_checkpoint(run, BEST if (run / BEST).exists() else LAST)

@@ -1,6 +1,7 @@
-"""A checkpoint back to what reads: model, task and geometry."""
+"""Model, task and geometry from a checkpoint."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,19 +17,22 @@ from horovod_ocr.tasks.build import task_from_dict
 
 @dataclass(frozen=True)
 class Restored:
-    """A trained model, ready to evaluate, and what it needs to be fed and understood."""
+    """A trained model."""
 
     model: FrameModel
+    """In evaluation mode."""
     task: Task
+    """What its outputs mean."""
     geometry: Geometry
+    """The size of its images."""
 
 
-def restore(payload: dict, device: torch.device) -> Restored:
-    """From a checkpoint's payload. CheckpointError where the weights do not fit the model that it names."""
+def restore(payload: dict[str, Any], device: torch.device) -> Restored:
+    """The model of a checkpoint. CheckpointError if the weights do not fit the model that it names."""
     task = task_from_dict(payload["task"])
     geometry = Geometry.from_dict(payload["geometry"])
     described = payload["model_name"], task.outputs, geometry.height
-    with torch.device("meta"):  # no memory for what a damaged or crafted file asks for, before it is seen to be needed
+    with torch.device("meta"):  # no memory for what a damaged or crafted file asks for, until it fits
         shapes = shapes_of(build_model(*described, **payload["model_options"]).state_dict())
     if shapes != shapes_of(payload["model"]):
         raise does_not_fit(payload)
@@ -37,15 +41,15 @@ def restore(payload: dict, device: torch.device) -> Restored:
     return Restored(model.to(device).eval(), task, geometry)
 
 
-def load_state(payload: dict, model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> None:
-    """The weights, and the optimizer's state, of a checkpoint. CheckpointError where they do not fit.
+def load_state(payload: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> None:
+    """Load the weights, and the optimizer's state, of a checkpoint. CheckpointError if they do not fit.
 
     Every rank loads them: hvd.broadcast_optimizer_state takes a real step on ranks whose state is empty.
     """
     try:
         model.load_state_dict(payload["model"])
         if optimizer:
-            # checkpoints of earlier versions do not say so; what the groups say decides where `step` goes
+            # the groups of earlier checkpoints do not say so, and it decides on which device `step` is kept
             groups = [{**group, "fused": True} for group in payload["optimizer"]["param_groups"]]
             optimizer.load_state_dict({**payload["optimizer"], "param_groups": groups})
     except (RuntimeError, ValueError, KeyError) as error:
@@ -53,7 +57,7 @@ def load_state(payload: dict, model: nn.Module, optimizer: torch.optim.Optimizer
 
 
 def load_generator(states: list[Tensor], generator: torch.Generator, world: World) -> None:
-    """A rank's random numbers go on as they were, where as many ranks go on, on devices of the same kind."""
+    """Restore a rank's random numbers, if the run is resumed by as many ranks, on devices of the same kind."""
     if len(states) == world.world_size and states[world.rank].numel() == generator.get_state().numel():
         generator.set_state(states[world.rank])
 
@@ -62,6 +66,6 @@ def shapes_of(state: dict[str, Tensor]) -> dict[str, torch.Size]:
     return {name: values.shape for name, values in state.items()}
 
 
-def does_not_fit(payload: dict) -> CheckpointError:
+def does_not_fit(payload: dict[str, Any]) -> CheckpointError:
     where = payload.get("path", "a checkpoint")
     return CheckpointError(f"{where}: weights that do not fit model {payload['model_name']}; train anew")

@@ -3,6 +3,7 @@
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,38 +19,39 @@ LONG_WAIT_S = 1.0
 class Saver:
     """Writes one checkpoint at a time in a thread of its own. Root only.
 
-    A checkpoint that cannot be written is said, and the ones before stay; the next one is tried as if nothing had
-    been. failures: how many in a row; remedy: what to do about the latest.
+    A failed save is logged; earlier checkpoints are kept, and the next save is tried as usual.
     """
 
     def __init__(self, run: Path, keep: int, keep_epochs: int, on_gpu: bool = False):
-        """Take the run's folder over from whatever job wrote there before. CheckpointError where it cannot be written.
+        """Take the run's folder over from the job that wrote there before. CheckpointError if it cannot be written.
 
-        keep: the last so many stay, beside BEST; keep_epochs: so does the last one of each of so many latest epochs.
-        on_gpu: do the tensors that it will save lie there?
+        keep: this many of the last checkpoints are kept, and BEST. keep_epochs: the last checkpoint of each of this
+        many latest epochs is kept too. on_gpu: whether the tensors to be saved are on a GPU.
         """
         self.run, self.keep, self.keep_epochs, self.on_gpu = run, keep, keep_epochs, on_gpu
         self.ownership = Ownership(run)
-        self.failures, self.remedy = 0, ""
-        self.error: Exception | None = None  # that ends the run: it is no longer ours, or a fault of the program
+        self.failures, self.remedy = 0, ""  # in a row, and what to do about the latest
+        self.error: Exception | None = (
+            None  # one that ends the run: the run is no longer ours, or the program is at fault
+        )
         self.thread: threading.Thread | None = None
 
-    def save(self, step: int, epoch: float, payload: dict, is_best: bool) -> None:
-        """Copy what is to be saved and return; what is in `payload` may change from then on.
+    def save(self, step: int, epoch: float, payload: dict[str, Any], is_best: bool) -> None:
+        """Copy the payload and return; its tensors may change from then on.
 
-        epoch: passes over the train split so far. Waits for the save before this one, and says so where it takes long.
-        Raises CheckpointError where another job has taken the run over.
+        epoch: passes over the train split so far. Waits for the previous save, and warns if that takes long. Raises
+        CheckpointError if another job has taken the run over.
         """
         self.wait()
         copied, on_device = snapshot({**payload, "epoch": epoch}), None
         if self.on_gpu:
-            on_device = torch.cuda.Event()
+            on_device = torch.cuda.Event()  # type: ignore[no-untyped-call]
             on_device.record()
         self.thread = threading.Thread(target=self.write, args=(step, copied, is_best, on_device), name="saver")
         self.thread.start()
 
     def wait(self) -> None:
-        """For the checkpoint that is being written."""
+        """Wait for the checkpoint that is being written. Raises the error that ends the run."""
         if self.thread:
             started_s = time.monotonic()
             self.thread.join()
@@ -60,19 +62,19 @@ class Saver:
             raise self.error
 
     def close(self) -> None:
-        """Wait for the last checkpoint. CheckpointError where it did not make it."""
+        """Wait for the last checkpoint. CheckpointError if it could not be written."""
         self.wait()
         if complaint := self.complaint(1):
             raise CheckpointError(complaint)
 
     def complaint(self, most: int) -> str:
-        """One sentence where the last `most` checkpoints failed, or more; else ""."""
+        """A sentence if the last `most` checkpoints failed, or more; else empty."""
         if self.failures < most:
             return ""
         count = "checkpoint" if self.failures == 1 else f"{self.failures} checkpoints"
         return f"{self.run}: the last {count} could not be written; {self.remedy}, then go on with --resume"
 
-    def write(self, step: int, payload: dict, is_best: bool, on_device: "torch.cuda.Event | None") -> None:
+    def write(self, step: int, payload: dict[str, Any], is_best: bool, on_device: "torch.cuda.Event | None") -> None:
         """The thread: wait for the copies from the device, write, remove what is old."""
         try:
             if on_device:
@@ -86,14 +88,14 @@ class Saver:
                 f"{self.run}: the checkpoint of step {step} could not be written ({reason}){times}; the ones before "
                 f"stay, and training goes on; {self.remedy}"
             )
-        except Exception as error:  # raised where the training asks next
+        except Exception as error:  # `wait` raises it in the main thread
             self.error = error
             return
         else:
             self.failures = 0
         try:
             self.ownership.check()
-            remove_old(self.run, self.keep, self.keep_epochs)  # also what a failure has left half way
+            remove_old(self.run, self.keep, self.keep_epochs)  # also the remains of a failed save
         except (OSError, CheckpointError) as error:
             if not self.failures:
                 self.warn(f"{self.run}: old checkpoints could not be removed ({error})")
@@ -102,10 +104,10 @@ class Saver:
         console.print(f"warning: {sentence}", markup=False)
 
 
-def snapshot(value: object) -> object:
+def snapshot(value: Any) -> Any:
     """A copy on the CPU of all tensors in dictionaries, lists and tuples.
 
-    From a GPU into page-locked memory, without waiting for it: whoever reads it waits for an event recorded after.
+    Copies from a GPU go to page-locked memory and are not waited for: a reader waits for an event recorded after them.
     """
     if isinstance(value, Tensor):
         return value.detach().to("cpu", non_blocking=True, copy=True)

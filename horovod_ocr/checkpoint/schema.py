@@ -1,6 +1,8 @@
 """What a checkpoint holds, and whether a payload is one."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,8 +31,8 @@ PLAIN_FIELDS = ("config", "task", "model_options", "geometry", "plan", "versions
 MOST_VALUES, MOST_LEVELS, MOST_PX = 1_000_000, 20, 10_000
 
 
-def check_payload(path: Path, payload: dict) -> None:
-    """CheckpointError that names the first field which is missing, of another type or not valid in itself."""
+def check_payload(path: Path, payload: dict[str, Any]) -> None:
+    """Raises CheckpointError that names the first field that is missing, of another type, or not valid in itself."""
     version = payload.get("version")
     if type(version) is not int or abs(version) > MOST_VALUES:
         raise CheckpointError(f"{path}: damaged: its field version is a {type(version).__name__}")
@@ -52,11 +54,12 @@ def check_payload(path: Path, payload: dict) -> None:
 
 
 def is_plain(value: object) -> bool:
-    """Numbers and texts in lists and dictionaries, and not more of them than a checkpoint has?
+    """Whether a value is numbers and texts in lists and dictionaries, and not more of them than a checkpoint has.
 
     A file of a few bytes can hold lists that hold each other many times over.
     """
-    level, seen = [value], 0
+    level: list[Any] = [value]
+    seen = 0
     for _ in range(MOST_LEVELS):
         parts = [[*each.keys(), *each.values()] if isinstance(each, dict) else each for each in level]
         level = []
@@ -74,12 +77,12 @@ def is_plain(value: object) -> bool:
 
 
 def is_dense(value: object) -> bool:
-    """A tensor of which each element has a place of its own? A file of a few bytes can claim a tensor of any size."""
+    """Whether each element of a tensor has memory of its own. A file of a few bytes can claim a tensor of any size."""
     return isinstance(value, Tensor) and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
 
 
-def is_optimizer(state: dict) -> bool:
-    """As torch.optim.Optimizer.state_dict."""
+def is_optimizer(state: dict[str, Any]) -> bool:
+    """Whether it may be a state_dict of a torch optimizer."""
     groups, slots = state["param_groups"], state["state"]
     values = [value for slot in slots.values() for value in slot.values()]
     return (
@@ -89,12 +92,12 @@ def is_optimizer(state: dict) -> bool:
     )
 
 
-def is_plan(plan: dict) -> bool:
-    """Numbers and a digest; see `training.setup.identity_of`."""
+def is_plan(plan: dict[str, Any]) -> bool:
+    """Whether it is numbers and a digest, as of `training.identity.identity_of`."""
     return bool(plan) and all(isinstance(name, str) and isinstance(value, str | int) for name, value in plan.items())
 
 
-def is_geometry(values: dict) -> bool:
+def is_geometry(values: dict[str, Any]) -> bool:
     geometry = Geometry.from_dict(values)
     return (
         type(geometry.height) is int
@@ -103,7 +106,7 @@ def is_geometry(values: dict) -> bool:
     )
 
 
-VALID = {
+VALID: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(PLAIN_FIELDS, is_plain),
     "step": lambda step: 0 <= step < 1 << 53,
     "model": lambda state: all(isinstance(name, str) and is_dense(value) for name, value in state.items()),

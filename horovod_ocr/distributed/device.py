@@ -22,21 +22,26 @@ BUILD_WITH_NCCL = "scripts/build_horovod.sh --nccl"
 
 @dataclass(frozen=True)
 class RankHardware:
-    """What a rank says of its host. cores: that it may run on. can_exchange: can Horovod sum what lies on a GPU?"""
+    """What a rank finds on its host."""
 
     host: str
+    """Its name."""
     gpus: Gpus
+    """That this rank sees."""
     cores: frozenset[int] = frozenset()
+    """That this rank may run on."""
     can_exchange: bool = True
+    """Whether the engine can sum tensors on GPUs."""
 
 
 class Chosen(NamedTuple):
-    """cores: this rank's share of its host. why_cpu: why it is the CPU although there is a GPU; "" if there is none, or
-    if the CPU was asked for."""
+    """What a rank computes on."""
 
     device: torch.device
     cores: int
+    """This rank's share of its host."""
     why_cpu: str = ""
+    """Why it is the CPU although there is a GPU; empty if there is none, or if the CPU was asked for."""
 
 
 def choose_device(world: World, wanted: str = "auto") -> Chosen:
@@ -60,7 +65,7 @@ def choose_device(world: World, wanted: str = "auto") -> Chosen:
 
 
 def assign_gpus(hardware: Sequence[RankHardware], wanted: str) -> tuple[list[int], str]:
-    """The number of each rank's GPU, as its own torch counts; none of them for the CPU, with the reason.
+    """The number of each rank's GPU, as its own torch counts; no numbers for the CPU, with the reason.
 
     hardware: of all ranks. A launcher may show each rank all GPUs of its host, some, or one of its own; no two ranks
     get the same one.
@@ -87,7 +92,7 @@ def assign_gpus(hardware: Sequence[RankHardware], wanted: str) -> tuple[list[int
     if len(hardware) > 1 and (without := next((each.host for each in hardware if not each.can_exchange), "")):
         raise raised_on_all_ranks(
             ConfigError(
-                f"{without}: Horovod is built without NCCL, and would wait for ever for what lies on a GPU; build it "
+                f"{without}: Horovod is built without NCCL, and would wait for ever for tensors on a GPU; build it "
                 f"with: {BUILD_WITH_NCCL}; or train on the CPUs: --device cpu"
             )
         )
@@ -149,6 +154,7 @@ def choose_precision(wanted: str, device: torch.device, world: World) -> str:
 
 
 def multiplies_bf16(device: torch.device) -> bool:
+    """Whether the device has instructions for bf16."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     can = torch.cpu.get_capabilities()
@@ -156,7 +162,7 @@ def multiplies_bf16(device: torch.device) -> bool:
 
 
 def first_contact(device: torch.device) -> str:
-    """What ranks wait for when they first sum on this device, for who finds out that they wait for ever."""
+    """What ranks wait for when they first sum on this device, as the watchdog names it."""
     if device.type == "cuda":
         return (
             "the first contact of the GPUs (NCCL): is a port blocked between the hosts, or the network interface the "
@@ -166,9 +172,10 @@ def first_contact(device: torch.device) -> str:
 
 
 def generator_of(device: torch.device) -> torch.Generator:
-    """The generator dropout draws from."""
+    """The generator that dropout draws from."""
     return torch.cuda.default_generators[device.index] if device.type == "cuda" else torch.default_generator
 
 
 def seed_of_rank(seed: int, rank: int) -> int:
+    """A seed for dropout that differs between ranks, from 0 to 2 ** 56 - 1."""
     return int.from_bytes(hashlib.blake2b(f"{seed}/{rank}".encode(), digest_size=7).digest(), "little")

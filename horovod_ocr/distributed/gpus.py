@@ -15,29 +15,27 @@ NO_DEVICE = "torch finds no GPU, although an NVIDIA driver is here"
 
 @dataclass(frozen=True)
 class Gpus:
-    """The GPUs that this process may use.
-
-    numbers: of those that torch has code for, as torch counts them.
-    uuids: of these, in the same order; unique in the world.
-    problem: why torch cannot compute on the GPUs that are here, and what to do; "" if it can, or if there are none.
-    remark: why none is used although the machine has one, if that may be on purpose; else "".
-    """
+    """The GPUs that this process may use."""
 
     numbers: tuple[int, ...] = ()
+    """Those that torch has code for, as torch counts them."""
     uuids: tuple[str, ...] = ()
+    """Of these, in the same order; unique in the world."""
     problem: str = ""
+    """Why torch cannot compute on the GPUs of this machine, and what to do; empty if it can, or if there are none."""
     remark: str = ""
+    """Why none is used although the machine has one, if that may be on purpose; else empty."""
 
 
 def find_gpus() -> Gpus:
-    """Initialises CUDA where there is a GPU. Never raises for what is wrong with a GPU or its driver."""
+    """Find the GPUs of this process, which initialises CUDA. Never raises for a GPU or driver that does not work."""
     if torch.version.cuda is None:
         remark = f"torch {torch.__version__} is built without CUDA; make the environment with one for CUDA"
         return Gpus(remark=remark if has_nvidia_driver() else "")
     try:
         torch.cuda.init()
         found = [(number, torch.cuda.get_device_properties(number)) for number in range(torch.cuda.device_count())]
-    except Exception as error:  # whatever it is, it is said, on all ranks
+    except Exception as error:  # whatever it is, all ranks are told
         return explain(str(error))
     compiled = torch.cuda.get_arch_list()
     usable = [(number, gpu) for number, gpu in found if has_code_for((gpu.major, gpu.minor), compiled)]
@@ -48,7 +46,7 @@ def find_gpus() -> Gpus:
 
 
 def explain(error: str) -> Gpus:
-    """What torch says when CUDA does not start: is there no GPU, or one that is not usable?"""
+    """From the error of a CUDA that does not start: is there no GPU, or one that cannot be used?"""
     if too_old := re.search(r"too old \(found version (\d+)\)", error):
         return Gpus(problem=driver_too_old(int(too_old[1]), torch.version.cuda))
     if not has_nvidia_driver():

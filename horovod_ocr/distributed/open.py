@@ -21,7 +21,7 @@ def open_world() -> World:
 
 
 def has_nvidia_driver() -> bool:
-    """Is a driver for NVIDIA GPUs loaded? /dev/dxg: that of Windows, under WSL."""
+    """Whether a driver for NVIDIA GPUs is loaded. /dev/dxg is the one of Windows, under WSL."""
     return any(map(os.path.exists, ("/proc/driver/nvidia/version", "/dev/dxg")))
 
 

@@ -1,4 +1,4 @@
-"""A rank that makes no progress ends itself: in a ring, one that hangs makes all others hang for ever."""
+"""End a rank that makes no progress: in a ring, one rank that hangs makes all others hang for ever."""
 
 import faulthandler
 import os
@@ -9,15 +9,15 @@ import time
 
 from horovod_ocr.errors import ClusterError
 
-GRACE_S = 5.0  # after this the process ends without a sentence: something holds the interpreter
+GRACE_S = 5.0  # after this the process ends without a sentence: a call keeps the interpreter's lock
 CHECKS = 10  # of one timeout
 
 
 class Watchdog:
     """A thread that ends the process `timeout_s` after the last `reached`. A context.
 
-    The main thread says what it does next with `reached`, which costs nothing. The sentence goes to stderr; the traces
-    of all threads follow where even the interpreter hangs.
+    The main thread calls `reached` with what it does next, which costs nothing. A sentence goes to stderr; if even the
+    interpreter hangs, the traces of all threads follow.
     """
 
     def __init__(self, timeout_s: float, rank: int):
@@ -37,12 +37,12 @@ class Watchdog:
         faulthandler.cancel_dump_traceback_later()
 
     def reached(self, step: int, waits_for: str) -> None:
-        """Progress was made; from now on the process does `waits_for` ("its data", "the other ranks")."""
+        """The process made progress; from now on it waits for `waits_for`: "its data", "the other ranks"."""
         self.latest = (time.monotonic(), step, waits_for)
 
     def watch(self) -> None:
         while not self.ended.is_set():
-            # of C: fires also where a call keeps the interpreter's lock, and this thread cannot run
+            # in C: fires also if a call keeps the interpreter's lock, so that this thread cannot run
             faulthandler.dump_traceback_later(self.timeout_s + GRACE_S, exit=True)
             reached_s, step, waits_for = self.latest
             if time.monotonic() - reached_s > self.timeout_s:
@@ -54,6 +54,6 @@ class Watchdog:
 
 
 def end(sentence: str) -> None:
-    """Leave at once: other threads, and exit handlers, may wait for what hangs."""
+    """End the process at once: other threads and exit handlers may wait for what hangs."""
     os.write(sys.stderr.fileno(), f"{sentence}\n".encode())
     os._exit(ClusterError.exit_code)

@@ -1,6 +1,6 @@
-"""What lies in a run's folder, and what of it is kept. Without torch, so that it is listed at once.
+"""The files of a run's folder, and which of them are kept. No torch, so that it is listed at once.
 
-runs/<name>/checkpoints/step-00000400.pt           weights, optimizer, place in the plan, charset, geometry, ...
+runs/<name>/checkpoints/step-00000400.pt           weights, optimizer, step, task, geometry, config, ...
 runs/<name>/checkpoints/step-00000400.pt.sha256    as sha256sum writes it, with the epoch as a remark
 runs/<name>/LAST, BEST                             the name of one of them
 runs/<name>/OWNER                                  the job that may write here
@@ -33,10 +33,10 @@ _REMEDIES = {
 
 
 def remedy_for(error: OSError) -> str:
-    """What whoever looks after the storage can do about an error of writing."""
+    """What to do about storage that a file could not be written to."""
     if isinstance(error, FileNotFoundError):
         return "bring its folder back"
-    return _REMEDIES.get(error.errno, "see to its storage")
+    return _REMEDIES.get(error.errno or 0, "see to its storage")
 
 
 def checkpoint_path(run: Path, step: int) -> Path:
@@ -48,22 +48,25 @@ def digest_path(path: Path) -> Path:
 
 
 def checkpoints_of(run: Path) -> list[Path]:
-    """Oldest first."""
+    """The checkpoints of a run, by step."""
     found = (run / "checkpoints").glob("step-*.pt")
     return sorted((path for path in found if CHECKPOINT_NAME.fullmatch(path.name)), key=step_of)
 
 
 def step_of(path: Path) -> int:
-    return int(CHECKPOINT_NAME.fullmatch(path.name)[1])
+    """The step in a checkpoint's name. ValueError if it is no checkpoint's."""
+    if match := CHECKPOINT_NAME.fullmatch(path.name):
+        return int(match[1])
+    raise ValueError(f"{path.name} is not the name of a checkpoint")
 
 
 def write_digest(path: Path, sha256: str, epoch: float) -> None:
-    """Beside a checkpoint. sha256sum passes over the remark. Raises OSError."""
+    """Write the digest file of a checkpoint. sha256sum ignores the remark. Raises OSError."""
     write_whole(digest_path(path), f"{sha256}  {path.name}\n# epoch {epoch!r}\n".encode())
 
 
 def read_digest(path: Path) -> tuple[str, float | None]:
-    """Of a checkpoint: the sha256 that lies beside it, and the epochs it has seen; "" and None where nothing says."""
+    """A checkpoint's sha256 and its epoch, from its digest file; "" and None if that does not say."""
     try:
         words = read_start(digest_path(path)).split()
         epoch = float(words[words.index("epoch") + 1])
@@ -75,13 +78,13 @@ def read_digest(path: Path) -> tuple[str, float | None]:
 
 
 def read_start(path: Path) -> str:
-    """Of a small file. Raises OSError."""
+    """The content of a small file. Raises OSError."""
     with path.open("rb") as file:
         return file.read(MOST_POINTER_BYTES).decode("utf-8", "replace").strip()
 
 
 def pointed_to(run: Path, pointer: str) -> Path | None:
-    """The file that LAST or BEST names; None where its content is damaged. CheckpointError where there is none."""
+    """The file that LAST or BEST names; None if its content is damaged. CheckpointError if there is no such pointer."""
     try:
         name = read_start(run / pointer)
     except OSError as error:
@@ -90,7 +93,7 @@ def pointed_to(run: Path, pointer: str) -> Path | None:
 
 
 def newest_run(runs: Path) -> Path:
-    """The run whose LAST was written latest."""
+    """The run whose LAST was written latest. CheckpointError if there is none."""
     pointers = sorted(runs.glob(f"*/{LAST}"), key=lambda path: (path.stat().st_mtime_ns, path))
     if not pointers:
         raise CheckpointError(f"no run with a checkpoint in {runs}/; {TRAIN_FIRST}")
@@ -100,8 +103,7 @@ def newest_run(runs: Path) -> Path:
 def worth_keeping(run: Path, keep: int, keep_epochs: int) -> set[str]:
     """Names of the last `keep` checkpoints, of LAST and BEST, and of the last one of each of the latest epochs.
 
-    Those of steps after LAST are of a history that was given up: a run that fell back to an earlier one goes another
-    way from there.
+    Checkpoints of steps after LAST are not kept: the run fell back to an earlier one, and went another way from there.
     """
     named = {pointer: pointed_to(run, pointer) for pointer in (LAST, BEST) if (run / pointer).exists()}
     last = named.get(LAST)
@@ -113,7 +115,7 @@ def worth_keeping(run: Path, keep: int, keep_epochs: int) -> set[str]:
 
 
 def remove_old(run: Path, keep: int, keep_epochs: int) -> None:
-    """All checkpoints but those worth keeping, and what killed processes have left. Raises OSError."""
+    """Remove all checkpoints but those worth keeping, and what killed processes have left. Raises OSError."""
     kept = worth_keeping(run, keep, keep_epochs)
     for path in checkpoints_of(run):
         if path.name not in kept:
@@ -124,13 +126,13 @@ def remove_old(run: Path, keep: int, keep_epochs: int) -> None:
 
 
 class Ownership:
-    """The right to write into a run's folder: that of the job which began last, wherever the others may hang.
+    """The right to write into a run's folder, which belongs to the job that began last.
 
-    A root that was cut off and comes back would write over what the job that replaced it has saved.
+    Without it, a root that was cut off and comes back would write over what the job that replaced it has saved.
     """
 
     def __init__(self, run: Path):
-        """Take the run over. CheckpointError where its folder cannot be written."""
+        """Take the run over. CheckpointError if its folder cannot be written."""
         self.run = run
         self.token = f"{socket.gethostname()} {getpid()} {secrets.token_hex(8)}"
         try:
@@ -141,7 +143,7 @@ class Ownership:
             raise CheckpointError(f"{run}: cannot be written ({error.strerror or error}); {advice}") from error
 
     def check(self) -> None:
-        """CheckpointError where another job has taken the run over, OSError where the folder is not to be read."""
+        """CheckpointError if another job has taken the run over, OSError if the folder cannot be read."""
         owner = read_start(self.run / OWNER)
         if owner != self.token:
             host = owner.split(" ")[0] or "an unknown host"

@@ -1,4 +1,4 @@
-"""What a run says: lines on root's console and in train.log, the same numbers in metrics.jsonl and TensorBoard."""
+"""The log of a run: lines on root's console and in train.log, numbers in metrics.jsonl and TensorBoard."""
 
 import json
 import os
@@ -8,24 +8,23 @@ import time
 import warnings
 from contextlib import suppress
 from pathlib import Path
+from typing import TextIO
 
 from horovod_ocr.console import silence
 from sharding.system.files import write_whole
 
 
 class RunLog:
-    """The log of one run. Root writes its lines to the console and into train.log, and the metrics; every other rank
-    has a file of its own, logs/rank-N.log, for what it alone has to say.
-
-    resume_step: metrics of later steps, written by a process that did not live to save them, are taken out.
-    fresh: warnings of this rank that root has not told yet. A full disk costs lines, not the run.
+    """The log of one run. Root writes lines to the console and to train.log, and the metrics. Every other rank has a
+    file of its own, logs/rank-N.log. A full disk costs lines, not the run.
     """
 
     def __init__(self, run: Path, rank: int = 0, resume_step: int = 0):
+        """resume_step: metrics of later steps are removed: the process that wrote them did not live to save."""
         self.is_root = rank == 0
-        self.fresh: list[str] = []
+        self.fresh: list[str] = []  # warnings of this rank that root has not printed yet
         self.known: set[str] = set()  # warnings of this rank
-        self.told: set[str] = set()  # warnings of any rank that root has told
+        self.told: set[str] = set()  # warnings of any rank that root has printed
         self.show_warning = warnings.showwarning
         warnings.showwarning = self.note_warning
         path = run / "train.log" if self.is_root else run / "logs" / f"rank-{rank}.log"
@@ -37,7 +36,7 @@ class RunLog:
             self.board = Board(run / "tensorboard", resume_step)
 
     def line(self, text: str) -> None:
-        """What the whole run says: root alone."""
+        """A line of the run: root alone prints it."""
         if self.is_root:
             self.note(text)
             try:
@@ -46,23 +45,31 @@ class RunLog:
                 silence(sys.stdout)
 
     def note(self, text: str) -> None:
-        """Into this rank's own file."""
+        """A line in this rank's own file."""
         with suppress(OSError):
             self.text.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
 
     def warn(self, text: str) -> None:
-        """Of this rank: into its file now, and once to the console when the ranks next share what is fresh."""
+        """A warning of this rank: in its file now, and on the console when the ranks next share their warnings."""
         if text not in self.known:
             self.known.add(text)
             self.fresh.append(text)
             self.note(f"warning: {text}")
 
-    def note_warning(self, message, category, filename, lineno, file=None, line=None) -> None:
-        """In place of warnings.showwarning."""
+    def note_warning(
+        self,
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        """Replaces warnings.showwarning."""
         self.warn(f"{category.__name__}: {message} ({filename}, line {lineno})")
 
     def numbers(self, kind: str, step: int, values: dict[str, float]) -> None:
-        """One line of metrics.jsonl and its scalars. kind: `train` or `val`."""
+        """A line of metrics.jsonl, and its scalars in TensorBoard. kind: `train` or `val`."""
         if not self.is_root:
             return
         with suppress(OSError):
@@ -72,19 +79,19 @@ class RunLog:
 
     def close(self) -> None:
         warnings.showwarning = self.show_warning
-        for file in (self.text, self.metrics, self.board) if self.is_root else (self.text,):
+        files: tuple[TextIO | Board, ...] = (self.text, self.metrics, self.board) if self.is_root else (self.text,)
+        for file in files:
             with suppress(OSError):
                 file.close()
 
 
 class Board:
-    """An events file for TensorBoard. Its own writer works in a thread that an error of the disk ends for good, with a
-    traceback; here the file is written like any other, and what finds no room for a while waits in its buffer.
-
-    resume_step: TensorBoard forgets what earlier files of the folder hold of later steps.
+    """An events file for TensorBoard. TensorBoard's own writer has a thread that ends for good, with a traceback, at an
+    error of the disk; this file is written like any other, and what finds no room for a while waits in its buffer.
     """
 
     def __init__(self, folder: Path, resume_step: int = 0):
+        """resume_step: TensorBoard drops what earlier files of the folder hold of later steps."""
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # takes a while to import
         from tensorboard.compat.proto.summary_pb2 import Summary
         from tensorboard.summary.writer.record_writer import RecordWriter
@@ -112,7 +119,7 @@ class Board:
 
 
 def keep_until(path: Path, step: int) -> None:
-    """Take the lines of later steps, and a line that was cut off, out of a metrics file."""
+    """Remove the lines of later steps, and a line that was cut off, from a metrics file."""
     if not path.exists():
         return
     kept = []

@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop: noted here, agreed on by all ranks (agreement), acted on when a step is finished."""
+"""Signals that ask a run to stop: noted here, voted on by all ranks, acted on when a step is finished."""
 
 import os
 import signal
@@ -6,21 +6,21 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
-# of a person, of a batch system, and Slurm's warning before its time is up
-ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+# from a person, from a batch system, and Slurm's warning before the time is up
+ASKING: tuple[signal.Signals, ...] = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
 class StopSignals:
-    """A context in which signals of `asking` are only noted, in `received`. A second SIGINT ends the process at once.
+    """A context in which the signals `asking` are only noted, in `received`. A second SIGINT ends the process at once.
 
-    For the main thread; elsewhere Python allows no handlers.
+    Only for the main thread: Python allows no handlers elsewhere.
     """
 
     def __init__(self) -> None:
         self.asking = ASKING
-        self.received = ""
+        self.received = ""  # name of the first signal; empty before it
         self.interrupted = False
-        self.before: dict[signal.Signals, Callable | int | None] = {}
+        self.before: dict[signal.Signals, Callable[[int, FrameType | None], object] | int | None] = {}
 
     def __enter__(self) -> "StopSignals":
         for number in self.asking:

@@ -4,7 +4,7 @@ Shapes: N images.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from torch import Tensor
@@ -17,9 +17,12 @@ from sharding.format.index import ShardIndex
 class Reading(Protocol):
     """What a model read in an image."""
 
-    text: str
-    confidence: float
-    """0 to 1."""
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def confidence(self) -> float:
+        """0 to 1."""
 
 
 class Losses(NamedTuple):
@@ -55,13 +58,13 @@ class Scores(Protocol):
 class Task(Protocol):
     """One kind of sample: its targets, loss, readings and scores."""
 
-    kind: str
+    kind: ClassVar[str]
     """The kind of shard set that it is trained on: "words" or "classes"."""
-    channels: int
-    """The pixels it wants: 1, grey."""
-    figures: TaskFigures
+    channels: ClassVar[int]
+    """Channels of the images it wants: 1, grey."""
+    figures: ClassVar[TaskFigures]
     """Its scores, and the one that decides which checkpoint is the best."""
-    log_sums: tuple[str, ...]
+    log_sums: ClassVar[tuple[str, ...]]
     """Names of the sums that `loss` returns for the log line."""
 
     @property

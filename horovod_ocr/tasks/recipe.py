@@ -19,7 +19,8 @@ def default_recipe(shards: str | None, folder: Path = Path(".")) -> str | None:
     """
     shared = train_table(folder)
     if "recipe" in shared:
-        return shared["recipe"]
+        recipe: str = shared["recipe"]
+        return recipe
     return recipe_for(read_index_at(shards or shared.get("shards", DataConfig.shards)))
 
 

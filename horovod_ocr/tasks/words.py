@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from torch.nn import functional
 from horovod_ocr.errors import CheckpointError
 from horovod_ocr.models.forward import ModelOutput
 from horovod_ocr.tasks.base import Losses
-from horovod_ocr.tasks.figures import WORDS
+from horovod_ocr.tasks.figures import WORDS, TaskFigures
 from horovod_ocr.text.charset import BLANK_ID, Charset
 from horovod_ocr.text.decode import Reading, greedy_decode
 from horovod_ocr.text.metrics import build_counts, count_reading, scores_by_length, scores_of
@@ -34,10 +34,10 @@ class WordTask:
     """Words and lines, learnt by CTC (Graves et al., 2006) over a charset. See `tasks.base.Task`."""
 
     charset: Charset
-    kind = "words"
-    channels = 1
-    figures = WORDS
-    log_sums = ("blank_frames", "frames", "too_long")
+    kind: ClassVar[str] = "words"
+    channels: ClassVar[int] = 1
+    figures: ClassVar[TaskFigures] = WORDS
+    log_sums: ClassVar[tuple[str, ...]] = ("blank_frames", "frames", "too_long")
 
     @classmethod
     def of(cls, index: ShardIndex) -> "WordTask":
