@@ -16,11 +16,8 @@ from horovod_ocr.launch.hosts.hosts_file import Host
 FAILED = 255  # ssh's own exit code: the host does not answer, refuses the login, or the connection broke
 TIMED_OUT = 124  # as of timeout(1)
 NOT_FOUND = 127  # as of a shell
-CARRIED = (
-    "PATH",
-    "PYTHONPATH",
-    "LD_LIBRARY_PATH",
-)  # a shell started by ssh reads no profile; horovodrun sends them too
+# sent along, as horovodrun does: a shell that ssh starts reads no profile
+CARRIED = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH")
 
 
 def visible_gpus() -> list[str]:
