@@ -7,7 +7,6 @@ alone, so the bytes are the same for any number of workers, any restart and any 
 
 import os
 from collections.abc import Callable
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 from sharding.arranging.arrange import arrange
@@ -27,7 +26,7 @@ from sharding.progress import Report
 from sharding.reading.intake import read_source
 from sharding.reading.sample_reader import close_sample_reader
 from sharding.system.lock import build_lock
-from sharding.system.workers import Workers, open_workers, prepare_workers, workers_for_samples
+from sharding.system.workers import Workers, killed_workers_named, open_workers, prepare_workers, workers_for_samples
 
 
 def build_shards(
@@ -49,12 +48,8 @@ def build_shards(
     with build_lock(folder.own / "lock", "horovod-ocr shard", tell) as lock:
         build = _Build(options, folder, sources, lock.check, report or (lambda progress: None))
         try:
-            return build.run()
-        except BrokenProcessPool as error:
-            raise ShardError(
-                "a worker was killed, mostly for want of memory; run the same horovod-ocr shard again with fewer "
-                "--workers (what is finished is kept)"
-            ) from error
+            with killed_workers_named("horovod-ocr shard", " (what is finished is kept)"):
+                return build.run()
         except OSError as error:
             position = os.fsdecode(error.filename or options.out)
             raise ShardError(

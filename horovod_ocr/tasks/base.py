@@ -64,6 +64,8 @@ class Task(Protocol):
     """Channels of the images it wants: 1, grey."""
     figures: ClassVar[TaskFigures]
     """Its scores, and the one that decides which checkpoint is the best."""
+    kept_in_a_run: ClassVar[str]
+    """What a run must keep to be resumed, in words."""
     log_sums: ClassVar[tuple[str, ...]]
     """Names of the sums that `loss` returns for the log line."""
 

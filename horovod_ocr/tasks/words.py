@@ -37,6 +37,7 @@ class WordTask:
     kind: ClassVar[str] = "words"
     channels: ClassVar[int] = 1
     figures: ClassVar[TaskFigures] = WORDS
+    kept_in_a_run: ClassVar[str] = "charset or script profile"
     log_sums: ClassVar[tuple[str, ...]] = ("blank_frames", "frames", "too_long")
 
     @classmethod

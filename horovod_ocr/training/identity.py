@@ -25,11 +25,16 @@ def identity_of(config: TrainConfig, task: dict[str, Any], geometry: Geometry, i
     }
 
 
-def check_resumable(payload: dict[str, Any], mine: dict[str, Any], run: str, shards: str, steps: int) -> None:
-    """CheckpointError unless a run can be resumed exactly where it was, up to `steps`. mine: identity_of this job."""
+def check_resumable(
+    payload: dict[str, Any], mine: dict[str, Any], run: str, shards: str, steps: int, kept: str
+) -> None:
+    """CheckpointError unless a run can be resumed exactly where it was, up to `steps`.
+
+    mine: identity_of this job. kept: what the task must keep, in words.
+    """
     if payload["task"] != mine["task"]:
         raise CheckpointError(
-            f"{run} was trained with another charset or script profile than {shards} has; give its own shards with "
+            f"{run} was trained with another {kept} than {shards} has; give its own shards with "
             "--shards, or train anew with another --run"
         )
     for name, before in payload["plan"].items():

@@ -50,5 +50,6 @@ def build_parts(config: TrainConfig, world: World, beginning: Beginning) -> Part
         synchronise_batchnorm(model, world.sum, world.rank, world.world_size)
     identity = identity_of(c, task.to_dict(), geometry, index.digest)
     if beginning.payload:
-        check_resumable(beginning.payload, identity, str(beginning.run), c.data.shards, total_steps)
+        kept = task.kept_in_a_run
+        check_resumable(beginning.payload, identity, str(beginning.run), c.data.shards, total_steps, kept)
     return Parts(task, geometry, train, val, total_steps, identity, model)

@@ -9,10 +9,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from typing import TypeVar
+
+from sharding.errors import ShardError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -64,6 +67,18 @@ def open_workers(workers: int) -> Iterator["Workers"]:
             yield Workers(pool, workers)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def killed_workers_named(command: str, remark: str = "") -> Iterator[None]:
+    """Raise ShardError with what to do, if a worker is killed. command: the one that is running. remark: for the end of
+    the sentence."""
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise ShardError(
+            f"a worker was killed, mostly for want of memory; run the same {command} again with fewer --workers{remark}"
+        ) from error
 
 
 class Workers:

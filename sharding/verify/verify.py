@@ -8,7 +8,6 @@ import os
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import combinations
@@ -22,7 +21,7 @@ from sharding.errors import ConfigError, ShardError
 from sharding.format.index import INDEX_NAME, ShardIndex, ShardInfo, read_index
 from sharding.format.splits import SHARD_FILE, SPLITS, shard_name
 from sharding.progress import Progress, Report
-from sharding.system.workers import Workers, open_workers, usable_cores
+from sharding.system.workers import Workers, killed_workers_named, open_workers, usable_cores
 from sharding.verify.proof import ProofTask, ShardProof, prove_shard
 
 _BYTES_FOR_A_PROCESS = 128 << 20  # a smaller set is done before one has started
@@ -90,13 +89,10 @@ def workers_for(index: ShardIndex, workers: int | None) -> int:
 def shard_errors(root: Path, command: str) -> Iterator[None]:
     """Turn what the system refuses into a ShardError."""
     try:
-        yield
+        with killed_workers_named(command):
+            yield
     except OSError as error:
         raise ShardError(f"{error.filename or root}: {error.strerror}; fix that, then run {command} again") from error
-    except BrokenProcessPool as error:
-        raise ShardError(
-            f"a worker was killed, mostly for want of memory; run the same {command} with fewer --workers"
-        ) from error
 
 
 def check_index(index: ShardIndex) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sharding.audit.audit import Audit, Twin, audit_source
+from sharding.audit.audit import audit_source
 from sharding.audit.confusables import find_confusables
+from sharding.audit.result import Audit, Twin
 from sharding.build import build_shards
 from sharding.errors import ConfigError, SourceError
 from sharding.format.script.profile import build_profile

@@ -1,0 +1,105 @@
+"""What an audit has found."""
+
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sharding.audit.confusables import Confusable
+from sharding.audit.scan import MOST_REJECTED_PICTURES, SourceScan, Specimen
+from sharding.format.script.profile import ScriptProfile
+
+
+class Twin(NamedTuple):
+    """Two samples with the same image."""
+
+    path: str
+    label: str
+    """Normalised, or the name of a class."""
+    split: str
+    other_path: str
+    other_label: str
+    other_split: str
+
+
+class AuditCopies(NamedTuple):
+    """Images that occur more than once."""
+
+    counts: dict[str, int]
+    """Further copies in the "same split", "across splits", and how many of them a build would have "left out"."""
+    examples: list[Twin]
+    conflicts: list[Twin]
+    """Examples of the same image with two labels."""
+
+
+class AuditLabels(NamedTuple):
+    """What the labels are like, counted over all of them."""
+
+    changed_letters: list[tuple[str, str, int]]
+    """(letter, what normalising makes of it, how often it occurs in raw labels), the most frequent first."""
+    confusables: list[Confusable]
+    distinct: int
+    """Number of different labels."""
+    single: int
+    """Labels that occur once."""
+    often: list[tuple[str, int]]
+    """The labels that occur most often."""
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What a build with the same options would do, and what it would find."""
+
+    sources: tuple[tuple[Path, str], ...]
+    """(root, layout) of each."""
+    profile: ScriptProfile
+    notes: tuple[str, ...]
+    """As in `ShardReport`."""
+    options: dict[str, Any]
+    """As a build would write them into its index."""
+    given_splits: tuple[int, int]
+    """As in `ShardReport`."""
+    entries: int
+    """Entries that were listed."""
+    looked_at: int
+    """Entries that were read: all, unless a sample was asked for."""
+    samples: dict[str, int]
+    """Samples of each split that would be packed."""
+    found: SourceScan
+    """What was counted entry by entry, conflicts and copies included."""
+    bucket_edges: tuple[float, ...]
+    buckets: NDArray[np.int64]
+    """[splits, buckets] samples."""
+    subsets: tuple[str, ...]
+    classes: tuple[str, ...]
+    copies: AuditCopies
+    labels: AuditLabels
+
+    @property
+    def kind(self) -> str:
+        return "classes" if self.classes else "words"
+
+    @property
+    def profile_why(self) -> str:
+        """Why it is this profile."""
+        return str(self.options["profile_why"])
+
+    @property
+    def packed(self) -> int:
+        """How many of `looked_at` would go into shards."""
+        return sum(self.samples.values())
+
+    @property
+    def pictures(self) -> list[Specimen]:
+        """The first samples in the order of the set."""
+        return self.found.pictures
+
+    @property
+    def rejected_pictures(self) -> list[Specimen]:
+        """Some refused images: one of each reason, then a second one of each, and so on."""
+        found = self.found.rejected_pictures
+        rows = zip_longest(*(found[reason] for reason in sorted(found)))
+        return [picture for row in rows for picture in row if picture][:MOST_REJECTED_PICTURES]
