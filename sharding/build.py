@@ -26,7 +26,7 @@ from sharding.progress import Report
 from sharding.reading.intake import read_source
 from sharding.reading.sample_reader import close_sample_reader
 from sharding.system.lock import build_lock
-from sharding.system.workers import Workers, killed_workers_named, open_workers, prepare_workers, workers_for_samples
+from sharding.system.workers import Workers, killed_workers_named, open_workers_for, prepare_workers
 
 
 def build_shards(
@@ -84,7 +84,7 @@ class _Build:
             )
         remove_left_overs(self.options.out)
         listing = resume_listing(self.options, self.folder, self.sources, self.report)
-        with open_workers(workers_for_samples(self.options.workers, listing.catalogue.entries)) as workers:
+        with open_workers_for(listing.catalogue.entries, self.options.workers) as workers:
             return self._make(workers, listing)
 
     def _make(self, workers: Workers, listing: Listing) -> ShardReport:

@@ -24,7 +24,7 @@ from sharding.layouts.entry import Source
 from sharding.options import ShardOptions
 from sharding.progress import Report
 from sharding.reading.catalogue import Catalogue, open_catalogue
-from sharding.system.workers import open_workers, workers_for_samples
+from sharding.system.workers import open_workers_for
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def find_finished(
         )
     missing = missing_shards(index)
     if missing:
-        with open_workers(workers_for_samples(options.workers, sum(index.counts.totals.values()))) as workers:
+        with open_workers_for(sum(index.counts.totals.values()), options.workers) as workers:
             failed = rebuild_shards(folder, index, missing, workers, report)
         if failed:
             more = f" ({len(failed) - 1:,} more like this)" if len(failed) > 1 else ""

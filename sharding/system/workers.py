@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from typing import TypeVar
@@ -24,12 +24,6 @@ Result = TypeVar("Result")
 def usable_cores() -> int:
     """The cores that this process may run on."""
     return len(os.sched_getaffinity(0))
-
-
-def workers_for_samples(asked: int | None, samples: int) -> int:
-    """The number of processes asked for; else one for each core, but fewer for a set that would be done before they
-    have started."""
-    return asked or min(usable_cores(), 1 + samples // 1000)
 
 
 def prepare_workers(modules: list[str]) -> None:
@@ -67,6 +61,12 @@ def open_workers(workers: int) -> Iterator["Workers"]:
             yield Workers(pool, workers)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def open_workers_for(samples: int, asked: int | None) -> AbstractContextManager["Workers"]:
+    """`open_workers` with the number of processes asked for; else one for each core, but fewer for a set that would be
+    done before they have started."""
+    return open_workers(asked or min(usable_cores(), 1 + samples // 1000))
 
 
 @contextmanager
