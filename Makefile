@@ -44,8 +44,11 @@ test: system  ## lint and every test; as root also installs what tests need from
 test-fast: setup  ## the unit tests but the slow ones, under a minute
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -rs -n auto --dist worksteal -m "not slow" tests/unit
 
-lint: $(VENV)/.installed  ## ruff
+lint: $(VENV)/.installed  ## ruff (checks and format), mypy, codespell
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/codespell
 
 bench: setup  ## every benchmark; ends with 1 where a stated bar does not hold
 	$(BIN)/python -m pip install --quiet -e '.[$(EXTRAS),bench]'
