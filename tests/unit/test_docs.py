@@ -242,7 +242,7 @@ def written_values(setting: Setting) -> str:
         for note in setting.notes
         if type(note) in RANGES
     ]
-    return " ".join([names[kind], *([" and ".join(ends)] if ends else [])])
+    return " ".join([names[get_origin(kind) or kind], *([" and ".join(ends)] if ends else [])])
 
 
 def shown_end(value: float) -> str:
