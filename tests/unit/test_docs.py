@@ -349,6 +349,33 @@ def test_the_version_of_checkpoints_is_documented():
     assert f"checkpoints of version {CHECKPOINT_VERSION}" in " ".join(text_of(DOCS / "faults.md").split())
 
 
+def test_every_number_of_a_log_line_is_documented():
+    written = set()
+    for path, function in (("hooks/log", "write"), ("interval", "summarise"), ("../tasks/words", "log_values")):
+        tree = ast.parse(text_of(ROOT / "horovod_ocr/training" / f"{path}.py"))
+        (body,) = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == function]
+        keys = [key for node in ast.walk(body) if isinstance(node, ast.Dict) for key in node.keys]
+        written |= {key.value for key in keys if isinstance(key, ast.Constant)}
+    table = below(DOCS / "commands.md", "## `train`").split("| number |")[1]
+    assert written - {"passed_s"} == {name for row in table_rows(table) for name in re.findall(r"`(\w+)`", row[0])}
+
+
+def test_every_benchmark_is_documented():
+    named = {row[0].strip("`") for row in table_rows(text_of(DOCS / "performance.md")) if row[0].startswith("`bench")}
+    assert named == {f"benchmarks/{path.name}" for path in (ROOT / "benchmarks").glob("*.py")}
+
+
+def test_the_lists_that_a_contributor_extends_are_in_their_files():
+    text = text_of(ROOT / "CONTRIBUTING.md").split("## How to add")[1]
+    found = []
+    for item in re.split(r"\n\d\. |\n\n", text):
+        for path, told in re.findall(r"`((?:sharding|horovod_ocr)/[\w/]+\.py)`: ([^`]*`\w+`[^.]*)", item):
+            names = re.findall(r"`(_?[A-Z][A-Z_]+|in_order)`", told)
+            assert all(re.search(rf"\b{name}\b", text_of(ROOT / path)) for name in names), (path, names)
+            found += names
+    assert {"_FINDERS", "MODELS", "TASKS", "FIGURES", "COMMANDS", "in_order"} <= set(found)
+
+
 # architecture
 
 
