@@ -3,7 +3,7 @@
 import json
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -21,7 +21,7 @@ OF_PACKING = {"out", "samples_per_shard", "scratch", "image", "height"}  # what 
 
 @takes_settings(ShardOptions, *(name for name in settings_of(ShardOptions) if name not in OF_PACKING))
 def audit(
-    given: dict,
+    given: dict[str, Any],
     sample: Annotated[
         int | None, typer.Option(metavar="IMAGES", help="Look at about so many only, at least 100.  [default: all]")
     ] = None,
@@ -31,14 +31,15 @@ def audit(
     """Look at raw images before anything is packed: what would be refused and why, letters, sizes, copies."""
     with one_sentence():
         from horovod_ocr.config.shard import load_shard_options
-        from horovod_ocr.reports.audit import audit_sections, audit_values, verdict, write_page
+        from horovod_ocr.reports.audit import audit_sections, verdict, write_audit_page
+        from horovod_ocr.reports.audit_values import audit_values
         from horovod_ocr.reports.terminal import draw_sections
         from sharding.audit.audit import audit_source
 
         options = load_shard_options(given)
         with shard_progress() as progress:
             found = audit_source(options, sample, progress)
-        write_page(found, out)
+        write_audit_page(found, out)
         if as_json:
             print(json.dumps({**audit_values(found), "page": str(out)}, ensure_ascii=False))
         else:
@@ -50,7 +51,7 @@ def audit(
             print(f"next: {shard_command(given)}")
 
 
-def shard_command(given: dict) -> str:
+def shard_command(given: dict[str, Any]) -> str:
     """`shard` with the options that were given here."""
     words = ["horovod-ocr", "shard"]
     for name, value in given.items():

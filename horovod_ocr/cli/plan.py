@@ -1,15 +1,14 @@
 """horovod-ocr plan"""
 
 import json
-from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from horovod_ocr.cli.options import AsJson, takes_settings
 from horovod_ocr.cli.sentence import one_sentence
-from horovod_ocr.config.train import TrainConfig
+from horovod_ocr.config.train import TrainConfig, check_ranks
 from horovod_ocr.errors import ConfigError, ShardError
 
 output = Console(soft_wrap=True)
@@ -17,7 +16,7 @@ output = Console(soft_wrap=True)
 
 @takes_settings(TrainConfig, "shards", "recipe", "steps", "epochs", "global_batch")
 def plan(
-    given: dict,
+    given: dict[str, Any],
     ranks: Annotated[int, typer.Option("--ranks", "-np", metavar="RANKS", help="Processes of horovodrun.")] = 3,
     samples: Annotated[
         int | None, typer.Option(metavar="SAMPLES", help="Of so many rendered words instead of a shard set.")
@@ -29,9 +28,12 @@ def plan(
     with one_sentence():
         from horovod_ocr.config.sources import load_config, train_table, with_settings
         from horovod_ocr.data.forecast import RENDERED_EDGES, simulate_shards
+        from horovod_ocr.data.image import Geometry
+        from horovod_ocr.data.options import StreamOptions
+        from horovod_ocr.data.run_forecast import forecast_run
         from horovod_ocr.data.splits import empty_split
         from horovod_ocr.data.store import Remote, is_remote, read_index_at
-        from horovod_ocr.reports.plan import forecast_run, plan_sections
+        from horovod_ocr.reports.plan import plan_sections, plan_values
         from horovod_ocr.reports.terminal import draw_sections
         from horovod_ocr.tasks.recipe import default_recipe
 
@@ -41,7 +43,8 @@ def plan(
             if samples < 1 or "shards" in given:
                 raise ConfigError("--samples plans a set that is not there, of at least 1 sample; leave --shards out")
             config = load_config(recipe or train_table().get("recipe", "urdu"), given)
-            name, split, edges = f"{samples:,} rendered words", simulate_shards(samples), RENDERED_EDGES
+            name, split = f"{samples:,} rendered words", simulate_shards(samples)
+            edges: tuple[float, ...] = RENDERED_EDGES
         else:
             config = load_config(recipe or default_recipe(given.get("shards")), given)
             shards = config.data.shards
@@ -50,8 +53,11 @@ def plan(
             if not index.counts.totals.get("train"):
                 raise ShardError(empty_split(index, "train"))
             split, edges = index.of("train"), index.bucket_edges
-        run = forecast_run(split, edges, config, ranks)
+        p = config.plan
+        check_ranks(p.lanes, ranks)
+        options = StreamOptions("train", config.seed, p.lanes, p.global_batch, p.window, world_size=ranks)
+        run = forecast_run(split, Geometry(config.height, edges), options, p.steps, p.epochs, p.min_steps)
         if as_json:
-            print(json.dumps({"shards": name, "recipe": config.recipe, "seed": config.seed} | asdict(run)))
+            print(json.dumps(plan_values(name, run, config)))
         else:
             output.print(draw_sections(plan_sections(name, run, config)))

@@ -19,8 +19,9 @@ def stats(
 ) -> None:
     """Show what a shard set holds: lengths, letters, sizes; as tables here, and as a page with pictures."""
     with one_sentence():
-        from horovod_ocr.reports.stats import count_set, stats_sections, write_page
+        from horovod_ocr.reports.stats import stats_sections, write_stats_page
         from horovod_ocr.reports.terminal import draw_sections
+        from sharding.audit.set_stats import count_set
         from sharding.format.index import check_shards_present, read_index
 
         index = read_index(folder_of_shards(shards))
@@ -29,5 +30,5 @@ def stats(
             sections = stats_sections(index, count_set(index, report))
         output.print(draw_sections(sections))
         out = out or index.root / "stats.html"
-        write_page(index, sections, out)
+        write_stats_page(index, sections, out)
         print(f"\nwritten: {out}")

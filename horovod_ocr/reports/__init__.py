@@ -1,1 +1,1 @@
-"""What a person looks at afterwards: `score` is the table and eval.json of an evaluation."""
+"""What people look at: pages in HTML, pictures, and tables on a terminal. Draws; computes nothing."""

@@ -1,106 +1,72 @@
-"""The letters of an audited source: its scripts, what becomes of each letter, which are rare, which look alike."""
+"""The letters of an audited source: its scripts, what becomes of each letter, and which letters look alike."""
 
-import unicodedata
-from collections import Counter
-from collections.abc import Sequence
-
-from horovod_ocr.reports.page import Paragraph, TableOf
-from horovod_ocr.reports.stats import RARE, name_of, remark_on, visible
+from horovod_ocr.reports.letter_names import code_point, letter_cells, letter_text, signs
+from horovod_ocr.reports.page import Paragraph, Part, TableOf
+from horovod_ocr.reports.set_parts import rarity_of
 from horovod_ocr.reports.wording import counted
-from sharding.audit.audit import Audit
-from sharding.audit.confusables import Confusable
+from sharding.audit.counts import count_letters, count_scripts, rare_letters, stay_apart
+from sharding.audit.result import Audit
+from sharding.audit.set_stats import RARE_BELOW
 
-MOST_SIGNS = 12
-SLIP = 100  # times as frequent as what may be a slip for it
-
-
-def alphabet_of(audit: Audit) -> dict[str, tuple[int, int]]:
-    """Letter -> how often it occurs in all samples, and in those of train."""
-    every = sum(audit.found.letters, Counter())
-    return {letter: (every[letter], audit.found.letters[0][letter]) for letter in sorted(every)}
+MOST_SCRIPTS = 12
 
 
-def rare_letters(audit: Audit) -> list[str]:
-    return [letter for letter, (_, in_train) in alphabet_of(audit).items() if in_train < RARE]
-
-
-def likely_slips(audit: Audit) -> list[Confusable]:
-    """Look-alikes that stay two letters, one of them so rare beside the other that it may be typed by mistake."""
-    return [pair for pair in audit.labels.confusables if stays_two(pair) and SLIP * min(pair[2:4]) <= max(pair[2:4])]
-
-
-def stays_two(pair: Confusable) -> bool:
-    return not pair.folded and not pair.refused
-
-
-def script_part(audit: Audit) -> list:
+def script_part(audit: Audit) -> list[Part]:
     if audit.kind != "words":
         return []
     why = f"profile {audit.profile.name} ({audit.profile.direction}): {audit.profile_why}"
-    scripts: Counter[str] = Counter()
-    for letter, count in audit.found.labels.letters.items():
-        if letter.isalpha():
-            scripts[unicodedata.name(letter, "?").split()[0].lower()] += count
-    rows = [(script, count, f"{count / scripts.total():.2%}") for script, count in scripts.most_common(12)]
+    scripts = count_scripts(audit)
+    rows = [(script, n, f"{n / scripts.total():.2%}") for script, n in scripts.most_common(MOST_SCRIPTS)]
     return [Paragraph(why), TableOf(("script of the letters", "letters", "share"), rows, bars=1)]
 
 
-def letters_part(audit: Audit) -> list:
-    found, alphabet = audit.found, alphabet_of(audit)
-    parts: list = []
-    if found.labels.refused:
-        rows = [(*letter_cells(letter), count) for letter, count in found.labels.refused.most_common()]
-        parts.append(TableOf(("refused letter", "code point", "name", "times"), rows, bars=3))
-    if audit.labels.changed_letters:
-        rows = [
-            (*letter_cells(letter), becomes and signs(becomes), " ".join(map(code_of, becomes)) or "dropped", count)
-            for letter, becomes, count in audit.labels.changed_letters
-        ]
-        parts.append(TableOf(("written", "code point", "name", "becomes", "", "times"), rows, bars=5))
-    if found.labels.count:
-        parts.append(Paragraph(f"normalising changes {found.labels.changed:,} of {found.labels.count:,} labels"))
-    rows = [(*letter_cells(letter), remark_on(train), count, train) for letter, (count, train) in alphabet.items()]
+def letters_part(audit: Audit) -> list[Part]:
+    """What the profile refuses, what it changes, and the alphabet that remains."""
+    parts: list[Part] = [*refused_letters(audit), *changed_letters(audit)]
+    raw = audit.found.labels
+    if raw.count:
+        parts.append(Paragraph(f"normalising changes {raw.changed:,} of {raw.count:,} labels"))
+    return [*parts, *normalised_letters(audit)]
+
+
+def refused_letters(audit: Audit) -> list[Part]:
+    refused = audit.found.labels.refused
+    rows = [(*letter_cells(letter), count) for letter, count in refused.most_common()]
+    return [TableOf(("refused letter", "code point", "name", "times"), rows, bars=3)] if rows else []
+
+
+def changed_letters(audit: Audit) -> list[Part]:
+    rows = [
+        (*letter_cells(letter), signs(becomes), " ".join(map(code_point, becomes)) or "dropped", count)
+        for letter, becomes, count in audit.labels.changed_letters
+    ]
+    return [TableOf(("written", "code point", "name", "becomes", "", "times"), rows, bars=5)] if rows else []
+
+
+def normalised_letters(audit: Audit) -> list[Part]:
+    """The alphabet after normalising, its rare letters marked."""
+    rows = [
+        (*letter_cells(letter), rarity_of(count.in_train), count.in_all, count.in_train)
+        for letter, count in count_letters(audit).items()
+    ]
+    if not rows:
+        return []
+    rare = rare_letters(audit)
+    summary = f"{len(rare)} rare: {signs(rare, len(rare))}" if rare else f"each {RARE_BELOW} times or more in train"
     marked = frozenset(position for position, row in enumerate(rows) if row[3])
-    if rows:
-        rare = rare_letters(audit)
-        told = f"{len(rare)} rare: {signs(rare, len(rare))}" if rare else f"each {RARE} times or more in train"
-        table = TableOf(("letter", "code point", "name", "", "times", "in train"), rows, marked, bars=4)
-        parts += [Paragraph(f"the alphabet after normalising, {counted(len(rows), 'letter')}, {told}"), table]
-    return parts
+    table = TableOf(("letter", "code point", "name", "", "times", "in train"), rows, marked, bars=4)
+    return [Paragraph(f"the alphabet after normalising, {counted(len(rows), 'letter')}, {summary}"), table]
 
 
-def confusables_part(audit: Audit) -> list:
-    if not audit.labels.confusables:
+def look_alikes_part(audit: Audit) -> list[Part]:
+    """Pairs of letters that look alike; those that stay two letters are marked."""
+    pairs = audit.labels.confusables
+    if not pairs:
         return []
     rows = []
-    for pair in audit.labels.confusables:
-        what = "two letters" if stays_two(pair) else "refused" if pair.refused else "one letter"
-        rows.append((told(pair.letter), pair.count, told(pair.other), pair.other_count, what))
-    marked = frozenset(position for position, pair in enumerate(audit.labels.confusables) if stays_two(pair))
+    for pair in pairs:
+        what = "two letters" if stay_apart(pair) else "refused" if pair.refused else "one letter"
+        rows.append((letter_text(pair.letter), pair.count, letter_text(pair.other), pair.other_count, what))
+    marked = frozenset(position for position, pair in enumerate(pairs) if stay_apart(pair))
     head = ("letter", "times", "looks like", "times", "the profile makes it")
     return [Paragraph("letters that look alike, as they were written"), TableOf(head, rows, marked)]
-
-
-def letter_cells(letter: str) -> tuple[str, str, str]:
-    """Letter, code point, name."""
-    return sign_of(letter), code_of(letter), name_of(letter)
-
-
-def told(letter: str) -> str:
-    """A letter in one cell. The code point first: the cell then runs from left to right."""
-    return " ".join(filter(None, (code_of(letter), sign_of(letter), name_of(letter))))
-
-
-def code_of(letter: str) -> str:
-    return f"U+{ord(letter):04X}"
-
-
-def sign_of(letter: str) -> str:
-    """What stands for a letter in a table; empty where there is nothing to see."""
-    return visible(letter) if letter.isprintable() or letter.isspace() else ""
-
-
-def signs(letters: Sequence[str], most: int = MOST_SIGNS) -> str:
-    """Letters side by side; those that cannot be seen by their code points."""
-    shown = [sign_of(letter) or code_of(letter) for letter in letters[:most]]
-    return " ".join(shown) + (" ..." if len(letters) > most else "")

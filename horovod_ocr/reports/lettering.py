@@ -1,4 +1,4 @@
-"""Labels of any script as ink: a font that has their letters, and where the ink lies."""
+"""Labels of any script as ink: a font that has their letters, and the box of their ink."""
 
 import os
 import unicodedata
@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont, features
 
 NASTALIQ = Path(__file__).parents[1] / "synth/fonts/NotoNastaliqUrdu-Regular.ttf"
 FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.fonts", "~/.local/share/fonts", "/Library/Fonts")
-# how names of letters begin in Unicode that a font for Chinese, Japanese and Korean has
+# the beginnings of names in Unicode of the letters that a font for Chinese, Japanese and Korean has
 CJK = (
     "CJK ",
     "HIRAGANA",
@@ -26,34 +26,35 @@ CJK = (
     "CIRCLED IDEOGRAPH",
     "PARENTHESIZED IDEOGRAPH",
 )
-# Debian's packages of fonts, each with a file that tells that it is installed
+# Debian's packages of fonts, each with a file that is there if it is installed
 PACKAGES = {
     "fonts-noto-cjk": "NotoSansCJK-Regular",
     "fonts-noto-core": "NotoSans-Regular",  # every other script
-    "fonts-junicode": "Junicode",  # medieval letters, which stand in the private use area
+    "fonts-junicode": "Junicode",  # medieval letters, in the private use area
     "fonts-symbola": "Symbola",  # emoji, in outlines
 }
 FIRST_EMOJI = 0x1F300
 MOST_NAMED = 3
 UNSEEN = ("Cf", "Cc", "Zs", "Zl", "Zp")  # categories without ink of their own: joiners, direction marks, spaces
 VARIATION_SELECTORS = range(0xFE00, 0xFE10)
-NO_LETTER = "\uffff"  # no font has it: what is drawn for it stands for every letter that a font misses
+NO_LETTER = "\uffff"  # no font has it: it is drawn as every letter that a font misses
 PROBE_PX = 24
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 class Line(NamedTuple):
-    """One line of text. runs: (text, font) from left to right. box: its ink around the start of its baseline (left,
-    top, right, bottom), pixels."""
+    """One line of text."""
 
     runs: tuple[tuple[str, Font], ...]
+    """(text, font), from left to right."""
     box: tuple[int, int, int, int]
+    """Of its ink: left, top, right and bottom in pixels from the start of its baseline."""
 
     @property
     def width_px(self) -> int:
         return self.box[2] - self.box[0]
 
-    def draw(self, draw: ImageDraw.ImageDraw, left: float, baseline: float, fill: str) -> None:
+    def draw(self, draw: ImageDraw.ImageDraw, left: float, baseline: float, fill: str | int) -> None:
         """left: of the ink."""
         at = left - self.box[0]
         for text, font in self.runs:
@@ -61,17 +62,25 @@ class Line(NamedTuple):
             at += font.getlength(text)
 
 
-class Lettering:
-    """The packaged Nastaliq for Arabic letters, the fonts of the machine for others, Pillow's own for the rest."""
+class FontAdvice(NamedTuple):
+    """How to get fonts for letters that are drawn as boxes."""
 
-    def __init__(self, folders: tuple[str, ...] = FOLDERS):
-        self.paths: list[Path | None] = [*sorted(font_files(folders), key=preference), None]
-        self.has: dict[tuple[Path | None, str], bool] = {}
-        self.boxes: dict[str, None] = {}  # letters that were set without a font that has them, in their order
+    sentence: str
+    """It shows some of the letters, and ends with the command."""
+    command: str
+
+
+class Lettering:
+    """Sets lines: Arabic letters in the packaged Nastaliq, others in the machine's fonts, the rest in Pillow's own."""
+
+    def __init__(self, folders: tuple[str, ...] = FOLDERS) -> None:
+        self.paths: list[Path | None] = [*sorted(font_files(folders), key=preference), None]  # None: Pillow's own
+        self.boxes: dict[str, None] = {}  # letters that were set in a font without them, in order
+        self._found: dict[tuple[Path | None, str], bool] = {}  # (font, letter) -> has it?
 
     def set_line(self, text: str, size_px: int) -> Line:
-        """The text as a line; what cannot be printed becomes U+FFFD."""
-        joins = shapes_letters()
+        """The text as a line; letters that cannot be printed become U+FFFD."""
+        joins = has_raqm()
         text = "".join(printed(letter, joins) for letter in text)
         if not joins and is_right_to_left(text):
             text = text[::-1]
@@ -83,7 +92,7 @@ class Lettering:
         return Line(runs, ink_of(runs))
 
     def fit_line(self, text: str, width_px: int, largest_px: int, smallest_px: int) -> Line:
-        """The largest line that is no wider; where the smallest is, the text is cut at its end."""
+        """The line in the largest size that fits the width. If even the smallest does not, the text is cut."""
         for size_px in range(largest_px, smallest_px - 1, -2):
             line = self.set_line(text, size_px)
             if line.width_px <= width_px:
@@ -94,9 +103,9 @@ class Lettering:
         return line
 
     def _runs(self, text: str) -> list[tuple[str, Path | None]]:
-        """One font for all where one has all its letters, else each run of letters with the first font that has it.
+        """The text with the first font that has all its letters, or else its runs, each with a font that has it.
 
-        Right-to-left text is never taken apart: its order on the line is not that of its letters.
+        Right-to-left text is always one run: its order on the line is not that of its letters.
         """
         letters = sorted({letter for letter in text if has_ink(letter)})
         paths = [NASTALIQ, *self.paths] if any(map(is_arabic, letters)) else self.paths
@@ -114,15 +123,18 @@ class Lettering:
         return runs
 
     def _has(self, path: Path | None, letter: str) -> bool:
-        if (path, letter) not in self.has:
+        """Does this font have the letter?"""
+        if (path, letter) not in self._found:
             drawn = probe_of(path, letter)
-            self.has[path, letter] = any(drawn) and drawn != probe_of(path, NO_LETTER)
-        return self.has[path, letter]
+            self._found[path, letter] = any(drawn) and drawn != probe_of(path, NO_LETTER)
+        return self._found[path, letter]
 
 
 def printed(letter: str, joins: bool) -> str:
-    """What stands on a line for a letter: itself, or U+FFFD if it cannot be printed. Joiners and marks of direction are
-    for what joins letters."""
+    """What is set for a letter: itself, or U+FFFD if it cannot be printed.
+
+    joins: whether letters are joined. If not, joiners and marks of direction are left out.
+    """
     if unicodedata.category(letter) == "Cf":
         return letter if joins else ""
     # private use: fonts for medieval texts have letters there
@@ -130,11 +142,12 @@ def printed(letter: str, joins: bool) -> str:
 
 
 def has_ink(letter: str) -> bool:
+    """Is there anything to see of it?"""
     return unicodedata.category(letter) not in UNSEEN and ord(letter) not in VARIATION_SELECTORS
 
 
 def package_of(letter: str) -> str:
-    """Debian's package with a font that has a letter."""
+    """Debian's package with a font that has the letter."""
     if unicodedata.category(letter) == "Co":
         return "fonts-junicode"
     if unicodedata.category(letter) == "So" and ord(letter) >= FIRST_EMOJI:
@@ -142,12 +155,14 @@ def package_of(letter: str) -> str:
     return "fonts-noto-cjk" if unicodedata.name(letter, "").startswith(CJK) else "fonts-noto-core"
 
 
-def how_to_get_fonts(letters: Iterable[str], fonts: Iterable[Path | None]) -> tuple[str, str]:
-    """For letters that are drawn as boxes: a sentence that shows some of them, and what installs their fonts; "" and ""
-    for no letters. fonts: of this machine. A package that is installed and lacks a letter is not named."""
+def font_advice(letters: Iterable[str], fonts: Iterable[Path | None]) -> FontAdvice | None:
+    """How to get fonts for these letters; None if there are none.
+
+    fonts: those of this machine. A package that is installed but lacks a letter is not named.
+    """
     letters = list(letters)
     if not letters:
-        return "", ""
+        return None
     by_package: dict[str, list[str]] = {}
     for letter in letters:
         by_package.setdefault(package_of(letter), []).append(letter)
@@ -157,12 +172,12 @@ def how_to_get_fonts(letters: Iterable[str], fonts: Iterable[Path | None]) -> tu
     names = ", ".join(f"{letter} (U+{ord(letter):04X})" for letter in shown)
     more = f" and {len(letters) - len(shown):,} more" if len(letters) > len(shown) else ""
     command = f"apt-get install {' '.join(missing)}" if missing else "install a font that has them"
-    return f"letters such as {names}{more} are drawn as boxes, as no font here has them: {command}", command
+    return FontAdvice(f"letters such as {names}{more} are drawn as boxes, as no font here has them: {command}", command)
 
 
-def shapes_letters() -> bool:
-    """Does this Pillow join letters and turn right-to-left text (raqm)?"""
-    return features.check("raqm")
+def has_raqm() -> bool:
+    """Does this Pillow join letters and turn right-to-left text?"""
+    return bool(features.check("raqm"))
 
 
 def is_right_to_left(text: str) -> bool:
@@ -174,7 +189,7 @@ def is_arabic(letter: str) -> bool:
 
 
 def ink_of(runs: tuple[tuple[str, Font], ...]) -> tuple[int, int, int, int]:
-    """Nastaliq reaches far above and below its line, whatever the font says of itself: the ink is measured."""
+    """The box of the ink, as in `Line`. It is measured: Nastaliq reaches far above and below what the font states."""
     boxes, at = [], 0.0
     for text, font in runs:
         left, top, right, bottom = font.getbbox(text, anchor="ls")
@@ -185,6 +200,7 @@ def ink_of(runs: tuple[tuple[str, Font], ...]) -> tuple[int, int, int, int]:
 
 
 def font_files(folders: tuple[str, ...]) -> list[Path]:
+    """All fonts in these folders and below."""
     found = []
     for folder in folders:
         for root, _, names in os.walk(os.path.expanduser(folder)):
@@ -192,11 +208,17 @@ def font_files(folders: tuple[str, ...]) -> list[Path]:
     return found
 
 
-def preference(path: Path) -> tuple:
-    """Upright fonts without serifs first."""
+def preference(path: Path) -> tuple[bool, bool, bool, bool, str]:
+    """Sorts upright fonts without serifs first."""
     name = path.stem.lower()
-    odd = any(word in name for word in ("bold", "italic", "oblique", "mono", "light", "black", "condensed", "emoji"))
-    return odd, not name.startswith("dejavusans"), "sans" not in name, "regular" not in name, name
+    styles = ("bold", "italic", "oblique", "mono", "light", "black", "condensed", "emoji")
+    return (
+        any(style in name for style in styles),
+        not name.startswith("dejavusans"),
+        "sans" not in name,
+        "regular" not in name,
+        name,
+    )
 
 
 @cache
@@ -206,7 +228,7 @@ def open_font(path: Path | None, size_px: int) -> Font:
 
 @cache
 def probe_of(path: Path | None, letter: str) -> bytes:
-    """What a font draws for a letter; nothing where the file is no font that can be scaled."""
+    """What a font draws for a letter; nothing if the file is not a font that can be scaled."""
     image = Image.new("L", (3 * PROBE_PX, 3 * PROBE_PX))
     try:
         font = open_font(path, PROBE_PX)

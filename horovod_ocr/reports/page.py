@@ -5,12 +5,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
+
+from sharding.system.files import write_whole
 
 CHART_HEIGHT = 150
 AXIS_HEIGHT, AXIS_WIDTH = 22, 46
 BAR_STEP = (5, 44)  # narrowest and widest, units of the picture
-CHART_WIDTH = 640  # what wide steps are made narrower for
+CHART_WIDTH = 640  # bars are narrower than the widest, so that a chart is no wider
 LABEL_STEP = 7  # width of a character of the axis
+Cell = str | int | float
 
 
 @dataclass(frozen=True)
@@ -20,34 +24,40 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Figures:
-    """Key figures: (what, how much) side by side."""
+    """Key figures, side by side."""
 
     figures: Sequence[tuple[str, str]]
+    """(what, how much)."""
 
 
 @dataclass(frozen=True)
 class TableOf:
-    """Rows under a head. Cells that are numbers, or look like them, stand to the right. marked: rows by place. bars:
-    the column whose counts are also drawn as small bars."""
+    """Rows under a head. A column of numbers, or of texts that look like numbers, is aligned to the right."""
 
     head: Sequence[str]
-    rows: Sequence[Sequence[str | int | float]]
+    rows: Sequence[Sequence[Cell]]
     marked: frozenset[int] = frozenset()
+    """Positions of highlighted rows."""
     bars: int | None = None
+    """The column whose counts are also drawn as small bars."""
 
 
 @dataclass(frozen=True)
 class BarChart:
-    """One bar a label. counts: at least 0. log: bars by the logarithm, so that small ones are seen beside large."""
+    """A bar for each label."""
 
     labels: Sequence[str]
     counts: Sequence[float]
+    """At least 0."""
     log: bool = False
+    """Whether bars are as high as the logarithm, so that small counts are visible beside large ones."""
     caption: str = ""
 
 
 @dataclass(frozen=True)
 class Picture:
+    """A PNG with its caption."""
+
     png: bytes
     caption: str = ""
 
@@ -57,6 +67,8 @@ Part = Paragraph | Figures | TableOf | BarChart | Picture
 
 @dataclass(frozen=True)
 class Section:
+    """Parts below a heading."""
+
     heading: str
     parts: Sequence[Part]
 
@@ -96,8 +108,13 @@ img { max-width: 100%; height: auto; border: 1px solid var(--line); }
 """
 
 
+def write_page(title: str, sections: Sequence[Section], path: Path) -> None:
+    """Write the page to a file. OSError if it cannot be written."""
+    write_whole(path, build_page(title, sections).encode("utf-8", "backslashreplace"))
+
+
 def build_page(title: str, sections: Sequence[Section]) -> str:
-    """The whole page. Every text is escaped; labels of any script stand in their own direction."""
+    """The whole page. Every text is escaped; each label runs in the direction of its script."""
     body = "".join(
         f"<section><h2>{escape(section.heading)}</h2>{''.join(map(part_html, section.parts))}</section>\n"
         for section in sections
@@ -134,7 +151,7 @@ def caption_html(caption: str) -> str:
 
 
 def table_html(table: TableOf) -> str:
-    columns = list(zip(*table.rows, strict=True)) or [()] * len(table.head)
+    columns: list[tuple[Cell, ...]] = list(zip(*table.rows, strict=True)) or [()] * len(table.head)
     sides = [' class="number"' if cells and all(map(is_number, cells)) else "" for cells in columns]
     head = "".join(f"<th{side}>{escape(name)}</th>" for name, side in zip(table.head, sides, strict=True))
     head += "<th></th>" if table.bars is not None else ""
@@ -150,7 +167,7 @@ def table_html(table: TableOf) -> str:
 
 
 def bar_shares(table: TableOf) -> list[float]:
-    """How long the bar of each row is, 0 to 1; empty where the table has none."""
+    """The length of each row's bar, 0 to 1; empty if the table has no bars."""
     if table.bars is None:
         return []
     counts = [float(row[table.bars]) for row in table.rows]
@@ -158,20 +175,22 @@ def bar_shares(table: TableOf) -> list[float]:
     return [count / top for count in counts]
 
 
-def is_number(cell: str | int | float) -> bool:
+def is_number(cell: Cell) -> bool:
+    """Is it a number, or a text that reads as one: "1,234", "5.6%", ""?"""
     if isinstance(cell, str):
         return not cell or cell.strip("+-%").replace(",", "").replace(".", "", 1).isdecimal()
     return True
 
 
-def shown(value: str | int | float) -> str:
+def shown(value: Cell) -> str:
+    """A cell as text: whole numbers with commas, others with two decimals."""
     if isinstance(value, str):
         return value
     return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
 
 
 def chart_svg(chart: BarChart) -> str:
-    """The bars in SVG, each with its label and count as a tooltip; an axis of round numbers at the left."""
+    """The bars as SVG, each with its label and count as a tooltip, and an axis of round numbers on the left."""
     if not chart.labels:
         return "<p>none</p>"
     highest = max(chart.counts)
@@ -206,18 +225,19 @@ def chart_svg(chart: BarChart) -> str:
 
 
 def label_room(labels: Sequence[str]) -> float:
+    """The width that the longest label needs."""
     return 6 + LABEL_STEP * max(map(len, labels))
 
 
 def bar_share(count: float, top: float, log: bool) -> float:
-    """From 0 to 1 (count = top). By the logarithm, 1 is as far above 0 as 10 is above 1."""
+    """The height of a bar: 0 to 1 (count = top). With log, 1 is as far above 0 as 10 is above 1."""
     if not log:
         return count / top
     return (1 + math.log10(max(count, 1))) / (1 + math.log10(max(top, 1))) if count else 0.0
 
 
 def linear_ticks(highest: float) -> list[float]:
-    """0 and three to five round numbers, the last not below the highest count."""
+    """0 and up to five round numbers, the last one not below the highest count."""
     if highest <= 0:
         return [0, 1]
     raw = highest / 4
@@ -229,12 +249,13 @@ def linear_ticks(highest: float) -> list[float]:
 
 
 def log_ticks(highest: float) -> list[float]:
+    """0 and the powers of ten up to the first that is not below the highest count."""
     powers = max(1, math.ceil(math.log10(max(highest, 1)) - 1e-9))
     return [0, *(10**power for power in range(powers + 1))]
 
 
 def short(value: float) -> str:
-    """1,500,000 as 1.5M."""
+    """A number in short: 1.5M for 1,500,000."""
     for size, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= size:
             return f"{value / size:g}{suffix}"

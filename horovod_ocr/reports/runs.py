@@ -7,14 +7,14 @@ from rich.table import Table
 from rich.text import Text
 
 from horovod_ocr.evaluation.runs import RunRow
+from horovod_ocr.reports.wording import age_text, megabytes
 from horovod_ocr.tasks.figures import FIGURES, Figure
 
-AGES = ((86400, "d"), (3600, "h"), (60, "min"))
 STYLES = {"training": "green", "silent": "yellow", "failed": "red"}
 
 
 def draw_runs(rows: list[RunRow]) -> Group:
-    """The table for a terminal, and below it why runs ended."""
+    """The table for a terminal, and below it why runs ended or have gone silent."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("run", "state"):
         table.add_column(name, no_wrap=True)
@@ -28,17 +28,17 @@ def draw_runs(rows: list[RunRow]) -> Group:
             " / ".join(f"{number:,}" for number in (row.step, row.total_steps) if number is not None),
             "" if row.epoch is None else f"{row.epoch:.2f}",
             *(f"{row.scores[figure.key]:.2%}" if figure.key in row.scores else "" for figure in figures),
-            spell_age(time.time() - row.time),
-            f"{row.bytes / 1e6:,.1f} MB",
+            age_text(time.time() - row.time),
+            megabytes(row.bytes),
             f"{row.checkpoints}",
         )
         # Text: rich would take [brackets] in a name for its markup
         table.add_row(*(Text(cell) for cell in cells), style=STYLES.get(row.state, ""))
-    return Group(table, *(Text(sentence) for row in rows if (sentence := ending_of(row))))
+    return Group(table, *(Text(sentence) for row in rows if (sentence := remark_on(row))))
 
 
 def figures_of(rows: list[RunRow]) -> list[Figure]:
-    """The scores that the runs of a folder have, in the order of their tasks."""
+    """The scores that at least one of the runs has, in the order of their tasks."""
     return [
         figure
         for task in FIGURES.values()
@@ -47,17 +47,9 @@ def figures_of(rows: list[RunRow]) -> list[Figure]:
     ]
 
 
-def ending_of(row: RunRow) -> str:
-    """Why it stopped or failed, or since when it is silent; "" where there is nothing to say."""
+def remark_on(row: RunRow) -> str | None:
+    """Why the run stopped or failed, or since when it is silent."""
     if row.state == "silent":
         since = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.time))
         return f"{row.name}: silent since {since}; if no process of it is left, go on with --resume"
-    return f"{row.name}: {row.state}: {row.reason}" if row.reason else ""
-
-
-def spell_age(age_s: float) -> str:
-    """Whole days, hours or minutes; clocks of two hosts may differ, so that a sign of life lies ahead."""
-    for unit_s, name in AGES:
-        if age_s >= unit_s:
-            return f"{int(age_s // unit_s)} {name} ago"
-    return "now"
+    return f"{row.name}: {row.state}: {row.reason}" if row.reason else None

@@ -1,18 +1,18 @@
-"""What the commands around a shard set say at their end."""
+"""What the commands that make, verify and repair a shard set print at their end."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from horovod_ocr.data.splits import divide_command
-from horovod_ocr.reports.letter_changes import folds_told, refused_told
+from horovod_ocr.reports.letter_changes import fold_lines, refusal_lines
+from horovod_ocr.reports.letter_names import visible
 from horovod_ocr.reports.page import TableOf
-from horovod_ocr.reports.stats import megabytes, visible
 from horovod_ocr.reports.terminal import draw_table
-from horovod_ocr.reports.wording import counted, splits_told
+from horovod_ocr.reports.wording import counted, megabytes, most_first, size_text, splits_source, subsets_warning
 from sharding.building.report import ShardReport
 from sharding.packing.left_out import DUPLICATES_NAME, REJECTS_NAME
 from sharding.reasons import REASONS
@@ -20,17 +20,15 @@ from sharding.verify.verify import VerifyReport
 
 SHOWN_NAMES = 100
 SHOWN_SUBSETS = 20
-FEW_SUBSETS, ENTRIES_A_SUBSET = 10, 5
-MANY_REJECTS = 0.01  # of what was read
-SUBSETS_LOOK_LIKE_TEXTS = (
-    "so many names of subsets look like texts; name the columns of the label file in its first line "
-    "(path, label, subset)"
-)
+MANY_REJECTS = 0.01  # of what was read; more are a warning
 CONFLICT, DAMAGED_TAR = "conflicting labels", "damaged tar"
 
 
 def draw_build(report: ShardReport, seconds: float | None, sheet: Path | None) -> Group:
-    """seconds: that the whole build took; None where an earlier run has done a part of it."""
+    """What `horovod-ocr shard` prints.
+
+    seconds: that the build took; None if an earlier run has done a part of it. sheet: the contact sheet, if any.
+    """
     index, counts, options = report.index, report.index.counts, report.index.options
     images = report.entries
     profile = f"profile {index.profile.name} ({index.profile.direction})"
@@ -44,7 +42,7 @@ def draw_build(report: ShardReport, seconds: float | None, sheet: Path | None) -
     parts += draw_splits(report)
     edges = ", ".join(f"{edge:.2f}" for edge in index.bucket_edges)
     parts.append(
-        f"{counted(len(index.shards), 'shard')}, {megabytes(report.bytes)}; buckets up to width / height {edges}"
+        f"{counted(len(index.shards), 'shard')}, {size_text(report.bytes)}; buckets up to width / height {edges}"
     )
     letters = [visible(letter) for letter in index.alphabet]
     parts += [f"{counted(len(letters), 'letter')}: {some_of(letters)}"] if letters else []
@@ -54,7 +52,7 @@ def draw_build(report: ShardReport, seconds: float | None, sheet: Path | None) -
     parts += draw_rejects(report)
     parts += [f"note: {note}" for note in report.notes]
     if seconds is not None and not report.already_complete:
-        speed = f"{images / seconds:,.0f} images/s, {report.read_bytes / seconds / 1e6:,.1f} MB/s"
+        speed = f"{images / seconds:,.0f} images/s, {megabytes(report.read_bytes / seconds)}/s"
         parts.append(f"{images:,} images in {seconds:,.1f} s: {speed}")
     parts += [f"contact sheet: {sheet}"] if sheet else []
     parts += draw_account(report)
@@ -62,9 +60,9 @@ def draw_build(report: ShardReport, seconds: float | None, sheet: Path | None) -
 
 
 def draw_account(report: ShardReport) -> list[RenderableType | str]:
-    """Where each row, text and picture went, and some labels to compare with their images."""
+    """How many entries were packed, left out or rejected, and some labels to compare with their images."""
     index, counts = report.index, report.index.counts
-    rejected = "".join(f", {count:,} {reason}" for reason, count in falling(counts.rejects))
+    rejected = "".join(f", {count:,} {reason}" for reason, count in most_first(counts.rejects))
     left_out = f", {counted(copies, 'copy', 'copies')} left out" if (copies := counts.duplicates["left out"]) else ""
     packed, refused = sum(counts.totals.values()), sum(counts.rejects.values())
     lines = [f"{report.entries:,} read: {packed:,} packed{left_out}, {refused:,} rejected"]
@@ -76,28 +74,29 @@ def draw_account(report: ShardReport) -> list[RenderableType | str]:
 
 
 def draw_folds(report: ShardReport) -> list[str]:
-    """Letters of labels that the profile has changed or refused."""
+    """The letters of labels that the profile has changed or refused."""
     index, counts = report.index, report.index.counts
     parts = []
     if counts.folded:
         parts += [f"{counted(sum(counts.folded.values()), 'letter')} of labels changed by the profile:"]
-        parts += [f"  {line}" for line in folds_told(counts.folded, index.profile.name)]
+        parts += [f"  {line}" for line in fold_lines(counts.folded, index.profile.name)]
     if counts.refused_letters:
         parts += [f"{counted(sum(counts.refused_letters.values()), 'letter')} refused:"]
-        parts += [f"  {line}" for line in refused_told(counts.refused_letters)]
+        parts += [f"  {line}" for line in refusal_lines(counts.refused_letters)]
     return parts
 
 
 def draw_splits(report: ShardReport) -> list[str]:
-    """Where the splits come from, and a warning where val or test is empty."""
+    """Where the splits come from, and a warning if val or test is empty."""
     counts, options = report.index.counts, report.index.options
-    parts = [f"splits: {splits_told(options['split'], *report.given_splits, options['asked']['group_from'])}"]
+    parts = [f"splits: {splits_source(options['split'], *report.given_splits, options['asked']['group_from'])}"]
     if empty := [split for split in ("val", "test") if not counts.totals.get(split)]:
-        parts.append(f"warning: {' and '.join(empty)} {'is' if len(empty) == 1 else 'are'} empty; {how_filled(report)}")
+        verb = "is" if len(empty) == 1 else "are"
+        parts.append(f"warning: {' and '.join(empty)} {verb} empty; {advice_on_empty_split(report)}")
     return parts
 
 
-def how_filled(report: ShardReport) -> str:
+def advice_on_empty_split(report: ShardReport) -> str:
     """What to do about an empty split."""
     index = report.index
     if report.given_splits[0]:
@@ -106,38 +105,30 @@ def how_filled(report: ShardReport) -> str:
 
 
 def draw_subsets(report: ShardReport) -> list[str]:
-    """The names in the column of subsets, and a warning where they look like texts."""
+    """The names of the subsets, and a warning if they look like texts."""
     if not report.subsets:
         return []
-    names = [f"{name or '(none)'} {count:,}" for name, count in falling(report.subsets)]
+    names = [f"{name or '(none)'} {count:,}" for name, count in most_first(report.subsets)]
     parts = [
         f"{counted(len(names), 'subset')}: {', '.join(names[:SHOWN_SUBSETS])}{', ...' * (len(names) > SHOWN_SUBSETS)}"
     ]
-    if subsets_look_like_texts(len(names), report.entries):
-        parts.append(f"warning: {SUBSETS_LOOK_LIKE_TEXTS}")
+    if warning := subsets_warning(len(names), report.entries):
+        parts.append(f"warning: {warning}")
     return parts
 
 
-def subsets_look_like_texts(subsets: int, entries: int) -> bool:
-    """More than a few subsets, of a few entries each: the column holds something else."""
-    return subsets > FEW_SUBSETS and entries < subsets * ENTRIES_A_SUBSET
-
-
-def falling(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-
-
 def some_of(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
     more = f" and {len(names) - SHOWN_NAMES:,} more" if len(names) > SHOWN_NAMES else ""
     return f"{' '.join(names[:SHOWN_NAMES])}{more}"
 
 
 def draw_rejects(report: ShardReport) -> list[RenderableType | str]:
-    """Rejects by reason, and the same image more than once."""
+    """Rejects by reason, and images that occur more than once."""
     index, counts = report.index, report.index.counts
     parts: list[RenderableType | str] = []
     if counts.rejects:
-        rows = [(reason, count, REASONS.get(reason, "")) for reason, count in falling(counts.rejects)]
+        rows = [(reason, count, REASONS.get(reason, "")) for reason, count in most_first(counts.rejects)]
         parts.append(draw_table(TableOf(("rejected", "samples", "why"), rows)))
         parts.append(f"{sum(counts.rejects.values()):,} rejected; each is named in {index.root / REJECTS_NAME}")
     same, across, left_out = (counts.duplicates[name] for name in ("same split", "across splits", "left out"))
@@ -159,6 +150,7 @@ def draw_rejects(report: ShardReport) -> list[RenderableType | str]:
 
 
 def next_command(report: ShardReport) -> str:
+    """The command after a build, ready to be pasted."""
     index = report.index
     where = option_of(index.root)
     if index.kind == "classes":  # training reads words only
@@ -168,13 +160,14 @@ def next_command(report: ShardReport) -> str:
 
 
 def option_of(root: Path) -> str:
-    """How the folder of the shards is named to the next command."""
+    """The option that names the folder of the shards to the next command; empty for the default folder."""
     return "" if root == Path("shards") else f" --shards {shlex.quote(str(root))}"
 
 
 def draw_proof(report: VerifyReport) -> Group:
+    """What `horovod-ocr verify` prints."""
     speed = f"{report.bytes / report.seconds / 1e6:,.1f}"
-    row = (report.samples, report.shards, megabytes(report.bytes), f"{report.seconds:,.1f}", speed)
+    row = (report.samples, report.shards, size_text(report.bytes), f"{report.seconds:,.1f}", speed)
     parts: list[RenderableType | str] = [draw_table(TableOf(("samples", "shards", "size", "seconds", "MB/s"), [row]))]
     parts += [f"{name}: {'; '.join(sentences)}" for name, sentences in report.damaged.items()]
     parts += list(report.problems)
@@ -191,12 +184,12 @@ def draw_proof(report: VerifyReport) -> Group:
 
 
 def wrong_of(report: VerifyReport) -> str:
-    """How much is wrong, for a sentence."""
+    """What is wrong with a set, in numbers, for the end of a sentence."""
     damaged = f"damaged: {len(report.damaged):,} of {report.shards:,} shards" if report.damaged else ""
     problems = f"wrong with the set: {len(report.problems):,}" if report.problems else ""
     return "; ".join(filter(None, (damaged, problems)))
 
 
 def group_of(parts: list[RenderableType | str]) -> Group:
-    """Texts as they are: rich would take [brackets] for its markup."""
+    """The parts below each other. Texts are drawn as they are: rich would take [brackets] for its markup."""
     return Group(*(Text(part) if isinstance(part, str) else part for part in parts))

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from horovod_ocr.reports.page import (
     BarChart,
+    Cell,
     Figures,
     Paragraph,
     Part,
@@ -26,7 +27,7 @@ MOST_ROWS = 60
 
 
 def draw_sections(sections: Sequence[Section]) -> Group:
-    """The sections of a page, one after the other. Pictures are left to the page, and so are rows after the 60th."""
+    """The sections of a page, one after the other, without pictures and without rows after the 60th."""
     drawn: list[RenderableType] = []
     for section in sections:
         parts = [part for part in section.parts if not isinstance(part, Picture)]
@@ -60,22 +61,22 @@ def draw_table(table: TableOf) -> RenderableType:
 
 
 def with_bars(table: TableOf, shares: Sequence[float]) -> RenderableType:
-    """shares: how long the bar of each row is, 0 to 1; empty: no bars."""
+    """shares: the length of each row's bar, 0 to 1; empty: no bars."""
     drawn = Table(show_edge=False, pad_edge=False)
-    columns = list(zip(*table.rows, strict=True)) or [()] * len(table.head)
+    columns: list[tuple[Cell, ...]] = list(zip(*table.rows, strict=True)) or [()] * len(table.head)
     for name, cells in zip(table.head, columns, strict=True):
         drawn.add_column(name, justify="right" if cells and all(map(is_number, cells)) else "left")
     if shares:
         drawn.add_column("", min_width=BAR_CELLS, no_wrap=True)
     for position, row in enumerate(table.rows[:MOST_ROWS]):
         # Text: rich would take [brackets] in a label for its markup
-        cells = [Text(shown(cell)) for cell in row] + ([Text(bar_of(shares[position]))] if shares else [])
-        drawn.add_row(*cells, style="yellow" if position in table.marked else "")
+        texts = [Text(shown(cell)) for cell in row] + ([Text(bar_of(shares[position]))] if shares else [])
+        drawn.add_row(*texts, style="yellow" if position in table.marked else "")
     left_out = len(table.rows) - MOST_ROWS
     return Group(drawn, Text(f"... and {left_out:,} more, on the page")) if left_out > 0 else drawn
 
 
 def bar_of(share: float) -> str:
-    """A bar of up to BAR_CELLS cells, in steps of an eighth; never empty where there is something."""
+    """A bar of up to BAR_CELLS cells, in steps of an eighth; it is empty only if share is 0."""
     eighths = max(round(share * BAR_CELLS * 8), 1 if share > 0 else 0)
     return ("█" * (eighths // 8) + EIGHTHS[eighths % 8]).rstrip()

@@ -1,17 +1,64 @@
-"""Phrases that several reports share."""
+"""Numbers and phrases that several reports share."""
+
+from collections.abc import Mapping
+
+AGES = ((86400, "d"), (3600, "h"), (60, "min"))
+FEW_SUBSETS, ENTRIES_A_SUBSET = 10, 5
 
 
-def counted(count: int, one: str, many: str = "") -> str:
-    """A number and its noun: "1 shard", "2 shards". many: where it is not `one` and an s."""
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """A number and its noun: "1 shard", "2 shards". many: the plural, unless it is `one` and an s."""
     return f"{count:,} {one if count == 1 else many or f'{one}s'}"
 
 
-def splits_told(by: str, given: int, entries: int, group_from: str | None = None) -> str:
-    """Where the splits come from. by: the rule, one of `RULES`; given: entries that the source gave a split."""
+def range_text(least: int, most: int) -> str:
+    """ "3 to 5", or "3" if both are 3."""
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
+
+
+def megabytes(count: float) -> str:
+    """Bytes as megabytes: "1,234.5 MB"."""
+    return f"{count / 1e6:,.1f} MB"
+
+
+def size_text(count: float) -> str:
+    """Bytes as "1.23 GB" or "45.6 MB"."""
+    return f"{count / 1e9:,.2f} GB" if count >= 1e9 else megabytes(count)
+
+
+def age_text(age_s: float) -> str:
+    """Whole days, hours or minutes: "3 h ago". "now" also for a negative age: the clocks of two hosts may differ."""
+    for unit_s, name in AGES:
+        if age_s >= unit_s:
+            return f"{int(age_s // unit_s)} {name} ago"
+    return "now"
+
+
+def most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """The names and their counts, the greatest count first, equal ones in the order of their names."""
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def splits_source(by: str, given: int, entries: int, group_from: str | None = None) -> str:
+    """Where the splits of samples come from.
+
+    by: the rule, one of `sharding.reading.split.RULES`. given: entries that the source gave a split.
+    """
     rule = f"by {by}" + (f" (what {group_from!r} finds in the path)" if by == "group" and group_from else "")
     if by == "lists":
         return rule
+    if given == entries and given:
+        return "as the source gives them"
     if given:
-        some = f"given by the source for {given:,} of {entries:,}, the others {rule}"
-        return "as the source gives them" if given == entries else some
+        return f"given by the source for {given:,} of {entries:,}, the others {rule}"
     return f"{rule} (no word of val or test is in train)" if by == "label" else rule
+
+
+def subsets_warning(subsets: int, entries: int) -> str | None:
+    """A sentence if there are more than a few subsets of a few entries each: the column then holds something else."""
+    if subsets <= FEW_SUBSETS or entries >= subsets * ENTRIES_A_SUBSET:
+        return None
+    return (
+        "so many names of subsets look like texts; name the columns of the label file in its first line "
+        "(path, label, subset)"
+    )

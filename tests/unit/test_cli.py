@@ -17,8 +17,8 @@ from horovod_ocr.cli.main import COMMANDS, app
 from horovod_ocr.cli.sentence import one_sentence, show_tracebacks
 from horovod_ocr.config.overlay import settings_of
 from horovod_ocr.config.train import TrainConfig
+from horovod_ocr.data.samples import FETCHED_SHARDS
 from horovod_ocr.errors import ConfigError
-from horovod_ocr.reports.sheet import FETCHED_SHARDS
 from sharding.format.script.profile import DIRECTION_NAMES, PROFILES
 from sharding.images.read import CHECKS, FORMS
 from sharding.layouts.find import LAYOUTS

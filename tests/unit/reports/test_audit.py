@@ -1,4 +1,4 @@
-"""The report of an audit says what was found, on the page, on the terminal and as JSON."""
+"""The report of an audit shows what was found, on the page, on the terminal and as JSON."""
 
 import io
 import json
@@ -11,10 +11,12 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from horovod_ocr.cli.main import app
-from horovod_ocr.reports.audit import audit_sections, audit_values, stats_of, verdict, write_page
+from horovod_ocr.reports.audit import audit_sections, verdict, write_audit_page
+from horovod_ocr.reports.audit_values import audit_values
 from horovod_ocr.reports.page import Paragraph, TableOf
 from horovod_ocr.reports.terminal import draw_sections
-from sharding.audit.audit import Audit, audit_source
+from sharding.audit.audit import audit_source
+from sharding.audit.result import Audit
 from sharding.options import ShardOptions
 
 YEH, FARSI_YEH, JOINER = "\u064a", "\u06cc", "\u200c"
@@ -68,7 +70,7 @@ def test_rejects_are_counted_explained_and_named(make_source):
     assert line == "1.3% would be refused, mostly: missing image (1)"
 
 
-def test_every_letter_is_told_with_what_becomes_of_it(make_source):
+def test_every_letter_is_shown_with_what_becomes_of_it(make_source):
     audit = audit_of(make_source([*WORDS, f"ند{YEH}", f"ند{FARSI_YEH}", f"دن{JOINER}", "рa"]))
     rows = tables_of(audit)["Letters"]
     assert ["a", "U+0061", "latin small letter a", 1] in rows
@@ -87,7 +89,7 @@ def test_every_letter_is_told_with_what_becomes_of_it(make_source):
     assert tables_of(audit)["Script"][0][:2] == ["arabic", sum(map(len, WORDS)) + 9 - 1]
 
 
-def test_look_alikes_are_told_with_what_the_profile_makes_of_them(make_source):
+def test_look_alikes_are_shown_with_what_the_profile_makes_of_them(make_source):
     audit = audit_of(make_source([*["lamp"] * 30, *["Il1"] * 30]), profile="latin")
     rows = tables_of(audit)["Look-alikes"]
     assert [row[0].split()[0] for row in rows] == ["U+0031", "U+0031", "U+0049"]
@@ -119,19 +121,17 @@ def test_conflicts_and_copies_are_named(make_source):
     assert any(line.startswith("2 images have two labels") for line in texts_of(audit, "Worth a look"))
 
 
-def test_sizes_and_parts_of_the_set_are_those_of_the_images(make_source):
+def test_the_tables_count_the_samples(make_source):
     audit = audit_of(make_source(WORDS * 2))
-    stats = stats_of(audit)
-    numbers, counts = stats.tallies["width"].counts()
-    assert dict(zip(numbers.tolist(), counts.tolist(), strict=True)) == {96: 200, 97: 100}
-    assert stats.tallies["label_length"].total == 300 and stats.buckets.sum() == 300
     tables = tables_of(audit)
+    assert ["width, px", 96, 96, 96, 96, 97, 97, 97, "96.3"] in tables["Images"]
+    assert sum(row[1] for row in tables["Buckets"]) == 300
     assert ["PNG", 300, 0] in tables["Images"]
     assert {row[0]: row[1] for row in tables["Labels"]} == dict.fromkeys(WORDS, 60)
     assert sum(row[1] for row in tables["Splits"]) == 300 and "Classes" not in tables
 
 
-def test_where_the_splits_come_from_is_said(make_source, tmp_path: Path):
+def test_the_report_says_where_the_splits_come_from(make_source, tmp_path: Path):
     src = make_source(WORDS)
     by_label = "splits: by label (no word of val or test is in train)"
     assert texts_of(audit_of(src), "Splits") == [by_label]
@@ -156,7 +156,7 @@ def test_classes_have_no_letters(tmp_path: Path, make_image):
 
 def test_the_page_holds_the_pictures_and_every_text_is_escaped(make_source, tmp_path: Path):
     audit = audit_of(make_source(["<b>", "&amp", "word"] * 20), profile="latin")
-    write_page(audit, tmp_path / "audit.html")
+    write_audit_page(audit, tmp_path / "audit.html")
     page = (tmp_path / "audit.html").read_text("utf-8")
     assert page.count("data:image/png;base64,") == 1 and "<b>" not in page and "&lt;b&gt;" in page
     assert verdict(audit) in page and "latin small letter w" in page
@@ -199,7 +199,7 @@ def test_json_is_one_object_with_the_numbers(make_source, tmp_path: Path):
     assert values["label_lengths"] == {"2": 30, "3": 120} and values["sizes"]["width, px"]["most"] == 96
 
 
-def test_nothing_that_can_be_used_ends_with_3_and_a_page(make_source, tmp_path: Path):
+def test_a_source_of_which_nothing_can_be_used_ends_with_3_and_a_page(make_source, tmp_path: Path):
     page = tmp_path / "page.html"
     src = make_source([None, None])
     done = CliRunner().invoke(app, ["audit", "--src", str(src), "--workers", "1", "--out", str(page)])
@@ -208,7 +208,7 @@ def test_nothing_that_can_be_used_ends_with_3_and_a_page(make_source, tmp_path: 
 
 
 @pytest.mark.slow
-def test_an_image_that_no_reader_shows_is_drawn_as_its_reason(make_source):
+def test_an_image_that_cannot_be_read_is_drawn_as_its_reason(make_source):
     src = make_source(WORDS)
     (src / "3.png").write_bytes(b"no picture")
     (src / "4.png").write_bytes((src / "4.png").read_bytes()[:60])

@@ -1,4 +1,4 @@
-"""A font that has the letters, and ink that is where it is said to be."""
+"""Each letter is set in a font that has it, and the ink is in the box that is given for it."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageDraw, features
 
 from horovod_ocr.reports import lettering
-from horovod_ocr.reports.lettering import NASTALIQ, Lettering, has_ink, how_to_get_fonts, package_of
+from horovod_ocr.reports.lettering import NASTALIQ, Lettering, font_advice, has_ink, package_of
 
 
 def paths_of(line) -> list:
@@ -27,7 +27,7 @@ def test_letters_that_no_font_has_are_drawn_as_something():
     assert Lettering(()).set_line("漢字", 24).width_px > 0
 
 
-def test_letters_of_two_fonts_stand_side_by_side(monkeypatch):
+def test_a_line_may_need_two_fonts(monkeypatch):
     """A font without digits, as Thai ones often are: the digits come from another."""
     letters = Lettering(())
     letters.paths = [NASTALIQ, None]  # as fonts of some machine
@@ -38,7 +38,7 @@ def test_letters_of_two_fonts_stand_side_by_side(monkeypatch):
 
 
 @pytest.mark.parametrize("text", ["ججج", "Ágjy", "پے ۔", "لمبی لمبی لمبی"])
-def test_ink_lies_in_the_box(text):
+def test_ink_is_in_its_box(text):
     line = Lettering(()).set_line(text, 30)
     image = Image.new("L", (800, 400))
     line.draw(ImageDraw.Draw(image), 100, 200, 255)
@@ -57,14 +57,14 @@ def test_a_line_is_made_smaller_and_then_cut():
     assert cut.width_px <= 110 and "".join(text for text, _ in cut.runs).endswith("…")
 
 
-def test_without_raqm_letters_stand_unjoined_but_in_their_order(monkeypatch):
+def test_without_raqm_letters_are_unjoined_but_in_their_order(monkeypatch):
     monkeypatch.setattr(features, "check", lambda name: False)
-    assert not lettering.shapes_letters()
+    assert not lettering.has_raqm()
     assert Lettering(()).set_line("دو", 24).runs[0][0] == "ود"
     assert Lettering(()).set_line("two", 24).runs[0][0] == "two"
 
 
-def test_fonts_that_are_none_are_passed_over(tmp_path):
+def test_files_that_are_not_fonts_are_skipped(tmp_path):
     (tmp_path / "broken.ttf").write_bytes(b"no font")
     assert Lettering((str(tmp_path),)).set_line("word", 24).width_px > 0
 
@@ -90,22 +90,24 @@ def test_each_letter_has_a_package_of_debian(letters, package):
     assert {package_of(letter) for letter in letters} == {package}
 
 
-def test_letters_drawn_as_boxes_are_shown_with_what_installs_their_fonts():
+def test_letters_drawn_as_boxes_are_named_with_the_command_that_installs_their_fonts():
     letters = Lettering(())
     for text in ("京AB1234", "粤B京", "พยัญชนะ", "word", "پاکستان", "a\u200db \u200e"):
         letters.set_line(text, 24)
     assert "京粤" in "".join(letters.boxes) and not set("AB1234wordپاکستان\u200d\u200e ") & set(letters.boxes)
-    sentence, command = how_to_get_fonts(letters.boxes, letters.paths)
+    advice = font_advice(letters.boxes, letters.paths)
+    assert advice
+    sentence, command = advice
     assert command == "apt-get install fonts-noto-cjk fonts-noto-core" or command.endswith("core fonts-noto-cjk")
     assert sentence.startswith("letters such as 京 (U+4EAC), พ (U+0E1E), 粤 (U+7CA4) and ")
     assert sentence.endswith(f"are drawn as boxes, as no font here has them: {command}")
-    assert how_to_get_fonts([], letters.paths) == ("", "")
+    assert font_advice([], letters.paths) is None
 
 
 def test_a_package_that_is_installed_is_not_named():
     fonts = [Path("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc"), None]
-    assert how_to_get_fonts("京", fonts)[1] == "install a font that has them"
-    assert how_to_get_fonts("京ก", fonts)[1] == "apt-get install fonts-noto-core"
+    assert font_advice("京", fonts).command == "install a font that has them"
+    assert font_advice("京ก", fonts).command == "apt-get install fonts-noto-core"
 
 
 def test_what_has_no_ink_is_never_missing():
@@ -113,7 +115,7 @@ def test_what_has_no_ink_is_never_missing():
     assert all(map(has_ink, "aก京،\u0301\u0e48"))
 
 
-def test_joiners_reach_the_font_and_are_no_letters_without_raqm(monkeypatch):
+def test_joiners_reach_the_font_but_are_left_out_without_raqm(monkeypatch):
     if features.check("raqm"):
         assert Lettering(()).set_line("a\u200db", 24).runs[0][0] == "a\u200db"
     monkeypatch.setattr(features, "check", lambda name: False)

@@ -1,4 +1,4 @@
-"""What is said of a run before it starts: the numbers of the forecast, and a sentence for what is unwise."""
+"""What the plan of a run shows: the numbers of its forecast, and a sentence for what is unwise."""
 
 import io
 import json
@@ -14,31 +14,36 @@ from horovod_ocr.cli.main import app
 from horovod_ocr.config.overlay import overlay
 from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.data.forecast import RENDERED_EDGES, simulate_shards
-from horovod_ocr.errors import ConfigError, ShardError
-from horovod_ocr.reports.plan import RunForecast, forecast_run, hints_of_reading, plan_sections
+from horovod_ocr.data.image import Geometry
+from horovod_ocr.data.options import StreamOptions
+from horovod_ocr.data.run_forecast import RunForecast, forecast_run
+from horovod_ocr.reports.plan import hints_on, hints_on_reading, plan_sections, plan_values
 from horovod_ocr.reports.terminal import draw_sections
 from sharding.format.index import read_index
 
 CONFIG = TrainConfig.of(recipe="urdu")
 
 
-def run_of(samples: int, ranks: int, **settings) -> RunForecast:
-    return forecast_run(simulate_shards(samples), RENDERED_EDGES, overlay(CONFIG, settings, "a test"), ranks)
+def config_of(**settings) -> TrainConfig:
+    return overlay(CONFIG, settings, "a test")
 
 
-def said_of(run: RunForecast, config: TrainConfig = CONFIG) -> str:
+def run_of(samples: int, ranks: int, config: TrainConfig = CONFIG) -> RunForecast:
+    p = config.plan
+    options = StreamOptions("train", config.seed, p.lanes, p.global_batch, p.window, world_size=ranks)
+    geometry = Geometry(config.height, RENDERED_EDGES)
+    return forecast_run(simulate_shards(samples), geometry, options, p.steps, p.epochs, p.min_steps)
+
+
+def drawn(run: RunForecast, config: TrainConfig = CONFIG) -> str:
     console = Console(file=io.StringIO(), width=120, soft_wrap=True)
     console.print(draw_sections(plan_sections("a set", run, config)))
     return console.file.getvalue()
 
 
 def test_a_run_of_35_million_words_on_three_ranks():
-    run = run_of(35_000_000, 3, global_batch=768, epochs=2.5)
-    assert (run.epoch.steps, run.steps, run.epochs) == (45_577, 113_943, pytest.approx(2.5, abs=1e-4))
-    assert [rank.samples for rank in run.epoch.ranks] == [11_666_670, 11_666_667, 11_666_663]
-    assert run.epoch.bytes < run.epoch.read_bytes < 1.01 * run.epoch.bytes < run.epoch.copied_bytes
-    assert 0 < run.epoch.ranks[0].order_bytes < 50e6
-    text = said_of(run)
+    config = config_of(global_batch=768, epochs=2.5)
+    text = drawn(run_of(35_000_000, 3, config), config)
     for part in (
         "45,577 steps of 768",
         "113,943 steps, 2.50 epochs",
@@ -72,15 +77,16 @@ def test_35_million_words_on_three_ranks_cost_what_few_cost_and_200_mb_at_most(t
 
 
 def test_many_ranks_are_summed_up():
-    text = said_of(run_of(350_000, 24))
+    text = drawn(run_of(350_000, 24))
     assert "fewest" in text and "most" in text and "\n17 " not in text
 
 
 def test_a_set_and_settings_that_fit_have_no_hint():
     run = run_of(300_000, 3)
-    assert run.hints == () and "Hints" not in said_of(run)
+    assert hints_on(run, CONFIG) == [] and "Hints" not in drawn(run)
     run = run_of(300_000, 7)
-    assert len(run.hints) == 1 and f"Hints\n- {run.hints[0]}" in said_of(run)
+    (hint,) = hints_on(run, CONFIG)
+    assert f"Hints\n- {hint}" in drawn(run) and plan_values("a set", run, CONFIG)["hints"] == [hint]
 
 
 @pytest.mark.parametrize(
@@ -96,25 +102,17 @@ def test_a_set_and_settings_that_fit_have_no_hint():
     ],
 )
 def test_what_is_unwise_is_said(samples: int, ranks: int, settings: dict, sentence: str):
-    hints = run_of(samples, ranks, **settings).hints
+    config = config_of(**settings)
+    hints = hints_on(run_of(samples, ranks, config), config)
     assert len([hint for hint in hints if re.search(sentence, hint)]) == 1
 
 
 def test_windows_that_do_not_fit_the_memory_are_said():
-    config = overlay(CONFIG, {"window": 100_000}, "a test")
-    epoch = forecast_run(simulate_shards(35_000_000), RENDERED_EDGES, config, 3).epoch
-    (hint,) = hints_of_reading(epoch, config, memory=8 << 30)
+    config = config_of(window=100_000)
+    epoch = run_of(35_000_000, 3, config).epoch
+    (hint,) = hints_on_reading(epoch, config, memory=8 << 30)
     assert "up to 35.25 GB" in hint and "this machine has 8.59 GB" in hint and "--set window=, now 100,000" in hint
-    assert list(hints_of_reading(epoch, config, memory=64 << 30)) == []
-
-
-def test_what_cannot_run_is_an_error():
-    with pytest.raises(ConfigError, match="49 ranks, but 48 lanes; give --set lanes=49"):
-        run_of(1000, 49)
-    with pytest.raises(ConfigError, match="give at least 1"):
-        run_of(1000, 0)
-    with pytest.raises(ShardError, match="holds no sample"):
-        forecast_run((), RENDERED_EDGES, CONFIG, 3)
+    assert list(hints_on_reading(epoch, config, memory=64 << 30)) == []
 
 
 def test_the_command_reads_the_index_alone(word_shards, tmp_path, monkeypatch):
@@ -147,5 +145,7 @@ def test_the_command_on_a_simulated_set(tmp_path, monkeypatch):
     done = CliRunner().invoke(app, ["plan", "--samples", "200000"])
     assert done.exit_code == 0 and "200,000 rendered words, recipe urdu" in done.stdout
     assert CliRunner().invoke(app, ["plan", "--samples", "0"]).exit_code == 2
-    assert CliRunner().invoke(app, ["plan", "--ranks", "49", "--samples", "9"]).exit_code == 2
+    many = CliRunner().invoke(app, ["plan", "--ranks", "49", "--samples", "9"])
+    assert many.exit_code == 2 and "49 ranks, but 48 lanes; give --set lanes=49" in many.stderr
+    assert CliRunner().invoke(app, ["plan", "--ranks", "0", "--samples", "9"]).exit_code == 2
     assert CliRunner().invoke(app, ["plan"]).exit_code == 3  # no shards

@@ -14,7 +14,6 @@ from typer.testing import CliRunner
 from horovod_ocr.cli.main import app
 from horovod_ocr.errors import CheckpointError
 from horovod_ocr.evaluation.runs import list_runs
-from horovod_ocr.reports.runs import spell_age
 from horovod_ocr.run.state import SILENT_S, STATE, RunState, write_state
 
 
@@ -108,10 +107,6 @@ def test_the_table_says_it_in_words_however_narrow_the_terminal(runs):
     assert "stopped" in rows["asked"] and "5 min ago" in rows["asked"] and said[7] == "asked: stopped: SIGTERM"
     assert "3 h ago" in rows["broken"] and said[8] == "broken: failed: [a] gradient"
     assert "unknown" in rows["old"] and "3 d ago" in rows["old"] and len(said) == 9
-
-
-def test_a_clock_that_is_ahead():
-    assert spell_age(-500) == "now"
 
 
 def test_the_command(runs, monkeypatch):
