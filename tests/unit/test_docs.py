@@ -355,6 +355,8 @@ def test_every_number_of_a_log_line_is_documented():
         tree = ast.parse(text_of(ROOT / "horovod_ocr/training" / f"{path}.py"))
         (body,) = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == function]
         keys = [key for node in ast.walk(body) if isinstance(node, ast.Dict) for key in node.keys]
+        assigned = [target for node in ast.walk(body) if isinstance(node, ast.Assign) for target in node.targets]
+        keys += [target.slice for target in assigned if isinstance(target, ast.Subscript)]
         written |= {key.value for key in keys if isinstance(key, ast.Constant)}
     table = below(DOCS / "commands.md", "## `train`").split("| number |")[1]
     assert written - {"passed_s"} == {name for row in table_rows(table) for name in re.findall(r"`(\w+)`", row[0])}
