@@ -2,13 +2,18 @@
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 from horovod_ocr.synth.generate import SynthOptions, synthesize
 from sharding.build import ShardOptions, build_shards
+
+if TYPE_CHECKING:
+    from tests.ranks.group import Groups
 
 settings.register_profile("no deadline", deadline=None)  # a time limit for each example fails on a busy machine
 settings.load_profile("no deadline")
@@ -60,3 +65,12 @@ def word_shards(tmp_path_factory) -> Path:
     synthesize(SynthOptions(words=600, out=folder / "raw", seed=5, workers=1))
     build_shards(ShardOptions.of(src=folder / "raw", out=folder / "shards", samples_per_shard=20, workers=1))
     return folder / "shards"
+
+
+@pytest.fixture(scope="session")
+def groups(tmp_path_factory) -> Iterator["Groups"]:
+    """Ranks that live as long as the tests and run job after job."""
+    from tests.ranks.group import Groups  # with torch, which many unit tests do without
+
+    with Groups(tmp_path_factory.mktemp("groups")) as groups:
+        yield groups

@@ -1,4 +1,4 @@
-"""Start real Horovod processes on this machine."""
+"""Start real Horovod processes on this machine. Most jobs need none of their own: see group.py."""
 
 import json
 import subprocess
@@ -16,14 +16,23 @@ ROOT = Path(__file__).parents[2]
 SMALL = {"precision": "fp32", "workers": 0, "log_every_steps": 5, "model_options": {"width": 0.25, "hidden": 24}}
 
 
-def train_on_ranks(ranks: int, out: Path, timeout_s: float = 240, **settings) -> subprocess.CompletedProcess:
-    """Run rank_program under horovodrun; with one rank, without it."""
-    out.mkdir(exist_ok=True)
-    settings = {**SMALL, "runs": str(out / "runs"), "run": "it", "out": str(out), **settings}
-    command = [sys.executable, str(PROGRAM), json.dumps(settings)]
-    if ranks > 1:
-        command = [horovodrun(), "--gloo", "-np", str(ranks), "-H", f"localhost:{ranks}", *command]
+def train_on_ranks(ranks: int, out: Path, timeout_s: float = 600, **settings) -> subprocess.CompletedProcess:
+    """Run rank_program under horovodrun, in interpreters of its own; with one rank, without horovodrun."""
+    command = over_ranks(ranks, [sys.executable, str(PROGRAM), json.dumps(job_settings(out, settings))])
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout_s, env=environment())
+
+
+def job_settings(out: Path, settings: dict) -> dict:
+    """What rank_program is told: settings of a small training, in a folder that is made."""
+    out.mkdir(exist_ok=True)
+    return {**SMALL, "runs": str(out / "runs"), "run": "it", "out": str(out), **settings}
+
+
+def over_ranks(ranks: int, command: list[str]) -> list[str]:
+    """The command that starts a command for each of the ranks; with one rank, the command itself."""
+    if ranks == 1:
+        return command
+    return [horovodrun(), "--gloo", "-np", str(ranks), "-H", f"localhost:{ranks}", *command]
 
 
 def horovodrun() -> str:

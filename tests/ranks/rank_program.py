@@ -7,8 +7,10 @@ import os
 import signal
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 from torch import nn
@@ -19,6 +21,7 @@ from horovod_ocr.distributed import device
 from horovod_ocr.distributed.exchange import allreduce
 from horovod_ocr.distributed.gpus import Gpus
 from horovod_ocr.distributed.open import open_world
+from horovod_ocr.distributed.world import World
 from horovod_ocr.errors import OcrError
 from horovod_ocr.training.hooks import Hook, Step
 from horovod_ocr.training.loop import Trainer
@@ -27,12 +30,18 @@ from horovod_ocr.training.train import train
 from sharding.format.idx import read_idx
 
 
-def main() -> None:
-    settings = json.loads(sys.argv[1])
+def train_as_told(settings: dict) -> None:
+    """One training. Exits with the error's code if it fails."""
     out, faults = Path(settings.pop("out")), settings.pop("faults", {})
     out.mkdir(exist_ok=True)
-    faulty, trainers = Faulty(**faults), []
-    allreduce.GROUP_BYTES = faulty.group_bytes
+    faulty = Faulty(**faults)
+    with ExitStack() as changed:
+        faulty.change_modules(changed)
+        train_with(faulty, out, settings)
+
+
+def train_with(faulty: "Faulty", out: Path, settings: dict) -> None:
+    trainers: list[Trainer] = []
     torch.use_deterministic_algorithms(True, warn_only=True)
     world = open_world()
     faulty.begin(world)
@@ -88,10 +97,17 @@ class Faulty(Hook):
     group_bytes: int = allreduce.GROUP_BYTES
     gpus: int = 0
 
-    def begin(self, world) -> None:
+    def change_modules(self, stack: ExitStack) -> None:
+        """Change constants of modules as long as the stack is open."""
+        stack.enter_context(patch.object(allreduce, "GROUP_BYTES", self.group_bytes))
         if self.gpus:
             numbers = tuple(range(self.gpus))
-            device.find_gpus = lambda: Gpus(numbers, tuple(f"gpu-{number}" for number in numbers))
+            gpus = Gpus(numbers, tuple(f"gpu-{number}" for number in numbers))
+            stack.enter_context(patch.object(device, "find_gpus", lambda: gpus))
+
+    def begin(self, world: World) -> None:
+        """Before this rank first talks to others."""
+        if self.gpus:
             world.sums_on_gpus = False
         time.sleep(self.silent_s * (world.rank == world.world_size - 1))
 
@@ -123,4 +139,4 @@ class Faulty(Hook):
 
 
 if __name__ == "__main__":  # loader workers import it
-    main()
+    train_as_told(json.loads(sys.argv[1]))

@@ -19,6 +19,7 @@ from tests.ranks.launch import (
     digests_read,
     environment,
     horovodrun,
+    over_ranks,
     steps_of_epoch,
     train_on_ranks,
 )
@@ -31,7 +32,7 @@ pytestmark = [
 
 @pytest.mark.parametrize("before, after, workers", [(2, 3, 0), (3, 2, 2)])
 def test_two_epochs_hold_each_sample_once_though_killed_and_resumed_on_other_ranks(
-    word_shards, tmp_path, before, after, workers
+    groups, word_shards, tmp_path, before, after, workers
 ):
     """The history that the last model descends from: the first job's steps up to its checkpoint, then the second's."""
     epoch = steps_of_epoch(word_shards, global_batch=32)
@@ -47,7 +48,7 @@ def test_two_epochs_hold_each_sample_once_though_killed_and_resumed_on_other_ran
     died = train_on_ranks(before, tmp_path, **settings, faults={"dies_after": saved + 2})
     assert died.returncode != 0
     assert load_checkpoint(tmp_path / "runs/it", LAST)["step"] == saved
-    went_on = train_on_ranks(after, tmp_path, **settings, resume=True)
+    went_on = groups.train(after, tmp_path, **settings, resume=True)
     assert went_on.returncode == 0, went_on.stdout[-3000:] + went_on.stderr[-3000:]
     first, second = digests_read(tmp_path, before), digests_read(tmp_path, after)
     assert min(second) == saved + 1 and max(first) >= saved + 1
@@ -76,16 +77,16 @@ def flip_bits(shards: Path, split: str, count: int) -> None:
         index.tar_path(shard).write_bytes(content)
 
 
-def train(shards: Path, folder: Path, *options: str) -> subprocess.CompletedProcess:
-    command = [horovodrun(), "--gloo", "-np", "2", "-H", "localhost:2", sys.executable, "-m", "horovod_ocr", "train"]
-    command += ["--shards", str(shards), "--runs", str(folder / "runs"), "--run", "it", "--recipe", "demo", *options]
-    command += ["--set", "log_every_steps=5", "--set", "model_options.width=0.25", "--set", "model_options.hidden=24"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, env=environment())
+def words_of_train(shards: Path, folder: Path, *options: str) -> list[str]:
+    words = ["train", "--shards", str(shards), "--runs", str(folder / "runs"), "--run", "it", "--recipe", "demo"]
+    words += ["--set", "log_every_steps=5", "--set", "model_options.width=0.25", "--set", "model_options.hidden=24"]
+    return [*words, *options]
 
 
-def test_damaged_samples_are_named_once_and_counted_and_the_steps_go_on(damaged, tmp_path):
+def test_damaged_samples_are_named_once_and_counted_and_the_steps_go_on(groups, damaged, tmp_path):
     steps = 2 * steps_of_epoch(damaged, global_batch=64)
-    result = train(damaged, tmp_path, "--steps", str(steps), "--set", "validate_every_steps=1000")
+    options = ("--steps", str(steps), "--set", "validate_every_steps=1000")
+    result = groups.say(2, words_of_train(damaged, tmp_path, *options), tmp_path)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     said = re.findall(r"warning: rank (\d) on \S+: (train-\d+), sample 1: the image's bytes differ", result.stderr)
     assert len(said) == len(set(said)) == 3  # once over two epochs
@@ -97,7 +98,12 @@ def test_damaged_samples_are_named_once_and_counted_and_the_steps_go_on(damaged,
 
 
 def test_above_max_bad_all_ranks_save_and_stop_together_with_the_list(damaged, tmp_path):
-    result = train(damaged, tmp_path, "--steps", "100", "--max-bad", "2", "--set", "validate_every_steps=1000")
+    """With the exit code of horovodrun."""
+    options = ("--steps", "100", "--max-bad", "2", "--set", "validate_every_steps=1000")
+    command = [sys.executable, "-m", "horovod_ocr", *words_of_train(damaged, tmp_path, *options)]
+    result = subprocess.run(
+        over_ranks(2, command), cwd=ROOT, capture_output=True, text=True, timeout=600, env=environment()
+    )
     assert result.returncode == 3, result.stdout[-3000:] + result.stderr[-3000:]
     sentence = "3 samples cannot be read, at most 2 may be (--max-bad); repair them with: horovod-ocr verify --repair"
     assert result.stderr.count(sentence) == 1
@@ -108,11 +114,12 @@ def test_above_max_bad_all_ranks_save_and_stop_together_with_the_list(damaged, t
     assert stopped_at < 100 and stopped_at % 5 == 0
 
 
-def test_above_max_bad_in_the_val_split_all_ranks_save_too(word_shards, tmp_path):
+def test_above_max_bad_in_the_val_split_all_ranks_save_too(groups, word_shards, tmp_path):
     shards = tmp_path / "shards"
     shutil.copytree(word_shards, shards)
     flip_bits(shards, "val", 1)
-    result = train(shards, tmp_path, "--steps", "20", "--max-bad", "0", "--set", "validate_every_steps=7")
+    options = ("--steps", "20", "--max-bad", "0", "--set", "validate_every_steps=7")
+    result = groups.say(2, words_of_train(shards, tmp_path, *options), tmp_path)
     assert result.returncode == 3, result.stdout[-3000:] + result.stderr[-3000:]
     assert "1 samples cannot be read, at most 0 may be (--max-bad)" in result.stderr
     assert load_checkpoint(tmp_path / "runs/it", LAST)["step"] == 7

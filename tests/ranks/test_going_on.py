@@ -8,7 +8,8 @@ import pytest
 
 from horovod_ocr.checkpoint.file import LAST, load_checkpoint
 from horovod_ocr.run.state import read_state
-from tests.ranks.launch import assert_ran, horovodrun, largest_difference, parameters_of, train_on_ranks
+from tests.ranks.group import Groups
+from tests.ranks.launch import assert_ran, horovodrun, largest_difference, parameters_of
 
 pytestmark = [
     pytest.mark.ranks,
@@ -16,7 +17,7 @@ pytestmark = [
 ]
 
 
-def test_a_share_computed_in_parts_gives_the_update_of_the_whole(word_shards, tmp_path):
+def test_a_share_computed_in_parts_gives_the_update_of_the_whole(groups, word_shards, tmp_path):
     """In float64 and with BatchNorm's statistics frozen: they alone would see each part for itself."""
     settings = {
         "shards": str(word_shards),
@@ -26,9 +27,9 @@ def test_a_share_computed_in_parts_gives_the_update_of_the_whole(word_shards, tm
         "faults": {"frozen_batchnorm": True},
         "validate_every_steps": 100,
     }
-    assert_ran(train_on_ranks(2, tmp_path / "whole", **settings))
-    assert_ran(train_on_ranks(2, tmp_path / "parts", **settings, accumulate=5))
-    assert_ran(train_on_ranks(2, tmp_path / "fp16", **settings, compression="fp16"))
+    assert_ran(groups.train(2, tmp_path / "whole", **settings))
+    assert_ran(groups.train(2, tmp_path / "parts", **settings, accumulate=5))
+    assert_ran(groups.train(2, tmp_path / "fp16", **settings, compression="fp16"))
     whole, parts = parameters_of(tmp_path / "whole"), parameters_of(tmp_path / "parts")
     assert largest_difference(whole, parts) < 1e-9
     assert largest_difference(parts, parameters_of(tmp_path / "parts", 1)) == 0
@@ -37,25 +38,26 @@ def test_a_share_computed_in_parts_gives_the_update_of_the_whole(word_shards, tm
     assert 0 < largest_difference(whole, fp16) < 2e-2
 
 
-def test_three_ranks_in_one_order_give_the_same_bits_again(word_shards, tmp_path):
-    """One sample a step, too: ranks without samples are part of the group."""
-    for global_batch in (24, 1):
-        settings = {"shards": str(word_shards), "steps": 8, "global_batch": global_batch}
-        first, again = tmp_path / f"first-{global_batch}", tmp_path / f"again-{global_batch}"
-        assert_ran(train_on_ranks(3, first, **settings))
-        assert_ran(train_on_ranks(3, again, **settings))
-        assert largest_difference(parameters_of(first), parameters_of(again)) == 0
+def test_three_ranks_in_one_order_give_the_same_bits_again(groups, word_shards, tmp_path):
+    """In other processes. One sample a step, too: ranks without samples are part of the group."""
+    with Groups(tmp_path) as others:
+        for global_batch in (24, 1):
+            settings = {"shards": str(word_shards), "steps": 8, "global_batch": global_batch}
+            first, again = tmp_path / f"first-{global_batch}", tmp_path / f"again-{global_batch}"
+            assert_ran(groups.train(3, first, **settings))
+            assert_ran(others.train(3, again, **settings))
+            assert largest_difference(parameters_of(first), parameters_of(again)) == 0
 
 
-def test_in_how_many_groups_gradients_travel_changes_nothing(word_shards, tmp_path):
+def test_in_how_many_groups_gradients_travel_changes_nothing(groups, word_shards, tmp_path):
     """One sample a step, in two parts: a rank has one or none of them."""
     settings = {"shards": str(word_shards), "steps": 6, "global_batch": 1, "accumulate": 2}
-    assert_ran(train_on_ranks(2, tmp_path / "one", **settings))
-    assert_ran(train_on_ranks(2, tmp_path / "many", **settings, faults={"group_bytes": 2000}))
+    assert_ran(groups.train(2, tmp_path / "one", **settings))
+    assert_ran(groups.train(2, tmp_path / "many", **settings, faults={"group_bytes": 2000}))
     assert largest_difference(parameters_of(tmp_path / "one"), parameters_of(tmp_path / "many")) == 0
 
 
-def test_asked_to_stop_one_rank_stops_all_and_the_run_goes_on_as_if_it_had_not(word_shards, tmp_path):
+def test_asked_to_stop_one_rank_stops_all_and_the_run_goes_on_as_if_it_had_not(groups, word_shards, tmp_path):
     settings = {
         "shards": str(word_shards),
         "steps": 12,
@@ -65,23 +67,23 @@ def test_asked_to_stop_one_rank_stops_all_and_the_run_goes_on_as_if_it_had_not(w
         "model_options": {"width": 0.25, "hidden": 24, "dropout": 0.2},
     }
     at_once, asked = tmp_path / "at_once", tmp_path / "asked"
-    assert_ran(train_on_ranks(2, at_once, **settings))
-    stopped = train_on_ranks(2, asked, **settings, faults={"asked_after": 6})
+    assert_ran(groups.train(2, at_once, **settings))
+    stopped = groups.train(2, asked, **settings, faults={"asked_after": 6})
     assert_ran(stopped)
     state = read_state(asked / "runs/it")
     assert (state.state, state.step) == ("stopped", 7) and re.fullmatch(r"SIGTERM \(rank 1 on \S+\)", state.reason)
     assert "stopped at step 7: SIGTERM (rank 1 on " in stopped.stdout
     assert load_checkpoint(asked / "runs/it", LAST)["step"] == 7
-    assert_ran(train_on_ranks(2, asked, **settings, resume=True))
+    assert_ran(groups.train(2, asked, **settings, resume=True))
     assert read_state(asked / "runs/it").state == "finished"
     for rank in (0, 1):
         assert largest_difference(parameters_of(at_once, rank), parameters_of(asked, rank)) == 0
 
 
-def test_updates_that_are_not_finite_are_left_out_by_all_and_a_slow_rank_is_named(word_shards, tmp_path):
+def test_updates_that_are_not_finite_are_left_out_by_all_and_a_slow_rank_is_named(groups, word_shards, tmp_path):
     settings = {"shards": str(word_shards), "steps": 10, "global_batch": 24, "validate_every_steps": 100}
     faults = {"nan_at": [2, 3, 7], "slow_s": 0.4}
-    result = train_on_ranks(3, tmp_path, **settings, most_skipped=3, faults=faults)
+    result = groups.train(3, tmp_path, **settings, most_skipped=3, faults=faults)
     assert_ran(result)
     lines = [json.loads(line) for line in (tmp_path / "runs/it/metrics.jsonl").read_text().splitlines()]
     trained = [line for line in lines if line["kind"] == "train"]
@@ -92,17 +94,17 @@ def test_updates_that_are_not_finite_are_left_out_by_all_and_a_slow_rank_is_name
     assert "rank 2 of 3 on " in (tmp_path / "runs/it/logs/rank-2.log").read_text()
 
 
-def test_too_many_in_a_row_stop_all_ranks_with_the_samples(word_shards, tmp_path):
+def test_too_many_in_a_row_stop_all_ranks_with_the_samples(groups, word_shards, tmp_path):
     settings = {"shards": str(word_shards), "steps": 10, "global_batch": 24, "validate_every_steps": 100}
-    result = train_on_ranks(2, tmp_path, **settings, most_skipped=2, faults={"nan_at": [4, 5]})
+    result = groups.train(2, tmp_path, **settings, most_skipped=2, faults={"nan_at": [4, 5]})
     assert result.returncode == 5
     assert "step 5: the loss or a gradient was not finite 2 times in a row" in result.stderr
     assert len(re.findall(r"rank 1: train-\d+, sample \d+, key \d+", result.stderr)) >= 20
     assert read_state(tmp_path / "runs/it").state == "failed"
 
 
-def test_weights_that_drift_apart_are_found_and_the_rank_is_named(word_shards, tmp_path):
+def test_weights_that_drift_apart_are_found_and_the_rank_is_named(groups, word_shards, tmp_path):
     settings = {"shards": str(word_shards), "steps": 10, "global_batch": 24, "validate_every_steps": 100}
-    result = train_on_ranks(3, tmp_path, **settings, check_ranks_every_steps=4, faults={"drifts_after": 5})
+    result = groups.train(3, tmp_path, **settings, check_ranks_every_steps=4, faults={"drifts_after": 5})
     assert result.returncode == 5
     assert re.search(r"step 8: rank 2 on \S+ hold other weights than rank 0, in \d+ of \d+ tensors", result.stderr)

@@ -13,16 +13,16 @@ pytestmark = [
 ]
 
 
-def test_more_ranks_than_gpus_train_on_the_cpu_and_the_first_line_says_why(word_shards, tmp_path):
-    result = train_on_ranks(2, tmp_path, shards=str(word_shards), steps=2, global_batch=8, faults={"gpus": 1})
+def test_more_ranks_than_gpus_train_on_the_cpu_and_the_first_line_says_why(groups, word_shards, tmp_path):
+    result = groups.train(2, tmp_path, shards=str(word_shards), steps=2, global_batch=8, faults={"gpus": 1})
     assert_ran(result)
     (opening,) = re.findall(r": 2 ranks on cpu \(ranks on \S+: 2, GPUs: 1\), fp32", result.stdout)
     assert opening
 
 
-def test_a_horovod_without_nccl_is_refused_on_gpus_in_one_sentence(word_shards, tmp_path):
+def test_a_horovod_without_nccl_is_refused_on_gpus_in_one_sentence(groups, word_shards, tmp_path):
     """A collective of tensors that lie on a GPU would never end."""
-    result = train_on_ranks(2, tmp_path, shards=str(word_shards), steps=2, global_batch=8, faults={"gpus": 2})
+    result = groups.train(2, tmp_path, shards=str(word_shards), steps=2, global_batch=8, faults={"gpus": 2})
     assert result.returncode == 2
     assert result.stderr.count("Horovod is built without NCCL") == 1
     assert "scripts/build_horovod.sh --nccl" in result.stderr and not (tmp_path / "runs").exists()
