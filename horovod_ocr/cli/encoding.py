@@ -4,6 +4,7 @@ import codecs
 import locale
 import os
 import sys
+from collections.abc import Mapping
 
 UTF8_VARIABLE = "PYTHONUTF8"  # also read by the processes that a command starts
 
@@ -24,6 +25,6 @@ def ensure_utf8() -> None:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
-def needs_restart(utf8_mode: int, encoding: str, environment: dict[str, str]) -> bool:
+def needs_restart(utf8_mode: int, encoding: str, environment: Mapping[str, str]) -> bool:
     """Whoever has set PYTHONUTF8, a person or this function's caller, is not asked again."""
     return not utf8_mode and codecs.lookup(encoding).name != "utf-8" and UTF8_VARIABLE not in environment

@@ -1,12 +1,15 @@
 """horovod-ocr launch"""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from horovod_ocr.cli.options import Hosts, hosts_given
 from horovod_ocr.cli.sentence import one_sentence
 from horovod_ocr.cli.train import train
+
+if TYPE_CHECKING:
+    from horovod_ocr.launch.supervise.begin import TrainOptions
 
 # what is not ours is the trainer's
 TAKES_MORE = {
@@ -51,7 +54,7 @@ def launch(
         raise typer.Exit(launch_run(where, np, min_np, max_restarts, launcher, train_options(context.args)))
 
 
-def train_options(words: list[str]):
+def train_options(words: list[str]) -> "TrainOptions":
     """What the trainer's own parser makes of its options: a wrong one is reported now, once, not by every rank."""
     from horovod_ocr.config.sources import with_settings
     from horovod_ocr.launch.supervise.begin import TrainOptions

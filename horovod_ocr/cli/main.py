@@ -3,7 +3,8 @@
 Torch and what imports it are imported inside the commands, so that `--help` and `shard` do not wait for it.
 """
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
@@ -25,7 +26,7 @@ from horovod_ocr.cli.train import train
 from horovod_ocr.cli.verify import verify
 
 # in the order of the data's way; --help lists them so
-COMMANDS = {
+COMMANDS: dict[str, Callable[..., None]] = {
     "synth": synth,
     "audit": audit,
     "shard": shard,
@@ -50,7 +51,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for name, command in COMMANDS.items():
-    app.command(name, **(TAKES_MORE if command is launch else {}))(command)
+    more: dict[str, Any] = TAKES_MORE if command is launch else {}
+    app.command(name, **more)(command)
 
 
 def main() -> None:

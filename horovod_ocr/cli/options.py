@@ -4,13 +4,16 @@ import inspect
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
 from horovod_ocr.config.overlay import Setting, settings_of
 from horovod_ocr.errors import ConfigError
 from sharding.options import ShardOptions
+
+if TYPE_CHECKING:
+    from horovod_ocr.launch.hosts.hosts_file import Host
 
 JsonLines = Annotated[bool, typer.Option("--json", help="JSON lines on standard output, for machines.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the numbers as one JSON object.")]
@@ -84,7 +87,7 @@ def default_shown(default: object) -> str:
     )
 
 
-def hosts_given(text: str | None, slots: int = 1):
+def hosts_given(text: str | None, slots: int = 1) -> "tuple[Host, ...]":
     """The hosts of a file or of `node1:1,node2:4`; by default of hosts.txt in the working folder, or this machine with
     this many slots. ConfigError as there."""
     import os

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import typer
 
@@ -50,6 +51,6 @@ def tell(sentence: str) -> None:
     console.print(sentence, markup=False, highlight=False)
 
 
-def print_done(values: dict) -> None:
+def print_done(values: dict[str, Any]) -> None:
     """The last of the JSON lines: {"event": "done", ...}; folders as texts."""
     print(json.dumps({"event": "done", **values}, ensure_ascii=False, default=str), flush=True)

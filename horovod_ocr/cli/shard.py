@@ -1,7 +1,7 @@
 """horovod-ocr shard"""
 
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -17,7 +17,7 @@ output = Console(soft_wrap=True)
 
 @takes_settings(ShardOptions, *settings_of(ShardOptions))
 def shard(
-    given: dict,
+    given: dict[str, Any],
     json_lines: JsonLines = False,
     no_sheet: Annotated[bool, typer.Option("--no-sheet", help="Draw no contact sheet (sheet.png).")] = False,
 ) -> None:

@@ -1,6 +1,6 @@
 """horovod-ocr train"""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,7 +17,7 @@ SETTINGS = (
 
 @takes_settings(TrainConfig, *SETTINGS)
 def train(
-    given: dict,
+    given: dict[str, Any],
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Any setting: --set model_options.width=1.0")
     ] = None,

@@ -12,6 +12,7 @@ None.
 import ast
 import difflib
 import math
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache
@@ -20,14 +21,17 @@ from itertools import pairwise
 from pathlib import Path
 from textwrap import dedent
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from annotated_types import Ge, Gt, Le, Lt
 
 from horovod_ocr.errors import ConfigError
 
-Config = TypeVar("Config")
-RANGES = {
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Config = TypeVar("Config", bound="DataclassInstance")
+RANGES: dict[type, tuple[str, str, Callable[[Any, Any], bool]]] = {
     Gt: ("above", "gt", lambda value, end: value > end),
     Ge: ("at least", "ge", lambda value, end: value >= end),
     Lt: ("below", "lt", lambda value, end: value < end),
@@ -94,7 +98,7 @@ def field_docs(kind: type) -> dict[str, str]:
     """Field -> the docstring below it, on one line. Python itself keeps none of them."""
     (body,) = [node.body for node in ast.walk(ast.parse(dedent(getsource(kind)))) if isinstance(node, ast.ClassDef)]
     return {
-        node.target.id: " ".join(below.value.value.split())
+        node.target.id: " ".join(str(below.value.value).split())
         for node, below in pairwise(body)
         if isinstance(node, ast.AnnAssign)
         and isinstance(node.target, ast.Name)
@@ -107,11 +111,11 @@ def is_table(kind: type, name: str) -> bool:
     return is_dataclass(get_type_hints(kind).get(name))
 
 
-def flatten(kind: type, values: dict, source: str) -> dict:
+def flatten(kind: type, values: dict[str, Any], source: str) -> dict[str, Any]:
     """Settings by their own names, with tables opened. ConfigError for an unknown name, and for one given twice."""
     known = settings_of(kind)
     tables = [entry.name for entry in fields(kind) if is_table(kind, entry.name)]
-    flat: dict = {}
+    flat: dict[str, Any] = {}
     for key, value in values.items():
         table = key if key in tables and key not in known else None
         if table and not isinstance(value, dict):
@@ -133,13 +137,13 @@ def nearest(name: str, known: list[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
 
 
-def overlay(config: Config, values: dict, source: str, prefix: str = "") -> Config:
+def overlay(config: Config, values: dict[str, Any], source: str, prefix: str = "") -> Config:
     """A config with some settings replaced. values: by name, or in tables. prefix: of the names in sentences.
 
     Raises ConfigError, which names `source`, for an unknown name, a value of another type or out of its range.
     """
     known = settings_of(type(config))
-    changes: dict[str | None, dict] = {}
+    changes: dict[str | None, dict[str, Any]] = {}
     for name, value in flatten(type(config), values, source).items():
         setting = known[name]
         changes.setdefault(setting.table, {})[name] = checked(value, setting, setting.of(config), source, prefix)
@@ -147,15 +151,15 @@ def overlay(config: Config, values: dict, source: str, prefix: str = "") -> Conf
     return replace(config, **tables, **changes.get(None, {}))
 
 
-def checked(value: object, setting: Setting, current: object, source: str, prefix: str) -> Any:
+def checked(value: Any, setting: Setting, current: Any, source: str, prefix: str) -> Any:
     """The value as the setting's type. current: what it is laid over. ConfigError as `overlay`."""
     where, kind = f"{source}: {prefix}{setting.name}", setting.types[0]
     if setting.may_be_none and (value is None or (value in (0, "") and type(value) is not bool)):
         return None
-    if is_dataclass(kind) and isinstance(value, dict):
-        return overlay(current, value, source, f"{setting.name}.")
-    if kind is dict and isinstance(value, dict):
-        return current | value
+    if is_dataclass(kind) or get_origin(kind) is dict:
+        if not isinstance(value, dict):
+            raise ConfigError(f"{where} is a table of settings, not {value!r}")
+        return overlay(current, value, source, f"{setting.name}.") if is_dataclass(kind) else current | value
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
             *others, last = get_args(kind)
@@ -176,7 +180,7 @@ def converted(value: object, kind: type) -> object:
     return Path(value) if kind is Path and isinstance(value, str) else value
 
 
-def several(value: object, kinds: tuple, current: tuple, where: str) -> tuple:
+def several(value: Any, kinds: tuple[Any, ...], current: tuple[Any, ...], where: str) -> tuple[Any, ...]:
     """The values of a list, or one alone, as a tuple; numbers also as "0.8,0.1,0.1". kinds: X, or X, X, X for as many.
 
     ConfigError for another number of values and for values of another type.
@@ -185,15 +189,15 @@ def several(value: object, kinds: tuple, current: tuple, where: str) -> tuple:
     if isinstance(value, str) and kind is float:
         with suppress(ValueError):
             value = [float(part) for part in value.split(",")]
-    values = tuple(converted(each, kind) for each in (value if isinstance(value, list | tuple) else [value]))
+    values: tuple[Any, ...] = tuple(converted(each, kind) for each in (value if isinstance(value, list | tuple) else [value]))
     if not values or not all(isinstance(each, kind) for each in values):
         raise ConfigError(f"{where} holds values of type {kind.__name__}, not {value!r}")
-    if not many and len(values) != len(kinds) or kind is float and not all(map(math.isfinite, values)):
+    if not many and len(values) != len(kinds) or kind is float and not all(math.isfinite(each) for each in values):
         raise ConfigError(f"{where} are {len(kinds)} numbers, such as {written(current)}, not {written(values)}")
     return values
 
 
-def written(values: tuple) -> str:
+def written(values: tuple[Any, ...]) -> str:
     return ",".join(map(str, values))
 
 

@@ -3,6 +3,7 @@
 import tomllib
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from horovod_ocr.errors import ConfigError
 from sharding.system.files import read_settings_text
@@ -13,7 +14,7 @@ def recipe_names() -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
-def read_recipe(name: str) -> dict:
+def read_recipe(name: str) -> dict[str, Any]:
     """A packaged recipe by name, or any TOML file by path."""
     if name.endswith(".toml"):
         return read_toml(Path(name))
@@ -22,7 +23,7 @@ def read_recipe(name: str) -> dict:
     return tomllib.loads((resources.files("horovod_ocr") / "recipes" / f"{name}.toml").read_text("utf-8"))
 
 
-def read_toml(path: Path) -> dict:
+def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file. ConfigError where it cannot be read."""
     try:
         return tomllib.loads(read_settings_text(path))

@@ -1,6 +1,7 @@
 """The options of `horovod-ocr shard`, laid over each other."""
 
 from pathlib import Path
+from typing import Any
 
 from horovod_ocr.config.overlay import flatten, overlay
 from horovod_ocr.config.sources import SETTINGS_FILE, table_of_settings
@@ -9,7 +10,7 @@ from sharding.options import ShardOptions
 _SPLIT_RULES = {"split", "group_from", "split_lists"}
 
 
-def load_shard_options(command_line: dict, folder: Path = Path(".")) -> ShardOptions:
+def load_shard_options(command_line: dict[str, Any], folder: Path = Path(".")) -> ShardOptions:
     """Defaults < horovod-ocr.toml < command line. ConfigError for an unknown key, a value of another type or out of its
     range."""
     shared = shard_table(folder)
@@ -19,6 +20,6 @@ def load_shard_options(command_line: dict, folder: Path = Path(".")) -> ShardOpt
     return overlay(options, command_line, "the command line")
 
 
-def shard_table(folder: Path = Path(".")) -> dict:
+def shard_table(folder: Path = Path(".")) -> dict[str, Any]:
     """The table [shard] of horovod-ocr.toml, by the options' own names."""
     return flatten(ShardOptions, table_of_settings("shard", folder), f"{folder / SETTINGS_FILE}, [shard]")

@@ -3,6 +3,7 @@
 import tomllib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from horovod_ocr.config.overlay import flatten, overlay
 from horovod_ocr.config.recipe import read_recipe, read_toml
@@ -13,7 +14,7 @@ SETTINGS_FILE = "horovod-ocr.toml"
 TABLES = ("shard", "train")
 
 
-def load_config(recipe: str | None, command_line: dict, folder: Path = Path(".")) -> TrainConfig:
+def load_config(recipe: str | None, command_line: dict[str, Any], folder: Path = Path(".")) -> TrainConfig:
     """Lay the four sources over each other. ConfigError names the file and the nearest key for an unknown one."""
     shared = train_table(folder)
     recipe = recipe or shared.get("recipe")
@@ -22,9 +23,9 @@ def load_config(recipe: str | None, command_line: dict, folder: Path = Path(".")
     return check_config(overlay(replace(config, recipe=recipe), command_line, "the command line"))
 
 
-def parse_settings(assignments: list[str]) -> dict:
+def parse_settings(assignments: list[str]) -> dict[str, Any]:
     """`key=value` of the command line, the value as TOML or else as text; `a.b=1` goes into table a."""
-    values: dict = {}
+    values: dict[str, Any] = {}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals:
@@ -43,7 +44,7 @@ def parse_settings(assignments: list[str]) -> dict:
     return values
 
 
-def with_settings(given: dict, assignments: list[str]) -> dict:
+def with_settings(given: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
     """Named options and `--set` as one, by the settings' own names. ConfigError for a setting that both give, with
     other values."""
     values = flatten(TrainConfig, parse_settings(assignments), "--set")
@@ -56,16 +57,17 @@ def with_settings(given: dict, assignments: list[str]) -> dict:
     return values
 
 
-def table_of_settings(command: str, folder: Path = Path(".")) -> dict:
+def table_of_settings(command: str, folder: Path = Path(".")) -> dict[str, Any]:
     """A command's table in horovod-ocr.toml; empty where there is none. ConfigError for a table that no command has."""
     path = folder / SETTINGS_FILE
     tables = read_toml(path) if path.exists() else {}
     for name, table in tables.items():
         if name not in TABLES or not isinstance(table, dict):
             raise ConfigError(f"{path}: {name!r} is no table of settings; there are: [{'], ['.join(TABLES)}]")
-    return tables.get(command, {})
+    given: dict[str, Any] = tables.get(command, {})
+    return given
 
 
-def train_table(folder: Path = Path(".")) -> dict:
+def train_table(folder: Path = Path(".")) -> dict[str, Any]:
     """The table [train] of horovod-ocr.toml, by the settings' own names."""
     return flatten(TrainConfig, table_of_settings("train", folder), f"{folder / SETTINGS_FILE}, [train]")

@@ -6,7 +6,7 @@ Each field states its type, its range and its default, and below it what it mean
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from annotated_types import Ge, Gt, Lt
 
@@ -142,7 +142,7 @@ class TrainConfig:
     """Of weights, order and augmentation."""
     model: str = "crnn"
     """Name of the model."""
-    model_options: dict = field(default_factory=dict)
+    model_options: dict[str, Any] = field(default_factory=dict)
     """Options of the model, by name."""
     height: Annotated[int, Ge(1)] = 64
     """Pixels that images are scaled to."""
@@ -154,11 +154,11 @@ class TrainConfig:
     log: LogConfig = LogConfig()
 
     @classmethod
-    def of(cls, **settings) -> "TrainConfig":
+    def of(cls, **settings: Any) -> "TrainConfig":
         """From settings by their own names, whichever table they are in. ConfigError as `overlay`."""
         return overlay(cls(), settings, "settings")
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Every setting by its own name: what a checkpoint holds, and the first lines of a run show."""
         return {name: setting.of(self) for name, setting in settings_of(TrainConfig).items()} | {
             "augmentation": asdict(self.data.augmentation)

@@ -1,6 +1,6 @@
 """A world of one. It needs no engine, so every command runs on a laptop."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ class AloneWorld(World):
     def broadcast(self, value: Any) -> Any:
         return value
 
-    def gather(self, value: Any) -> list:
+    def gather(self, value: Any) -> list[Any]:
         return [value]
 
     def broadcast_tensors(self, tensors: dict[str, Tensor]) -> None:
@@ -31,7 +31,7 @@ class AloneWorld(World):
         self,
         optimizer: torch.optim.Optimizer,
         named_parameters: Iterator[tuple[str, Tensor]],
-        groups: list[list[Tensor]],
+        groups: Sequence[Sequence[Tensor]],
         fp16: bool = False,
         passes: int = 1,
     ) -> torch.optim.Optimizer:

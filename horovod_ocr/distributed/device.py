@@ -156,7 +156,7 @@ def choose_precision(wanted: str, device: torch.device, world: World) -> str:
 def multiplies_bf16(device: torch.device) -> bool:
     """Whether the device has instructions for bf16."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     can = torch.cpu.get_capabilities()
     return bool(can.get("amx_bf16") or can.get("avx512_bf16"))
 

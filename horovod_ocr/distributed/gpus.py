@@ -33,7 +33,7 @@ def find_gpus() -> Gpus:
         remark = f"torch {torch.__version__} is built without CUDA; make the environment with one for CUDA"
         return Gpus(remark=remark if has_nvidia_driver() else "")
     try:
-        torch.cuda.init()
+        torch.cuda.init()  # type: ignore[no-untyped-call]
         found = [(number, torch.cuda.get_device_properties(number)) for number in range(torch.cuda.device_count())]
     except Exception as error:  # whatever it is, all ranks are told
         return explain(str(error))
@@ -48,7 +48,7 @@ def find_gpus() -> Gpus:
 def explain(error: str) -> Gpus:
     """From the error of a CUDA that does not start: is there no GPU, or one that cannot be used?"""
     if too_old := re.search(r"too old \(found version (\d+)\)", error):
-        return Gpus(problem=driver_too_old(int(too_old[1]), torch.version.cuda))
+        return Gpus(problem=driver_too_old(int(too_old[1]), torch.version.cuda or ""))
     if not has_nvidia_driver():
         return Gpus()
     if "No CUDA GPUs" in error:
@@ -76,7 +76,7 @@ def has_code_for(capability: tuple[int, int], compiled: list[str]) -> bool:
     """
     for name in compiled:
         kind, _, version = name.partition("_")
-        number = re.match(r"\d+", version)[0]
+        number = version.rstrip("abcdefghijklmnopqrstuvwxyz")
         its = (int(number[:-1]), int(number[-1]))
         if version != number:
             fits = kind == "sm" and its == capability

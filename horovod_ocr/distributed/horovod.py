@@ -2,8 +2,8 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -35,7 +35,7 @@ class HorovodWorld(World):
         # Horovod's default name counts gradients too, which a rank without samples sends later. Names that come again
         # find what was negotiated for them before; one name stands for one type and shape.
         name = f"sum.{values.dtype}.{'x'.join(map(str, values.shape))}"
-        return self._hvd.allreduce(values, name=name, op=self._hvd.Sum)
+        return cast(Tensor, self._hvd.allreduce(values, name=name, op=self._hvd.Sum))
 
     def begin_sum(self, values: Tensor) -> Callable[[], Tensor]:
         if self.world_size == 1:
@@ -47,7 +47,7 @@ class HorovodWorld(World):
         # by default named after the object's type: ranks with objects of other types would wait for each other
         return value if self.world_size == 1 else self._hvd.broadcast_object(value, 0, name="broadcast")
 
-    def gather(self, value: Any) -> list:
+    def gather(self, value: Any) -> list[Any]:
         return [value] if self.world_size == 1 else self._hvd.allgather_object(value, name="gather")
 
     def broadcast_tensors(self, tensors: dict[str, Tensor]) -> None:
@@ -58,7 +58,7 @@ class HorovodWorld(World):
         self,
         optimizer: torch.optim.Optimizer,
         named_parameters: Iterator[tuple[str, Tensor]],
-        groups: list[list[Tensor]],
+        groups: Sequence[Sequence[Tensor]],
         fp16: bool = False,
         passes: int = 1,
     ) -> Any:
@@ -102,7 +102,7 @@ def init_horovod(on_cpus: bool) -> HorovodWorld:
     return HorovodWorld(hvd)
 
 
-def describe_horovod() -> dict:
+def describe_horovod() -> dict[str, Any]:
     """Horovod's version, and whether gloo, mpi and nccl were built. ClusterError if it does not load."""
     try:
         import horovod.torch as hvd

@@ -2,11 +2,13 @@
 
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from horovod_ocr.errors import ClusterError, ConfigError, DataError, OcrError
@@ -44,7 +46,7 @@ class World(ABC):
         """Root's object, on every rank. Collective."""
 
     @abstractmethod
-    def gather(self, value: Any) -> list:
+    def gather(self, value: Any) -> list[Any]:
         """The objects of all ranks, by rank, on every rank. Collective."""
 
     @abstractmethod
@@ -56,7 +58,7 @@ class World(ABC):
         self,
         optimizer: torch.optim.Optimizer,
         named_parameters: Iterator[tuple[str, Tensor]],
-        groups: list[list[Tensor]],
+        groups: Sequence[Sequence[Tensor]],
         fp16: bool = False,
         passes: int = 1,
     ) -> Any:
@@ -70,8 +72,8 @@ class World(ABC):
     def explain(self, error: Exception) -> str | None:
         """Why a collective of this engine failed, as the end of a sentence; None for any other error."""
 
-    def sum_array(self, values):
-        """Sum of a numpy array over the ranks, in float64. Collective."""
+    def sum_array(self, values: ArrayLike) -> NDArray[np.float64]:
+        """Sum of a numpy array over the ranks. Collective."""
         return self.sum(torch.as_tensor(values, dtype=torch.float64)).numpy()
 
     @contextmanager

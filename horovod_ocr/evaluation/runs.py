@@ -77,12 +77,13 @@ def step_of_run(run: Path, state: RunState | None, logged: int | None) -> int | 
         last = pointed_to(run, LAST)
     except CheckpointError:
         last = None
-    return max([step for step in (last and step_of(last), logged) if step is not None], default=None)
+    return max([step for step in (step_of(last) if last else None, logged) if step is not None], default=None)
 
 
 def read_metrics(path: Path) -> tuple[float | None, int | None, dict[str, float]]:
     """Epoch and step of the last lines that say so, and the scores of the best validation."""
-    epoch, step, best = None, None, {}
+    epoch, step = None, None
+    best: dict[str, float] = {}
     try:
         with path.open(encoding="utf-8", errors="replace") as lines:
             for line in lines:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from horovod_ocr.checkpoint.file import load_best
 from horovod_ocr.checkpoint.restore import restore
@@ -32,7 +33,7 @@ def score_run(
     split: str | None = None,
     device: str = "auto",
     progress: Callable[[int, int], None] | None = None,
-) -> tuple[Path, dict]:
+) -> tuple[Path, dict[str, Any]]:
     """Read a split with a run's best checkpoint; root writes eval.json. Returns the run's folder and the report.
 
     Defaults: the newest run, the shards it was trained with, the test split (val if there is none). The report: facts
@@ -92,7 +93,7 @@ def choose_split(index: ShardIndex) -> str:
     )
 
 
-def write_report(path: Path, report: dict) -> None:
+def write_report(path: Path, report: dict[str, Any]) -> None:
     # a folder's name that is not UTF-8 becomes an escape of JSON
     content = json.dumps(report, ensure_ascii=False, indent=1) + "\n"
     write_whole(path, content.encode("utf-8", "backslashreplace"))

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -72,7 +73,7 @@ class Recognizer:
         return ReadyImage(pad_image(pixels_HW, width), pixels_HW.shape[1])
 
 
-def build_recognizer(payload: dict, precision: str = "auto", device: torch.device = CPU) -> Recognizer:
+def build_recognizer(payload: dict[str, Any], precision: str = "auto", device: torch.device = CPU) -> Recognizer:
     """From a checkpoint's payload."""
     it = restore(payload, device)
     return Recognizer(it.model, it.task, it.geometry, choose_precision(precision, device, AloneWorld()))

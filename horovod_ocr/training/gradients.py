@@ -48,12 +48,13 @@ class Gradients:
         computed = []
         for part in split_batch(len(batch), self.parts):
             if part.start == part.stop and not self.needs_every_rank:
-                self.update.zero_loss().backward()  # a rank without samples sends zeros
+                self.update.zero_loss().backward()  # type: ignore[no-untyped-call]  # a rank without samples sends zeros
                 continue
             output = forward(self.model, batch.images_NHW[part], batch.valid_width_N[part], self.precision)
             losses = self.task.loss(output, batch.labels[part])
             loss = losses.losses_N.sum() / batch.global_samples
-            (loss if len(losses.losses_N) else loss + self.update.zero_loss()).backward()
+            loss = loss if len(losses.losses_N) else loss + self.update.zero_loss()
+            loss.backward()  # type: ignore[no-untyped-call]
             computed.append(losses._replace(losses_N=losses.losses_N.detach()))
         return Computed(computed)
 

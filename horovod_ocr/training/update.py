@@ -55,7 +55,7 @@ class Update:
 
     def zero_loss(self) -> Tensor:
         """The loss of a rank without samples: gradients of zero, sent under the names the others send."""
-        return sum(parameter.sum() * 0 for parameter in self.parameters)
+        return torch.stack([parameter.sum() * 0 for parameter in self.parameters]).sum()
 
     def take(self, step: int) -> Taken:
         """Wait for the sums of all ranks, clip them by their global norm, and apply them as the update of `step`,
@@ -74,7 +74,8 @@ class Update:
         is_finite = norm.isfinite()
         for values, before in zip(self.statistics, self.statistics_before, strict=True):
             torch.where(is_finite, values, before, out=values)
-        self.optimizer.found_inf = (~is_finite).float()  # AdamW leaves the step out
+        # AdamW leaves the step out
+        self.optimizer.found_inf = (~is_finite).float()  # type: ignore[attr-defined]
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.lr(step)
         self.exchange.apply()

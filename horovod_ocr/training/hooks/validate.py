@@ -47,6 +47,7 @@ class Validate(Hook):
 
     def validate(self, state: TrainState) -> None:
         """Collective."""
+        assert self.stream, "a validation is due although there is no val split"
         started_s = time.monotonic()
         scores = evaluate(
             self.model, self.task, self.stream, self.world, self.precision, self.damage, self.report.batches
