@@ -23,7 +23,7 @@ def launch(
     np: Annotated[int | None, typer.Option("-np", help="Ranks.  [default: all slots]", min=1)] = None,
     hosts: Hosts = None,
     min_np: Annotated[int, typer.Option(help="Go on with fewer ranks while hosts are away, down to this.")] = 1,
-    max_restarts: Annotated[int, typer.Option(min=0, help="Give up after so many.")] = 20,
+    max_restarts: Annotated[int, typer.Option(min=0, help="Give up after this many restarts.")] = 20,
     network_interfaces: Annotated[
         str | None, typer.Option(metavar="NAMES", help="As in horovodrun: eth0,eth1.")
     ] = None,

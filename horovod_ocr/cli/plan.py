@@ -19,7 +19,7 @@ def plan(
     given: dict[str, Any],
     ranks: Annotated[int, typer.Option("--ranks", "-np", metavar="RANKS", help="Processes of horovodrun.")] = 3,
     samples: Annotated[
-        int | None, typer.Option(metavar="SAMPLES", help="Of so many rendered words instead of a shard set.")
+        int | None, typer.Option(metavar="SAMPLES", help="Plan for this many rendered words, not for a shard set.")
     ] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Any setting of train: --set lanes=24")] = None,
     as_json: AsJson = False,

@@ -49,7 +49,7 @@ class PlanConfig:
     """How long a run is, and which samples each step holds."""
 
     steps: Annotated[int | None, Ge(0)] = None
-    """Optimizer steps; goes before epochs."""
+    """Optimizer steps; overrides epochs."""
     epochs: Annotated[float, Ge(0)] = 10.0
     """Passes over the train split."""
     min_steps: Annotated[int, Ge(0)] = 1500
@@ -95,7 +95,7 @@ class RanksConfig:
     check_ranks_every_steps: Annotated[int | None, Ge(1)] = 500
     """Compare the weights of all ranks this often; 0: never."""
     stall_timeout_s: Annotated[float, Gt(0)] = 300.0
-    """A rank without progress for so many seconds ends itself."""
+    """A rank that makes no progress for this long ends itself."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class CheckpointsConfig:
     keep_checkpoints: Annotated[int, Ge(1)] = 3
     """Keep this many of the last checkpoints."""
     keep_epochs: Annotated[int, Ge(0)] = 10
-    """Also keep the last checkpoint of each of so many last epochs."""
+    """Also keep the last checkpoint of each of this many last epochs."""
     most_failed_saves: Annotated[int, Ge(1)] = 3
     """Checkpoints in a row that may fail before the run stops."""
 

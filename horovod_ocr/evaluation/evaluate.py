@@ -26,7 +26,7 @@ def evaluate(
     """Scores over every sample of the stream's split, equal on all ranks. Every rank must call this.
 
     Runs on the device of the model, whose training mode is restored at the end. Samples that cannot be read are left
-    out, and `damage` counts them. progress: is told how many batches of how many are done.
+    out, and `damage` counts them. progress: called with the batches done and their number.
 
     Raises ShardError, on every rank, if too many samples cannot be read.
     """

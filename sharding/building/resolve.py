@@ -27,15 +27,15 @@ _GUESSED_FROM = 2000  # labels
 
 
 def find_sources(options: ShardOptions, before: BuildState | None = None) -> list[Source]:
-    """The sources, in the order in which they were named. before: what an earlier run has found, for it need not be
-    looked for again. ConfigError where the options make no sense, SourceError where a source holds nothing that can be
+    """The sources, in the order in which they were named. before: what an earlier run has found, which need not be
+    searched for again. ConfigError if the options make no sense, SourceError if a source holds nothing that can be
     read."""
     _check_options(options)
     paths = options.source.src
     if options.source.images and len(paths) > 1:
         raise ConfigError("--images is for one source; make a set of each, and a set of their sets")
     if options.source.layout or options.source.label_from_name:
-        before = None  # told anyway
+        before = None  # the options say it
     found_before = [_found_before(path, before, options.source.images) for path in paths]
     sources = [
         known or find_source(path, options.source.layout, options.source.label_from_name, options.source.images)
@@ -58,7 +58,7 @@ def find_sources(options: ShardOptions, before: BuildState | None = None) -> lis
 
 
 def _check_no_lists(sources: list[Source]) -> None:
-    """SourceError where lists of splits lie in a source and nobody has said whether they count."""
+    """SourceError if a source holds lists of splits and no option says whether they count."""
     for source in sources:
         if source.layout != "shards" and (lists := lists_of_splits(source.root)):
             raise SourceError(
@@ -68,8 +68,8 @@ def _check_no_lists(sources: list[Source]) -> None:
 
 
 def _found_before(path: Path, before: BuildState | None, images: Path | None) -> Source | None:
-    """The source as an earlier run has found it; None where it is another one now, to be looked for as if it were new.
-    Folders of millions of files are not walked through, to find out what lies there."""
+    """The source as an earlier run has found it, which saves a walk through folders of millions of files; None if it is
+    another one now."""
     for known, marks in zip(before.sources, before.listing, strict=True) if before else ():
         if known["root"] == str(path.absolute()) and known["layout"] != "names":
             with suppress(SourceError):
@@ -192,7 +192,7 @@ def choose_profile(options: ShardOptions, sources: list[Source], catalogue: Cata
 
 
 def profile_again(options: ShardOptions, sources: list[Source], before: dict[str, Any]) -> ScriptProfile:
-    """The profile of an earlier run with these options of bytes, but what is asked for now."""
+    """The profile of an earlier run with these options (of `options_of_bytes`), but with what is asked for now."""
     earlier = _profile_in(before)
     if sources[0].kind == "classes":
         return build_profile("plain")
@@ -203,7 +203,7 @@ def profile_again(options: ShardOptions, sources: list[Source], before: dict[str
 
 
 def _profile_asked_for(options: ShardOptions) -> ScriptProfile | None:
-    """None where the labels decide; its direction is "" where they decide that."""
+    """None if the labels decide; its direction is empty if they decide that."""
     if options.labels.profile is None:
         return None
     if is_profile_file(options.labels.profile):
@@ -212,17 +212,13 @@ def _profile_asked_for(options: ShardOptions) -> ScriptProfile | None:
     return _with_direction(build_profile(options.labels.profile), options.labels.direction)
 
 
-def _name_asked_for(profile: str) -> str:
-    return Path(profile).name if is_profile_file(profile) else profile
-
-
 def _with_direction(profile: ScriptProfile, direction: str | None) -> ScriptProfile:
-    """direction: None: the profile's own; "" where it takes texts of any."""
+    """direction: None: the profile's own, empty if it takes texts of any direction."""
     return replace(profile, direction=direction or (profile.direction if profile.letters else ""))
 
 
 def _some_labels(sources: list[Source], catalogue: Catalogue) -> Iterator[str]:
-    """The labels of the _GUESSED_FROM entries that come first in the order of the set, or nearly so many."""
+    """The labels of the _GUESSED_FROM entries that come first in the order of the set, or nearly as many."""
     readers = [source.open() for source in sources]
     try:
         for entry in catalogue.first_in_order(_GUESSED_FROM):

@@ -103,16 +103,19 @@ class BuildState:
 
 
 def read_state(folder: BuildFolder) -> BuildState | None:
-    """What an earlier run has left; None if there was none. ShardError if it is damaged."""
+    """What an earlier run has left; None if there was none. ShardError if it is damaged, or of another version."""
+    what = "is damaged"
     try:
         state = BuildState(**json.loads(folder.state.read_bytes()))
         if isinstance(state.options, dict) and isinstance(state.sources, list):
-            return state
+            if isinstance(state.options.get("asked"), dict):
+                return state
+            what = "is of another version of this program"
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, TypeError):
         pass
-    raise ShardError(f"{folder.state} is damaged; delete the folder {folder.out}, or name another one with --out")
+    raise ShardError(f"{folder.state} {what}; delete the folder {folder.out}, or name another one with --out")
 
 
 def write_state(folder: BuildFolder, state: BuildState) -> None:

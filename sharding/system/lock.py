@@ -246,7 +246,7 @@ def _watch(path: Path, seen: _LockFile, still_s: float) -> _LockFile | None:
 
 
 def _read_lock(path: Path) -> _LockFile | None:
-    """The file, None where there is none. Opened each time: that asks the server, where stat may answer from memory."""
+    """The file, None if there is none. Opened each time: that asks the server, where stat may answer from memory."""
     try:
         with path.open("rb") as file:
             return _LockFile(os.fstat(file.fileno()).st_mtime_ns, file.read(1 << 16))

@@ -282,6 +282,20 @@ def test_killed_between_the_index_and_its_copy_the_set_is_complete(build, make_w
     assert build(src, out).already_complete
 
 
+def test_a_build_of_an_earlier_version_is_not_continued(build, make_words, tmp_path: Path, read_set):
+    """Its options had other names."""
+    src, out = make_words(5), tmp_path / "out"
+    build(src, out)
+    state = out / "build" / "build.json"
+    values = json.loads(state.read_text("utf-8"))
+    values["options"] = values["options"]["asked"]
+    state.write_text(json.dumps(values), "utf-8")
+    before = read_set(out)
+    with pytest.raises(ShardError, match="build.json is of another version of this program; delete the folder .*out"):
+        build(src, out)
+    assert read_set(out) == before
+
+
 def test_a_damaged_state_is_said(build, make_words, tmp_path: Path):
     src, out = make_words(5), tmp_path / "out"
     no_options = b'{"options": 1, "sources": 2, "listing": 3, "images": 4, "entries": 5}'
