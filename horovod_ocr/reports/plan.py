@@ -32,11 +32,12 @@ def hints_on(run: RunForecast, config: TrainConfig) -> list[str]:
 
 
 def hints_on_steps(epoch: EpochForecast, config: TrainConfig) -> Iterator[str]:
+    """Hints on the length of the run, and on buckets that do not fill a batch."""
     wanted = steps_of_run(0, config.plan.epochs, 0, epoch.steps)
     if not config.plan.steps and wanted < config.plan.min_steps:
         yield (
             f"{config.plan.epochs:g} epochs are {wanted:,} steps only, min_steps makes them {config.plan.min_steps:,}; "
-            "--epochs on the command line sets it aside"
+            "--epochs on the command line overrides it"
         )
     small = sum(each.samples < epoch.global_batch for each in epoch.buckets)
     if small:
@@ -47,6 +48,7 @@ def hints_on_steps(epoch: EpochForecast, config: TrainConfig) -> Iterator[str]:
 
 
 def hints_on_ranks(epoch: EpochForecast) -> Iterator[str]:
+    """Hints on ranks that wait for others."""
     ranks, world_size = epoch.ranks, epoch.world_size
     if epoch.lanes % world_size:
         fewest, most = min(rank.samples for rank in ranks), max(rank.samples for rank in ranks)
@@ -68,7 +70,7 @@ def hints_on_ranks(epoch: EpochForecast) -> Iterator[str]:
 
 
 def hints_on_reading(epoch: EpochForecast, config: TrainConfig, memory: int) -> Iterator[str]:
-    """memory: bytes of this machine."""
+    """Hints on the page cache and on copies. memory: bytes of this machine."""
     most_open = max(rank.open_bytes for rank in epoch.ranks)
     if most_open > memory:
         yield (
@@ -96,7 +98,7 @@ def plan_sections(name: str, run: RunForecast, config: TrainConfig) -> list[Sect
         ("the run", f"{run.steps:,} steps, {run.epochs:,.2f} epochs"),
     ]
     head = ("bucket", "width px", "shards", "samples", "steps", "last batch")
-    buckets = [(c.bucket, c.width_px, c.shards, c.samples, c.steps, c.last_batch) for c in epoch.buckets]
+    buckets = [(b.bucket, b.width_px, b.shards, b.samples, b.steps, b.last_batch) for b in epoch.buckets]
     memory = [
         ("page cache of a rank: windows that are open at once", size_text(max(rank.open_bytes for rank in ranks))),
         ("loader worker: the plan and its orders", size_text(max(rank.order_bytes for rank in ranks))),

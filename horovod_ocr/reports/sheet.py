@@ -81,7 +81,7 @@ def sheet_png(samples: Sequence[tuple[bytes, str]], columns: int = 10, caption: 
 def remarks_on(lettering: Lettering) -> list[str]:
     """Sentences for the caption about letters that are not drawn as they should be. How fonts are installed is also
     printed."""
-    remarks = [] if has_raqm() else ["letters stand unjoined, because this Pillow has no raqm"]
+    remarks = [] if has_raqm() else ["letters are not joined, because this Pillow has no raqm"]
     if advice := font_advice(lettering.boxes, lettering.paths):
         if advice.command not in printed_commands:
             console.print(f"note: {advice.sentence}", markup=False, highlight=False)

@@ -13,6 +13,7 @@ from horovod_ocr.reports.letter_names import visible
 from horovod_ocr.reports.page import TableOf
 from horovod_ocr.reports.terminal import draw_table
 from horovod_ocr.reports.wording import counted, megabytes, most_first, size_text, splits_source, subsets_warning
+from horovod_ocr.tasks.figures import FIGURES
 from sharding.building.report import ShardReport
 from sharding.packing.left_out import DUPLICATES_NAME, REJECTS_NAME
 from sharding.reasons import REASONS
@@ -62,11 +63,11 @@ def draw_build(report: ShardReport, seconds: float | None, sheet: Path | None) -
 def draw_account(report: ShardReport) -> list[RenderableType | str]:
     """How many entries were packed, left out or rejected, and some labels to compare with their images."""
     index, counts = report.index, report.index.counts
-    rejected = "".join(f", {count:,} {reason}" for reason, count in most_first(counts.rejects))
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in most_first(counts.rejects))
     left_out = f", {counted(copies, 'copy', 'copies')} left out" if (copies := counts.duplicates["left out"]) else ""
     packed, refused = sum(counts.totals.values()), sum(counts.rejects.values())
     lines = [f"{report.entries:,} read: {packed:,} packed{left_out}, {refused:,} rejected"]
-    lines[0] += f" ({rejected[2:]})" if rejected else ""
+    lines[0] += f" ({reasons})" if reasons else ""
     if refused > report.entries * MANY_REJECTS:
         share = f"{refused / report.entries:.1%}"
         lines.append(f"WARNING: {share} is rejected; look into {index.root / REJECTS_NAME} before you train")
@@ -153,7 +154,7 @@ def next_command(report: ShardReport) -> str:
     """The command after a build, ready to be pasted."""
     index = report.index
     where = option_of(index.root)
-    if index.kind == "classes":  # training reads words only
+    if index.kind not in FIGURES:  # no task trains on such a set
         return f"horovod-ocr stats{where}"
     on_hosts = f"horovodrun -np 3 -H hosts.txt horovod-ocr train{where}"
     return on_hosts if Path("hosts.txt").exists() else f"horovod-ocr train{where}; on several hosts: {on_hosts}"
@@ -172,7 +173,7 @@ def draw_proof(report: VerifyReport) -> Group:
     parts += [f"{name}: {'; '.join(sentences)}" for name, sentences in report.damaged.items()]
     parts += list(report.problems)
     if report.strays:
-        parts.append(f"warning: no reader will look at what the index does not name: {some_of(report.strays)}")
+        parts.append(f"warning: readers ignore what the index does not name: {some_of(report.strays)}")
     images, labels = report.images_in_two_splits, report.labels_in_two_splits
     parts += (
         [f"in more than one split: {counted(images, 'image')}, {counted(labels, 'label')}"] if images or labels else []

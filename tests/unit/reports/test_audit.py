@@ -154,7 +154,7 @@ def test_classes_have_no_letters(tmp_path: Path, make_image):
     assert audit_values(audit)["classes"] == {"c0": 30, "c1": 30}
 
 
-def test_the_page_holds_the_pictures_and_every_text_is_escaped(make_source, tmp_path: Path):
+def test_the_page_has_the_pictures_and_every_text_is_escaped(make_source, tmp_path: Path):
     audit = audit_of(make_source(["<b>", "&amp", "word"] * 20), profile="latin")
     write_audit_page(audit, tmp_path / "audit.html")
     page = (tmp_path / "audit.html").read_text("utf-8")
@@ -162,7 +162,7 @@ def test_the_page_holds_the_pictures_and_every_text_is_escaped(make_source, tmp_
     assert verdict(audit) in page and "latin small letter w" in page
 
 
-def test_the_terminal_draws_what_the_page_says(make_source):
+def test_the_terminal_shows_what_the_page_says(make_source):
     console = Console(file=io.StringIO(), width=160)
     audit = audit_of(make_source([*WORDS, "[bold]x"]))
     console.print(draw_sections(audit_sections(audit)))

@@ -1,4 +1,4 @@
-"""Doctor's table: it fits the terminal, and what is wrong stands below it, by host."""
+"""The table of doctor fits the terminal, and what is wrong is listed below it, by host."""
 
 import io
 
@@ -36,7 +36,7 @@ def test_the_table_fits(width, hosts):
     assert "3.11.7" in "".join(lines) and "H100" in "".join(lines)
 
 
-def test_what_is_wrong_stands_below_by_host():
+def test_what_is_wrong_is_listed_below_by_host():
     lines = drawn(report_of(GOOD, OLD, SILENT), 80)
     assert lines[lines.index("node2") :] == [
         "node2",
@@ -49,7 +49,7 @@ def test_what_is_wrong_stands_below_by_host():
     assert "✗ 3.10.1" in row and "✗ no answer" in row
 
 
-def test_what_is_wrong_everywhere_stands_once():
+def test_what_is_wrong_on_all_hosts_is_listed_once():
     lines = drawn(report_of(SILENT, SILENT), 80)
     assert lines[-2:] == ["all hosts", "  ✗ python: it is off"]
 

@@ -18,19 +18,19 @@ def test_urdu_is_set_in_the_packaged_nastaliq():
     assert paths_of(line) == [NASTALIQ] or paths_of(line) == [str(NASTALIQ)]
 
 
-def test_other_letters_never_are():
+def test_other_letters_are_not():
     for text in ("Straße", "2024", ""):
         assert all(str(path) != str(NASTALIQ) for path in paths_of(Lettering(()).set_line(text, 24)))
 
 
-def test_letters_that_no_font_has_are_drawn_as_something():
+def test_letters_that_no_font_has_are_drawn_as_boxes():
     assert Lettering(()).set_line("漢字", 24).width_px > 0
 
 
 def test_a_line_may_need_two_fonts(monkeypatch):
     """A font without digits, as Thai ones often are: the digits come from another."""
     letters = Lettering(())
-    letters.paths = [NASTALIQ, None]  # as fonts of some machine
+    letters.paths = [NASTALIQ, None]  # the fonts of some machine
     monkeypatch.setattr(letters, "_has", lambda path, letter: letter.isdigit() == (path is None))
     line = letters.set_line("12ab3", 24)
     assert [text for text, _ in line.runs] == ["12", "ab", "3"]
@@ -86,7 +86,7 @@ def test_upright_fonts_without_serifs_come_first(tmp_path):
         ("😀🚗", "fonts-symbola"),
     ],
 )
-def test_each_letter_has_a_package_of_debian(letters, package):
+def test_each_letter_has_a_debian_package(letters, package):
     assert {package_of(letter) for letter in letters} == {package}
 
 
@@ -110,7 +110,7 @@ def test_a_package_that_is_installed_is_not_named():
     assert font_advice("京ก", fonts).command == "apt-get install fonts-noto-core"
 
 
-def test_what_has_no_ink_is_never_missing():
+def test_letters_without_ink_are_never_missing():
     assert not any(map(has_ink, " \u200d\u200c\u200e\ufe0f\u3000\u00ad"))
     assert all(map(has_ink, "aก京،\u0301\u0e48"))
 

@@ -42,12 +42,12 @@ def test_every_text_is_escaped_and_nothing_is_loaded():
     assert page.startswith("<!doctype html>") and 'name="viewport"' in page and "prefers-color-scheme: dark" in page
 
 
-def test_labels_stand_in_their_own_direction():
+def test_labels_run_in_the_direction_of_their_script():
     page = build_page("x", [Section("x", [TableOf(["label"], [["اردو"]])])])
     assert '<td dir="auto">اردو</td>' in page
 
 
-def test_numbers_stand_to_the_right_and_marked_rows_are_marked():
+def test_numbers_are_aligned_to_the_right_and_marked_rows_are_marked():
     table = TableOf(["name", "samples", "share"], [["a", 12345, "1.5%"], ["b", 7, "0.1%"]], marked=frozenset({1}))
     page = build_page("x", [Section("x", [table])])
     assert page.count('<td class="number"') == 4 and ">12,345</td>" in page
@@ -67,14 +67,14 @@ def test_a_linear_bar_is_as_high_as_its_count():
     assert bars_of(BarChart("ab", [50, 100]))[0] * 2 == pytest.approx(bars_of(BarChart("ab", [50, 100]))[1], abs=0.02)
 
 
-def test_by_the_logarithm_powers_of_ten_are_equal_steps():
+def test_in_a_logarithmic_chart_powers_of_ten_are_equal_steps():
     none, *bars = bars_of(BarChart("abcde", [0, 1, 10, 100, 1000], log=True))
     steps = [after - before for before, after in zip([none, *bars], bars, strict=False)]
     assert steps == pytest.approx([steps[0]] * 4, abs=0.02)
 
 
 @pytest.mark.parametrize("highest", [0, 0.3, 1, 2, 3, 7, 9.99, 100, 101, 12_345, 35_000_000])
-def test_the_axis_is_round_and_reaches_the_highest(highest):
+def test_the_axis_has_round_numbers_and_reaches_the_highest_count(highest):
     ticks = linear_ticks(highest)
     assert ticks[0] == 0 and ticks[-1] >= highest and 2 <= len(ticks) <= 6
     assert highest == 0 or ticks[-2] < highest
@@ -88,5 +88,5 @@ def test_labels_do_not_run_into_each_other():
     assert min(after - before for before, after in zip(middles, middles[1:], strict=False)) > 6 * len("59000-59999")
 
 
-def test_nothing_to_chart_and_no_rows_are_no_error():
+def test_a_chart_without_bars_and_a_table_without_rows_are_drawn():
     assert "none" in build_page("x", [Section("x", [BarChart([], []), TableOf(["a", "b"], [])])])

@@ -56,9 +56,11 @@ def test_a_run_of_35_million_words_on_three_ranks():
         assert part in text
 
 
-def test_35_million_words_on_three_ranks_cost_what_few_cost_and_200_mb_at_most(tmp_path):
-    """Arithmetic, nothing for each word: of the processor, in processes of their own, by turns. A child's peak holds
-    what its parent had when it was started, hence the small process between."""
+def test_the_plan_of_35_million_words_costs_as_much_as_that_of_few_and_at_most_200_mb(tmp_path):
+    """Time of the processor, in processes of their own, by turns.
+
+    A process's peak memory counts what its parent had when it was started, so that a small one is between.
+    """
 
     def cost_of(samples: int) -> tuple[float, float]:
         command = [sys.executable, "-m", "horovod_ocr", "plan", "--samples", str(samples), "-np", "3"]
@@ -71,12 +73,14 @@ def test_35_million_words_on_three_ranks_cost_what_few_cost_and_200_mb_at_most(t
         return cpu_s, peak_kib
 
     rounds = [(cost_of(35_000), cost_of(35_000_000)) for _ in range(3)]
-    few_s, many_s = (min(costs[position][0] for costs in rounds) for position in (0, 1))  # what else runs only adds
+    few_s, many_s = (
+        min(costs[position][0] for costs in rounds) for position in (0, 1)
+    )  # other processes only add to it
     assert many_s < 1.5 * few_s, (many_s, few_s)
     assert max(many[1] for _, many in rounds) * 1024 < 200e6
 
 
-def test_many_ranks_are_summed_up():
+def test_of_many_ranks_the_fewest_and_the_most_are_shown():
     text = drawn(run_of(350_000, 24))
     assert "fewest" in text and "most" in text and "\n17 " not in text
 
@@ -101,13 +105,13 @@ def test_a_set_and_settings_that_fit_have_no_hint():
         (3_000_000, 3, {"shards": "s3://a/b"}, r"each shard is copied 1\.\d times, .* read a folder in place"),
     ],
 )
-def test_what_is_unwise_is_said(samples: int, ranks: int, settings: dict, sentence: str):
+def test_what_is_unwise_has_a_hint(samples: int, ranks: int, settings: dict, sentence: str):
     config = config_of(**settings)
     hints = hints_on(run_of(samples, ranks, config), config)
     assert len([hint for hint in hints if re.search(sentence, hint)]) == 1
 
 
-def test_windows_that_do_not_fit_the_memory_are_said():
+def test_windows_that_do_not_fit_into_memory_have_a_hint():
     config = config_of(window=100_000)
     epoch = run_of(35_000_000, 3, config).epoch
     (hint,) = hints_on_reading(epoch, config, memory=8 << 30)

@@ -1,4 +1,4 @@
-"""Speeds are those of the last ten seconds; lines come seldom, but the last one of a stage always does."""
+"""Speeds are those of the last ten seconds; lines are rare, but the last record of a stage always has one."""
 
 import io
 import json
@@ -35,7 +35,7 @@ def test_speeds_are_those_of_the_last_ten_seconds(clock):
     assert len(meter.marks) < 30
 
 
-def test_what_was_done_before_the_first_record_is_no_speed(clock):
+def test_what_was_done_before_the_first_record_does_not_count_as_speed(clock):
     meter = Meter(Progress("writing", 900, 1000), clock)
     assert meter.eta_s is None
     clock.now_s += 2
@@ -43,14 +43,14 @@ def test_what_was_done_before_the_first_record_is_no_speed(clock):
     assert meter.images_per_s == pytest.approx(10) and meter.eta_s == pytest.approx(8)
 
 
-def test_a_gap_longer_than_the_window_is_divided_through(clock):
+def test_after_a_long_gap_the_speed_is_that_of_the_gap(clock):
     meter = Meter(Progress("reading", 0, 0), clock)
     clock.now_s += 60
     meter.add(Progress("reading", 600, 0))
     assert meter.images_per_s == pytest.approx(10) and meter.eta_s is None
 
 
-def test_json_lines_come_each_second_and_with_the_last_record_of_a_stage(clock, capsys):
+def test_there_is_a_json_line_each_second_and_for_the_last_record_of_a_stage(clock, capsys):
     with shard_progress(json_lines=True, clock=clock) as report:
         for tenth in range(26):
             report(Progress("reading", tenth, 25, tenth * 1000, {"empty label": tenth} if tenth else {}))
@@ -89,23 +89,23 @@ def test_a_pipe_gets_a_line_each_ten_seconds(clock, capsys):
             clock.now_s += 1
         report(Progress("verifying", 1, 2))
         report(Progress("verifying", 2, 2))
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.splitlines() == [
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.splitlines() == [
         f"reading: {done} of 10,000, 100 images/s, 0.2 MB/s, {times}; "
         "rejected 1,210: not an image 1,200, empty file 7, too wide 2, other 1"
         for done, times in (("1,000", "0:10, ETA 1:30"), ("2,000", "0:20, ETA 1:20"), ("2,500", "0:26, ETA 1:15"))
     ]
 
 
-def test_short_work_says_nothing_on_a_pipe(clock, capsys):
+def test_short_work_prints_nothing_to_a_pipe(clock, capsys):
     with progress_bar("drawing") as report:
         report(1, 2)
         report(2, 2, "packing")
     assert capsys.readouterr().err == ""
 
 
-def test_a_display_that_is_not_shown_says_nothing(monkeypatch, capsys):
+def test_a_display_that_is_not_shown_prints_nothing(monkeypatch, capsys):
     monkeypatch.setattr(progress, "PLAIN_EVERY_S", 0.0)
     with progress_bar("reading", shown=False) as report:
         report(1, 2)
@@ -120,7 +120,7 @@ def test_the_terminal_shows_every_stage(clock):
     display(Progress("reading", 0, 8000))
     clock.now_s += 4
     display(Progress("reading", 2000, 8000, 6_000_000, {"too wide": 3}))
-    clock.now_s += 60  # what is over stands still
+    clock.now_s += 60  # the times of a stage that has ended no longer change
     drawn = drawing_of(display)
     assert "listing" in drawn and "  1,000 images/s, 0:03\n" in drawn
     assert "2,000 of 8,000" in drawn and "  500 images/s, 1.5 MB/s, 1:04, ETA 0:12\n" in drawn

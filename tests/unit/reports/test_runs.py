@@ -1,4 +1,4 @@
-"""The list of runs: every run shows, whatever state its files are in."""
+"""Every run is listed, whatever state its files are in."""
 
 import json
 import os
@@ -73,7 +73,7 @@ def test_each_run_newest_first(runs):
     "content",
     [b"\xff\x00" * 50, b"[" * 100, b'{"cer": "x", "step": []}\n[1]\n7\nnull\n{"cer": NaN}\n', b'{"step": 1e999}'],
 )
-def test_damaged_files_hide_no_run(tmp_path, content):
+def test_a_run_with_damaged_files_is_listed(tmp_path, content):
     run = make(tmp_path, "it")
     for name in ("metrics.jsonl", "state.json"):
         (run / name).write_bytes(content)
@@ -84,7 +84,7 @@ def test_damaged_files_hide_no_run(tmp_path, content):
     assert row.step is None and row.checkpoints == 2
 
 
-def test_a_run_that_may_not_be_looked_into_hides_no_other(tmp_path, monkeypatch):
+def test_a_run_that_may_not_be_read_does_not_hide_the_others(tmp_path, monkeypatch):
     make(tmp_path, "mine")
     theirs, stat = str(make(tmp_path, "theirs")), os.stat
 
@@ -97,16 +97,16 @@ def test_a_run_that_may_not_be_looked_into_hides_no_other(tmp_path, monkeypatch)
     assert [row.name for row in list_runs(tmp_path)] == ["mine"]
 
 
-def test_the_table_says_it_in_words_however_narrow_the_terminal(runs):
+def test_the_table_is_complete_however_narrow_the_terminal(runs):
     ran = CliRunner().invoke(app, ["runs", "--runs", str(runs)], env={"COLUMNS": "40"})
-    said = ran.stdout.splitlines()
-    rows = {line.split()[0]: line for line in said[:6]}
+    printed = ran.stdout.splitlines()
+    rows = {line.split()[0]: line for line in printed[:6]}
     assert rows.keys() == {"run", "busy", "quiet", "asked", "broken", "old"}
     assert "47 / 100" in rows["busy"] and "80.00%" in rows["busy"] and "now" in rows["busy"]
-    assert "silent" in rows["quiet"] and said[6].startswith("quiet: silent since 20")
-    assert "stopped" in rows["asked"] and "5 min ago" in rows["asked"] and said[7] == "asked: stopped: SIGTERM"
-    assert "3 h ago" in rows["broken"] and said[8] == "broken: failed: [a] gradient"
-    assert "unknown" in rows["old"] and "3 d ago" in rows["old"] and len(said) == 9
+    assert "silent" in rows["quiet"] and printed[6].startswith("quiet: silent since 20")
+    assert "stopped" in rows["asked"] and "5 min ago" in rows["asked"] and printed[7] == "asked: stopped: SIGTERM"
+    assert "3 h ago" in rows["broken"] and printed[8] == "broken: failed: [a] gradient"
+    assert "unknown" in rows["old"] and "3 d ago" in rows["old"] and len(printed) == 9
 
 
 def test_the_command(runs, monkeypatch):
@@ -119,7 +119,7 @@ def test_the_command(runs, monkeypatch):
         list_runs(runs / "notes")
 
 
-def test_it_does_not_wait_for_torch(runs):
+def test_listing_does_not_import_torch(runs):
     program = f"""
 import sys
 from pathlib import Path

@@ -49,7 +49,7 @@ def test_classes_are_shown_by_split_and_rare_ones_are_marked(make_set):
     assert rows[0][4] == "not in train" and rows[11][4] == "rare"
 
 
-def test_the_page_holds_what_the_terminal_shows(make_set, tmp_path):
+def test_the_page_has_what_the_terminal_shows(make_set, tmp_path):
     index = make_set(WORDS)
     sections = stats_sections(index, count_set(index))
     write_stats_page(index, sections, tmp_path / "stats.html")
@@ -57,10 +57,10 @@ def test_the_page_holds_what_the_terminal_shows(make_set, tmp_path):
     console = Console(width=200, record=True, file=open(os.devnull, "w"))
     with console.file:
         console.print(draw_sections(sections))
-    said = console.export_text()
+    printed = console.export_text()
     for text in ("arabic letter jeem", "rare", "width, px", "Buckets", "none rejected"):
-        assert text in page and text in said
-    assert page.count("<svg") == said.count("samples by") == 4 and page.count("data:image/png") == 1
+        assert text in page and text in printed
+    assert page.count("<svg") == printed.count("samples by") == 4 and page.count("data:image/png") == 1
 
 
 def test_an_empty_set_has_a_report_too(make_set, tmp_path):
@@ -72,8 +72,8 @@ def test_an_empty_set_has_a_report_too(make_set, tmp_path):
 
 def test_the_command_prints_and_writes(make_set, tmp_path):
     index = make_set(WORDS)
-    said = CliRunner().invoke(app, ["stats", "--shards", str(index.root)])
-    assert said.exit_code == 0 and "jeem" in said.stdout
-    assert said.stdout.endswith(f"written: {index.root / 'stats.html'}\n") and (index.root / "stats.html").exists()
-    said = CliRunner().invoke(app, ["stats", "--shards", str(tmp_path / "none")])
-    assert said.exit_code == 3 and said.stderr.startswith("horovod-ocr: no shards")
+    done = CliRunner().invoke(app, ["stats", "--shards", str(index.root)])
+    assert done.exit_code == 0 and "jeem" in done.stdout
+    assert done.stdout.endswith(f"written: {index.root / 'stats.html'}\n") and (index.root / "stats.html").exists()
+    done = CliRunner().invoke(app, ["stats", "--shards", str(tmp_path / "none")])
+    assert done.exit_code == 3 and done.stderr.startswith("horovod-ocr: no shards")

@@ -1,4 +1,4 @@
-"""What shard and verify say at their end: every number that a person asks for, once."""
+"""What shard and verify print at their end: every number that a person asks for, once."""
 
 import io
 from dataclasses import fields, replace
@@ -63,14 +63,14 @@ PROVED = VerifyReport(
 )
 
 
-def said(drawn) -> str:
+def text_of(drawn) -> str:
     console = Console(file=io.StringIO(), width=100, soft_wrap=True)
     console.print(drawn)
     return console.file.getvalue()
 
 
-def test_a_build_is_told_in_numbers():
-    text = said(draw_build(BUILT, 5.0, Path("my shards/sheet.png")))
+def test_the_summary_of_a_build_has_all_its_numbers():
+    text = text_of(draw_build(BUILT, 5.0, Path("my shards/sheet.png")))
     for part in (
         "8,000",
         "80.0%",
@@ -97,27 +97,27 @@ def test_a_build_is_told_in_numbers():
     ):
         assert part in text
     without = altered(BUILT, entries=10_043, duplicates={"same split": 4, "across splits": 2, "left out": 6})
-    assert "10,043 images in" in said(draw_build(without, 5.0, None))  # what was left out was read, too
-    assert "--dedup" not in said(draw_build(without, 5.0, None))
+    assert "10,043 images in" in text_of(draw_build(without, 5.0, None))  # what was left out was read as well
+    assert "--dedup" not in text_of(draw_build(without, 5.0, None))
 
 
 def test_a_build_of_several_runs_has_no_speed():
-    assert "images/s" not in said(draw_build(BUILT, None, None))
+    assert "images/s" not in text_of(draw_build(BUILT, None, None))
 
 
-def test_what_there_is_none_of_is_not_said():
+def test_what_there_is_none_of_is_left_out():
     none = dict.fromkeys(INDEX.counts.duplicates, 0)
     built = altered(BUILT, rejects={}, folded={}, refused_letters={})
     plain = altered(built, duplicates=none, alphabet={}, already_complete=True)
-    text = said(draw_build(plain, 5.0, None))
+    text = text_of(draw_build(plain, 5.0, None))
     assert "complete already" in text
     assert not [word for word in ("rejects", "copies", "letters", "images/s", "sheet") if word in text]
 
 
 def test_many_letters_or_classes_are_not_all_named():
     many = altered(BUILT, kind="classes", alphabet={}, classes=tuple(f"[c{number}]" for number in range(250)))
-    assert "250 classes: [c0] [c1]" in said(draw_build(many, 1.0, None))
-    assert "[c99] and 150 more" in said(draw_build(many, 1.0, None))
+    assert "250 classes: [c0] [c1]" in text_of(draw_build(many, 1.0, None))
+    assert "[c99] and 150 more" in text_of(draw_build(many, 1.0, None))
 
 
 @pytest.mark.parametrize(
@@ -148,48 +148,50 @@ def test_the_next_command_can_be_pasted(root, kind, command, tmp_path, monkeypat
         ({"split": "group", "asked": {"group_from": "p"}}, "splits: by group (what 'p' finds in the path)"),
     ],
 )
-def test_where_the_splits_come_from_is_said(report, line):
-    assert f"{line}\n" in said(draw_build(altered(BUILT, **report), 5.0, None))
+def test_the_summary_says_where_the_splits_come_from(report, line):
+    assert f"{line}\n" in text_of(draw_build(altered(BUILT, **report), 5.0, None))
 
 
-def test_an_empty_split_is_warned_of_with_a_command_that_divides_anew():
-    assert "warning" not in said(draw_build(BUILT, 5.0, None))
+def test_an_empty_split_is_a_warning_with_a_command_that_divides_again():
+    assert "warning" not in text_of(draw_build(BUILT, 5.0, None))
     given = altered(BUILT, given_splits=(7, 7))
-    text = said(draw_build(altered(given, totals={"train": 5, "val": 0, "test": 2}), 5.0, None))
+    text = text_of(draw_build(altered(given, totals={"train": 5, "val": 0, "test": 2}), 5.0, None))
     assert "warning: val is empty; give images of it, or divide those there are: horovod-ocr " in text
     assert "shard --split label --fractions 0.8,0.1,0.1 --out NEW_FOLDER; horovod-ocr train --shards NEW_FOLDER" in text
-    few = said(draw_build(altered(BUILT, totals={"train": 5}), 5.0, None))
+    few = text_of(draw_build(altered(BUILT, totals={"train": 5}), 5.0, None))
     assert "val and test are empty; give more images, or other --fractions and another --out" in few
 
 
-def test_a_joiner_that_was_dropped_is_named_with_what_keeps_it():
-    text = said(draw_build(altered(BUILT, folded={"\u200c → ": 9}), 5.0, None))
+def test_a_dropped_joiner_is_named_with_the_profile_that_keeps_it():
+    text = text_of(draw_build(altered(BUILT, folded={"\u200c → ": 9}), 5.0, None))
     assert (
         'U+200C (zero width non-joiner) was dropped 9 times; a profile file with extends = "urdu" and joiners = false '
         "below [folds] keeps it\n"
     ) in text
     rare = {f"{letter} → ی": 20 for letter in "abcdefghijklm"} | {"\u200c → ": 1}
-    text = said(draw_build(altered(BUILT, folded=rare), 5.0, None))
+    text = text_of(draw_build(altered(BUILT, folded=rare), 5.0, None))
     assert "U+200C (zero width non-joiner) was dropped 1 time; a profile file" in text
     assert "and 3 more letters\n" in text
-    own = said(
+    own = text_of(
         draw_build(altered(BUILT, profile=replace(INDEX.profile, name="mine"), folded={"\u200c → ": 1}), 5.0, None)
     )
     assert "U+200C (zero width non-joiner) was dropped 1 time\n" in own
 
 
-def test_one_is_not_said_as_many():
-    text = said(draw_build(altered(BUILT, shards=INDEX.shards[:1], alphabet={"ا": 5}, folded={"ي → ی": 1}), 5.0, None))
+def test_one_is_in_the_singular():
+    text = text_of(
+        draw_build(altered(BUILT, shards=INDEX.shards[:1], alphabet={"ا": 5}, folded={"ي → ی": 1}), 5.0, None)
+    )
     assert all(part in text for part in ("1 shard,", "1 letter: ا", "1 letter of labels changed"))
 
 
-def test_a_proof_is_told_in_numbers():
-    text = said(draw_proof(PROVED))
+def test_the_summary_of_a_proof_has_all_its_numbers():
+    text = text_of(draw_proof(PROVED))
     assert all(part in text for part in ("10,000", "12", "2.50 GB", "5.0", "500.0", "everything is as the index says"))
     assert not [word for word in ("warning", "more than one", "made again", "restored") if word in text]
 
 
-def test_all_that_is_wrong_is_told():
+def test_everything_that_is_wrong_is_named():
     wrong = replace(
         PROVED,
         damaged={"train-000001": ("the tar is gone", "and its .idx")},
@@ -199,7 +201,7 @@ def test_all_that_is_wrong_is_told():
         repaired=("test-000000",),
         restored_index=True,
     )
-    text = said(draw_proof(wrong))
+    text = text_of(draw_proof(wrong))
     for part in (
         "train-000001: the tar is gone; and its .idx",
         "one problem",
@@ -215,7 +217,7 @@ def test_all_that_is_wrong_is_told():
     assert wrong_of(replace(wrong, damaged={})) == "wrong with the set: 1"
 
 
-def test_the_end_is_an_account_that_a_person_can_check():
+def test_the_last_lines_can_be_checked_by_a_person():
     checked = altered(
         BUILT,
         rejects={"odd row": 5, "no label": 7},
@@ -223,7 +225,7 @@ def test_the_end_is_an_account_that_a_person_can_check():
         duplicates=INDEX.counts.duplicates | {"left out": 6},
         examples=(("images/a.png", "ایک"), ("b.png", "[دو]")),
     )
-    assert said(draw_build(checked, 5.0, None)).splitlines()[-4:] == [
+    assert text_of(draw_build(checked, 5.0, None)).splitlines()[-4:] == [
         "10,018 read: 10,000 packed, 6 copies left out, 12 rejected (7 no label, 5 odd row)",
         "do these labels fit their images?",
         "  images/a.png  ایک",
@@ -231,22 +233,24 @@ def test_the_end_is_an_account_that_a_person_can_check():
     ]
 
 
-def test_many_rejects_are_loud():
+def test_many_rejects_are_a_loud_warning():
     many = altered(BUILT, rejects={"odd row": 1_000}, entries=11_000)
     warning = "WARNING: 9.1% is rejected; look into my shards/rejects.tsv before you train"
-    assert warning in said(draw_build(many, 5.0, None))
-    assert "WARNING" not in said(draw_build(BUILT, 5.0, None))
+    assert warning in text_of(draw_build(many, 5.0, None))
+    assert "WARNING" not in text_of(draw_build(BUILT, 5.0, None))
 
 
-def test_subsets_are_named_and_those_that_look_like_texts_are_said_to():
-    text = said(draw_build(altered(BUILT, subsets={"lexicon": 9_000, "": 1_037}), 5.0, None))
+def test_subsets_are_named_and_those_that_look_like_texts_are_a_warning():
+    text = text_of(draw_build(altered(BUILT, subsets={"lexicon": 9_000, "": 1_037}), 5.0, None))
     assert "2 subsets: lexicon 9,000, (none) 1,037" in text and "look like texts" not in text
     words = {f"word{number}": 1 for number in range(30)}
-    text = said(draw_build(altered(BUILT, entries=40, subsets=words), 5.0, None))
+    text = text_of(draw_build(altered(BUILT, entries=40, subsets=words), 5.0, None))
     assert "30 subsets: word0 1, word1 1" in text and "warning: so many names of subsets look like texts" in text
 
 
-def test_damaged_tars_are_loud_and_notes_are_told():
-    text = said(draw_build(altered(BUILT, rejects={"damaged tar": 2}, notes=("labels.csv: the columns x",)), 5.0, None))
+def test_damaged_tars_are_a_loud_warning_and_notes_are_printed():
+    text = text_of(
+        draw_build(altered(BUILT, rejects={"damaged tar": 2}, notes=("labels.csv: the columns x",)), 5.0, None)
+    )
     assert "WARNING: 2 damaged tars: everything after the damage is lost" in text
     assert "note: labels.csv: the columns x" in text
