@@ -35,6 +35,7 @@ from sharding.images.read import CHECKS
 from sharding.layouts.find import LAYOUTS
 from sharding.options import ShardOptions
 from sharding.reasons import REASONS
+from tests.unit.test_architecture import ROOMS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -403,6 +404,10 @@ def test_architecture_names_every_module_once_with_a_phrase():
     assert set(named) - set(there) == set(), "no such modules"
     assert set(there) - set(named) == set(), "modules without a phrase"
     assert all(len(phrase.split()) > 1 for _, phrase in modules_in_architecture())
+
+
+def test_architecture_states_the_order_of_the_rooms():
+    assert f"in this order: {', '.join(ROOMS)}." in " ".join(text_of(DOCS / "architecture.md").split())
 
 
 # errors
