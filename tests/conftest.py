@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+os.environ["OMP_WAIT_POLICY"] = "passive"  # threads that spin while others need their core take many times as long
+
 from horovod_ocr.synth.generate import SynthOptions, synthesize
 from sharding.build import ShardOptions, build_shards
 

@@ -69,13 +69,13 @@ def test_the_three_commands(folder):
 
 
 @needs_horovod
-def test_three_ranks_score_as_one(folder):
+def test_three_ranks_score_as_one(groups, folder):
     """A model of one step reads letters, if not the right ones; after thirty it would read blanks only."""
-    begun = say("horovod-ocr train --runs first --run first --steps 1 --precision fp32", folder)
+    begun = groups.say(1, "horovod-ocr train --runs first --run first --steps 1 --precision fp32", folder)
     assert begun.returncode == 0, begun.stderr
     reports = []
-    for launcher in ("", "horovodrun -np 3 -H hosts.txt "):
-        scored = say(f"{launcher}horovod-ocr eval --runs first", folder)
+    for ranks in (1, 3):
+        scored = groups.say(ranks, "horovod-ocr eval --runs first", folder)
         assert scored.returncode == 0, scored.stderr
         reports.append(json.loads((folder / "first/first/eval.json").read_text()))
     alone, together = reports
@@ -103,29 +103,29 @@ def test_readings_reach_a_file_while_the_bar_is_on_the_terminal(folder):
 
 
 @needs_horovod
-def test_predict_reads_files_and_folders(folder):
+def test_predict_reads_files_and_folders(groups, folder):
     bad = folder / "raw" / "images" / "000" / "broken.png"
     bad.write_bytes(b"no picture")
-    read = say("horovod-ocr predict --format jsonl raw/images/000/000001.png raw/images/000", folder)
+    read = groups.say(1, "horovod-ocr predict --format jsonl raw/images/000/000001.png raw/images/000", folder)
     bad.unlink()
     rows = [json.loads(line) for line in read.stdout.splitlines()]
     assert len(rows) == 401 and rows[0]["path"] == "raw/images/000/000001.png"
     assert all(set(row) == {"path", "text", "confidence"} and 0 <= row["confidence"] <= 1 for row in rows)
     assert read.returncode == 3 and "broken.png: not an image" in read.stderr
-    text = say("horovod-ocr predict raw/images/000/000001.png", folder)
+    text = groups.say(1, "horovod-ocr predict raw/images/000/000001.png", folder)
     assert text.returncode == 0 and text.stdout.startswith("raw/images/000/000001.png\t")
     assert "Traceback" not in read.stderr + text.stderr
 
 
 @needs_horovod
-def test_a_run_goes_on_and_is_not_written_over(folder):
+def test_a_run_goes_on_and_is_not_written_over(groups, folder):
     run = next((folder / "runs").iterdir())
-    again = say(f"horovod-ocr train --run {run.name}", folder)
+    again = groups.say(1, f"horovod-ocr train --run {run.name}", folder)
     assert again.returncode == 2 and "continue it with --resume" in again.stderr
     (folder / "horovod-ocr.toml").rename(folder / "away.toml")  # the checkpoint knows its own settings
-    on = say("horovod-ocr train --resume --steps 33", folder)
-    other = say("horovod-ocr train --resume --steps 40 --global-batch 12", folder)
-    fewer = say("horovod-ocr train --resume --steps 32", folder)
+    on = groups.say(1, "horovod-ocr train --resume --steps 33", folder)
+    other = groups.say(1, "horovod-ocr train --resume --steps 40 --global-batch 12", folder)
+    fewer = groups.say(1, "horovod-ocr train --resume --steps 32", folder)
     (folder / "away.toml").rename(folder / "horovod-ocr.toml")
     assert on.returncode == 0, on.stderr
     assert "steps 30 to 33" in on.stdout and "global_batch=24" in on.stdout and "recipe=urdu" in on.stdout
@@ -134,7 +134,7 @@ def test_a_run_goes_on_and_is_not_written_over(folder):
 
 
 @needs_horovod
-def test_a_checkpoint_of_another_charset(folder, tmp_path):
+def test_a_checkpoint_of_another_charset(groups, folder, tmp_path):
     run = next((folder / "runs").iterdir())
     shutil.copytree(folder / "shards", tmp_path / "shards")
     copy = tmp_path / "runs" / run.name
@@ -147,8 +147,10 @@ def test_a_checkpoint_of_another_charset(folder, tmp_path):
         torch.save(payload, path)
         path.with_name(path.name + ".sha256").unlink()
     shutil.copy(folder / "horovod-ocr.toml", tmp_path)
-    assert_one_sentence(say("horovod-ocr eval", tmp_path), 3, "1 letters that this checkpoint's charset lacks: ک")
-    resumed = say("horovod-ocr train --resume --steps 50", tmp_path)
+    assert_one_sentence(
+        groups.say(1, "horovod-ocr eval", tmp_path), 3, "1 letters that this checkpoint's charset lacks: ک"
+    )
+    resumed = groups.say(1, "horovod-ocr train --resume --steps 50", tmp_path)
     assert_one_sentence(resumed, 3, "was trained with another charset or script profile than shards has")
 
 
@@ -179,15 +181,21 @@ def assert_one_sentence(said: subprocess.CompletedProcess, code: int, sentence: 
         ("horovod-ocr verify --repair --shards old", 3, "version 99"),
     ],
 )
-def test_bad_input_is_one_sentence(tmp_path, command, code, sentence):
+def test_bad_input_is_one_sentence(groups, tmp_path, command, code, sentence):
     (tmp_path / "empty").mkdir()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
     Image.new("L", (40, 20)).save(tmp_path / "picture.png")
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "index.json").write_text('{"format": "horovod-ocr shards", "version": 99}')
-    assert_one_sentence(say(command, tmp_path), code, sentence)
+    assert_one_sentence(groups.say(1, command, tmp_path), code, sentence)
     assert (tmp_path / "full" / "thesis.txt").read_text() == "mine"
+
+
+def test_the_installed_command_ends_with_the_code_and_one_line(tmp_path):
+    said = say("horovod-ocr eval", tmp_path)
+    assert (said.returncode, said.stdout, said.stderr.count("\n")) == (3, "", 1)
+    assert_one_sentence(said, 3, "train first: horovodrun -np 3 -H hosts.txt horovod-ocr train")
 
 
 @needs_horovod
@@ -200,7 +208,7 @@ def test_bad_input_under_horovodrun_is_one_sentence(tmp_path, controller):
     assert_one_sentence(said, 4, "slots")
 
 
-def test_a_raw_folder_with_all_that_can_be_wrong(tmp_path):
+def test_a_raw_folder_with_all_that_can_be_wrong(groups, tmp_path):
     raw = tmp_path / "raw"
     raw.mkdir()
     for shade, name in enumerate(("good", "good2", "empty", "latin")):
@@ -208,7 +216,7 @@ def test_a_raw_folder_with_all_that_can_be_wrong(tmp_path):
     (raw / "broken.png").write_bytes(b"\x89PNG no more")
     rows = ["good.png\tکتاب", "good2.png\tبات", "gone.png\tقلم", "broken.png\tدن", "empty.png\t  ", "latin.png\tabcکا"]
     (raw / "labels.tsv").write_text("path\tlabel\n" + "\n".join(rows) + "\n", "utf-8")
-    said = say("horovod-ocr shard --src raw/ --profile urdu", tmp_path)
+    said = groups.say(1, "horovod-ocr shard --src raw/ --profile urdu", tmp_path)
     assert said.returncode == 0, said.stderr
     rejects = (tmp_path / "shards/rejects.tsv").read_text("utf-8").splitlines()
     assert len(rejects) == 5 and {row.split("\t")[0] for row in rejects[1:]} == {
@@ -223,18 +231,18 @@ def test_a_raw_folder_with_all_that_can_be_wrong(tmp_path):
         assert any(line.startswith(reason) and " 1 " in line for line in said.stdout.splitlines())
 
 
-def test_verify_finds_what_is_damaged_and_repairs_it(tmp_path):
+def test_verify_finds_what_is_damaged_and_repairs_it(groups, tmp_path):
     synthesize(SynthOptions(words=300, out=tmp_path / "raw", seed=2, workers=1))
-    assert say("horovod-ocr shard", tmp_path).returncode == 0
+    assert groups.say(1, "horovod-ocr shard", tmp_path).returncode == 0
     whole = {path.name: path.read_bytes() for path in (tmp_path / "shards").glob("*.*")}
     with (tmp_path / "shards/train-000000.tar").open("r+b") as file:
         file.seek(2000)
         file.write(b"\x00damage")
     (tmp_path / "shards/val-000000.idx").unlink()
-    found = say("horovod-ocr verify", tmp_path)
+    found = groups.say(1, "horovod-ocr verify", tmp_path)
     assert_one_sentence(found, 3, "repair it with: horovod-ocr verify --repair")
     assert "train-000000: " in found.stdout and "val-000000: " in found.stdout
-    repaired = say("horovod-ocr verify --repair", tmp_path)
+    repaired = groups.say(1, "horovod-ocr verify --repair", tmp_path)
     assert repaired.returncode == 0, repaired.stderr
     assert "made again: train-000000 val-000000" in repaired.stdout
     assert {path.name: path.read_bytes() for path in (tmp_path / "shards").glob("*.*")} == whole

@@ -1,4 +1,8 @@
-"""Commands as a person types them, the environment active."""
+"""Commands as a person types them, the environment active.
+
+Each starts an interpreter, which takes seconds to import torch. Where it does not matter, `groups.say` has one that
+lives (tests/ranks/group.py).
+"""
 
 import os
 import subprocess
@@ -17,7 +21,7 @@ def start(command: str, folder: Path) -> subprocess.Popen:
 def say(command: str, folder: Path) -> subprocess.CompletedProcess:
     process = start(command, folder)
     try:
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=600)
     finally:
-        process.kill()  # nothing, where it has ended
+        process.kill()  # does nothing if it has ended
     return subprocess.CompletedProcess(command, process.returncode, out, err)

@@ -36,9 +36,15 @@ class Groups:
         job = {"kind": "train", "settings": job_settings(out, settings)}
         return self.run(ranks, {**job, "folder": str(ROOT), "environment": environment()})
 
-    def say(self, ranks: int, words: list[str], folder: Path) -> subprocess.CompletedProcess:
-        """`horovod-ocr` with these words as each rank runs it, in a working folder and the test's environment."""
-        job = {"kind": "command", "words": words, "folder": str(folder)}
+    def say(self, ranks: int, command: str | list[str], folder: Path) -> subprocess.CompletedProcess:
+        """A command of horovod-ocr as each rank runs it, in a working folder and the environment that the test has set.
+
+        As a person types it, or the words behind `horovod-ocr`.
+        """
+        if isinstance(command, str):
+            program, *command = command.split()
+            assert program == "horovod-ocr"
+        job = {"kind": "command", "words": command, "folder": str(folder)}
         return self.run(ranks, {**job, "environment": {**environment(), "COLUMNS": "120"}})
 
     def run(self, ranks: int, job: dict) -> subprocess.CompletedProcess:
