@@ -2,8 +2,10 @@
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,8 +19,9 @@ from sharding.build import ShardOptions, build_shards
 if TYPE_CHECKING:
     from tests.ranks.group import Groups
 
-settings.register_profile("no deadline", deadline=None)  # a time limit for each example fails on a busy machine
-settings.load_profile("no deadline")
+# no deadlines: a time limit for each example fails on a busy machine
+settings.register_profile("short", deadline=None)
+settings.register_profile("long", deadline=None, max_examples=2000)
 
 KNOWN_SKIPS = (
     r"needs Horovod",  # a machine without a compiler: everything that runs in one process is still tested
@@ -31,6 +34,37 @@ KNOWN_SKIPS = (
     r"needs unshare",  # a mount of its own, which some containers do not permit
     r"needs Pillow with raqm",  # the slow way to draw, to compare with
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="repeat what is random more often (make test-long)")
+    parser.addoption(
+        "--seed",
+        type=int,
+        default=int(os.environ.get("HOROVOD_OCR_TEST_SEED") or time.time_ns() % 10**6),
+        help="draw moments and victims as a run of this seed did; its report's head names it",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("long" if config.getoption("--long") else "short")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"random faults: --seed {config.getoption('--seed')}"
+
+
+@pytest.fixture
+def draw(request) -> Random:
+    """What this test draws from; it follows from --seed and from the test's name."""
+    return Random(f"{request.config.getoption('--seed')} {request.node.nodeid}")
+
+
+@pytest.fixture(scope="session")
+def repeats(request) -> int:
+    """How often a test repeats a random fault: three times, with --long ten times."""
+    return 10 if request.config.getoption("--long") else 3
+
 
 unknown_skips: list[str] = []
 

@@ -20,7 +20,8 @@ from random import Random
 import pytest
 import torch
 
-from horovod_ocr.checkpoint.file import FIELDS, VERSION, load_checkpoint, read_checkpoint, write_checkpoint
+from horovod_ocr.checkpoint.file import load_checkpoint, read_checkpoint, write_checkpoint
+from horovod_ocr.checkpoint.schema import FIELDS, VERSION
 from horovod_ocr.errors import CheckpointError, OcrError, ShardError
 from horovod_ocr.run.folder import Ownership, digest_path
 from sharding.format.idx import read_idx
