@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := synth,horovod,dev
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport PYTHONDONTWRITEBYTECODE  # tests start a hundred interpreters, and each would compile the package
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system demo test test-fast lint bench clean
+.PHONY: help setup system demo test test-long test-fast lint bench clean
 
 help:  ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -36,12 +37,26 @@ system:
 demo: setup  ## render words, shard them, train on 2 ranks or one a GPU, evaluate: the whole way (at most 6 minutes on 2 cores)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/demo.sh
 
-test: system  ## lint and every test; as root also installs what tests need from Debian
+test: system  ## lint and every test (at most 10 minutes on 2 cores); as root also installs what tests need from Debian
 	@$(MAKE) --no-print-directory setup
 	$(BIN)/ruff check .
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -rs
+	@$(call run_tests,)
 
-test-fast: setup  ## the unit tests but the slow ones, under a minute
+test-long: system  ## every test, random faults and fuzzing repeated more often (OPTIONS=--seed=7 repeats a run's draws)
+	@$(MAKE) --no-print-directory setup
+	@$(call run_tests,--long)
+
+# The unit tests on all cores; then, one after the other, the tests that start ranks, hosts and commands of their own.
+define run_tests
+PATH="$(CURDIR)/$(BIN):$$PATH"; status=0; \
+	echo "== unit tests"; \
+	$(BIN)/python -m pytest -rs -n auto --dist worksteal $(1) $(OPTIONS) tests/unit || status=$$?; \
+	echo "== tests that start processes"; \
+	$(BIN)/python -m pytest -rs $(1) $(OPTIONS) tests/ranks tests/e2e tests/fault tests/hosts || status=$$?; \
+	exit $$status
+endef
+
+test-fast: setup  ## the unit tests except the slow ones, under a minute
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -rs -n auto --dist worksteal -m "not slow" tests/unit
 
 lint: $(VENV)/.installed  ## ruff (checks and format), mypy, codespell

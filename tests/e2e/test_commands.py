@@ -93,12 +93,12 @@ def test_readings_reach_a_file_while_the_bar_is_on_the_terminal(folder):
     command = f"{BIN}/horovod-ocr predict --runs first raw/images/000 > readings.tsv"
     environment = {**os.environ, "TERM": "xterm"}
     master, terminal = pty.openpty()
-    done = subprocess.run(["sh", "-c", command], cwd=folder, stderr=terminal, env=environment, timeout=120)
+    done = subprocess.run(["sh", "-c", command], cwd=folder, stderr=terminal, env=environment, timeout=600)
     os.close(terminal)
     os.close(master)
     assert done.returncode == 0 and len((folder / "readings.tsv").read_text("utf-8").splitlines()) == 400
     head = f"{BIN}/horovod-ocr predict --runs first raw/images/000 | head -n 1"
-    done = subprocess.run(["sh", "-c", head], cwd=folder, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(["sh", "-c", head], cwd=folder, capture_output=True, text=True, timeout=600)
     assert len(done.stdout.splitlines()) == 1 and done.stderr == ""
 
 

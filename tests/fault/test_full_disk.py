@@ -68,7 +68,7 @@ def test_the_command_ends_with_a_sentence_and_3(raw, quiet, set_bytes, tmp_path:
 
     def run(size: int) -> subprocess.CompletedProcess:
         limit = ["prlimit", f"--fsize={size}"] if size else []
-        return subprocess.run([*limit, *command], env=environment, capture_output=True, text=True, timeout=60)
+        return subprocess.run([*limit, *command], env=environment, capture_output=True, text=True, timeout=600)
 
     ended = run(100 * KIB)
     assert ended.returncode == 3, ended.stderr

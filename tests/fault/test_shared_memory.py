@@ -14,7 +14,7 @@ from tests.e2e.typed import BIN, say, start
 from tests.fault.test_stream_fault import descendants_of
 
 pytestmark = pytest.mark.fault
-PATIENCE_S = 120  # far below stall_timeout_s, far above what a busy machine needs
+PATIENCE_S = 300  # far below stall_timeout_s, far above what a busy machine needs
 SETTINGS = """
 [train]
 steps = 100000

@@ -69,7 +69,7 @@ def damaged(word_shards, tmp_path) -> Path:
 
 
 def flip_bits(shards: Path, split: str, count: int) -> None:
-    """In an image of each of so many shards."""
+    """In an image of each of this many shards."""
     index = read_index(shards)
     for shard in index.of(split)[:count]:
         content = bytearray(index.tar_path(shard).read_bytes())

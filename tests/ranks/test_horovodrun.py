@@ -20,7 +20,7 @@ def controller(request):
 
 def horovodrun(*arguments: str, cwd) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "horovod.runner.launch", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600)
 
 
 def test_np_ranks_start_and_not_one_for_each_slot(tmp_path, controller):

@@ -47,7 +47,7 @@ def test_while_all_ranks_wait_the_loop_pauses(tmp_path):
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         env={**environment(), **marks, "HOROVOD_CYCLE_TIME": CPU_CYCLE_TIME_MS},
     )
     assert_ran(job)
