@@ -23,7 +23,7 @@ OF_PACKING = {"out", "samples_per_shard", "scratch", "image", "height"}  # what 
 def audit(
     given: dict[str, Any],
     sample: Annotated[
-        int | None, typer.Option(metavar="IMAGES", help="Read about this many images only, at least 100.  [default: all]")
+        int | None, typer.Option(metavar="IMAGES", help="Read about this many only, at least 100.  [default: all]")
     ] = None,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The page to write.")] = Path("audit.html"),
     as_json: AsJson = False,

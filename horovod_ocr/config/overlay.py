@@ -189,7 +189,8 @@ def several(value: Any, kinds: tuple[Any, ...], current: tuple[Any, ...], where:
     if isinstance(value, str) and kind is float:
         with suppress(ValueError):
             value = [float(part) for part in value.split(",")]
-    values: tuple[Any, ...] = tuple(converted(each, kind) for each in (value if isinstance(value, list | tuple) else [value]))
+    given = value if isinstance(value, list | tuple) else [value]
+    values: tuple[Any, ...] = tuple(converted(each, kind) for each in given)
     if not values or not all(isinstance(each, kind) for each in values):
         raise ConfigError(f"{where} holds values of type {kind.__name__}, not {value!r}")
     if not many and len(values) != len(kinds) or kind is float and not all(math.isfinite(each) for each in values):
