@@ -8,6 +8,7 @@ from pathlib import Path
 
 from horovod_ocr.launch.supervise.record import RESTARTS
 from horovod_ocr.run.state import read_state
+from tests.fault.watched import replace_text
 from tests.hosts.bed import Bed, wait_until
 from tests.ranks.launch import digests_of, steps_of_epoch
 
@@ -36,7 +37,6 @@ class Launched:
         self.bed, self.folder, self.host = bed, folder, host
         self.permit(permitted)
         self.run, self.output = folder / "runs/it", folder / "output.txt"
-        self.slow = folder / "SLOW"
         command = [sys.executable, PROGRAM, "launch", "-np", str(len(bed.hosts)), "-H", bed.hosts_txt, "--run", "it"]
         self.command = [*command, *options, *spell({**SMALL, **settings})]
         self.start()
@@ -53,11 +53,7 @@ class Launched:
         What a test does to a training finds it at work, however fast its steps are and however slow the test is.
         """
         self.permitted = step
-        if step is None:
-            (self.folder / "PERMITTED").unlink(missing_ok=True)
-            return
-        (self.folder / "PERMITTED.new").write_text(str(step))
-        (self.folder / "PERMITTED.new").replace(self.folder / "PERMITTED")
+        permit(self.folder, step)
 
     def permit_until(self, pattern: str) -> None:
         """Permit one step more with each heartbeat, until the supervisor has said something.
@@ -118,6 +114,14 @@ class Launched:
             history = {step: read for step, read in history.items() if step <= restart["step"]}
             history |= reads_of(self.run, restart["attempt"])
         return history
+
+
+def permit(folder: Path, step: int | None) -> None:
+    """Let the ranks of a training in a working folder take the steps up to this one; None: all steps."""
+    if step is None:
+        (folder / "PERMITTED").unlink(missing_ok=True)
+    else:
+        replace_text(folder / "PERMITTED", str(step))
 
 
 def reads_of(run: Path, attempt: int) -> dict[int, Counter]:

@@ -19,7 +19,7 @@ from tests.fault.launched import (
     train_losses,
 )
 from tests.hosts.bed import what_is_missing
-from tests.ranks.launch import horovodrun, largest_difference, steps_of_epoch, train_on_ranks
+from tests.ranks.launch import horovodrun, largest_difference, steps_of_epoch
 
 pytestmark = [
     pytest.mark.fault,
@@ -29,7 +29,7 @@ pytestmark = [
 ]
 
 
-def test_a_training_goes_on_without_a_host_that_is_cut_off_and_takes_it_in_again(bed, few_words, tmp_path):
+def test_a_training_goes_on_without_a_host_that_is_cut_off_and_takes_it_in_again(bed, groups, few_words, tmp_path):
     """First node3 is cut off for a while, then node2 for good: three ranks, two, three, two.
 
     In float64 and with batch statistics over all ranks, rounding explains no difference from an undisturbed run.
@@ -72,7 +72,7 @@ def test_a_training_goes_on_without_a_host_that_is_cut_off_and_takes_it_in_again
     assert begins[1] >= 5 and begins == sorted(set(begins))  # each attempt added to the history
     assert_each_sample_once_an_epoch(training.history(), few_words, steps, global_batch=6)
 
-    quiet = train_on_ranks(3, tmp_path / "quiet", **{**SMALL, **settings})
+    quiet = groups.train(3, tmp_path / "quiet", **{**SMALL, **settings})
     assert quiet.returncode == 0, quiet.stdout[-3000:] + quiet.stderr[-3000:]
     loss, undisturbed = train_losses(training.run), train_losses(tmp_path / "quiet/runs/it")
     assert loss.keys() >= undisturbed.keys()

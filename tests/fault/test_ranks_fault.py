@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from horovod_ocr.checkpoint.file import LAST, load_checkpoint
-from tests.fault.launched import Launched, assert_each_sample_once_an_epoch, reads_of
+from tests.fault.launched import SMALL, Launched, assert_each_sample_once_an_epoch, reads_of
 from tests.hosts.bed import Bed, wait_until, what_is_missing
-from tests.ranks.launch import horovodrun, steps_of_epoch
+from tests.ranks.launch import assert_ran, horovodrun, steps_of_epoch
 
 pytestmark = [
     pytest.mark.fault,
@@ -42,10 +42,12 @@ def steps_of(shards: Path) -> int:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(running_bed, word_shards, tmp_path_factory) -> dict[str, torch.Tensor]:
-    """The weights of a training that nothing disturbed."""
-    training = launch(running_bed, tmp_path_factory.mktemp("undisturbed"), word_shards)
-    return weights_at_end(training, word_shards)
+def undisturbed(groups, word_shards, tmp_path_factory) -> dict[str, torch.Tensor]:
+    """The weights of a training that nothing disturbed, on three ranks of this machine."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    settings = {**SMALL, **SETTINGS, "shards": str(word_shards), "steps": steps_of(word_shards)}
+    assert_ran(groups.train(3, folder, **settings, faults={"one_thread": True}))
+    return load_checkpoint(folder / "runs/it", LAST)["model"]
 
 
 def weights_at_end(training: Launched, shards: Path) -> dict[str, torch.Tensor]:

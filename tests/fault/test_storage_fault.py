@@ -24,6 +24,7 @@ from tests.fault.launched import (
     SMALL,
     Launched,
     assert_each_sample_once_an_epoch,
+    permit,
     reads_of,
     spell,
 )
@@ -31,7 +32,7 @@ from tests.hosts.bed import wait_until, what_is_missing
 from tests.ranks.launch import environment, horovodrun, steps_of_epoch
 
 pytestmark = pytest.mark.fault
-AWAY_S = 20
+AWAY_S = 3  # that a wait is seen to last; longer than the pause before the second attempt to open a shard
 
 
 @pytest.mark.hosts
@@ -50,16 +51,15 @@ def test_a_run_s_folder_that_is_away_on_all_hosts_costs_no_checkpoint(bed, few_w
     on_all_hosts("mount", "--bind", str(server), str(mounted))
     steps = 2 * steps_of_epoch(few_words, global_batch=6)
     settings = {"shards": few_words, "steps": steps, "global_batch": 6, "save_every_steps": 3, "stall_timeout_s": 60}
-    training = Launched(bed, tmp_path, runs=mounted, **settings)
-    training.slow.touch()
+    training = Launched(bed, tmp_path, runs=mounted, permitted=6, **settings)
     training.run = run = server / "it"  # as it is seen here
     training.wait_until(lambda: (run / LAST).exists() and read_state(run).step > 0, "a checkpoint")
     time.sleep(1)  # for launch to see that it trains
     on_all_hosts("umount", "--lazy", str(mounted))
-    away_s, saved = time.monotonic(), load_checkpoint(run)["step"]
-    training.slow.unlink()
+    saved = load_checkpoint(run)["step"]
+    training.permit(None)
     training.wait_for(r"launch: waits: \S+/mounted/it is not there")
-    time.sleep(max(0, away_s + AWAY_S - time.monotonic()))
+    time.sleep(AWAY_S)
     on_all_hosts("mount", "--bind", str(server), str(mounted))
     training.wait_for_end(steps)
 
@@ -117,10 +117,14 @@ def disk(tmp_path) -> Iterator[Disk]:
 
 
 class Alone:
-    """`train` of one rank, a checkpoint after each step; slow while `slow` is there. A context that ends it."""
+    """`train` of one rank, a checkpoint after each step. A context that ends it.
+
+    It takes a step only while something is waited for, so that it does not end before.
+    """
 
     def __init__(self, folder: Path, runs: Path, *options: str, **settings):
-        self.run, self.output, self.slow = runs / "it", folder / "output.txt", folder / "SLOW"
+        self.folder, self.run, self.output = folder, runs / "it", folder / "output.txt"
+        self.permit(0)
         command = [sys.executable, PROGRAM, "train", "--run", "it", *options]
         command += spell({**SMALL, "runs": runs, "global_batch": 6, "save_every_steps": 1, **settings})
         with self.output.open("w") as output:
@@ -137,12 +141,28 @@ class Alone:
     def said(self) -> str:
         return self.output.read_text()
 
+    def permit(self, step: int | None) -> None:
+        self.permitted = step
+        permit(self.folder, step)
+
+    def permit_next(self) -> None:
+        """Let it take one step more if it waits for that."""
+        waits_for = self.folder / "WAITS_FOR"
+        if self.permitted is not None and waits_for.exists() and int(waits_for.read_text()) == self.permitted + 1:
+            self.permit(self.permitted + 1)
+
     def wait_until(self, condition, what: str) -> None:
         def holds() -> bool:
             assert self.process.poll() is None, f"ended before: {what}\n{self.said[-5000:]}"
+            self.permit_next()
             return condition()
 
         wait_until(holds, what, PATIENCE_S)
+
+    def wait_for_end(self) -> int:
+        """Let it take all steps, and return its exit code."""
+        self.permit(None)
+        return self.process.wait(PATIENCE_S)
 
     def wait_for_saves(self, count: int) -> None:
         before = last_step(self.run) or 0
@@ -153,7 +173,6 @@ class Alone:
 
 
 def test_a_training_goes_on_while_its_folder_is_full_read_only_or_away(disk, few_words, tmp_path):
-    (tmp_path / "SLOW").touch()
     with Alone(tmp_path, disk.root / "runs", shards=few_words, steps=60, most_failed_saves=1000) as training:
         run = training.run
         training.wait_for_saves(2)
@@ -176,8 +195,7 @@ def test_a_training_goes_on_while_its_folder_is_full_read_only_or_away(disk, few
         training.wait_for_saves(2)
         assert list(disk.empty.iterdir()) == []
 
-        training.slow.unlink()
-        assert training.process.wait(PATIENCE_S) == 0, training.said
+        assert training.wait_for_end() == 0, training.said
     said = training.said
     assert "Traceback" not in said and "horovod-ocr:" not in said
     assert "3 times in a row; the ones before stay, and training goes on; make room" in said
@@ -194,25 +212,38 @@ def test_shards_that_are_away_for_a_while_are_waited_for(disk, few_words, tmp_pa
     shards = tmp_path / "shards"
     shutil.copytree(few_words, shards)
     steps = 2 * steps_of_epoch(shards, global_batch=6)
-    (tmp_path / "SLOW").touch()
     with Alone(tmp_path, disk.root / "runs", shards=shards, steps=steps, lanes=2) as training:
         training.wait_for_saves(1)
         disk.take_away(shards)
-        away_s = time.monotonic()
-        training.slow.unlink()
-        training.wait_until(lambda: time.monotonic() > away_s + AWAY_S, "away")
-        assert last_step(training.run) < steps
+        training.permit(None)
+        stuck = Stuck(lambda: last_step(training.run))
+        training.wait_until(lambda: stuck.for_s() > AWAY_S, "it waits")
+        assert stuck.value < steps
         unmount(shards)
-        assert training.process.wait(PATIENCE_S) == 0, training.said
+        assert training.wait_for_end() == 0, training.said
     assert "damaged" not in training.said and "Traceback" not in training.said
     assert_each_sample_once_an_epoch(reads_of(training.run, 1), few_words, steps, global_batch=6)
 
 
+class Stuck:
+    """Whether something observed changes."""
+
+    def __init__(self, observe):
+        self.observe, self.value, self.since_s = observe, observe(), time.monotonic()
+
+    def for_s(self) -> float:
+        """How long it has not changed."""
+        if (value := self.observe()) != self.value:
+            self.value, self.since_s = value, time.monotonic()
+        return time.monotonic() - self.since_s
+
+
 def test_a_disk_that_stays_full_ends_a_training_that_goes_on_from_its_last_checkpoint(disk, few_words, tmp_path):
     settings = {"shards": few_words, "steps": 12, "most_failed_saves": 3}
-    (tmp_path / "SLOW").touch()
     with Alone(tmp_path, disk.root / "runs", **settings) as training:
         training.wait_for_saves(2)
+        disk.fill()
+        training.permit(None)
         while training.process.poll() is None:
             disk.fill()
             time.sleep(0.05)
@@ -222,8 +253,7 @@ def test_a_disk_that_stays_full_ends_a_training_that_goes_on_from_its_last_check
     saved = load_checkpoint(training.run)["step"]
     assert 2 <= saved < 12
     disk.make_room()
-    training.slow.unlink()
     with Alone(tmp_path, disk.root / "runs", "--resume", **settings) as training:
-        assert training.process.wait(PATIENCE_S) == 0, training.said
+        assert training.wait_for_end() == 0, training.said
     assert f"steps {saved} to 12" in training.said
     assert load_checkpoint(training.run)["step"] == 12

@@ -84,7 +84,7 @@ class Faulty(Hook):
     dies_after: SIGKILL, on every rank. asked_after: SIGTERM to itself. drifts_after: one weight changes. nan_at: steps
     whose images are not finite. slow_s: longer for every step. silent_s: before it first talks to other ranks. On all
     ranks: frozen_batchnorm, statistics stay; group_bytes, of gradients that travel together; gpus, that each host seems
-    to have, with a Horovod without NCCL.
+    to have, with a Horovod without NCCL; one_thread, whatever the cores.
     """
 
     dies_after: int = 0
@@ -96,6 +96,7 @@ class Faulty(Hook):
     frozen_batchnorm: bool = False
     group_bytes: int = allreduce.GROUP_BYTES
     gpus: int = 0
+    one_thread: bool = False
 
     def change_modules(self, stack: ExitStack) -> None:
         """Change constants of modules as long as the stack is open."""
@@ -116,6 +117,8 @@ class Faulty(Hook):
         self.model = trainer.gradients.model
         self.is_last_rank = trainer.world.rank == trainer.world.world_size - 1
         self.factor = 1.0
+        if self.one_thread:
+            torch.set_num_threads(1)
         self.model.register_forward_pre_hook(lambda model, images: (images[0] * self.factor,))
 
     def before_step(self, state: TrainState, batch: Batch) -> None:
