@@ -8,7 +8,6 @@ import torch
 from horovod_ocr.checkpoint.restore import load_generator, load_state
 from horovod_ocr.checkpoint.saver import Saver
 from horovod_ocr.config.train import TrainConfig
-from horovod_ocr.distributed.damaged_samples import DamagedSamples
 from horovod_ocr.distributed.device import first_contact, generator_of, seed_of_rank
 from horovod_ocr.distributed.exchange.allreduce import Allreduce
 from horovod_ocr.distributed.votes import check_same_weights
@@ -20,6 +19,7 @@ from horovod_ocr.run.state import Heartbeat
 from horovod_ocr.training import hooks
 from horovod_ocr.training.begin import Beginning, begin
 from horovod_ocr.training.gradients import Gradients
+from horovod_ocr.training.hook_list import build_hooks
 from horovod_ocr.training.interval import Interval
 from horovod_ocr.training.loop import Trainer
 from horovod_ocr.training.opening import finished_line, opening_lines
@@ -46,39 +46,23 @@ def set_up(config: TrainConfig, world: World, watchdog: Watchdog) -> Trainer:
         log.line(line)
     signals, interval = StopSignals(), Interval(parts.task, beginning.device)
     save = build_save(config, world, beginning, parts, update, interval, report)
-    c, damage = config, DamagedSamples(world, parts.train.shards, config.data.max_bad)
-    skipped = hooks.SkippedUpdates(
-        world, c.optimizer.most_skipped, parts.train.address_of, beginning.device.type == "cuda"
-    )
-    val_damage = DamagedSamples(world, beginning.store.index.of("val"), c.data.max_bad)
-    in_order = [
-        hooks.Agenda(world, periods, save.clock, lambda: signals.received or heartbeat.request),
-        hooks.CheckRanks(world, parts.model, c.ranks.check_ranks_every_steps),
-        skipped,
-        hooks.CountDamage(damage, save),
-        hooks.Log(world, log, interval, update, damage, skipped, world.gather(socket.gethostname())),
-        hooks.Validate(
-            world, log, interval, report, parts.model, parts.task, parts.val, val_damage, save, beginning.precision
-        ),
-        save,
-        hooks.Profile(c.log.profile, beginning.run, world.rank, beginning.device, state.total_steps, log),
-    ]
-    gradients = Gradients(
-        parts.model, parts.task, update, beginning.precision, c.ranks.accumulate, c.ranks.sync_batchnorm
-    )
+    agenda = hooks.Agenda(world, periods, save.clock, lambda: signals.received or heartbeat.request)
+    ranks = config.ranks
     return Trainer(
-        world,
-        beginning.run,
-        state,
-        parts.train,
-        gradients,
-        in_order,
-        save,
-        interval,
-        report,
-        log,
-        signals,
-        finished_line(beginning.run, parts.total_steps, beginning.store.index),
+        world=world,
+        run=beginning.run,
+        state=state,
+        stream=parts.train,
+        gradients=Gradients(
+            parts.model, parts.task, update, beginning.precision, ranks.accumulate, ranks.sync_batchnorm
+        ),
+        hooks=build_hooks(config, world, beginning, parts, update, log, interval, report, agenda, save),
+        save=save,
+        interval=interval,
+        report=report,
+        log=log,
+        signals=signals,
+        finished_line=finished_line(beginning.run, parts.total_steps, beginning.store.index),
     )
 
 

@@ -1,4 +1,4 @@
-"""What happens around the steps of a run, one file each. training/setup.py lists them in their order."""
+"""What happens around the steps of a run, one file each. training/hook_list.py lists them in their order."""
 
 from horovod_ocr.training.hooks.agenda import Agenda, Periods, SaveClock
 from horovod_ocr.training.hooks.base import Hook, Step

@@ -1,0 +1,52 @@
+"""The hooks of a run, in their order."""
+
+import socket
+
+from horovod_ocr.config.train import TrainConfig
+from horovod_ocr.distributed.damaged_samples import DamagedSamples
+from horovod_ocr.distributed.world import World
+from horovod_ocr.evaluation.evaluate import evaluate
+from horovod_ocr.run.log import RunLog
+from horovod_ocr.tasks.base import Scores
+from horovod_ocr.training import hooks
+from horovod_ocr.training.begin import Beginning
+from horovod_ocr.training.interval import Interval
+from horovod_ocr.training.parts import Parts
+from horovod_ocr.training.reporter import Reporter
+from horovod_ocr.training.update import Update
+
+
+def build_hooks(
+    config: TrainConfig,
+    world: World,
+    beginning: Beginning,
+    parts: Parts,
+    update: Update,
+    log: RunLog,
+    interval: Interval,
+    report: Reporter,
+    agenda: hooks.Agenda,
+    save: hooks.Save,
+) -> list[hooks.Hook]:
+    """What happens around each step, in this order. Collective."""
+    c, model, on_gpu = config, parts.model, beginning.device.type == "cuda"
+    hosts = world.gather(socket.gethostname())
+    damage, val_damage = (
+        DamagedSamples(world, beginning.store.index.of(split), c.data.max_bad) for split in ("train", "val")
+    )
+    skipped = hooks.SkippedUpdates(world, c.optimizer.most_skipped, parts.train.address_of, on_gpu)
+
+    def score() -> Scores:
+        assert parts.val, "a validation is due although there is no val split"
+        return evaluate(model, parts.task, parts.val, world, beginning.precision, val_damage, report.batches)
+
+    return [
+        agenda,
+        hooks.CheckRanks(world, model, c.ranks.check_ranks_every_steps),
+        skipped,
+        hooks.CountDamage(damage, save),
+        hooks.Log(world, log, interval, update, damage, skipped, hosts),
+        hooks.Validate(world, log, interval, model, parts.task.figures, score, save),
+        save,
+        hooks.Profile(c.log.profile, beginning.run, world.rank, beginning.device, parts.total_steps, log),
+    ]
