@@ -170,6 +170,7 @@ def test_what_needs_a_folder_says_so_of_a_url(words, tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_show_draws_samples_plain_and_augmented(work: Path):
     assert say("shard", "--workers", "1", "--no-sheet").exit_code == 0
     for words, name in ((("show",), "sheet.png"), (("show", "--augment"), "augment.png")):
@@ -211,6 +212,7 @@ def test_show_refuses_what_makes_no_sense(work: Path, words, sentence):
     assert said.exit_code == 2 and sentence in said.stderr and said.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_show_needs_no_torch(work: Path):
     assert say("shard", "--workers", "1", "--no-sheet").exit_code == 0
     program = "import sys; from horovod_ocr.cli.main import app; app(['show', '--augment'], standalone_mode=False); "

@@ -131,6 +131,7 @@ def test_mpi_comes_before_the_first_build_and_no_second_one_follows(tmp_path):
     assert "install_system_packages.sh --before-build" in lines[setup + 1] and "build_horovod.sh" in lines[setup + 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("gpus", "ranks", "device"),
     [("()", 2, "auto"), ("(0,)", 1, "auto"), ("(0, 1, 2, 3)", 4, "auto"), ("(), problem='too old'", 2, "cpu")],

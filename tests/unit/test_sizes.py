@@ -1,6 +1,7 @@
 """What can be read at one sitting: functions, classes, and what a module needs of the others."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -8,12 +9,18 @@ FILES = sorted([*(ROOT / "sharding").rglob("*.py"), *(ROOT / "horovod_ocr").rglo
 FUNCTION_LINES, CLASS_LINES, CLASS_FIELDS, IMPORTED_NAMES = 60, 150, 15, 30
 
 
+@cache
+def nodes_in(path: Path) -> list[ast.AST]:
+    """All nodes of a module."""
+    return list(ast.walk(ast.parse(path.read_text("utf-8"))))
+
+
 def nodes_of(kind: type) -> list[tuple[str, ast.AST]]:
     """(file and name, node) of every function or class."""
     return [
         (f"{path.relative_to(ROOT)}: {node.name}", node)
         for path in FILES
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for node in nodes_in(path)
         if isinstance(node, kind)
     ]
 
@@ -43,7 +50,7 @@ def imported_names(path: Path) -> list[str]:
     """Names that a module takes from other modules of the project, wherever in the file."""
     return [
         alias.name
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for node in nodes_in(path)
         if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] in ("sharding", "horovod_ocr")
         for alias in node.names
     ]

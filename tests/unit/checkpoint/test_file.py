@@ -33,6 +33,7 @@ def names(*steps: int) -> list[str]:
     return [f"step-{step:08d}.pt" for step in steps]
 
 
+@pytest.mark.slow
 def test_last_and_best_name_what_was_saved(tmp_path):
     save(tmp_path, 10, is_best=True)
     save(tmp_path, 20)

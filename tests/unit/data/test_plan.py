@@ -98,6 +98,7 @@ def runs(draw) -> tuple[list[ShardSlice], StreamOptions]:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(run=runs(), data=st.data())
 def test_every_sample_once_in_the_same_batches_whatever_the_numbers(run, data):

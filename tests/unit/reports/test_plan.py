@@ -56,6 +56,7 @@ def test_a_run_of_35_million_words_on_three_ranks():
         assert part in text
 
 
+@pytest.mark.slow
 def test_the_plan_of_35_million_words_costs_as_much_as_that_of_few_and_at_most_200_mb(tmp_path):
     """Time of the processor, in processes of their own, by turns.
 

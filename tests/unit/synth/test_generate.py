@@ -104,6 +104,7 @@ def test_without_degradation_a_repeated_word_is_the_same_picture(tmp_path):
     assert all(len(same) == 1 for same in pictures.values())
 
 
+@pytest.mark.slow
 def test_report_counts_what_is_there(tmp_path):
     seen = []
     options = SynthOptions(600, tmp_path / "raw", workers=1)
@@ -115,6 +116,7 @@ def test_report_counts_what_is_there(tmp_path):
     assert report.images_per_s == pytest.approx(600 / report.seconds)
 
 
+@pytest.mark.slow
 def test_labels_are_written_last_and_never_by_a_run_that_stopped(tmp_path):
     out = tmp_path / "raw"
 

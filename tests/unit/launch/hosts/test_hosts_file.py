@@ -40,6 +40,7 @@ def spelling_of(draw, host: Host) -> str:
     return draw(st.sampled_from(["", "  "])) + line + draw(st.sampled_from(["", " ", " # slots=7", "#"]))
 
 
+@pytest.mark.slow
 @given(host_lists, st.data())
 def test_what_is_written_is_read_back_in_its_order(listed, data):
     lines = []

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from unittest.mock import patch
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -50,6 +51,7 @@ def model(copies: list[Copy]) -> tuple[list[int], dict[int, int]]:
     return sorted(conflicts), others
 
 
+@pytest.mark.slow
 @given(copies=COPIES, range_size=st.integers(1, 15), together=st.integers(1, 4), leave_out=st.booleans())
 @settings(max_examples=150)
 def test_every_copy_is_found_and_one_of_each_stays(write_spool, copies, range_size, together, leave_out):

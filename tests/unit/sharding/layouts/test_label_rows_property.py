@@ -112,6 +112,7 @@ def check_entries(entries: list[Listed], rows: list[Row], pictures: set[str]) ->
     assert len([path for path in paths if path not in pictures]) <= sum(row.damage != "" for row in rows)
 
 
+@pytest.mark.slow
 @given(rows=ROWS, dialect=DIALECTS)
 @settings(max_examples=150)
 def test_each_row_ends_in_one_place_in_any_dialect(rows, dialect):
@@ -136,6 +137,7 @@ def test_each_row_ends_in_one_place_in_any_dialect(rows, dialect):
         check_entries(entries, rows, pictures)
 
 
+@pytest.mark.slow
 @given(rows=ROWS, layout=st.sampled_from(["easyocr", "paddleocr", "splits", "huggingface", "jsonl", "doctr"]))
 @settings(max_examples=100)
 def test_each_row_ends_in_one_place_in_every_layout_of_label_files(rows, layout):

@@ -37,6 +37,7 @@ def cyclic_garbage_of(src: Path, out: Path, check: str) -> int:
         return gc.collect()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", CHECKS)
 def test_a_build_leaves_no_cycle_for_an_entry_whatever_becomes_of_it(tmp_path, check):
     few, many = (write_troublesome(tmp_path / f"raw-{count}", count) for count in (30, 90))

@@ -94,6 +94,7 @@ def test_any_flipped_byte_is_blamed_on_its_shard_alone(whole: Path, data):
     assert not report.ok
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.data())
 def test_any_other_length_is_blamed_on_its_shard_alone(whole: Path, data):
