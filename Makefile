@@ -39,7 +39,7 @@ demo: setup  ## render words, shard them, train on 2 ranks or one a GPU, evaluat
 
 test: system  ## lint and every test (at most 10 minutes on 2 cores); as root also installs what tests need from Debian
 	@$(MAKE) --no-print-directory setup
-	$(BIN)/ruff check .
+	@$(MAKE) --no-print-directory lint
 	@$(call run_tests,)
 
 test-long: system  ## every test, random faults and fuzzing repeated more often (OPTIONS=--seed=7 repeats a run's draws)

@@ -6,9 +6,14 @@ OcrError
 │   ├── SourceError          the raw images or their labels
 │   ├── LabelError           a text that the script profile does not allow
 │   └── ShardError           a shard, its .idx, or the index
+│       └── AlteredError     a file holds other bytes than the index says (horovod_ocr.data.cache)
 ├── CheckpointError      3   horovod_ocr.errors
+│   └── UnreadableError      it may be whole, but cannot be read now (horovod_ocr.checkpoint.file)
 └── ClusterError         4   horovod_ocr.errors
     └── DivergedError    5
+
+docs/faults.md also draws the exceptions that never reach a person, because the code that reads turns them into one of
+these or into a reject: Rejected, DamagedTarError, DamagedImageError, DamagedError.
 """
 
 

@@ -55,7 +55,7 @@ class Geometry:
 def decode_image(
     encoded: bytes | memoryview, geometry: Geometry, limit_px: int, decode: Decoder = PILLOW
 ) -> np.ndarray:
-    """Bytes of a checked image (sharding.reading.check: grey or RGB, upright) to grey levels (geometry.height, w).
+    """Bytes of a checked image (of `sharding.images.read`: grey or RGB, upright) to grey levels (geometry.height, w).
 
     The aspect is kept unless w would be more than `limit_px`.
 

@@ -1,1 +1,1 @@
-"""From batches to a checkpoint: `task` (what is learnt), `optim`, `checkpoint`, `evaluate`; `loop` calls them all."""
+"""From batches to a trained model: `train` calls `setup`, which puts a run together, and `loop`, which runs it."""

@@ -16,7 +16,7 @@ Layouts are tried in this order (the first that fits is taken), or one is named 
     webdataset   .tar files: image and .txt, .gt.txt or .label (words) or .cls (classes)
     names        the label is in the file's name; only with `--label-from-name REGEX`
 
-The first four may also be in the folders below the top.
+easyocr, labels, splits and paddleocr may also be in the folders below the top.
 
     entry.py          Entry, Source, Reader: what other packages see
     naming.py         names of splits and columns
