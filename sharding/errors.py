@@ -6,7 +6,7 @@ OcrError
 │   ├── SourceError          the raw images or their labels
 │   ├── LabelError           a text that the script profile does not allow
 │   └── ShardError           a shard, its .idx, or the index
-│       └── AlteredError 3   a file holds other bytes than the index says (horovod_ocr.data.cache)
+│       └── AlteredError  3  a file holds other bytes than the index says (horovod_ocr.data.cache)
 ├── CheckpointError      3   horovod_ocr.errors
 │   └── UnreadableError      it may be whole, but cannot be read now (horovod_ocr.checkpoint.file)
 └── ClusterError         4   horovod_ocr.errors
