@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -22,7 +23,8 @@ from horovod_ocr.distributed.alone import AloneWorld
 from horovod_ocr.evaluation import score
 from sharding.format.idx import idx_bytes
 from sharding.format.index import INDEX_NAME, ShardInfo, read_index
-from tests.e2e.typed import BIN
+from tests.fault.launched import PROGRAM, Stuck, permit
+from tests.hosts.bed import wait_until
 from tests.ranks.launch import environment, horovodrun, largest_difference
 
 STEPS = 40  # more than an epoch
@@ -42,16 +44,17 @@ save_every_steps = 1000
 model_options = {{width = 0.25, hidden = 24}}
 """
 DEMO_STEPS = 600
+PATIENCE_S = 600  # on a busy machine
 pytestmark = pytest.mark.e2e
 HAS_HOROVOD = Path(horovodrun()).exists()
 needs_horovod = pytest.mark.skipif(not HAS_HOROVOD, reason="needs Horovod (make setup)")
 
 
 def start(folder: Path, *words: str) -> subprocess.Popen:
-    """Start `horovod-ocr` as a person would in a folder, the environment active; its output is one text."""
+    """Start a training that waits for permission, in a working folder; its output is one text."""
     surroundings = {**environment(), "COLUMNS": "120"}
     output = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.Popen([str(BIN / "horovod-ocr"), *words], cwd=folder, env=surroundings, **output)
+    return subprocess.Popen([sys.executable, str(PROGRAM), *words], cwd=folder, env=surroundings, **output)
 
 
 @pytest.fixture(scope="module")
@@ -216,19 +219,20 @@ def size_of(path: Path) -> int:
 def test_a_folder_that_goes_away_for_a_moment(folder):
     """A shard not yet opened is waited for; no sample is taken for damaged."""
     shards, away = folder / "shards", folder / "away"
+    permit(folder, 3)
     with start(folder, "train", "--run", "patient") as process:
-        for line in process.stdout:
-            if line.startswith("step 3/"):
-                break
+        wait_until((folder / "WAITS_FOR").exists, "it waits for step 4", PATIENCE_S)
         shards.rename(away)
         try:
-            time.sleep(3)
-            steps, ended = len(metrics(folder, "patient")), process.poll()
+            permit(folder, None)
+            stuck = Stuck(lambda: len(metrics(folder, "patient")))
+            wait_until(lambda: stuck.for_s() > 2.5, "it waits for the shards", PATIENCE_S)
+            ended = process.poll()
         finally:
             away.rename(shards)
-        said, _ = process.communicate(timeout=600)
+        said, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0 and ended is None, said
-    assert 3 <= steps < STEPS
+    assert 3 <= stuck.value < STEPS
     assert "warning" not in said and all(line["damaged"] == 0 for line in metrics(folder, "patient"))
     assert max(line["data_wait_share"] for line in metrics(folder, "patient")) > 0.5
     assert_trained_alike(folder, "patient", "by-1")

@@ -3,7 +3,9 @@
 import json
 import re
 import sys
+import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from horovod_ocr.launch.supervise.record import RESTARTS
@@ -122,6 +124,19 @@ def permit(folder: Path, step: int | None) -> None:
         (folder / "PERMITTED").unlink(missing_ok=True)
     else:
         replace_text(folder / "PERMITTED", str(step))
+
+
+class Stuck:
+    """Whether something observed changes."""
+
+    def __init__(self, observe: Callable[[], object]):
+        self.observe, self.value, self.since_s = observe, observe(), time.monotonic()
+
+    def for_s(self) -> float:
+        """How long it has not changed."""
+        if (value := self.observe()) != self.value:
+            self.value, self.since_s = value, time.monotonic()
+        return time.monotonic() - self.since_s
 
 
 def reads_of(run: Path, attempt: int) -> dict[int, Counter]:

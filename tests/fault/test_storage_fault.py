@@ -23,6 +23,7 @@ from tests.fault.launched import (
     PROGRAM,
     SMALL,
     Launched,
+    Stuck,
     assert_each_sample_once_an_epoch,
     permit,
     reads_of,
@@ -223,19 +224,6 @@ def test_shards_that_are_away_for_a_while_are_waited_for(disk, few_words, tmp_pa
         assert training.wait_for_end() == 0, training.said
     assert "damaged" not in training.said and "Traceback" not in training.said
     assert_each_sample_once_an_epoch(reads_of(training.run, 1), few_words, steps, global_batch=6)
-
-
-class Stuck:
-    """Whether something observed changes."""
-
-    def __init__(self, observe):
-        self.observe, self.value, self.since_s = observe, observe(), time.monotonic()
-
-    def for_s(self) -> float:
-        """How long it has not changed."""
-        if (value := self.observe()) != self.value:
-            self.value, self.since_s = value, time.monotonic()
-        return time.monotonic() - self.since_s
 
 
 def test_a_disk_that_stays_full_ends_a_training_that_goes_on_from_its_last_checkpoint(disk, few_words, tmp_path):

@@ -63,7 +63,8 @@ def note_what_is_read() -> None:
             self.notes.write(json.dumps([state.step, digests]) + "\n")
 
     def adjust(trainer):
-        torch.set_num_threads(1)  # hosts of the bed share the cores of this machine
+        if trainer.world.world_size > 1:
+            torch.set_num_threads(1)  # hosts of the bed share the cores of this machine
         trainer.hooks = [WaitForPermission(trainer), NoteWhatIsRead(trainer), *trainer.hooks]
 
     training.train = partial(training.train, adjust=adjust)

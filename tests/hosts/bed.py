@@ -70,7 +70,7 @@ def what_is_missing() -> str:
     return "needs root with the right to make namespaces" if namespaces.returncode else ""
 
 
-def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 30) -> None:
+def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 180) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
@@ -242,7 +242,7 @@ class Bed:
 
     # ---- commands and processes
 
-    def exec(self, host: str, command: list[str], input: str = "", timeout_s: float = 120, **where):
+    def exec(self, host: str, command: list[str], input: str = "", timeout_s: float = 600, **where):
         """Run a command on a host, as from its own keyboard, so that it works without a cable. where: cwd, env.
 
         Returns what subprocess.run returns.

@@ -145,7 +145,7 @@ def test_training_over_three_hosts_reaches_its_last_step(bed, word_shards, tmp_p
     train = [sys.executable, "-m", "horovod_ocr", "train"]
     train += [f"--{name}={value}" for name, value in options.items()]
     train += ["--set", "model_options.width=0.25", "--set", "model_options.hidden=24"]
-    job = bed.exec("node1", [*launch_on(bed.hosts_txt), *train], cwd=tmp_path, timeout_s=240)
+    job = bed.exec("node1", [*launch_on(bed.hosts_txt), *train], cwd=tmp_path)
     assert job.returncode == 0, job.stdout[-3000:] + job.stderr[-3000:]
     assert load_checkpoint(tmp_path / "runs/it", LAST)["step"] == 6
     assert "3 ranks" in job.stdout + job.stderr

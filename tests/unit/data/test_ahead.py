@@ -33,7 +33,7 @@ def windows(count: int) -> list[Window]:
 
 
 def wait_for(log: PrefetchLog, count: int) -> list[str]:
-    for _ in range(500):
+    for _ in range(6000):
         if len(log.shards) >= count:
             break
         time.sleep(0.01)
