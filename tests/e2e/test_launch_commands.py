@@ -10,14 +10,16 @@ import pytest
 from horovod_ocr.run.state import read_state
 from tests.e2e.typed import BIN, say, start
 
-SETTINGS = """
+STEPS = 120
+# Steps of about 0.15 s on two cores: a stop is heard within some seconds, and must be heard before the last step.
+SETTINGS = f"""
 [train]
-steps = 150
-global_batch = 8
+steps = {STEPS}
+global_batch = 32
 log_every_steps = 20
-validate_every_steps = 150
+validate_every_steps = {STEPS}
 save_every_steps = 50
-model_options = {width = 0.25, hidden = 24}
+model_options = {{width = 1.0, hidden = 96}}
 """
 PATIENCE_S = 600  # on a busy machine
 pytestmark = [
@@ -56,20 +58,20 @@ def test_launch_trains_asked_to_stop_it_saves_and_the_same_command_goes_on(group
     out, err = first.communicate(timeout=PATIENCE_S)
     assert first.returncode == 0, out + err
     stopped = read_state(folder / "runs/it")
-    assert stopped.state == "stopped" and 3 <= stopped.step < 150 and "SIGTERM" in stopped.reason
+    assert stopped.state == "stopped" and 3 <= stopped.step < STEPS and "SIGTERM" in stopped.reason
     assert f"stopped (SIGTERM) at step {stopped.step}" in out and "goes on from there" in out
     again = say(command, folder)
     assert again.returncode == 0, again.stdout + again.stderr
     assert f"attempt 2 from step {stopped.step}: localhost:2" in again.stdout
     assert read_state(folder / "runs/it").state == "finished"
-    assert "is finished, with 150 steps" in groups.say(1, command, folder).stdout
+    assert f"is finished, with {STEPS} steps" in groups.say(1, command, folder).stdout
 
 
 def test_runs_lists_it(groups, folder):
     listed = groups.say(1, "horovod-ocr runs --json", folder)
     assert listed.returncode == 0, listed.stderr
     (run,) = map(json.loads, listed.stdout.splitlines())
-    assert (run["name"], run["state"], run["step"]) == ("it", "finished", 150)
+    assert (run["name"], run["state"], run["step"]) == ("it", "finished", STEPS)
     assert "finished" in groups.say(1, "horovod-ocr runs", folder).stdout
 
 
