@@ -181,6 +181,7 @@ def test_nccl_is_chosen_by_torch_and_driver_unless_one_says_otherwise(
     )
 
 
+@pytest.mark.slow
 def test_a_driver_that_comes_later_asks_for_another_wheel(tmp_path):
     machine = Machine(tmp_path)
     machine.build()

@@ -286,6 +286,7 @@ def start(tmp_path, source):
         process.communicate()
 
 
+@pytest.mark.slow
 def test_processes_that_race_fetch_each_file_once(tmp_path, source, start):
     names = [put(source, f"train-{number:06d}.tar", 1000).name for number in range(4)]
     processes = [start(*names), start(*reversed(names)), start(*names)]

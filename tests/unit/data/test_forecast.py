@@ -47,6 +47,7 @@ def part_bytes(shard: ShardInfo, first_row: int, stop_row: int) -> int:
     return shard.bytes * stop_row // shard.samples - shard.bytes * first_row // shard.samples
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(
     sizes=st.lists(st.tuples(st.integers(1, 30), st.integers(0, 2)), min_size=1, max_size=12),

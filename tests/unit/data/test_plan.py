@@ -73,6 +73,7 @@ def test_a_batch_holds_the_same_samples_for_every_world_size(world_size):
         assert {share.global_samples for share in shares} == {len(together)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1, 4])
 def test_resume_at_every_step_equals_the_tail(workers):
     """Also in the second epoch, and across its beginning."""

@@ -30,6 +30,7 @@ shard_lists = st.lists(st.tuples(st.integers(0, 200), st.integers(0, 2)), min_si
 )
 
 
+@pytest.mark.slow
 @given(shard_lists, st.integers(1, 9), st.integers(1, 70), st.integers(1, 3))
 def test_no_batch_of_any_rank_is_larger(listed, lanes, global_batch, world_size):
     world_size = min(world_size, lanes)

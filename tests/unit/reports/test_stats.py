@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -49,6 +50,7 @@ def test_classes_are_shown_by_split_and_rare_ones_are_marked(make_set):
     assert rows[0][4] == "not in train" and rows[11][4] == "rare"
 
 
+@pytest.mark.slow
 def test_the_page_has_what_the_terminal_shows(make_set, tmp_path):
     index = make_set(WORDS)
     sections = stats_sections(index, count_set(index))
@@ -70,6 +72,7 @@ def test_an_empty_set_has_a_report_too(make_set, tmp_path):
     assert (tmp_path / "stats.html").exists()
 
 
+@pytest.mark.slow
 def test_the_command_prints_and_writes(make_set, tmp_path):
     index = make_set(WORDS)
     done = CliRunner().invoke(app, ["stats", "--shards", str(index.root)])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest.mock import patch
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -133,6 +134,7 @@ def model(sources: list[list[Line]], gives_splits: bool, contents: dict, roots: 
     return Outcome(packed, rejects, duplicates)
 
 
+@pytest.mark.slow
 @given(
     sources=st.lists(st.lists(LINES, min_size=1, max_size=14), min_size=1, max_size=2),
     gives_splits=st.booleans(),

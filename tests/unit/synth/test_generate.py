@@ -38,6 +38,7 @@ def test_same_bytes_for_one_and_two_workers(tmp_path):
     assert digests(rendered(tmp_path / "two", 300, workers=2)) == one
 
 
+@pytest.mark.slow
 def test_more_words_leave_the_first_ones_as_they_were(tmp_path):
     few, many = digests(rendered(tmp_path / "few", 20)), digests(rendered(tmp_path / "many", 40))
     del few["labels.tsv"]

@@ -50,6 +50,7 @@ def test_what_is_written_is_read_back_in_its_order(listed, data):
     assert parse_hosts("\n".join(lines), "hosts.txt") == tuple(listed)
 
 
+@pytest.mark.slow
 @given(host_lists)
 def test_horovodrun_gets_every_host_with_its_slots_and_no_colon_in_a_name(listed):
     entries = spell_hosts(tuple(listed)).split(",")

@@ -167,6 +167,7 @@ def test_the_same_for_any_number_of_workers(messy: Path):
     assert one.pictures == two.pictures
 
 
+@pytest.mark.slow
 def test_a_sample_is_about_as_large_as_asked_for_and_the_same_again(make_words):
     src, seen = make_words(1000), []
     audits = [audit_source(options(src), sample=300, report=seen.append) for _ in range(2)]
@@ -200,6 +201,7 @@ def test_nothing_that_can_be_used_is_no_error_but_no_source_is(tmp_path: Path):
         audit_source(options(tmp_path / "nowhere"))
 
 
+@pytest.mark.slow
 def test_only_so_many_examples_are_kept_of_each_reason(make_words, tmp_path: Path):
     src = make_words(1500)
     for path in sorted((src / "images").iterdir())[::2]:

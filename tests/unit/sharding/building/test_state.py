@@ -104,6 +104,7 @@ def write_beside(folder: Path, make_image, count: int) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [0, 640, 1299])
 def test_a_text_that_was_corrected_beside_its_image_is_noticed(build, make_image, tmp_path: Path, number: int):
     src, out = write_beside(tmp_path / "raw", make_image, 1300), tmp_path / "out"

@@ -73,6 +73,7 @@ def test_half_transparent_ink_is_half_grey():
     assert np.asarray(as_grey_or_rgb(Image.new("LA", (2, 2), (0, 128)))).tolist() == [[127, 127]] * 2
 
 
+@pytest.mark.slow
 @given(st.integers(1, 300), st.integers(HEIGHT_PX + 1, 150), st.sampled_from(["L", "RGB"]), st.integers(0, 99))
 def test_the_loader_sees_the_same_in_an_image_shrunk_to_its_height(width: int, height: int, mode: str, seed: int):
     content = file_of(word(width, height, mode, seed))

@@ -182,6 +182,7 @@ def test_files_that_cannot_be_read(tmp_path: Path):
         assert why.value.reason == reason
 
 
+@pytest.mark.slow
 @given(
     size=st.tuples(st.integers(1, 90), st.integers(1, 40)),
     mode=st.sampled_from(["L", "RGB", "P", "1", "RGBA"]),

@@ -98,6 +98,7 @@ def check_pairs(packed: dict, rejected: Counter, pictures: set[str], texts: dict
         )
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @few
 def test_texts_beside_pictures(tmp_path_factory, data):
@@ -134,6 +135,7 @@ def test_texts_beside_pictures(tmp_path_factory, data):
         assert picture in packed or len(own) != 1 or own[0] in bad
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @few
 def test_tars(tmp_path_factory, data):
@@ -173,6 +175,7 @@ def test_tars(tmp_path_factory, data):
         assert picture in packed or not is_clear
 
 
+@pytest.mark.slow
 @given(names=st.sets(PICTURES, min_size=1, max_size=8), named=st.booleans(), text=st.sampled_from([None, "x/a.txt"]))
 @few
 def test_folders_of_classes(tmp_path_factory, names, named, text):
@@ -246,6 +249,7 @@ ROWS = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(files=st.lists(ROWS, min_size=1, max_size=3), struct=st.booleans(), group=st.integers(1, 4))
 @few
 def test_rows_of_parquet(tmp_path_factory, files, struct, group):

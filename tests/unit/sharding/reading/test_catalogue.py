@@ -59,6 +59,7 @@ ENTRIES = st.lists(
 ).map(lambda entries: [entry if entry.size else entry._replace(at=0) for entry in entries])
 
 
+@pytest.mark.slow
 @given(listings=st.lists(ENTRIES, min_size=1, max_size=3), batch=st.integers(1, 9), scan=st.integers(1, 9))
 @settings(max_examples=60)
 def test_what_was_listed_comes_back(tmp_path_factory, listings, batch, scan):

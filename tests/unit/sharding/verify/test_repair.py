@@ -105,6 +105,7 @@ def small(tmp_path_factory, make_image, build) -> Path:
     return src / "out"
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(data=st.data())
 def test_a_flipped_index_is_restored_where_it_is_wrong_of_the_shards(small: Path, data):

@@ -26,6 +26,7 @@ def profile_steps(profile: Profile, steps: range, work=lambda step: None) -> Non
         profile.after_step(state, None)
 
 
+@pytest.mark.slow
 def test_the_trace_holds_the_steps_asked_for_and_no_others(tmp_path):
     lines = Lines()
     profile_steps(

@@ -32,6 +32,7 @@ def without_marks(text: str) -> str:
     return "".join(letter for letter in text if not is_mark(letter)).translate(UNMIRRORED)
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(st.text(st.sampled_from(MIXED), max_size=12), st.sampled_from((HEBREW, PLAIN)))
 def test_what_stands_in_an_image_is_read_back_as_a_label_that_stands_there_so(label: str, profile):
