@@ -112,6 +112,7 @@ class Machine:
         path.chmod(0o755)
 
 
+@pytest.mark.slow
 def test_nccl_is_built_with_nvcc_from_pypi_and_the_nccl_of_torch(tmp_path):
     machine = Machine(tmp_path, driver=13000)
     built = machine.build()
@@ -142,6 +143,7 @@ def test_nccl_is_built_with_nvcc_from_pypi_and_the_nccl_of_torch(tmp_path):
     assert not Path(home).exists(), "the toolkit was temporary"
 
 
+@pytest.mark.slow
 def test_a_second_run_only_reports(tmp_path):
     machine = Machine(tmp_path, driver=13000)
     machine.build()
@@ -152,6 +154,7 @@ def test_a_second_run_only_reports(tmp_path):
     assert again.stdout == "horovod: built in: gloo yes, mpi yes, nccl no\n"  # as the fake package answers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cuda", "driver", "options", "environment", "is_chosen"),
     [
@@ -195,6 +198,7 @@ def test_a_driver_that_comes_later_asks_for_another_wheel(tmp_path):
     assert f"taken from the cache: {tmp_path}/cache/{without}" in back.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("driver", "said"),
     [
@@ -222,6 +226,7 @@ def test_nccl_without_cuda_in_torch_is_refused(tmp_path):
     assert not (tmp_path / "cache").exists()
 
 
+@pytest.mark.slow
 def test_nccl_with_another_cuda_than_that_of_the_wheels_is_refused_unless_a_toolkit_is_named(tmp_path):
     machine = Machine(tmp_path, has_wheels=False, driver=13000)
     for options in (["--nccl"], []):

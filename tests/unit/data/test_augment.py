@@ -57,6 +57,7 @@ def alone(name: str, strength: float, image_HW: np.ndarray, seed: int, width_px:
     return change_image(image_HW, width_px, change)
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(
     height=st.integers(16, 64),

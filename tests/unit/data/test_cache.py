@@ -301,6 +301,7 @@ def test_processes_that_race_fetch_each_file_once(tmp_path, source, start):
     assert held(FileCache(tmp_path / "cache", DIGEST)) == set(names)
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_nothing_that_is_taken_for_whole(tmp_path, source, start):
     cache = FileCache(tmp_path / "cache", DIGEST)
     files = [put(source, name, 1000) for name in ("slow.tar", "slow.idx", "train-000000.tar")]

@@ -141,6 +141,7 @@ def test_the_length_of_a_run():
     assert steps_of_run(0, 2.51, 0, 40) == 101
 
 
+@pytest.mark.slow
 def test_no_torch_is_imported():
     program = "import sys, horovod_ocr.reports.plan; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout.strip() == "False"

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.filterwarnings("ignore:.*unclosed.*:ResourceWarning")
 
 
+@pytest.mark.slow
 def test_workers_leave_signals_of_a_terminal_and_of_slurm_to_the_rank(word_shards):
     stream = open_stream(word_shards, workers=1)
     batches = stream.batches()

@@ -127,6 +127,7 @@ def test_every_sample_once_in_the_same_batches_whatever_the_numbers(run, data):
         assert len(seen) == len(set(seen)) and set(seen) == everything(shards)
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(run=runs(), data=st.data())
 def test_windows_name_what_each_step_reads(run, data):
@@ -180,6 +181,7 @@ def test_a_window_is_read_in_sequence():
     assert not np.array_equal(offsets, sorted(offsets))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("buckets", [1, 9])
 def test_an_epochs_order_has_nothing_of_the_shard_sets_order(buckets):
     """Spearman's rank correlation of the position in the set and the place in the epoch."""

@@ -220,6 +220,7 @@ def test_the_latest_shards_stay_open_and_none_travels(store):
     assert not copied.open and copied.sample(1, 0) == opened.sample(1, 0)
 
 
+@pytest.mark.slow
 def test_where_few_files_may_be_open_the_limit_is_raised_or_fewer_shards_stay_open(word_shards):
     """Each open shard holds two descriptors: of what a shell allows, 1,024, a large set needs more."""
     done = subprocess.run(

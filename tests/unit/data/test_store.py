@@ -140,6 +140,7 @@ def test_a_cache_copies_each_file_once(word_shards, tmp_path, fetched):
     assert store.tar_path(first).parent == tmp_path / "cache" / store.index.digest[:16]
 
 
+@pytest.mark.slow
 def test_a_store_travels_to_other_processes(word_shards, tmp_path):
     store = open_store(str(word_shards), str(tmp_path / "cache"))
     code = "import pickle, sys; s = pickle.load(sys.stdin.buffer); print(s.tar_path(s.index.shards[0]))"

@@ -14,6 +14,7 @@ from tests.unit.data.streams import assert_equal, images_of, open_stream
 pytestmark = pytest.mark.filterwarnings("ignore:.*unclosed.*:ResourceWarning")
 
 
+@pytest.mark.slow
 def test_an_epoch_holds_every_label_of_the_index_once(word_shards):
     stream = open_stream(word_shards)
     batches = list(stream.batches())
@@ -58,6 +59,7 @@ def test_a_run_that_is_past_its_last_step_has_no_batch(word_shards, workers):
     assert list(open_stream(word_shards, workers=workers).batches(20, 5)) == []
 
 
+@pytest.mark.slow
 def test_two_ranks_augment_as_one_does(word_shards):
     """The pixels of a sample depend on seed, epoch and sample, not on the rank that reads it."""
     whole = next(open_stream(word_shards).batches())

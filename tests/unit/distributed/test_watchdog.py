@@ -6,6 +6,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[3]
 
 
@@ -39,6 +41,7 @@ def test_no_progress_ends_the_process_and_says_what_it_waited_for():
     assert re.fullmatch(sentence, ended.stderr)
 
 
+@pytest.mark.slow
 def test_a_call_that_keeps_the_interpreter_to_itself_is_ended_too():
     ended = run("""
         import ctypes
@@ -50,6 +53,7 @@ def test_a_call_that_keeps_the_interpreter_to_itself_is_ended_too():
     assert ended.returncode == 1 and "Timeout" in ended.stderr and "MainThread" not in ended.stdout
 
 
+@pytest.mark.slow
 def test_progress_keeps_it_alive_and_the_end_of_the_block_ends_the_watch():
     ended = run("""
         with Watchdog(0.5, rank=0) as watchdog:

@@ -109,6 +109,7 @@ def place_on_fake_gpu(model: nn.Module) -> None:
             setattr(module, name, torch.empty(buffer.shape, device="cuda", dtype=buffer.dtype))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_on_a_gpu_autocast_leaves_the_lstm_in_float32(dtype):
     """cuDNN's LSTM computes in float16 under autocast to any dtype. It needs a GPU, so torch's own takes its place

@@ -69,6 +69,7 @@ def test_the_sheet_follows_from_its_seed(make_set, tmp_path):
         assert off.width < with_all.width, "no change is on, so there are none to mix"
 
 
+@pytest.mark.slow
 def test_words_have_their_changes_beside_them_and_lines_below(make_set, tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(augmented, "draw_words", lambda *all: drawn.append("words") or draw_words(*all))

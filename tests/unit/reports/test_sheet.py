@@ -15,6 +15,7 @@ def opened(content: bytes) -> Image.Image:
     return Image.open(io.BytesIO(content))
 
 
+@pytest.mark.slow
 def test_a_sheet_is_ten_wide_and_grows_with_its_rows(tmp_path, make_image):
     samples = [(make_image(n), f"word{n}") for n in range(100)]
     draw_sheet(samples, tmp_path / "hundred.png")

@@ -53,6 +53,7 @@ def test_the_same_bytes_for_files_made_in_another_order(build, tmp_path: Path, r
     assert read_set(tmp_path / "first.out") == read_set(tmp_path / "second.out")
 
 
+@pytest.mark.slow
 def test_workers_find_relative_paths_after_a_change_of_folder(build, make_words, tmp_path: Path, monkeypatch, read_set):
     make_words(300)
     for workers in (1, 2):

@@ -45,6 +45,7 @@ def test_more_words_leave_the_first_ones_as_they_were(tmp_path):
     assert few.items() < many.items()
 
 
+@pytest.mark.slow
 def test_another_seed_makes_other_words(tmp_path):
     words = {seed: [label for _, label, _ in rows_of(rendered(tmp_path / str(seed), seed=seed))] for seed in (0, 1)}
     assert len(set(words[0]) & set(words[1])) < 3
@@ -143,6 +144,7 @@ def test_folder_in_use_is_refused_and_left_alone(tmp_path):
     assert digests(out) == before
 
 
+@pytest.mark.slow
 def test_overwriting_removes_what_synth_wrote_and_nothing_else(tmp_path):
     out = rendered(tmp_path / "raw", 30)
     foreign = ["images/000/mine.png", "images/000/000000123.png", "images/scans/000001.png", "notes.txt"]

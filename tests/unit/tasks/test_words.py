@@ -21,6 +21,7 @@ from sharding.format.script.profile import build_profile
 TASK = WordTask(Charset.build("abc", build_profile("latin")))
 
 
+@pytest.mark.slow
 def test_each_sample_has_the_loss_that_it_has_alone():
     torch.manual_seed(0)
     logits_TNC, frames_N, labels = torch.randn(12, 3, 4), torch.tensor([12, 9, 5]), ["abc", "aab", "c"]

@@ -112,6 +112,7 @@ def test_the_mark_is_gone_afterwards(tmp_path):
         assert mark is None
 
 
+@pytest.mark.slow
 def test_this_machine_alone(word_shards, tmp_path):
     config = TrainConfig.of(shards=str(word_shards), runs=str(tmp_path / "runs"))
     report = doctor.examine([Host("localhost")], config, quick=True)

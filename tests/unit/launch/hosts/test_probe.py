@@ -37,6 +37,7 @@ FACTS = {
 }
 
 
+@pytest.mark.slow
 def test_the_program_answers_in_one_line(word_shards, tmp_path):
     request = Request(str(word_shards), str(tmp_path / "runs"), loads=False)
     done = subprocess.run(probe.probe_command(), input=request.to_json(), capture_output=True, text=True, timeout=60)

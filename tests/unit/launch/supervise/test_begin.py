@@ -31,6 +31,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_run_is_found_by_its_name_or_by_the_options_that_began_it(folder, word_shards):
     words = ["--shards", str(word_shards), "--seed", "3"]
     fresh = choose_run(train_options(words))

@@ -17,6 +17,7 @@ def test_goes_on_without_a_host_that_is_gone(run):
     assert "node2 does not answer (no route)" in restart["reason"]
 
 
+@pytest.mark.slow
 def test_takes_a_host_in_again_when_it_is_back(run):
     cluster = FakeCluster(run, "train", "finish")
     cluster.away = {"node3": (0, 12)}
@@ -44,6 +45,7 @@ def test_does_not_begin_with_fewer_than_the_fewest_ranks(run):
     assert not cluster.started
 
 
+@pytest.mark.slow
 def test_a_host_that_breaks_every_start_is_left_out(run):
     cluster = FakeCluster(run, "die 1", "die 1", "train", "finish")
     assert cluster.supervisor().supervise() == 0
@@ -53,6 +55,7 @@ def test_a_host_that_breaks_every_start_is_left_out(run):
     assert restarts_of(run)[-1]["reason"] == "node2 is back"  # asked again, later
 
 
+@pytest.mark.slow
 def test_a_returned_host_that_breaks_starts_never_ends_a_run_that_goes_on_without(run):
     cluster = FakeCluster(run, *["train", "die 1"] * 2, "finish")
     cluster.away = {"node3": (0, 12)}
@@ -61,6 +64,7 @@ def test_a_returned_host_that_breaks_starts_never_ends_a_run_that_goes_on_withou
     assert started == [["node1", "node2"], ["node1", "node2", "node3"]] * 2 + [["node1", "node2"]]
 
 
+@pytest.mark.slow
 def test_hosts_that_broke_a_start_are_used_where_the_others_are_too_few(run):
     cluster = FakeCluster(run, "die 1")
     with pytest.raises(ClusterError, match="after 3 restarts"):

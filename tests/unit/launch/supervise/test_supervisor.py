@@ -52,6 +52,7 @@ def test_what_would_happen_again_is_final(run, action, code):
     assert "it went wrong" in (run / "train.log").read_text()
 
 
+@pytest.mark.slow
 def test_gives_up_after_so_many_restarts_with_growing_pauses(run):
     cluster = FakeCluster(run, "die 1")
     with pytest.raises(ClusterError, match="after 3 restarts.*exit code 1: it went wrong"):
@@ -60,6 +61,7 @@ def test_gives_up_after_so_many_restarts_with_growing_pauses(run):
     assert [restart["pause_s"] for restart in restarts_of(run)] == [1, 2, 4]
 
 
+@pytest.mark.slow
 def test_pauses_start_over_after_progress(run):
     cluster = FakeCluster(run, "die 1", "die 1", "die 1 5", "die 1", "finish")
     assert cluster.supervisor().supervise() == 0
@@ -108,6 +110,7 @@ def test_a_stop_that_could_not_save_is_no_clean_one(run):
     assert "stopped (SIGTERM) without a save: nothing newer than the checkpoint of step 20" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked_by", ["SIGTERM", "node3"])
 def test_a_job_that_validates_for_long_is_waited_for(run, asked_by):
     """It reads requests between steps only, and its heartbeat goes on."""
@@ -170,6 +173,7 @@ def test_a_job_that_a_host_stopped_when_it_went_down_goes_on_without_it(run):
     )
 
 
+@pytest.mark.slow
 def test_a_horovodrun_that_hangs_after_a_stalled_rank_is_killed(run):
     cluster = FakeCluster(run, "hang", "finish")
     assert cluster.supervisor().supervise() == 0
@@ -178,6 +182,7 @@ def test_a_horovodrun_that_hangs_after_a_stalled_rank_is_killed(run):
     assert restart["exit_code"] == -9
 
 
+@pytest.mark.slow
 def test_a_job_that_says_nothing_is_killed(run, monkeypatch):
     monkeypatch.setattr(job_monitor, "START_UP_S", 5.0)
     cluster = FakeCluster(run, "deaf", "finish")

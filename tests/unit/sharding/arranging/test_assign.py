@@ -7,6 +7,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,6 +33,7 @@ def test_small_sets_get_small_shards():
     assert [default_samples_per_shard(n) for n in (1, 500, 30_000, 35_000_000)] == [100, 100, 468, 10_000]
 
 
+@pytest.mark.slow
 @given(
     entries=st.lists(st.tuples(st.integers(0, 2), st.sampled_from([8, 50, 64, 200]), st.booleans()), min_size=1).filter(
         lambda entries: any(stays for _, _, stays in entries)

@@ -73,6 +73,7 @@ def agree(audit: Audit, built) -> None:
     assert audit.buckets.sum(axis=1).tolist() == list(built.index.counts.totals.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "others",
     [{}, {"workers": 2}, {"dedup": True}, {"seed": 5, "split": "file", "check": "header"}, {"profile": "plain"}],
@@ -160,6 +161,7 @@ def test_letters_and_lengths_are_those_of_the_labels(make_words):
     assert audit.found.subsets.total() == 300
 
 
+@pytest.mark.slow
 def test_the_same_for_any_number_of_workers(messy: Path):
     one, two = (audit_source(options(messy, workers=workers)) for workers in (1, 2))
     for name in ("examples", "rejects", "rejected_pictures", "pictures", "letters", "formats"):

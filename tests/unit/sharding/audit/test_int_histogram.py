@@ -16,6 +16,7 @@ def histogram_of(*parts) -> IntHistogram:
     return made
 
 
+@pytest.mark.slow
 @given(st.lists(st.lists(st.integers(0, 5000), max_size=30), min_size=1, max_size=8).filter(any))
 def test_counts_quantiles_and_charts_are_exact(parts):
     numbers = np.sort(np.concatenate([np.array(part, int) for part in parts]))

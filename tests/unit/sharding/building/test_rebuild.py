@@ -95,6 +95,7 @@ def test_exactly_the_damaged_shards_are_named_and_made_again(out: Path, whole: P
     assert damaged(out) == set()
 
 
+@pytest.mark.slow
 def test_every_shard_can_be_made_again_by_several_workers(out: Path, whole: Path, read_set):
     names = {shard.name for shard in read_index(out).shards}
     for path in [*out.glob("*.tar"), *out.glob("*.idx")]:

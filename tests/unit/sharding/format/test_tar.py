@@ -35,6 +35,7 @@ def test_the_standard_library_reads_it_and_offsets_lead_back():
         assert {(info.mtime, info.uid, info.gid, info.mode, info.uname) for info in infos} == {(0, 0, 0, 0o644, "")}
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 10**9 - 1), st.sampled_from(["png", "jpg", "txt", "cls"]), SIZES)))
 def test_many_headers_at_once_are_those_of_one_at_a_time(members):
     numbers, suffixes, sizes = (np.array(column) for column in zip(*members, strict=True)) if members else [[]] * 3

@@ -73,6 +73,7 @@ def reason_of(content: bytes, check: str = "full", limits: Limits = LIMITS) -> s
     return why.value.reason
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_every_kind_of_jpeg_comes_out_the_same_however_it_is_checked(data: st.DataObject):
     mode = data.draw(st.sampled_from(["L", "RGB", "CMYK"]))

@@ -200,6 +200,7 @@ def test_folders_of_classes(tmp_path_factory, names, named, text):
     assert all(name.count("/") <= are_splits for name in rejected)
 
 
+@pytest.mark.slow
 @given(
     names=st.sets(st.builds("{}{}_{}{}".format, FOLDERS, st.sampled_from("12"), STEMS, PICTURE_SUFFIXES), min_size=1)
 )
@@ -218,6 +219,7 @@ def test_labels_in_names(tmp_path_factory, names):
 RECORDS = st.dictionaries(st.integers(0, 9), st.tuples(st.sampled_from([b"i", b"i", b"", None]), st.booleans()))
 
 
+@pytest.mark.slow
 @given(records=RECORDS, count=st.sampled_from([0, 3, 6, 9, 20]))
 @few
 def test_records_of_an_lmdb(tmp_path_factory, records, count):

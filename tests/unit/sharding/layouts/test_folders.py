@@ -63,6 +63,7 @@ def test_names_that_are_no_utf8(tmp_path):
     assert listed(tmp_path) == [b"\xe9/\xff.png"]
 
 
+@pytest.mark.slow
 def test_only_a_few_folders_are_held(tmp_path):
     for folder in range(60):
         (tmp_path / f"{folder:03d}").mkdir()

@@ -59,6 +59,7 @@ def test_nothing_is_walked_again(tmp_path, tree, build, scanned, monkeypatch, la
         assert len(scanned) < FOLDERS / 2, "only some folders, to see that the layout is there"
 
 
+@pytest.mark.slow
 def test_what_has_changed_is_listed_again_where_the_set_is_not_complete(tmp_path, tree, build, make_image):
     src, out = tree("beside"), tmp_path / "out"
     build(src, out)
@@ -109,6 +110,7 @@ def test_a_set_inside_its_source_is_not_its_source(tmp_path, tree, build, monkey
     assert not [entry.path for entry in catalogue.read(0, FOLDERS) if b"shards" in entry.path]
 
 
+@pytest.mark.slow
 def test_the_source_itself_is_no_place_for_its_shards(tmp_path, tree, build):
     src = tree("beside")
     (tmp_path / "link").symlink_to(src)

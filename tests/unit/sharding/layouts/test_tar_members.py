@@ -32,6 +32,7 @@ names = st.text(st.characters(codec="utf-8", exclude_characters="\0/"), min_size
 paths = st.lists(names, min_size=1, max_size=4).map("/".join)
 
 
+@pytest.mark.slow
 @given(
     files=st.dictionaries(paths, st.binary(max_size=1500), min_size=1, max_size=8),
     tar_format=st.sampled_from(FORMATS[1:]),

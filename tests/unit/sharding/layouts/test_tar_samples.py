@@ -104,6 +104,7 @@ def test_a_text_that_may_belong_to_several_pictures(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_any_order_gives_the_same(tmp_path):
     files = {"x/1.png": b"i", "x/1.txt": b"one", "2.a.png": b"j", "2.txt": b"two", "3.txt": b"three"}
     expected = None

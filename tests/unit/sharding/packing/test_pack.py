@@ -79,6 +79,7 @@ def test_the_same_bytes_for_any_sizes_of_the_parts(
     shutil.rmtree(out)
 
 
+@pytest.mark.slow
 def test_within_a_split_and_class_samples_lie_in_the_order_of_the_hash_of_their_path(
     build, read_packed, make_image, tmp_path: Path
 ):

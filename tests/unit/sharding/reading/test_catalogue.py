@@ -85,6 +85,7 @@ def test_what_was_listed_comes_back(tmp_path_factory, listings, batch, scan):
     assert sorted(catalogue.first_in_order(len(flat))) == listed
 
 
+@pytest.mark.slow
 @given(
     entries=st.lists(
         st.builds(

@@ -150,6 +150,7 @@ def test_the_order_of_a_list_does_not_change_its_digest(tmp_path: Path):
     assert first.digest == again.digest != other.digest
 
 
+@pytest.mark.slow
 def test_given_splits_win_unless_another_is_asked_for(tmp_path: Path, make_image, split_of):
     src = tmp_path / "raw"
     src.mkdir()

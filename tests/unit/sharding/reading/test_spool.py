@@ -36,6 +36,7 @@ SAMPLES = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(samples=SAMPLES, first=st.integers(0, 1000), run_bytes=st.sampled_from([1, 30, 100, 32 << 20]))
 @settings(max_examples=80)
 def test_what_goes_in_comes_out(tmp_path_factory, samples, first, run_bytes):

@@ -156,6 +156,7 @@ def test_a_process_id_that_is_used_again_does_not_keep_the_lock(path: Path):
         lock.check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [{"host": "elsewhere"}, {"boot": "before"}, {"namespace": "pid:[1]"}, {"boot": ""}],
@@ -216,6 +217,7 @@ def test_a_lock_that_was_taken_over_is_noticed_and_left_to_its_new_owner(path: P
     assert path.read_bytes() == content
 
 
+@pytest.mark.slow
 def test_a_lock_that_was_deleted_is_noticed(path: Path):
     with take(path) as lock:
         path.unlink()
@@ -226,6 +228,7 @@ def test_a_lock_that_was_deleted_is_noticed(path: Path):
             lock.check()
 
 
+@pytest.mark.slow
 def test_a_lock_that_is_moved_and_put_back_at_once_is_not_lost(path: Path):
     with take(path) as lock:
         os.rename(path, path.with_name("moved"))

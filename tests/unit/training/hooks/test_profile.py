@@ -38,6 +38,7 @@ def test_the_trace_holds_the_steps_asked_for_and_no_others(tmp_path):
     assert names.count("aten::cumsum") == 2
 
 
+@pytest.mark.slow
 def test_it_ends_with_the_run_and_what_cannot_be_written_is_a_warning(tmp_path):
     (tmp_path / "profile").write_bytes(b"in the way")
     lines = Lines()

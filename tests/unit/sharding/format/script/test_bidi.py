@@ -18,6 +18,7 @@ MARKS = " \u064e\u0651\u05b8\u0301"
 UNMIRRORED = str.maketrans({close: opening for opening, close in (*bracket_pairs().items(), ("«", "»"), ("<", ">"))})
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(st.text(st.sampled_from(MIXED), max_size=24), st.sampled_from(("R", "L")))
 def test_the_order_is_that_of_a_library_for_it(label: str, base: str):

@@ -62,6 +62,7 @@ def test_normalising_twice_changes_nothing_more(label: str):
     assert URDU.normalise(once) == once
 
 
+@pytest.mark.slow
 @given(st.sampled_from(PROFILES), st.text(max_size=12))
 def test_normalising_any_text_twice_changes_nothing_more(name: str, label: str):
     profile = build_profile(name)
