@@ -47,7 +47,7 @@ class DemoStep:
 
     def take(self, batch: Batch) -> None:
         """One step, with everything that ranks do together in each step."""
-        vote = StopSaveVote(self.world, "", False)
+        vote = StopSaveVote(self.world, None, False)
         self.gradients.compute(replace(batch, global_samples=batch.global_samples / self.scale))
         self.gradients.update.take(self.steps)
         self.steps += 1

@@ -51,7 +51,7 @@ class HashedFile:
 
 
 def write_checkpoint(ownership: Ownership, step: int, payload: dict[str, Any], is_best: bool) -> Path:
-    """Write a checkpoint, then the pointers. Root only. payload: fields of `schema.FIELDS`, and "epoch".
+    """Write a checkpoint, then the pointers. Root only. payload: the fields of `schema.FIELDS` but `step`.
 
     At whatever moment the process is killed, LAST names a whole file. Raises OSError, after which nothing has changed;
     CheckpointError if another job has taken the run over.

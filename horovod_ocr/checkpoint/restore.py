@@ -1,11 +1,15 @@
-"""Model, task and geometry from a checkpoint."""
+"""Model, task, geometry and config from a checkpoint."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from horovod_ocr.config.overlay import overlay, settings_of
+from horovod_ocr.config.train import TrainConfig
+from horovod_ocr.console import console
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.distributed.world import World
 from horovod_ocr.errors import CheckpointError
@@ -41,6 +45,18 @@ def restore(payload: dict[str, Any], device: torch.device) -> Restored:
     return Restored(model.to(device).eval(), task, geometry)
 
 
+def config_of(payload: dict[str, Any], run: Path) -> TrainConfig:
+    """The config that a run was trained with. Settings that this version does not know are left out, with a warning.
+
+    ConfigError for a value that it does not take.
+    """
+    saved = payload["config"]
+    if unknown := sorted(saved.keys() - settings_of(TrainConfig).keys()):
+        console.print(f"warning: {run} was begun by another version; not known: {', '.join(unknown)}", markup=False)
+    known = {name: value for name, value in saved.items() if name not in unknown}
+    return overlay(TrainConfig(), known, f"{run}: its checkpoint")
+
+
 def load_state(payload: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> None:
     """Load the weights, and the optimizer's state, of a checkpoint. CheckpointError if they do not fit.
 
@@ -49,9 +65,7 @@ def load_state(payload: dict[str, Any], model: nn.Module, optimizer: torch.optim
     try:
         model.load_state_dict(payload["model"])
         if optimizer:
-            # the groups of earlier checkpoints do not say so, and it decides on which device `step` is kept
-            groups = [{**group, "fused": True} for group in payload["optimizer"]["param_groups"]]
-            optimizer.load_state_dict({**payload["optimizer"], "param_groups": groups})
+            optimizer.load_state_dict(payload["optimizer"])
     except (RuntimeError, ValueError, KeyError) as error:
         raise does_not_fit(payload) from error
 

@@ -31,19 +31,18 @@ class Saver:
         self.run, self.keep, self.keep_epochs, self.on_gpu = run, keep, keep_epochs, on_gpu
         self.ownership = Ownership(run)
         self.failures, self.remedy = 0, ""  # in a row, and what to do about the latest
-        self.error: Exception | None = (
-            None  # one that ends the run: the run is no longer ours, or the program is at fault
-        )
+        # one that ends the run: the run is no longer ours, or the program is at fault
+        self.error: Exception | None = None
         self.thread: threading.Thread | None = None
 
-    def save(self, step: int, epoch: float, payload: dict[str, Any], is_best: bool) -> None:
+    def save(self, step: int, payload: dict[str, Any], is_best: bool) -> None:
         """Copy the payload and return; its tensors may change from then on.
 
-        epoch: passes over the train split so far. Waits for the previous save, and warns if that takes long. Raises
+        payload: as in `file.write_checkpoint`. Waits for the previous save, and warns if that takes long. Raises
         CheckpointError if another job has taken the run over.
         """
         self.wait()
-        copied, on_device = snapshot({**payload, "epoch": epoch}), None
+        copied, on_device = snapshot(payload), None
         if self.on_gpu:
             on_device = torch.cuda.Event()  # type: ignore[no-untyped-call]
             on_device.record()
@@ -67,10 +66,10 @@ class Saver:
         if complaint := self.complaint(1):
             raise CheckpointError(complaint)
 
-    def complaint(self, most: int) -> str:
-        """A sentence if the last `most` checkpoints failed, or more; else empty."""
+    def complaint(self, most: int) -> str | None:
+        """A sentence if the last `most` checkpoints failed, or more; else None."""
         if self.failures < most:
-            return ""
+            return None
         count = "checkpoint" if self.failures == 1 else f"{self.failures} checkpoints"
         return f"{self.run}: the last {count} could not be written; {self.remedy}, then go on with --resume"
 
@@ -85,8 +84,8 @@ class Saver:
             reason = "its folder is away" if isinstance(error, FileNotFoundError) else error.strerror or error
             times = f", {self.failures} times in a row" if self.failures > 1 else ""
             self.warn(
-                f"{self.run}: the checkpoint of step {step} could not be written ({reason}){times}; the ones before "
-                f"stay, and training goes on; {self.remedy}"
+                f"{self.run}: the checkpoint of step {step} could not be written ({reason}){times}; earlier "
+                f"checkpoints are kept, and training goes on; {self.remedy}"
             )
         except Exception as error:  # `wait` raises it in the main thread
             self.error = error

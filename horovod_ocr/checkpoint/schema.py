@@ -15,6 +15,7 @@ FORMAT = "horovod-ocr checkpoint"
 VERSION = 3  # 2: labels are turned as UAX 9 says; 3: buckets, in the geometry
 FIELDS = {
     "step": int,
+    "epoch": float,
     "best": float,
     "model": dict,
     "optimizer": dict,

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from horovod_ocr.cli.options import Hosts, TrainedShards, hosts_given
+from horovod_ocr.cli.options import Device, Hosts, TrainedShards, hosts_given
 from horovod_ocr.cli.sentence import one_sentence, tell
-from horovod_ocr.errors import ClusterError, ShardError
+from horovod_ocr.errors import ClusterError
 
 output = Console(soft_wrap=True)
 
@@ -18,26 +18,22 @@ def doctor(
     hosts: Hosts = None,
     shards: TrainedShards = None,
     runs: Annotated[str | None, typer.Option(metavar="FOLDER", help="As in train.  [default: runs]")] = None,
-    device: Annotated[str | None, typer.Option(metavar="auto|cpu|cuda", help="As in train.  [default: auto]")] = None,
+    device: Device = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Load neither torch nor Horovod, and let no ranks meet.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
-    """Say whether these hosts can train together, and how to repair what is wrong. Ends with 4 where they cannot."""
+    """Say whether these hosts can train together, and how to repair what is wrong. Ends with 4 if they cannot."""
     with one_sentence():
-        from horovod_ocr.config.sources import load_config
         from horovod_ocr.launch.hosts.doctor import examine
         from horovod_ocr.reports.doctor import draw_doctor
-        from horovod_ocr.tasks.recipe import default_recipe
+        from horovod_ocr.tasks.recipe import new_config
 
         given = {"shards": shards, "runs": runs, "device": device}
         given = {name: value for name, value in given.items() if value is not None}
-        try:
-            recipe = default_recipe(shards)
-        except ShardError:
-            recipe = None  # the report says that there are no shards
-        report = examine(hosts_given(hosts), load_config(recipe, given), quick, tell)
+        config = new_config(None, given, needs_shards=False)  # the report says if there are none
+        report = examine(hosts_given(hosts), config, quick, tell)
         if as_json:
             print(json.dumps({"can_start": report.can_start} | asdict(report), ensure_ascii=False))
         else:

@@ -10,6 +10,7 @@ from horovod_ocr.cli.sentence import one_sentence
 from horovod_ocr.config.train import RanksConfig
 from horovod_ocr.distributed.launcher import rank_of_process
 from horovod_ocr.reports.progress import progress_bar
+from horovod_ocr.run.folder import EVAL
 
 output = Console(soft_wrap=True)
 
@@ -39,4 +40,4 @@ def evaluate(
                 folder, report = score_run(world, folder_of_runs(runs), run, shards, split, device_given(device), read)
         if world.is_root:
             output.print(draw_report(report))
-            print(f"written: {folder / 'eval.json'}; run: {folder.resolve()}")
+            print(f"written: {folder / EVAL}; run: {folder.resolve()}")

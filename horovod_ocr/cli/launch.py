@@ -63,6 +63,7 @@ def train_options(words: list[str]) -> "TrainOptions":
     app.command("train")(train)
     with typer.main.get_command(app).make_context("horovod-ocr launch", list(words)) as context:
         typed = {name: value for name, value in context.params.items() if value is not None}
-    given = with_settings(typed, typed.pop("settings", []))
+    assignments = typed.pop("settings", [])
+    given = with_settings(typed, assignments)
     recipe, resumes = given.pop("recipe", None), given.pop("resume", False)
     return TrainOptions([word for word in words if word != "--resume"], given, recipe, resumes)

@@ -25,7 +25,7 @@ from horovod_ocr.cli.synth import synth
 from horovod_ocr.cli.train import train
 from horovod_ocr.cli.verify import verify
 
-# in the order of the data's way; --help lists them so
+# in the order of the data path; --help lists them so
 COMMANDS: dict[str, Callable[..., None]] = {
     "synth": synth,
     "audit": audit,

@@ -76,15 +76,12 @@ def option_of(setting: Setting, default: object) -> inspect.Parameter:
 
 
 def default_shown(default: object) -> str:
+    """As help prints it; empty for what help need not say."""
+    if default is None or isinstance(default, bool):
+        return ""
     if isinstance(default, tuple):
         return ",".join(map(str, default))
-    return (
-        ""
-        if default is None or isinstance(default, bool)
-        else f"{default:,}"
-        if isinstance(default, int)
-        else str(default)
-    )
+    return f"{default:,}" if isinstance(default, int) else str(default)
 
 
 def hosts_given(text: str | None, slots: int = 1) -> "tuple[Host, ...]":
@@ -96,7 +93,7 @@ def hosts_given(text: str | None, slots: int = 1) -> "tuple[Host, ...]":
 
     if text is None and not HOSTS_FILE.exists():
         return (Host("localhost", slots=slots),)
-    # a list may be longer than a file's name: os.path says no to that, where Path raises
+    # a list may be longer than a file's name: for that os.path.isfile returns False, Path.is_file raises
     if text is None or os.path.isfile(text) or not set(",:@") & set(text):
         return read_hosts(Path(text or HOSTS_FILE))
     return parse_hosts(text.replace(",", "\n"), "-H")
@@ -129,4 +126,6 @@ def check_folder(location: str) -> None:
     from horovod_ocr.data.store import Remote, is_remote
 
     if is_remote(location):
-        raise ConfigError(f"{Remote(location).where('')} is no folder; run this where the shards are, and name theirs")
+        raise ConfigError(
+            f"{Remote(location).where('')} is not a folder; run this where the shards are, and name theirs"
+        )

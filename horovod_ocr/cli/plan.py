@@ -35,7 +35,7 @@ def plan(
         from horovod_ocr.data.store import Remote, is_remote, read_index_at
         from horovod_ocr.reports.plan import plan_sections, plan_values
         from horovod_ocr.reports.terminal import draw_sections
-        from horovod_ocr.tasks.recipe import default_recipe
+        from horovod_ocr.tasks.recipe import new_config
 
         given = with_settings(given, settings or [])
         recipe = given.pop("recipe", None)
@@ -46,7 +46,7 @@ def plan(
             name, split = f"{samples:,} rendered words", simulate_shards(samples)
             edges: tuple[float, ...] = RENDERED_EDGES
         else:
-            config = load_config(recipe or default_recipe(given.get("shards")), given)
+            config = new_config(recipe, given)
             shards = config.data.shards
             index = read_index_at(shards)
             name = Remote(shards).where("") if is_remote(shards) else shards

@@ -29,12 +29,12 @@ def show(
     """Draw samples of a shard set on one sheet: with their labels, or as training changes them."""
     with one_sentence():
         if augment:
-            from horovod_ocr.config.sources import load_config, with_settings
+            from horovod_ocr.config.sources import with_settings
             from horovod_ocr.reports.augmented import draw_augmented_sheet
-            from horovod_ocr.tasks.recipe import default_recipe
+            from horovod_ocr.tasks.recipe import new_config
 
             given = with_settings({"shards": shards} if shards else {}, settings or [])
-            config = load_config(recipe or default_recipe(given.get("shards")), given)
+            config = new_config(recipe, given)
             out = out or Path("augment.png")
             draw_augmented_sheet(config, out, seed)
         elif recipe or settings:

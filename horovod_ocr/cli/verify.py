@@ -28,7 +28,7 @@ def verify(
     workers: Annotated[int | None, typer.Option(help="Processes.  [default: all cores]")] = None,
     json_lines: JsonLines = False,
 ) -> None:
-    """Prove a shard set: read every byte, count again what its index says. Ends with 3 where it is not whole."""
+    """Prove a shard set: read every byte, count again what its index says. Ends with 3 if it is not whole."""
     with one_sentence():
         from horovod_ocr.reports.summary import draw_proof, option_of, wrong_of
         from sharding.verify.repair import repair_set

@@ -38,6 +38,15 @@ RANGES: dict[type, tuple[str, str, Callable[[Any, Any], bool]]] = {
     Le: ("at most", "le", lambda value, end: value <= end),
 }
 
+# one value of this type, and several, in a sentence
+KINDS: dict[type, tuple[str, str]] = {
+    bool: ("true or false", "true or false"),
+    int: ("an integer", "integers"),
+    float: ("a number", "numbers"),
+    str: ("a text", "texts"),
+    Path: ("a folder", "folders"),
+}
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -151,6 +160,15 @@ def overlay(config: Config, values: dict[str, Any], source: str, prefix: str = "
     return replace(config, **tables, **changes.get(None, {}))
 
 
+def checked_values(kind: type[Config], values: dict[str, Any], source: str) -> dict[str, Any]:
+    """Settings by their own names, with tables opened, each of its setting's type. ConfigError as `overlay`."""
+    config, known = overlay(kind(), values, source), settings_of(kind)
+    return {
+        name: value if isinstance(value, dict) else known[name].of(config)
+        for name, value in flatten(kind, values, source).items()
+    }
+
+
 def checked(value: Any, setting: Setting, current: Any, source: str, prefix: str) -> Any:
     """The value as the setting's type. current: what it is laid over. ConfigError as `overlay`."""
     where, kind = f"{source}: {prefix}{setting.name}", setting.types[0]
@@ -169,7 +187,7 @@ def checked(value: Any, setting: Setting, current: Any, source: str, prefix: str
         return several(value, get_args(kind), current, where)
     value = converted(value, kind)
     if type(value) is not kind and not (kind is Path and isinstance(value, Path)):
-        raise ConfigError(f"{where} is a {kind.__name__}, not {value!r}")
+        raise ConfigError(f"{where} must be {KINDS[kind][0]}, not {value!r}")
     check_range(value, setting, where)
     return value
 
@@ -192,7 +210,7 @@ def several(value: Any, kinds: tuple[Any, ...], current: tuple[Any, ...], where:
     given = value if isinstance(value, list | tuple) else [value]
     values: tuple[Any, ...] = tuple(converted(each, kind) for each in given)
     if not values or not all(isinstance(each, kind) for each in values):
-        raise ConfigError(f"{where} holds values of type {kind.__name__}, not {value!r}")
+        raise ConfigError(f"{where} must be {KINDS[kind][1]}, not {value!r}")
     if not many and len(values) != len(kinds) or kind is float and not all(math.isfinite(each) for each in values):
         raise ConfigError(f"{where} are {len(kinds)} numbers, such as {written(current)}, not {written(values)}")
     return values

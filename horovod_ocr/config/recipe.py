@@ -24,7 +24,7 @@ def read_recipe(name: str) -> dict[str, Any]:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """A TOML file. ConfigError where it cannot be read."""
+    """A TOML file. ConfigError if it cannot be read."""
     try:
         return tomllib.loads(read_settings_text(path))
     except FileNotFoundError as error:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from horovod_ocr.config.overlay import flatten, overlay
+from horovod_ocr.config.overlay import checked_values, overlay
 from horovod_ocr.config.sources import SETTINGS_FILE, table_of_settings
 from sharding.options import ShardOptions
 
@@ -21,5 +21,5 @@ def load_shard_options(command_line: dict[str, Any], folder: Path = Path(".")) -
 
 
 def shard_table(folder: Path = Path(".")) -> dict[str, Any]:
-    """The table [shard] of horovod-ocr.toml, by the options' own names."""
-    return flatten(ShardOptions, table_of_settings("shard", folder), f"{folder / SETTINGS_FILE}, [shard]")
+    """The table [shard] of horovod-ocr.toml, by the options' own names, of their types. ConfigError as `overlay`."""
+    return checked_values(ShardOptions, table_of_settings("shard", folder), f"{folder / SETTINGS_FILE}, [shard]")

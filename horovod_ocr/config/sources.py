@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from horovod_ocr.config.overlay import flatten, overlay
+from horovod_ocr.config.overlay import checked_values, flatten, overlay
 from horovod_ocr.config.recipe import read_recipe, read_toml
 from horovod_ocr.config.train import TrainConfig, check_config
 from horovod_ocr.errors import ConfigError
@@ -39,35 +39,35 @@ def parse_settings(assignments: list[str]) -> dict[str, Any]:
         for part in tables:
             table = table.setdefault(part, {})
             if not isinstance(table, dict):
-                raise ConfigError(f"--set {assignment}: {part} has a value already and is no table")
+                raise ConfigError(f"--set {assignment}: {part} has a value already and is not a table")
         table[name] = value
     return values
 
 
 def with_settings(given: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
-    """Named options and `--set` as one, by the settings' own names. ConfigError for a setting that both give, with
-    other values."""
+    """Named options and `--set` as one, by the settings' own names, of the settings' types. ConfigError as `overlay`,
+    and for a setting that both give, with other values."""
     values = flatten(TrainConfig, parse_settings(assignments), "--set")
     for name in given.keys() & values.keys():
         if given[name] != values[name]:
             raise ConfigError(f"{name} is given twice: {given[name]!r}, and {values[name]!r} with --set")
     values = given | values
     if "epochs" in values and "steps" not in values:
-        values = {"steps": 0, "min_steps": 0} | values  # a recipe's would go before them
-    return values
+        values = {"steps": 0, "min_steps": 0} | values  # else a recipe's steps would count, and not these epochs
+    return checked_values(TrainConfig, values, "the command line")
 
 
 def table_of_settings(command: str, folder: Path = Path(".")) -> dict[str, Any]:
-    """A command's table in horovod-ocr.toml; empty where there is none. ConfigError for a table that no command has."""
+    """A command's table in horovod-ocr.toml; empty if there is none. ConfigError for a table that no command has."""
     path = folder / SETTINGS_FILE
     tables = read_toml(path) if path.exists() else {}
     for name, table in tables.items():
         if name not in TABLES or not isinstance(table, dict):
-            raise ConfigError(f"{path}: {name!r} is no table of settings; there are: [{'], ['.join(TABLES)}]")
+            raise ConfigError(f"{path}: {name!r} is not a table of settings; there are: [{'], ['.join(TABLES)}]")
     given: dict[str, Any] = tables.get(command, {})
     return given
 
 
 def train_table(folder: Path = Path(".")) -> dict[str, Any]:
-    """The table [train] of horovod-ocr.toml, by the settings' own names."""
-    return flatten(TrainConfig, table_of_settings("train", folder), f"{folder / SETTINGS_FILE}, [train]")
+    """The table [train] of horovod-ocr.toml, by the settings' own names, of their types. ConfigError as `overlay`."""
+    return checked_values(TrainConfig, table_of_settings("train", folder), f"{folder / SETTINGS_FILE}, [train]")

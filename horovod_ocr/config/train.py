@@ -39,9 +39,9 @@ class DataConfig:
     """Strength of each random change."""
 
     @property
-    def cache_bytes(self) -> int:
-        """0: choose."""
-        return int((self.cache_gb or 0) * 1e9)
+    def cache_bytes(self) -> int | None:
+        """The most bytes that the cache may hold; None: choose."""
+        return int(self.cache_gb * 1e9) if self.cache_gb else None
 
 
 @dataclass(frozen=True)
@@ -147,11 +147,17 @@ class TrainConfig:
     height: Annotated[int, Ge(1)] = 64
     """Pixels that images are scaled to."""
     data: DataConfig = DataConfig()
+    """Table: where samples come from and how they are read."""
     plan: PlanConfig = PlanConfig()
+    """Table: how long the run is, and which samples each step holds."""
     optimizer: OptimizerConfig = OptimizerConfig()
+    """Table: AdamW and the learning rate."""
     ranks: RanksConfig = RanksConfig()
+    """Table: what ranks compute on, and how they work together."""
     checkpoints: CheckpointsConfig = CheckpointsConfig()
+    """Table: when checkpoints are written, and which are kept."""
     log: LogConfig = LogConfig()
+    """Table: what the run says of itself, and how often."""
 
     @classmethod
     def of(cls, **settings: Any) -> "TrainConfig":
@@ -168,7 +174,7 @@ class TrainConfig:
 def check_config(config: TrainConfig) -> TrainConfig:
     """The config. ConfigError for settings that do not go together; `overlay` has checked each alone."""
     if config.run and Path(config.run).name != config.run:
-        raise ConfigError(f"run is a name without folders, not {config.run!r}; give --runs for where runs lie")
+        raise ConfigError(f"run is a name without folders, not {config.run!r}; give --runs for the folder of the runs")
     if not config.plan.steps and not config.plan.epochs:
         raise ConfigError("steps 0, epochs 0: one of them must be more than 0")
     if config.log.profile:

@@ -19,7 +19,7 @@ class DamagedSamples:
         """shards: of the split. most: how many samples may be damaged before all ranks stop."""
         self.world, self.most = world, most
         self.count = 0  # damaged samples over all ranks, as of the latest `agree`
-        self.samples = {shard.name: shard.samples for shard in shards}
+        self.samples_of_shard = {shard.name: shard.samples for shard in shards}
         self.known: dict[tuple[str, int | None], str] = {}  # (shard, row) -> where it was met and why it is damaged
         self.fresh: dict[tuple[str, int | None], str] = {}  # of this rank, not told to the others yet
 
@@ -31,8 +31,8 @@ class DamagedSamples:
                 self.fresh[key] = f"rank {self.world.rank} on {socket.gethostname()}: {met}"
                 console.print(f"warning: {self.fresh[key]}", markup=False)
 
-    def agree(self) -> int:
-        """Update `count`, and return it. Collective.
+    def agree(self) -> None:
+        """Update `count`. Collective.
 
         Raises ShardError, on every rank and with the list, above `most`.
         """
@@ -41,7 +41,7 @@ class DamagedSamples:
                 self.known |= fresh
             self.fresh = {}
         lost = {shard for shard, row in self.known if row is None}
-        count = sum(self.samples[shard] for shard in lost)
+        count = sum(self.samples_of_shard[shard] for shard in lost)
         count += sum(row is not None and shard not in lost for shard, row in self.known)
         if count > self.most:
             listed = [self.known[key] for key in sorted(self.known, key=str)]
@@ -54,4 +54,3 @@ class DamagedSamples:
                 )
             )
         self.count = count
-        return count

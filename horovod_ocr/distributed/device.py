@@ -34,17 +34,18 @@ class RankHardware:
     """Whether the engine can sum tensors on GPUs."""
 
 
-class Chosen(NamedTuple):
+class DeviceChoice(NamedTuple):
     """What a rank computes on."""
 
     device: torch.device
+    """Of this rank."""
     cores: int
     """This rank's share of its host."""
-    why_cpu: str = ""
-    """Why it is the CPU although there is a GPU; empty if there is none, or if the CPU was asked for."""
+    why_cpu: str | None = None
+    """Why it is the CPU although there is a GPU; None if there is none, or if the CPU was asked for."""
 
 
-def choose_device(world: World, wanted: str = "auto") -> Chosen:
+def choose_device(world: World, wanted: str = "auto") -> DeviceChoice:
     """A GPU of its own for each rank, or the CPU for all. Every rank must call this.
 
     wanted: auto (GPUs if there is one for each rank), cpu or cuda.
@@ -59,19 +60,19 @@ def choose_device(world: World, wanted: str = "auto") -> Chosen:
     cores = share_of_cores(hardware, world.rank, quota_of_cores())
     if numbers:
         torch.cuda.set_device(numbers[world.rank])
-        return Chosen(torch.device("cuda", numbers[world.rank]), cores)
+        return DeviceChoice(torch.device("cuda", numbers[world.rank]), cores)
     torch.set_num_threads(cores)
-    return Chosen(torch.device("cpu"), cores, why_cpu)
+    return DeviceChoice(torch.device("cpu"), cores, why_cpu)
 
 
-def assign_gpus(hardware: Sequence[RankHardware], wanted: str) -> tuple[list[int], str]:
-    """The number of each rank's GPU, as its own torch counts; no numbers for the CPU, with the reason.
+def assign_gpus(hardware: Sequence[RankHardware], wanted: str) -> tuple[list[int], str | None]:
+    """The number of each rank's GPU, as its own torch counts; no numbers for the CPU, and why not GPUs.
 
     hardware: of all ranks. A launcher may show each rank all GPUs of its host, some, or one of its own; no two ranks
     get the same one.
     """
     if wanted == "cpu":
-        return [], ""
+        return [], None
     for each in hardware:
         if each.gpus.problem:
             raise raised_on_all_ranks(
@@ -88,8 +89,8 @@ def assign_gpus(hardware: Sequence[RankHardware], wanted: str) -> tuple[list[int
                     "give --device auto"
                 )
             )
-        return [], why if any(each.gpus.numbers or each.gpus.remark for each in hardware) else ""
-    if len(hardware) > 1 and (without := next((each.host for each in hardware if not each.can_exchange), "")):
+        return [], why if any(each.gpus.numbers or each.gpus.remark for each in hardware) else None
+    if len(hardware) > 1 and (without := next((each.host for each in hardware if not each.can_exchange), None)):
         raise raised_on_all_ranks(
             ConfigError(
                 f"{without}: Horovod is built without NCCL, and would wait for ever for tensors on a GPU; build it "
@@ -98,7 +99,7 @@ def assign_gpus(hardware: Sequence[RankHardware], wanted: str) -> tuple[list[int
         )
     uuid_of_rank = {rank: uuid for uuid, rank in rank_of_gpu.items()}
     gpus = [each.gpus for each in hardware]
-    return [each.numbers[each.uuids.index(uuid_of_rank[rank])] for rank, each in enumerate(gpus)], ""
+    return [each.numbers[each.uuids.index(uuid_of_rank[rank])] for rank, each in enumerate(gpus)], None
 
 
 def match_gpus(visible: Sequence[Sequence[str]]) -> dict[str, int]:
@@ -161,7 +162,7 @@ def multiplies_bf16(device: torch.device) -> bool:
     return bool(can.get("amx_bf16") or can.get("avx512_bf16"))
 
 
-def first_contact(device: torch.device) -> str:
+def first_contact_text(device: torch.device) -> str:
     """What ranks wait for when they first sum on this device, as the watchdog names it."""
     if device.type == "cuda":
         return (

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import torch
 
-from horovod_ocr.distributed.open import has_nvidia_driver
-
 # The oldest driver for each major version of CUDA: NVIDIA, "CUDA Compatibility", table of minimum driver versions
 OLDEST_DRIVER = {"11": "450", "12": "525", "13": "580"}
 NO_DEVICE = "torch finds no GPU, although an NVIDIA driver is here"
@@ -21,17 +19,22 @@ class Gpus:
     """Those that torch has code for, as torch counts them."""
     uuids: tuple[str, ...] = ()
     """Of these, in the same order; unique in the world."""
-    problem: str = ""
-    """Why torch cannot compute on the GPUs of this machine, and what to do; empty if it can, or if there are none."""
-    remark: str = ""
-    """Why none is used although the machine has one, if that may be on purpose; else empty."""
+    problem: str | None = None
+    """Why torch cannot compute on the GPUs of this machine, and what to do; None if it can, or if there are none."""
+    remark: str | None = None
+    """Why none is used although the machine has one, if that may be on purpose; else None."""
+
+
+def has_nvidia_driver() -> bool:
+    """Whether a driver for NVIDIA GPUs is loaded. /dev/dxg is the one of Windows, under WSL."""
+    return any(map(os.path.exists, ("/proc/driver/nvidia/version", "/dev/dxg")))
 
 
 def find_gpus() -> Gpus:
     """Find the GPUs of this process, which initialises CUDA. Never raises for a GPU or driver that does not work."""
     if torch.version.cuda is None:
         remark = f"torch {torch.__version__} is built without CUDA; make the environment with one for CUDA"
-        return Gpus(remark=remark if has_nvidia_driver() else "")
+        return Gpus(remark=remark if has_nvidia_driver() else None)
     try:
         torch.cuda.init()  # type: ignore[no-untyped-call]
         found = [(number, torch.cuda.get_device_properties(number)) for number in range(torch.cuda.device_count())]
@@ -71,7 +74,7 @@ def driver_too_old(driver_cuda: int, torch_cuda: str) -> str:
 
 def has_code_for(capability: tuple[int, int], compiled: list[str]) -> bool:
     """Can a GPU run what torch was compiled for (`torch.cuda.get_arch_list()`)? Code of `sm_86` runs on 8.6 and later
-    GPUs of the same major version, `compute_90` is compiled on the machine for any later one. A letter behind the
+    GPUs of the same major version, `compute_90` is compiled on the machine for any later one. A letter after the
     number (`sm_90a`) means exactly that GPU.
     """
     for name in compiled:

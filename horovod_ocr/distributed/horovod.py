@@ -25,7 +25,7 @@ class HorovodWorld(World):
         """hvd: the module horovod.torch, after its init()."""
         self._hvd = hvd
         self.rank, self.world_size = hvd.rank(), hvd.size()
-        self.local_rank, self.local_size = hvd.local_rank(), hvd.local_size()
+        self.local_size = hvd.local_size()
         # without NCCL, Horovod waits for ever for a tensor on a GPU
         self.sums_on_gpus = bool(hvd.nccl_built())
 

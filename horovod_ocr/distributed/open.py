@@ -4,6 +4,7 @@ import os
 import sys
 
 from horovod_ocr.distributed.alone import AloneWorld
+from horovod_ocr.distributed.gpus import has_nvidia_driver
 from horovod_ocr.distributed.horovod import init_horovod
 from horovod_ocr.distributed.launcher import SIZE_VARIABLES, rank_of_process
 from horovod_ocr.distributed.world import World
@@ -13,19 +14,14 @@ from horovod_ocr.errors import ClusterError
 def open_world() -> World:
     """The world this process belongs to: Horovod's under horovodrun, a world of one otherwise. Collective."""
     if rank_of_process() is None:
-        check_alone(1)
+        check_launcher(1)
         return AloneWorld()
     world = init_horovod(on_cpus=not has_nvidia_driver())
-    check_alone(world.world_size)
+    check_launcher(world.world_size)
     return world
 
 
-def has_nvidia_driver() -> bool:
-    """Whether a driver for NVIDIA GPUs is loaded. /dev/dxg is the one of Windows, under WSL."""
-    return any(map(os.path.exists, ("/proc/driver/nvidia/version", "/dev/dxg")))
-
-
-def check_alone(ranks: int) -> None:
+def check_launcher(ranks: int) -> None:
     """ClusterError if srun or mpiexec started several processes and Horovod sees one rank: each would train for itself,
     in one folder."""
     if ranks > 1 or "HOROVOD_RANK" in os.environ or (sys.stdin and sys.stdin.isatty()):  # a shell that srun started

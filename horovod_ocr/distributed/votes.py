@@ -13,8 +13,8 @@ from horovod_ocr.errors import DivergedError
 class StopSaveVote:
     """What any rank wants, made known to all ranks during the same step: it costs no wait of its own."""
 
-    def __init__(self, world: World, stop: str, save: bool):
-        """stop: why this rank wants to stop; empty if it does not. save: whether it wants to save. Collective."""
+    def __init__(self, world: World, stop: str | None, save: bool):
+        """stop: why this rank wants to stop; None if it does not. save: whether it wants to save. Collective."""
         self.world, self.reason = world, stop
         self.sum = world.begin_sum(torch.tensor([bool(stop), save], dtype=torch.int32))
 

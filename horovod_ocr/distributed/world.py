@@ -21,9 +21,9 @@ class World(ABC):
     """
 
     rank: int = 0
+    """Number of this process; 0 is root."""
     world_size: int = 1
-    local_rank: int = 0
-    """Number of this rank on its host."""
+    """The number of ranks."""
     local_size: int = 1
     """Ranks on this host."""
     sums_on_gpus: bool = True

@@ -1,1 +1,1 @@
-"""A split read with a model, and its scores."""
+"""A split read with a model, its scores, and the runs of a folder."""

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from horovod_ocr.errors import CheckpointError
-from horovod_ocr.run.folder import LAST, TRAIN_FIRST, checkpoints_of, pointed_to, step_of
+from horovod_ocr.run.folder import LAST, METRICS, TRAIN_FIRST, checkpoints_of, pointed_to, step_of
 from horovod_ocr.run.state import STATE, RunState, read_state
 from horovod_ocr.tasks.figures import FIGURES, figures_in
 
-METRICS = "metrics.jsonl"
 SIGNS = (STATE, METRICS, LAST)  # a folder with one of them is a run
 
 
@@ -49,10 +48,10 @@ def list_runs(runs: Path) -> list[RunRow]:
     folders = [path for path in runs.glob("*") if any(os.path.isfile(path / name) for name in SIGNS)]
     if not folders:
         raise CheckpointError(f"no run in {runs}/; {TRAIN_FIRST}")
-    return sorted(map(look_at, folders), key=lambda row: (-row.time, row.name))
+    return sorted(map(describe_run, folders), key=lambda row: (-row.time, row.name))
 
 
-def look_at(run: Path) -> RunRow:
+def describe_run(run: Path) -> RunRow:
     state, (epoch, logged_step, best) = read_state(run), read_metrics(run / METRICS)
     signs = [path.stat().st_mtime for name in SIGNS if os.path.isfile(path := run / name)]
     return RunRow(

@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from horovod_ocr.checkpoint.file import load_best
-from horovod_ocr.checkpoint.restore import restore
-from horovod_ocr.config.overlay import overlay
-from horovod_ocr.config.train import TrainConfig
+from horovod_ocr.checkpoint.restore import config_of, restore
 from horovod_ocr.console import console
 from horovod_ocr.data.options import StreamOptions
 from horovod_ocr.data.shared_memory import choose_workers
@@ -19,8 +17,10 @@ from horovod_ocr.data.worker_choice import give_workers
 from horovod_ocr.distributed.damaged_samples import DamagedSamples
 from horovod_ocr.distributed.device import choose_device, choose_precision
 from horovod_ocr.distributed.world import World
-from horovod_ocr.errors import ShardError
+from horovod_ocr.errors import CheckpointError, ShardError
 from horovod_ocr.evaluation.evaluate import evaluate
+from horovod_ocr.run.folder import EVAL
+from horovod_ocr.tasks.base import Task
 from sharding.format.index import ShardIndex
 from sharding.system.files import write_whole
 
@@ -38,18 +38,18 @@ def score_run(
 
     Defaults: the newest run, the shards it was trained with, the test split (val if there is none). The report: facts
     about the run; `unreadable`, damaged samples that are in no score; and what the task reports (`Scores.report`).
-    Collective. Raises ShardError or CheckpointError with what to do.
+    Collective. Raises ShardError, CheckpointError or ConfigError with what to do.
     """
     run, payload = world.broadcast(world.collectively(lambda: load_best(runs, name) if world.is_root else None))
-    config = overlay(TrainConfig(), payload["config"], f"{run}: its checkpoint").data
+    config = world.broadcast(world.collectively(lambda: config_of(payload, run) if world.is_root else None)).data
     store = world.collectively(lambda: open_store(shards or config.shards, config.cache_dir, config.cache_bytes))
     index = store.index
     chosen = choose_device(world, device)
     precision = choose_precision("auto", chosen.device, world)
     if chosen.why_cpu and world.is_root:
         console.print(f"on the CPU: {chosen.why_cpu}", markup=False)
-    it = world.collectively(lambda: restore(payload, chosen.device))
-    world.collectively(lambda: it.task.check_readable(index))
+    restored = world.collectively(lambda: restore(payload, chosen.device))
+    world.collectively(lambda: check_readable(restored.task, index))
     split = split or world.collectively(lambda: choose_split(index))
     options = StreamOptions(
         split,
@@ -62,11 +62,11 @@ def score_run(
         world_size=world.world_size,
         to_gpu=chosen.device.type == "cuda",
     )
-    stream = world.collectively(lambda: Stream(store, it.geometry, options))
+    stream = world.collectively(lambda: Stream(store, restored.geometry, options))
     damage = DamagedSamples(world, stream.shards, config.max_bad)
     if options.to_gpu:
         give_workers(stream, world.local_size, choose_workers(-1, True, chosen.cores))
-    scores = evaluate(it.model, it.task, stream, world, precision, damage, progress)
+    scores = evaluate(restored.model, restored.task, stream, world, precision, damage, progress)
     report = {
         "run": run.name,
         "step": payload["step"],
@@ -74,13 +74,20 @@ def score_run(
         "shards": str(index.root),
         "index_digest": index.digest,
         "profile": index.profile.name,
-        "kind": it.task.kind,
+        "kind": restored.task.kind,
         "unreadable": damage.count,
         **scores.report(index.subsets),
     }
     if world.is_root:
-        write_report(run / "eval.json", report)
+        write_report(run / EVAL, report)
     return run, report
+
+
+def check_readable(task: Task, index: ShardIndex) -> None:
+    """CheckpointError if a model of this task cannot write the labels of a set."""
+    if index.kind != task.kind:
+        raise CheckpointError(f"{index.root} holds {index.kind}, and the checkpoint was trained on {task.kind}")
+    task.check_readable(index)
 
 
 def choose_split(index: ShardIndex) -> str:

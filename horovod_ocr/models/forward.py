@@ -17,8 +17,8 @@ from horovod_ocr.models.base import FrameModel
 class ModelOutput(NamedTuple):
     """What a task gets of a model."""
 
-    logits: Tensor
-    """Unnormalised scores, (T, N, C)."""
+    logits_TNC: Tensor
+    """Unnormalised scores of each frame."""
     frames_N: Tensor
     """int64: the frames that the valid columns of each image reach into."""
 
@@ -32,8 +32,8 @@ def forward(model: FrameModel, images_NHW: Tensor, valid_width_N: Tensor, precis
     weight = next(model.parameters())
     images_N1HW = normalise_images(images_NHW, weight.device, weight.dtype)
     with autocast(weight.device, precision):
-        logits = model(images_N1HW)
-    return ModelOutput(logits, model.frames(valid_width_N))
+        logits_TNC = model(images_N1HW)
+    return ModelOutput(logits_TNC, model.frames(valid_width_N))
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:

@@ -75,8 +75,9 @@ class Recognizer:
 
 def build_recognizer(payload: dict[str, Any], precision: str = "auto", device: torch.device = CPU) -> Recognizer:
     """From a checkpoint's payload."""
-    it = restore(payload, device)
-    return Recognizer(it.model, it.task, it.geometry, choose_precision(precision, device, AloneWorld()))
+    restored = restore(payload, device)
+    precision = choose_precision(precision, device, AloneWorld())
+    return Recognizer(restored.model, restored.task, restored.geometry, precision)
 
 
 def find_images(paths: Iterable[Path]) -> list[Path]:

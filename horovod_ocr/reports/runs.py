@@ -42,7 +42,7 @@ def figures_of(rows: list[RunRow]) -> list[Figure]:
     return [
         figure
         for task in FIGURES.values()
-        for figure in reversed(task.listed.values())
+        for figure in task.listed.values()
         if any(figure.key in row.scores for row in rows)
     ]
 

@@ -1,9 +1,13 @@
-"""The files of a run's folder, and which of them are kept. No torch, so that it is listed at once.
+"""What a run's folder holds, and which of its checkpoints are kept. No torch, so that it is listed at once.
 
 runs/<name>/checkpoints/step-00000400.pt           weights, optimizer, step, task, geometry, config, ...
 runs/<name>/checkpoints/step-00000400.pt.sha256    as sha256sum writes it, with the epoch as a remark
 runs/<name>/LAST, BEST                             the name of one of them
 runs/<name>/OWNER                                  the job that may write here
+runs/<name>/train.log, logs/, metrics.jsonl, tensorboard/    see log.py
+runs/<name>/state.json, REQUEST                    see state.py
+runs/<name>/eval.json                              the latest scores of a split: evaluation/score.py
+runs/<name>/launch.json, restarts.jsonl            of a supervised run: launch/supervise/record.py
 """
 
 import errno
@@ -18,6 +22,7 @@ from horovod_ocr.errors import CheckpointError
 from sharding.system.files import write_whole
 
 LAST, BEST, OWNER = "LAST", "BEST", "OWNER"
+TRAIN_LOG, METRICS, EVAL = "train.log", "metrics.jsonl", "eval.json"
 MOST_POINTER_BYTES = 4096  # read no more of a small file: it may be something else
 CHECKPOINT_NAME = re.compile(r"step-([0-9]{8,15})\.pt")
 TRAIN_FIRST = "train first: horovodrun -np 3 -H hosts.txt horovod-ocr train"
@@ -54,7 +59,7 @@ def checkpoints_of(run: Path) -> list[Path]:
 
 
 def step_of(path: Path) -> int:
-    """The step in a checkpoint's name. ValueError if it is no checkpoint's."""
+    """The step in a checkpoint's name. ValueError if it is not the name of a checkpoint."""
     if match := CHECKPOINT_NAME.fullmatch(path.name):
         return int(match[1])
     raise ValueError(f"{path.name} is not the name of a checkpoint")
@@ -65,16 +70,16 @@ def write_digest(path: Path, sha256: str, epoch: float) -> None:
     write_whole(digest_path(path), f"{sha256}  {path.name}\n# epoch {epoch!r}\n".encode())
 
 
-def read_digest(path: Path) -> tuple[str, float | None]:
-    """A checkpoint's sha256 and its epoch, from its digest file; "" and None if that does not say."""
+def read_digest(path: Path) -> tuple[str | None, float | None]:
+    """A checkpoint's sha256 and its epoch, from its digest file; None for what that does not say."""
     try:
         words = read_start(digest_path(path)).split()
         epoch = float(words[words.index("epoch") + 1])
     except FileNotFoundError:
-        return "", None
+        return None, None
     except (ValueError, IndexError):
         epoch = math.nan
-    return words[0] if words else "", epoch if math.isfinite(epoch) else None
+    return words[0] if words else None, epoch if math.isfinite(epoch) else None
 
 
 def read_start(path: Path) -> str:
@@ -115,7 +120,8 @@ def worth_keeping(run: Path, keep: int, keep_epochs: int) -> set[str]:
 
 
 def remove_old(run: Path, keep: int, keep_epochs: int) -> None:
-    """Remove all checkpoints but those worth keeping, and what killed processes have left. Raises OSError."""
+    """Remove all checkpoints but those worth keeping, and what killed processes have left. Raises OSError, and
+    CheckpointError if a pointer has gone meanwhile."""
     kept = worth_keeping(run, keep, keep_epochs)
     for path in checkpoints_of(run):
         if path.name not in kept:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from horovod_ocr.console import silence
+from horovod_ocr.run.folder import METRICS, TRAIN_LOG
 from sharding.system.files import write_whole
 
 
@@ -27,12 +28,12 @@ class RunLog:
         self.told: set[str] = set()  # warnings of any rank that root has printed
         self.show_warning = warnings.showwarning
         warnings.showwarning = self.note_warning
-        path = run / "train.log" if self.is_root else run / "logs" / f"rank-{rank}.log"
+        path = run / TRAIN_LOG if self.is_root else run / "logs" / f"rank-{rank}.log"
         path.parent.mkdir(parents=True, exist_ok=True)
         self.text = open(path, "a", encoding="utf-8", errors="backslashreplace", buffering=1)
         if self.is_root:
-            keep_until(run / "metrics.jsonl", resume_step)
-            self.metrics = open(run / "metrics.jsonl", "a", encoding="utf-8", buffering=1)
+            keep_until(run / METRICS, resume_step)
+            self.metrics = open(run / METRICS, "a", encoding="utf-8", buffering=1)
             self.board = Board(run / "tensorboard", resume_step)
 
     def line(self, text: str) -> None:

@@ -7,23 +7,23 @@ from collections.abc import Callable
 from types import FrameType
 
 # from a person, from a batch system, and Slurm's warning before the time is up
-ASKING: tuple[signal.Signals, ...] = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+STOP_SIGNALS: tuple[signal.Signals, ...] = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
 class StopSignals:
-    """A context in which the signals `asking` are only noted, in `received`. A second SIGINT ends the process at once.
+    """A context that notes the stop signals in `received`, and does no more. A second SIGINT ends the process at once.
 
     Only for the main thread: Python allows no handlers elsewhere.
     """
 
     def __init__(self) -> None:
-        self.asking = ASKING
-        self.received = ""  # name of the first signal; empty before it
+        self.signals = STOP_SIGNALS
+        self.received: str | None = None  # name of the first signal
         self.interrupted = False
         self.before: dict[signal.Signals, Callable[[int, FrameType | None], object] | int | None] = {}
 
     def __enter__(self) -> "StopSignals":
-        for number in self.asking:
+        for number in self.signals:
             self.before[number] = signal.signal(number, self.note)
         return self
 

@@ -26,10 +26,13 @@ class RunStatus(StrEnum):
     """What a run is doing, or how it ended."""
 
     TRAINING = "training"
+    """Steps are taken, or a validation runs."""
     FINISHED = "finished"
+    """All steps are taken."""
     STOPPED = "stopped"
     """It was asked to stop, and has saved."""
     FAILED = "failed"
+    """It ended with an error."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,11 @@ class RunState:
     """The content of state.json."""
 
     state: RunStatus
+    """What it is doing, or how it ended."""
     step: int
+    """Updates so far, over all jobs of the run."""
     total_steps: int
+    """Of the whole run."""
     ranks: int = 1
     """The number of ranks of the job."""
     host: str = ""
@@ -54,7 +60,7 @@ class RunState:
 
     @property
     def is_silent(self) -> bool:
-        """Was the run training when it last wrote its state, too long ago?"""
+        """Whether the latest state says `training` but is older than SILENT_S."""
         return self.state == RunStatus.TRAINING and time.time() - self.time > SILENT_S
 
 
@@ -91,7 +97,7 @@ class Heartbeat:
         job = os.environ.get(JOB_VARIABLE, "")
         self.state = RunState(RunStatus.TRAINING, 0, total_steps, ranks, socket.gethostname(), os.getpid(), job)
         self.step = 0
-        self.request = ""  # why the run was asked to stop; empty: it was not
+        self.request: str | None = None  # why the run was asked to stop
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self.beat, name="heartbeat", daemon=True)
 
@@ -127,8 +133,8 @@ class Heartbeat:
         with suppress(OSError):
             write_state(self.run, state)
 
-    def leave(self, state: RunStatus, reason: str = "") -> None:
+    def leave(self, state: RunStatus, reason: str | None = None) -> None:
         """Write the last state of the run: finished, stopped or failed."""
         self.end()
         if self.is_root:
-            self.write(replace(self.state, state=state, step=self.step, reason=reason))
+            self.write(replace(self.state, state=state, step=self.step, reason=reason or ""))

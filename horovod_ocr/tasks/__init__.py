@@ -1,1 +1,1 @@
-"""What kind of sample is trained. Nothing outside this package knows what a label means."""
+"""What kind of sample is trained. Nothing outside this package asks which kind it is."""

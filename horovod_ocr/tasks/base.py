@@ -11,6 +11,7 @@ from torch import Tensor
 
 from horovod_ocr.models.forward import ModelOutput
 from horovod_ocr.tasks.figures import TaskFigures
+from sharding.format.frames import Frames
 from sharding.format.index import ShardIndex
 
 
@@ -31,7 +32,7 @@ class Losses(NamedTuple):
     losses_N: Tensor
     """Loss of each sample; it has a gradient."""
     is_finite_N: Tensor
-    """bool: whether all figures of the sample are finite."""
+    """bool: whether the sample's loss and logits are all finite."""
     sums: dict[str, Tensor | int]
     """Sums over these samples that the log line is made of, by name: those of `Task.log_sums`."""
 
@@ -69,6 +70,14 @@ class Task(Protocol):
     log_sums: ClassVar[tuple[str, ...]]
     """Names of the sums that `loss` returns for the log line."""
 
+    @classmethod
+    def of(cls, index: ShardIndex) -> "Task":
+        """The task for a shard set of its kind."""
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Task":
+        """From `to_dict`. LookupError, TypeError or ValueError if the values are not those of this task."""
+
     @property
     def outputs(self) -> int:
         """Width of the model's head."""
@@ -85,17 +94,18 @@ class Task(Protocol):
     def log_values(self, sums: dict[str, float]) -> dict[str, float]:
         """What metrics.jsonl holds of an interval. sums: of all ranks, by the names of `log_sums`."""
 
-    def log_text(self, values: dict[str, float]) -> tuple[str, str]:
-        """The log line's words about `log_values`: right behind the loss, and remarks for its end; "" for none."""
+    def log_text(self, values: dict[str, float]) -> tuple[str | None, str | None]:
+        """The log line's words about `log_values`: right after the loss, and at the end of the line."""
 
     def describe_outputs(self) -> str:
         """What the outputs stand for, for the first lines of a run."""
 
-    def opening_remark(self) -> str | None:
-        """A sentence that explains the log line."""
+    def opening_remarks(self, index: ShardIndex, frames: Frames) -> list[str]:
+        """Sentences for the first lines of a run: what the log line means, and what of the shard set does not go well
+        with the model. frames: those that the model makes of an image."""
 
     def check_readable(self, index: ShardIndex) -> None:
-        """CheckpointError if a model of this task cannot write the labels of a set."""
+        """CheckpointError if a model of this task cannot write the labels of a set of its kind."""
 
     def to_dict(self) -> dict[str, Any]:
         """What a checkpoint holds of the task."""

@@ -7,7 +7,7 @@ from horovod_ocr.tasks.base import Task
 from horovod_ocr.tasks.words import WordTask
 from sharding.format.index import ShardIndex
 
-TASKS: dict[str, type[WordTask]] = {"words": WordTask}
+TASKS: dict[str, type[Task]] = {task.kind: task for task in (WordTask,)}
 
 
 def task_of(index: ShardIndex) -> Task:

@@ -23,21 +23,18 @@ class TaskFigures(NamedTuple):
     best: str
     """The key of the score that decides which checkpoint is the best: the lowest."""
     listed: dict[str, Figure]
-    """What a list of runs shows: its key in JSON -> the score."""
+    """What a list of runs shows, in this order: its key in JSON -> the score."""
     parts_of: Callable[[dict[str, Any]], list[tuple[str, dict[str, float]]]]
     """The content of eval.json -> the rows of its table: a name, and the scores of a part of the split."""
     remarks_on: Callable[[dict[str, Any]], list[str]]
     """The content of eval.json -> sentences for below the table."""
 
 
+_ACCURACY, _CER = Figure("word_accuracy", "word accuracy"), Figure("cer", "CER")
 WORDS = TaskFigures(
-    figures=(
-        Figure("word_accuracy", "word accuracy"),
-        Figure("cer", "CER"),
-        Figure("one_minus_ned", "1-NED"),
-    ),
+    figures=(_ACCURACY, _CER, Figure("one_minus_ned", "1-NED")),
     best="cer",
-    listed={"best_cer": Figure("cer", "CER"), "word_accuracy": Figure("word_accuracy", "words right")},
+    listed={"word_accuracy": _ACCURACY, "best_cer": _CER},
     parts_of=word_report.parts_of,
     remarks_on=word_report.remarks_on,
 )

@@ -21,6 +21,7 @@ from horovod_ocr.tasks.figures import WORDS, TaskFigures
 from horovod_ocr.text.charset import BLANK_ID, Charset
 from horovod_ocr.text.decode import Reading, greedy_decode
 from horovod_ocr.text.metrics import build_counts, count_reading, scores_by_length, scores_of
+from sharding.format.frames import Frames
 from sharding.format.index import ShardIndex
 from sharding.format.script.letters import PROFILES
 from sharding.format.script.profile import ScriptProfile
@@ -59,24 +60,24 @@ class WordTask:
 
     def loss(self, output: ModelOutput, labels: Sequence[str]) -> Losses:
         """CTC loss of each sample. `too_long`: labels that need more than T frames; their loss is zero."""
-        logits_TNC = output.logits
+        logits_TNC = output.logits_TNC
         if labels:
-            losses_N, too_long = self.losses(logits_TNC, output.frames_N, labels)
+            losses_N, too_long = self.ctc_losses(logits_TNC, output.frames_N, labels)
         else:  # still a graph: synchronised BatchNorm needs this rank's backward
             losses_N, too_long = logits_TNC.sum((0, 2)) * 0, 0
-        scores_TNC = logits_TNC.detach()
+        logits_TNC = logits_TNC.detach()
         return Losses(
             losses_N,
-            # of the scores, too: CTC finds no path through scores that are not finite, which counts as a loss of zero
-            losses_N.detach().isfinite() & scores_TNC.isfinite().all(2).all(0),
+            # of the logits, too: CTC finds no path through logits that are not finite, which counts as a loss of zero
+            losses_N.detach().isfinite() & logits_TNC.isfinite().all(2).all(0),
             {
-                "blank_frames": (scores_TNC.argmax(-1) == BLANK_ID).sum(),
-                "frames": scores_TNC.shape[0] * scores_TNC.shape[1],
+                "blank_frames": (logits_TNC.argmax(-1) == BLANK_ID).sum(),
+                "frames": logits_TNC.shape[0] * logits_TNC.shape[1],
                 "too_long": too_long,
             },
         )
 
-    def losses(self, logits_TNC: Tensor, frames_N: Tensor, labels: Sequence[str]) -> tuple[Tensor, int]:
+    def ctc_losses(self, logits_TNC: Tensor, frames_N: Tensor, labels: Sequence[str]) -> tuple[Tensor, int]:
         """losses_N, and how many labels are too long for T frames. At least one label."""
         targets_S, lengths_N = self.targets(labels)
         # scaled down at random, a sample may need a few frames of its padding
@@ -91,7 +92,7 @@ class WordTask:
     def read(self, output: ModelOutput) -> list[Reading]:
         """Readings, normalised as labels are."""
         normalise = self.charset.profile.normalise
-        readings = greedy_decode(output.logits, output.frames_N, self.charset)
+        readings = greedy_decode(output.logits_TNC, output.frames_N, self.charset)
         return [Reading(normalise(reading.text), reading.confidence) for reading in readings]
 
     def empty_scores(self, subsets: int) -> "WordScores":
@@ -101,16 +102,30 @@ class WordTask:
         """blank_share, of all frames; too_long."""
         return {"blank_share": sums["blank_frames"] / max(1, sums["frames"]), "too_long": int(sums["too_long"])}
 
-    def log_text(self, values: dict[str, float]) -> tuple[str, str]:
-        too_long = f"{values['too_long']} labels too long for their frames" if values["too_long"] else ""
+    def log_text(self, values: dict[str, float]) -> tuple[str, str | None]:
+        too_long = f"{values['too_long']} labels too long for their frames" if values["too_long"] else None
         return f"blank {values['blank_share']:.2f}", too_long
 
     def describe_outputs(self) -> str:
         profile = self.charset.profile
         return f"{len(self.charset.letters)} letters, profile {profile.name} ({profile.direction})"
 
-    def opening_remark(self) -> str:
-        return "blank is the share of frames without a letter: near 1 for the first few hundred steps, then it falls"
+    def opening_remarks(self, index: ShardIndex, frames: Frames) -> list[str]:
+        """A warning if the model makes fewer frames of an image than labels were checked against at sharding; and what
+        blank means."""
+        remarks = []
+        checked = index.frames
+        if frames.height_px * checked.frame_px < checked.height_px * frames.frame_px:
+            remarks.append(
+                f"warning: labels of {index.root} were checked against frames of {checked.frame_px} px at a height of "
+                f"{checked.height_px} px, and this model makes fewer, of {frames.frame_px} px at {frames.height_px} "
+                "px: labels that do not fit are counted below; shard with "
+                f"--model-height {frames.height_px} --frame-px {frames.frame_px} to reject them"
+            )
+        remarks.append(
+            "blank is the share of frames without a letter: near 1 for the first few hundred steps, then it falls"
+        )
+        return remarks
 
     def check_readable(self, index: ShardIndex) -> None:
         """CheckpointError if the model cannot write the labels, or they were normalised in another way."""

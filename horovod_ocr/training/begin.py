@@ -8,18 +8,18 @@ from typing import Any
 import torch
 
 from horovod_ocr.checkpoint.file import load_checkpoint
-from horovod_ocr.config.overlay import overlay, settings_of
+from horovod_ocr.checkpoint.restore import config_of
+from horovod_ocr.config.overlay import overlay
 from horovod_ocr.config.recipe import read_recipe
-from horovod_ocr.config.sources import load_config, train_table
+from horovod_ocr.config.sources import SETTINGS_FILE, train_table
 from horovod_ocr.config.train import RanksConfig, TrainConfig, check_config, check_ranks
-from horovod_ocr.console import console
 from horovod_ocr.data.store import ShardStore, open_store
 from horovod_ocr.distributed.device import choose_device, choose_precision
 from horovod_ocr.distributed.watchdog import Watchdog
 from horovod_ocr.distributed.world import World
 from horovod_ocr.errors import ConfigError, ShardError
 from horovod_ocr.run.folder import LAST, newest_run
-from horovod_ocr.tasks.recipe import default_recipe
+from horovod_ocr.tasks.recipe import new_config
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Beginning:
     run: Path
     """The run's folder."""
     store: ShardStore
+    """Where the shards are."""
     payload: dict[str, Any] | None
     """Of the checkpoint to resume from; None for a new run."""
     device: torch.device
@@ -37,8 +38,8 @@ class Beginning:
     """bf16, fp32 or fp64."""
     cores: int
     """This rank's share of its host."""
-    why_cpu: str
-    """Why training runs on the CPU although there is a GPU; empty if there is none, or if the CPU was asked for."""
+    why_cpu: str | None
+    """Why training runs on the CPU although there is a GPU; None if there is none, or if the CPU was asked for."""
 
 
 def begin(config: TrainConfig, world: World, watchdog: Watchdog) -> Beginning:
@@ -65,19 +66,16 @@ def choose_config(recipe: str | None, given: dict[str, Any]) -> TrainConfig:
     recipe: None chooses by the shards. given: settings of the command line, by their own names. Raises ConfigError,
     ShardError or CheckpointError with what to do.
     """
-    if not given.get("resume"):
-        return load_config(recipe or default_recipe(given.get("shards")), given)
     shared = train_table()
-    runs = Path(given.get("runs") or shared.get("runs") or TrainConfig.runs)
-    run = runs / given["run"] if "run" in given else newest_run(runs)
-    saved = load_checkpoint(run)["config"]
-    if unknown := sorted(saved.keys() - settings_of(TrainConfig).keys()):
-        console.print(f"warning: {run} was begun by another version; not known: {', '.join(unknown)}", markup=False)
-    saved = {name: value for name, value in saved.items() if name not in unknown}
-    saved["device"] = shared.get("device", RanksConfig.device)  # of the machine, not of the run
-    config = overlay(TrainConfig(), saved, f"{run}: its checkpoint")
+    asked = shared | given
+    if not asked.get("resume"):
+        return new_config(recipe, given)
+    runs = Path(asked.get("runs") or TrainConfig.runs)
+    run = runs / asked["run"] if asked.get("run") else newest_run(runs)
+    of_machine = {"device": shared.get("device", RanksConfig.device)}  # and not of the run
+    config = overlay(config_of(load_checkpoint(run), run), of_machine, SETTINGS_FILE)
     config = overlay(config, read_recipe(recipe) if recipe else {}, f"recipe {recipe}")
-    config = overlay(config, {**given, "run": run.name, "runs": str(runs)}, "the command line")
+    config = overlay(config, {**given, "resume": True, "run": run.name, "runs": str(runs)}, "the command line")
     return check_config(config)
 
 

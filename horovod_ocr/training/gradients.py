@@ -19,13 +19,15 @@ from horovod_ocr.training.update import Update
 class Computed(NamedTuple):
     """What a rank has computed of a batch."""
 
-    parts: list[Losses]
-    """Detached losses, part by part."""
+    losses: list[Losses]
+    """Detached, part by part."""
 
     @property
     def finite_N(self) -> Tensor:
-        """bool: which of this rank's samples have finite figures."""
-        return torch.cat([part.is_finite_N for part in self.parts]) if self.parts else torch.ones(0, dtype=torch.bool)
+        """bool: which of this rank's samples have a finite loss and finite logits."""
+        if not self.losses:
+            return torch.ones(0, dtype=torch.bool)
+        return torch.cat([part.is_finite_N for part in self.losses])
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,14 @@ class Gradients:
     """Computes this rank's gradients, to be summed over the ranks."""
 
     model: FrameModel
+    """On this rank's device, in training mode."""
     task: Task
+    """Whose loss it is."""
     update: Update
+    """That the gradients are for."""
     precision: str
-    parts: int
+    """bf16, fp32 or fp64."""
+    accumulate: int
     """The share of a batch is computed in this many parts, one after the other, for less memory."""
     needs_every_rank: bool
     """Whether a rank without samples runs the model too: synchronised BatchNorm asks every rank for its sums."""
@@ -46,7 +52,7 @@ class Gradients:
         the ranks: exact for unequal shares."""
         self.update.begin()
         computed = []
-        for part in split_batch(len(batch), self.parts):
+        for part in split_batch(len(batch), self.accumulate):
             if part.start == part.stop and not self.needs_every_rank:
                 self.update.zero_loss().backward()  # type: ignore[no-untyped-call]  # a rank without samples sends zeros
                 continue

@@ -11,7 +11,7 @@ from horovod_ocr.tasks.base import Scores
 from horovod_ocr.training import hooks
 from horovod_ocr.training.begin import Beginning
 from horovod_ocr.training.interval import Interval
-from horovod_ocr.training.parts import Parts
+from horovod_ocr.training.parts import RunParts
 from horovod_ocr.training.reporter import Reporter
 from horovod_ocr.training.update import Update
 
@@ -20,7 +20,7 @@ def build_hooks(
     config: TrainConfig,
     world: World,
     beginning: Beginning,
-    parts: Parts,
+    parts: RunParts,
     update: Update,
     log: RunLog,
     interval: Interval,

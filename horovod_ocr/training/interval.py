@@ -29,12 +29,14 @@ class Interval:
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
         self.sums: dict[str, Tensor | float] = dict.fromkeys(self.task.log_sums, 0)  # see Losses.sums
         self.steps = self.samples = self.read_bytes = 0
-        self.wait_s = 0.0  # for data
+        self.data_wait_s = 0.0
+        self.ranks_wait_s = 0.0  # for the gradients of the other ranks
         self.decode_s = 0.0
         self.started_s = time.monotonic()
 
-    def count(self, batch: Batch) -> None:
-        """Add what it took to make a batch."""
+    def count(self, batch: Batch, waited_s: float) -> None:
+        """Add what it took to make a batch, and the wait for the gradients of the other ranks."""
+        self.ranks_wait_s += waited_s
         self.steps += 1
         self.samples += len(batch)
         self.decode_s += batch.decode_s
@@ -52,7 +54,7 @@ class Interval:
         """Around the wait for a batch."""
         started_s = time.monotonic()
         yield
-        self.wait_s += time.monotonic() - started_s
+        self.data_wait_s += time.monotonic() - started_s
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -61,9 +63,8 @@ class Interval:
         yield
         self.started_s += time.monotonic() - started_s
 
-    def summarise(self, world: World, waited_s: float) -> dict[str, float]:
-        """The sums of all ranks as figures a person reads. waited_s: of this rank, for the gradients of the others.
-        Collective.
+    def summarise(self, world: World) -> dict[str, float]:
+        """The sums of all ranks as figures a person reads. Collective.
 
         loss of a sample, what the task says (`Task.log_values`), images_per_s of all ranks together, data_wait_share of
         the time, decode_us of a sample (augmentation included), read_bytes of images, slowest_rank and slowest_ratio
@@ -71,9 +72,9 @@ class Interval:
         """
         passed_s = time.monotonic() - self.started_s
         own_s = np.zeros(world.world_size)
-        own_s[world.rank] = passed_s - waited_s
+        own_s[world.rank] = passed_s - self.ranks_wait_s
         sums = [float(self.sums[name]) for name in self.task.log_sums]
-        mine = [float(self.loss_sum), self.samples, self.wait_s, passed_s, self.decode_s, self.read_bytes]
+        mine = [float(self.loss_sum), self.samples, self.data_wait_s, passed_s, self.decode_s, self.read_bytes]
         loss_sum, samples, wait_s, all_s, decode_s, read_bytes, *more = world.sum_array(
             np.array([*mine, *sums, *own_s])
         ).tolist()

@@ -17,6 +17,7 @@ from horovod_ocr.training.hooks.save import Save
 from horovod_ocr.training.interval import Interval
 from horovod_ocr.training.reporter import Reporter
 from horovod_ocr.training.state import TrainState
+from horovod_ocr.training.update import Update
 
 
 @dataclass
@@ -24,22 +25,31 @@ class Trainer:
     """One process's part of a training run. `setup.set_up` builds it."""
 
     world: World
+    """The ranks of the job."""
     run: Path
     """The run's folder."""
     state: TrainState
+    """Where the run is."""
     stream: Stream
     """The train split."""
     gradients: Gradients
+    """Computed by this rank."""
+    update: Update
+    """Applies what all ranks have computed."""
     hooks: list[Hook]
     """What happens around each step, in this order."""
     save: Save
     """The hook that saves, to be closed at the end."""
     interval: Interval
+    """The sums since the last log line."""
     report: Reporter
+    """Says to watchdog and heartbeat what comes next."""
     log: RunLog
+    """Closed at the end."""
     signals: StopSignals
+    """Ask the run to stop."""
     finished_line: str
-    """What a person does with a run that is finished."""
+    """The last log line of a run that has finished."""
 
     def work(self) -> None:
         """Train to the end, or until asked to stop. However it ends, the run's folder says so. Collective."""
@@ -59,9 +69,8 @@ class Trainer:
                 heartbeat.leave(RunStatus.FINISHED)
                 self.log.line(self.finished_line)
             else:
-                why = state.due.stop_reason or ""
-                heartbeat.leave(RunStatus.STOPPED, why)
-                self.log.line(f"stopped at step {state.step}: {why}; saved; go on with --resume")
+                heartbeat.leave(RunStatus.STOPPED, state.due.stop_reason)
+                self.log.line(f"stopped at step {state.step}: {state.due.stop_reason}; saved; go on with --resume")
 
     def run_steps(self) -> None:
         """All steps that are left, or until some rank wants to stop. Collective."""
@@ -85,6 +94,6 @@ class Trainer:
         self.report("its own computation")
         computed = self.gradients.compute(batch)
         self.report("the gradients of the other ranks")
-        taken = self.gradients.update.take(self.state.step)
+        result = self.update.take(self.state.step)
         self.state.step += 1
-        return Step(batch, computed, taken)
+        return Step(batch, computed, result)

@@ -21,14 +21,17 @@ from horovod_ocr.training.streams import open_streams
 
 
 @dataclass(frozen=True)
-class Parts:
+class RunParts:
     """One rank's parts of a run."""
 
     task: Task
+    """What is learnt."""
     geometry: Geometry
+    """The sizes of images."""
     train: Stream
+    """The train split."""
     val: Stream | None
-    """None: the set has no val split."""
+    """The val split; None: the set has none."""
     total_steps: int
     """Updates of the whole run."""
     identity: dict[str, Any]
@@ -37,8 +40,11 @@ class Parts:
     """On the device of this rank."""
 
 
-def build_parts(config: TrainConfig, world: World, beginning: Beginning) -> Parts:
-    """Not collective, but the model may become so. Raises OcrError for settings and shards that do not go together."""
+def build_parts(config: TrainConfig, world: World, beginning: Beginning) -> RunParts:
+    """Not collective; with sync_batchnorm the model's forward is.
+
+    Raises OcrError for settings and shards that do not go together.
+    """
     c, index, device = config, beginning.store.index, beginning.device
     task, geometry = task_of(index), Geometry(c.height, index.bucket_edges)
     train, val = open_streams(c, world, beginning.store, geometry, device.type == "cuda", beginning.cores)
@@ -52,4 +58,4 @@ def build_parts(config: TrainConfig, world: World, beginning: Beginning) -> Part
     if beginning.payload:
         kept = task.kept_in_a_run
         check_resumable(beginning.payload, identity, str(beginning.run), c.data.shards, total_steps, kept)
-    return Parts(task, geometry, train, val, total_steps, identity, model)
+    return RunParts(task, geometry, train, val, total_steps, identity, model)

@@ -12,8 +12,11 @@ class Reporter:
     """Call it with what this rank waits for next: "its data", "the checkpoint"."""
 
     state: TrainState
+    """Says which step it is."""
     heartbeat: Heartbeat
+    """Tells others."""
     watchdog: Watchdog
+    """Ends this process if nothing is reported for too long."""
 
     def __call__(self, waits_for: str) -> None:
         self.heartbeat.step = self.state.step

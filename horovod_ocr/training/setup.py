@@ -1,6 +1,7 @@
 """A training run, put together and ready for its first step."""
 
 import socket
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ import torch
 from horovod_ocr.checkpoint.restore import load_generator, load_state
 from horovod_ocr.checkpoint.saver import Saver
 from horovod_ocr.config.train import TrainConfig
-from horovod_ocr.distributed.device import first_contact, generator_of, seed_of_rank
+from horovod_ocr.distributed.device import first_contact_text, generator_of, seed_of_rank
 from horovod_ocr.distributed.exchange.allreduce import Allreduce
 from horovod_ocr.distributed.votes import check_same_weights
 from horovod_ocr.distributed.watchdog import Watchdog
@@ -24,7 +25,7 @@ from horovod_ocr.training.interval import Interval
 from horovod_ocr.training.loop import Trainer
 from horovod_ocr.training.opening import finished_line, opening_lines
 from horovod_ocr.training.optim import build_optimizer
-from horovod_ocr.training.parts import Parts, build_parts
+from horovod_ocr.training.parts import RunParts, build_parts
 from horovod_ocr.training.reporter import Reporter
 from horovod_ocr.training.state import TrainState
 from horovod_ocr.training.update import Schedule, Update
@@ -39,47 +40,62 @@ def set_up(config: TrainConfig, world: World, watchdog: Watchdog) -> Trainer:
     report = Reporter(state, heartbeat, watchdog)
     update = build_update(config, world, parts)
     meet(config, world, beginning, parts, update, state, report)
+    saver = world.collectively(lambda: take_over(config, world, beginning))
     log = world.collectively(lambda: RunLog(beginning.run, world.rank, state.step))
-    log.note(f"rank {world.rank} of {world.world_size} on {socket.gethostname()}, from step {state.step}")
-    periods = periods_of(config, state, parts)
-    for line in opening_lines(config, world, beginning, parts, state, periods):
-        log.line(line)
-    signals, interval = StopSignals(), Interval(parts.task, beginning.device)
-    save = build_save(config, world, beginning, parts, update, interval, report)
-    agenda = hooks.Agenda(world, periods, save.clock, lambda: signals.received or heartbeat.request)
+    with ExitStack() as on_error:
+        on_error.callback(log.close)
+        log.note(f"rank {world.rank} of {world.world_size} on {socket.gethostname()}, from step {state.step}")
+        periods = periods_of(config, state, parts)
+        for line in opening_lines(config, world, beginning, parts, state, periods):
+            log.line(line)
+        signals, interval = StopSignals(), Interval(parts.task, beginning.device)
+        save = build_save(config, world, beginning, parts, update, interval, report, saver)
+        agenda = hooks.Agenda(world, periods, save.clock, lambda: signals.received or heartbeat.request)
+        trainer = Trainer(
+            world=world,
+            run=beginning.run,
+            state=state,
+            stream=parts.train,
+            gradients=build_gradients(config, beginning, parts, update),
+            update=update,
+            hooks=build_hooks(config, world, beginning, parts, update, log, interval, report, agenda, save),
+            save=save,
+            interval=interval,
+            report=report,
+            log=log,
+            signals=signals,
+            finished_line=finished_line(beginning.run, parts.total_steps, beginning.store.index),
+        )
+        on_error.pop_all()
+    return trainer
+
+
+def take_over(config: TrainConfig, world: World, beginning: Beginning) -> Saver | None:
+    """Root takes the run's folder over before anything is written there. CheckpointError if it cannot be written."""
+    kept, on_gpu = config.checkpoints, beginning.device.type == "cuda"
+    return Saver(beginning.run, kept.keep_checkpoints, kept.keep_epochs, on_gpu) if world.is_root else None
+
+
+def build_gradients(config: TrainConfig, beginning: Beginning, parts: RunParts, update: Update) -> Gradients:
+    """This rank's forward and backward."""
     ranks = config.ranks
-    return Trainer(
-        world=world,
-        run=beginning.run,
-        state=state,
-        stream=parts.train,
-        gradients=Gradients(
-            parts.model, parts.task, update, beginning.precision, ranks.accumulate, ranks.sync_batchnorm
-        ),
-        hooks=build_hooks(config, world, beginning, parts, update, log, interval, report, agenda, save),
-        save=save,
-        interval=interval,
-        report=report,
-        log=log,
-        signals=signals,
-        finished_line=finished_line(beginning.run, parts.total_steps, beginning.store.index),
-    )
+    return Gradients(parts.model, parts.task, update, beginning.precision, ranks.accumulate, ranks.sync_batchnorm)
 
 
-def build_update(config: TrainConfig, world: World, parts: Parts) -> Update:
+def build_update(config: TrainConfig, world: World, parts: RunParts) -> Update:
     """The optimizer, wrapped for the exchange, and the schedule."""
     o, ranks = config.optimizer, config.ranks
     optimizer = build_optimizer(parts.model, o.weight_decay)
     exchange = Allreduce(world, parts.model, optimizer, ranks.compression == "fp16", ranks.accumulate)
     schedule = Schedule(o.lr, o.warmup_share, parts.total_steps)
-    return Update(parts.model, exchange, schedule, o.clip_norm, waits=world.world_size > 1)
+    return Update(parts.model, exchange, schedule, o.clip_norm, has_other_ranks=world.world_size > 1)
 
 
 def meet(
     config: TrainConfig,
     world: World,
     beginning: Beginning,
-    parts: Parts,
+    parts: RunParts,
     update: Update,
     state: TrainState,
     report: Reporter,
@@ -94,12 +110,12 @@ def meet(
         world.collectively(lambda: load_state(payload, parts.model, update.optimizer))
         load_generator(payload["rng"], generator_of(beginning.device), world)
         state.step, state.best = payload["step"], payload["best"]
-    report(first_contact(beginning.device))
+    report(first_contact_text(beginning.device))
     world.broadcast_tensors(weights)
     check_same_weights(world, weights, "after the broadcast")
 
 
-def periods_of(config: TrainConfig, state: TrainState, parts: Parts) -> hooks.Periods:
+def periods_of(config: TrainConfig, state: TrainState, parts: RunParts) -> hooks.Periods:
     """Steps between log lines, validations and saves."""
     period = min(5000, max(1, state.total_steps // 10))
     validate_steps = (config.log.validate_every_steps or period) if parts.val else None
@@ -110,17 +126,14 @@ def build_save(
     config: TrainConfig,
     world: World,
     beginning: Beginning,
-    parts: Parts,
+    parts: RunParts,
     update: Update,
     interval: Interval,
     report: Reporter,
+    saver: Saver | None,
 ) -> hooks.Save:
-    """The hook that saves; root takes the run's folder over. Collective. CheckpointError if that cannot be written."""
+    """The hook that saves. saver: of root; None on other ranks."""
     kept, device, settings = config.checkpoints, beginning.device, config.to_dict()
-
-    def build_saver() -> Saver | None:
-        on_gpu = device.type == "cuda"
-        return Saver(beginning.run, kept.keep_checkpoints, kept.keep_epochs, on_gpu) if world.is_root else None
 
     def payload(state: TrainState) -> dict[str, Any]:
         return {
@@ -135,5 +148,4 @@ def build_save(
         }
 
     clock = hooks.SaveClock(kept.save_every_minutes, world.is_root)
-    saver = world.collectively(build_saver)
     return hooks.Save(world, saver, payload, parts.model, clock, interval, report, kept.most_failed_saves)

@@ -9,8 +9,11 @@ class Due:
     """What is to happen after this step. Equal on all ranks."""
 
     logs: bool = False
+    """A log line."""
     validates: bool = False
+    """A validation."""
     saves: bool = False
+    """A checkpoint."""
     stop_reason: str | None = None
     """Why the run stops after this step."""
 
@@ -20,14 +23,17 @@ class TrainState:
     """Where a training run is. The loop counts the steps; hooks read it, and set what is theirs."""
 
     total_steps: int
+    """Of the whole run."""
     steps_per_epoch: int
+    """Steps that read the train split once."""
     step: int = 0
-    """Updates that were taken or left out so far, over all sessions of the run."""
+    """Updates that were taken or left out so far, over all jobs of the run."""
     best: float = math.inf
     """The lowest deciding score of all validations so far."""
     is_best: bool = False
     """Whether the validation of this step was the best so far."""
     due: Due = field(default_factory=Due)
+    """What is to happen after this step."""
 
     @property
     def epoch(self) -> float:

@@ -11,21 +11,27 @@ from horovod_ocr.errors import ConfigError
 from horovod_ocr.training.optim import learning_rate
 
 
-class Taken(NamedTuple):
-    """An update, as scalars on the device that are equal on every rank: to read them, a GPU would be waited for."""
+class UpdateResult(NamedTuple):
+    """What came of an update. Its tensors are scalars on the device, equal on every rank: to read them, a GPU would be
+    waited for."""
 
     norm: Tensor
     """Norm of the global gradient before clipping."""
     is_finite: Tensor
     """bool: whether it is finite; if not, the update was left out."""
+    waited_s: float
+    """How long this rank waited for the gradients of the others."""
 
 
 class Schedule(NamedTuple):
     """The learning rate of each step; see `optim.learning_rate`."""
 
     peak: float
+    """The highest learning rate."""
     warmup_share: float
+    """Share of the steps until the peak."""
     total_steps: int
+    """Of the whole run."""
 
     def lr(self, step: int) -> float:
         return learning_rate(step, self.total_steps, self.peak, self.warmup_share)
@@ -35,13 +41,21 @@ class Update:
     """Applies the gradients that an exchange has summed. If they are not finite, neither weights nor BatchNorm's
     statistics have changed since `begin`."""
 
-    def __init__(self, model: nn.Module, exchange: Exchange, schedule: Schedule, clip_norm: float, waits: bool = True):
-        """waits: other ranks take part, so this rank's own backward is not counted as waiting for them."""
-        self.exchange, self.schedule, self.clip_norm, self.waits = exchange, schedule, clip_norm, waits
+    def __init__(
+        self,
+        model: nn.Module,
+        exchange: Exchange,
+        schedule: Schedule,
+        clip_norm: float,
+        has_other_ranks: bool = True,
+    ):
+        """has_other_ranks: on a GPU, wait for this rank's own backward first, so that `waited_s` holds only the wait
+        for the others."""
+        self.exchange, self.schedule, self.clip_norm = exchange, schedule, clip_norm
+        self.has_other_ranks = has_other_ranks
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.statistics = [buffer for buffer in model.buffers() if buffer.is_floating_point()]
         self.statistics_before = [buffer.clone() for buffer in self.statistics]
-        self.waited_s = 0.0  # for the other ranks' gradients, since it was last set to 0
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
@@ -57,7 +71,7 @@ class Update:
         """The loss of a rank without samples: gradients of zero, sent under the names the others send."""
         return torch.stack([parameter.sum() * 0 for parameter in self.parameters]).sum()
 
-    def take(self, step: int) -> Taken:
+    def take(self, step: int) -> UpdateResult:
         """Wait for the sums of all ranks, clip them by their global norm, and apply them as the update of `step`,
         counted from 0. Every rank must call this.
 
@@ -65,11 +79,11 @@ class Update:
         """
         if missing := sum(parameter.grad is None for parameter in self.parameters):  # a group would never be whole
             raise ConfigError(f"{missing} of the model's parameters get no gradient; freeze them (requires_grad)")
-        if self.waits and self.parameters[0].is_cuda:
-            torch.cuda.current_stream().synchronize()  # this rank's own backward is not waiting for others
+        if self.has_other_ranks and self.parameters[0].is_cuda:
+            torch.cuda.current_stream().synchronize()
         started_s = time.monotonic()
         self.exchange.wait()
-        self.waited_s += time.monotonic() - started_s
+        waited_s = time.monotonic() - started_s
         norm = nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
         is_finite = norm.isfinite()
         for values, before in zip(self.statistics, self.statistics_before, strict=True):
@@ -79,4 +93,4 @@ class Update:
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.lr(step)
         self.exchange.apply()
-        return Taken(norm, is_finite)
+        return UpdateResult(norm, is_finite, waited_s)

@@ -106,7 +106,7 @@ def test_last_always_loads_when_the_process_is_killed(tmp_path, mode, draw, repe
     assert all(life["status"] == 9 for life in lives[: -1 if mode == "call" else None])
     assert lives[-1]["last"] > 1
     saver = Saver(tmp_path / "run", 2, 0)
-    saver.save(10**6, 1.0, tiny_payload(), is_best=False)
+    saver.save(10**6, tiny_payload(), is_best=False)
     saver.close()
     assert not list((tmp_path / "run" / "checkpoints").glob(".*"))  # what the killed ones left is gone
 
@@ -129,7 +129,7 @@ def remount(folder: Path, options: str) -> None:
 
 def save(saver: Saver, step: int, size: int = 3) -> int:
     """Failures in a row after a save of about 12 * size bytes."""
-    saver.save(step, step / 4, tiny_payload(step, size=size), is_best=False)
+    saver.save(step, tiny_payload(step, epoch=step / 4, size=size), is_best=False)
     saver.wait()
     return saver.failures
 

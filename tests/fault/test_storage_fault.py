@@ -199,7 +199,7 @@ def test_a_training_goes_on_while_its_folder_is_full_read_only_or_away(disk, few
         assert training.wait_for_end() == 0, training.said
     said = training.said
     assert "Traceback" not in said and "horovod-ocr:" not in said
-    assert "3 times in a row; the ones before stay, and training goes on; make room" in said
+    assert "3 times in a row; earlier checkpoints are kept, and training goes on; make room" in said
     assert "training goes on; make it writable" in said and "training goes on; bring its folder back" in said
     assert (read_state(run).state, load_checkpoint(run)["step"]) == ("finished", 60)
     assert [step_of(path) for path in checkpoints_of(run)][-3:] == [58, 59, 60]

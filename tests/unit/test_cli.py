@@ -1,4 +1,4 @@
-"""The command line waits for nothing heavy, and lists its commands in the order of the data's way."""
+"""The command line waits for nothing heavy, and lists its commands in the order of the data path."""
 
 import io
 import json
@@ -166,7 +166,7 @@ def test_what_needs_a_folder_says_so_of_a_url(words, tmp_path, monkeypatch):
     said = say(*words, "https://me:word@host/set?key=secret")
     assert said.exit_code == 2 and not list(tmp_path.iterdir())
     assert said.stderr == (
-        "horovod-ocr: https://host/set/ is no folder; run this where the shards are, and name theirs\n"
+        "horovod-ocr: https://host/set/ is not a folder; run this where the shards are, and name theirs\n"
     )
 
 

@@ -6,9 +6,10 @@ import torch
 
 
 class Exchange(Protocol):
-    """How the gradients of all ranks meet. It wraps the optimizer, so its state is loaded after this is built."""
+    """How the gradients of all ranks meet. Load the optimizer's state after this is built: it wraps the optimizer."""
 
     optimizer: torch.optim.Optimizer
+    """Wrapped."""
 
     def wait(self) -> None:
         """Return when the gradients of all ranks are summed. Every rank must call this, after its backward passes."""

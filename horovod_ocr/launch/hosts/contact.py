@@ -38,12 +38,12 @@ class Contact(NamedTuple):
     """cpu or cuda."""
     bytes_per_s: float
     """The speed of an allreduce of ALLREDUCE_BYTES."""
-    why_cpu: str = ""
+    why_cpu: str | None = None
     """Why the ranks compute on the CPU, of `choose_device`."""
 
 
 def main() -> None:
-    from horovod_ocr.distributed.device import choose_device, first_contact
+    from horovod_ocr.distributed.device import choose_device, first_contact_text
     from horovod_ocr.distributed.open import open_world
     from horovod_ocr.distributed.watchdog import Watchdog
 
@@ -53,7 +53,7 @@ def main() -> None:
             world = open_world()
             with world.guard("the first contact"):
                 chosen = choose_device(world, sys.argv[1])
-                watchdog.reached(0, first_contact(chosen.device))
+                watchdog.reached(0, first_contact_text(chosen.device))
                 seconds = time_allreduce(world, chosen.device)
     except OcrError as error:
         sys.exit(str(error))

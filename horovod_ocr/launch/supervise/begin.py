@@ -8,7 +8,7 @@ from typing import Any
 
 from horovod_ocr.config.sources import load_config
 from horovod_ocr.config.train import TrainConfig
-from horovod_ocr.errors import ClusterError, ConfigError, ShardError
+from horovod_ocr.errors import ClusterError, ConfigError
 from horovod_ocr.launch.hosts.horovodrun import variables_to_send
 from horovod_ocr.launch.hosts.hosts_file import Host, ranks_of
 from horovod_ocr.launch.hosts.ssh import Ssh
@@ -17,7 +17,7 @@ from horovod_ocr.launch.supervise.record import LaunchLog, find_run, last_step, 
 from horovod_ocr.launch.supervise.supervisor import LaunchSpec, Supervisor
 from horovod_ocr.run.folder import LAST, newest_run, pointed_to
 from horovod_ocr.run.state import RunStatus, read_state
-from horovod_ocr.tasks.recipe import default_recipe
+from horovod_ocr.tasks.recipe import new_config
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def choose_run(options: TrainOptions) -> Path:
         return runs / config.run
     if found := find_run(runs, options.words):
         return found
-    config = load_config(options.recipe or default_recipe(options.given.get("shards")), options.given)
+    config = new_config(options.recipe, options.given)
     return runs / time.strftime(f"{Path(config.recipe or '').stem or 'run'}-%Y%m%d-%H%M%S")
 
 
@@ -91,8 +91,5 @@ def settings_of(run: Path, options: TrainOptions) -> TrainConfig:
         from horovod_ocr.training.begin import choose_config
 
         return choose_config(options.recipe, options.given | {"run": run.name, "resume": True})
-    try:
-        recipe = options.recipe or default_recipe(options.given.get("shards"))
-    except ShardError:
-        recipe = None  # this machine may have no shards: the hosts are asked for them
-    return load_config(recipe, options.given)
+    # this machine may have no shards: the hosts are asked for them
+    return new_config(options.recipe, options.given, needs_shards=False)

@@ -16,11 +16,11 @@ from typing import TextIO
 
 from horovod_ocr.errors import CheckpointError, ClusterError
 from horovod_ocr.launch.supervise.job import write_line
-from horovod_ocr.run.folder import LAST, pointed_to, step_of
+from horovod_ocr.run.folder import LAST, TRAIN_LOG, pointed_to, step_of
 from horovod_ocr.run.state import RunStatus, read_state
 from sharding.system.files import write_whole
 
-RECORD, RESTARTS, LOCK, LOG = "launch.json", "restarts.jsonl", "launch.lock", "train.log"
+RECORD, RESTARTS, LOCK, LOG = "launch.json", "restarts.jsonl", "launch.lock", TRAIN_LOG
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import sys
 from types import FrameType
 
 from horovod_ocr.console import silence
-from horovod_ocr.run.signals import ASKING, StopSignals
+from horovod_ocr.run.signals import STOP_SIGNALS, StopSignals
 
 
 class LaunchSignals(StopSignals):
@@ -16,7 +16,7 @@ class LaunchSignals(StopSignals):
     def __init__(self) -> None:
         super().__init__()
         if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-            self.asking = (*ASKING, signal.SIGHUP)
+            self.signals = (*STOP_SIGNALS, signal.SIGHUP)
 
     def note(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and self.received == "SIGINT":

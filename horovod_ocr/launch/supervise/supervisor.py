@@ -150,7 +150,7 @@ class Supervisor:
         while self.clock.now_s() < until_s and not self.signals.received:
             self.clock.sleep(min(POLL_S, max(until_s - self.clock.now_s(), 0.01)))
 
-    def leave(self, why: str) -> int:
+    def leave(self, why: str | None) -> int:
         step = last_step(self.spec.run) or 0
         self.log.line(f"stopped ({why}) at step {step} of {self.spec.run}; the same command goes on from there")
         return 0

@@ -13,12 +13,14 @@ from horovod_ocr.training.state import Due, TrainState
 
 @dataclass(frozen=True)
 class Periods:
-    """Steps between what happens now and then."""
+    """Steps between log lines, validations and saves."""
 
     log_steps: int
+    """Between log lines."""
     validate_steps: int | None
-    """None: there is no val split."""
+    """Between validations; None: there is no val split."""
     save_steps: int
+    """Between saves."""
 
 
 class SaveClock:
@@ -37,10 +39,10 @@ class SaveClock:
 
 
 class Agenda(Hook):
-    """Sets `state.due`. First in the list: the hooks behind it act on that."""
+    """Sets `state.due`. First in the list: the hooks after it act on that."""
 
-    def __init__(self, world: World, periods: Periods, clock: SaveClock, stop_reason: Callable[[], str]):
-        """stop_reason: why this rank wants to stop; empty if it does not."""
+    def __init__(self, world: World, periods: Periods, clock: SaveClock, stop_reason: Callable[[], str | None]):
+        """stop_reason: why this rank wants to stop; None if it does not."""
         self.world, self.periods, self.clock, self.stop_reason = world, periods, clock, stop_reason
 
     def before_step(self, state: TrainState, batch: Batch) -> None:

@@ -5,15 +5,18 @@ from typing import NamedTuple
 from horovod_ocr.data.batch import Batch
 from horovod_ocr.training.gradients import Computed
 from horovod_ocr.training.state import TrainState
-from horovod_ocr.training.update import Taken
+from horovod_ocr.training.update import UpdateResult
 
 
 class Step(NamedTuple):
     """A step that was taken."""
 
     batch: Batch
+    """This rank's share."""
     computed: Computed
-    taken: Taken
+    """What this rank has computed of it."""
+    update: UpdateResult
+    """What came of the update."""
 
 
 class Hook:

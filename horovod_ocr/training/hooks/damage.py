@@ -19,5 +19,5 @@ class CountDamage(Hook):
 
     def after_step(self, state: TrainState, step: Step) -> None:
         if state.due.logs or state.due.saves:
-            with self.save.before_it_stops(state):
+            with self.save.saving_on_too_much_damage(state):
                 self.damage.agree()

@@ -32,22 +32,21 @@ class Log(Hook):
         self.norm = torch.zeros((), device=interval.device)  # of the latest gradient that was finite
 
     def after_step(self, state: TrainState, step: Step) -> None:
-        self.interval.count(step.batch)
-        for losses in step.computed.parts:
+        self.interval.count(step.batch, step.update.waited_s)
+        for losses in step.computed.losses:
             self.interval.add(losses)
-        self.norm = torch.where(step.taken.is_finite, step.taken.norm, self.norm)
+        self.norm = torch.where(step.update.is_finite, step.update.norm, self.norm)
         if state.due.logs:
             self.write(state)
             self.interval.reset()
 
     def write(self, state: TrainState) -> None:
         """Collective."""
-        waited_s, self.update.waited_s = self.update.waited_s, 0.0
         values = {
             "epoch": state.epoch,
             "lr": self.update.optimizer.param_groups[0]["lr"],
             "gradient_norm": float(self.norm),
-            **self.interval.summarise(self.world, waited_s),
+            **self.interval.summarise(self.world),
             "damaged": self.damage.count,
             "skipped": self.skipped.count,
         }

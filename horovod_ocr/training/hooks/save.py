@@ -38,7 +38,7 @@ class Save(Hook):
     def after_step(self, state: TrainState, step: Step) -> None:
         if state.due.saves:
             with self.interval.paused():
-                if not state.due.validates:  # which has averaged them
+                if not state.due.validates:  # the validation has averaged them already
                     average_statistics(self.model, self.world.sum, self.world.world_size)
                 self.save(state, state.is_best)
 
@@ -47,10 +47,8 @@ class Save(Hook):
         self.report("the checkpoint")
         payload = self.payload(state)
         self.clock.restart()
-        self.world.collectively(
-            lambda: self.saver.save(state.step, state.epoch, payload, is_best) if self.saver else None
-        )
-        complaint = self.world.broadcast(self.saver.complaint(self.most_failed) if self.saver else "")
+        self.world.collectively(lambda: self.saver.save(state.step, payload, is_best) if self.saver else None)
+        complaint = self.world.broadcast(self.saver.complaint(self.most_failed) if self.saver else None)
         if complaint:
             raise raised_on_all_ranks(CheckpointError(complaint))
 
@@ -59,7 +57,7 @@ class Save(Hook):
         self.world.collectively(lambda: self.saver.close() if self.saver else None)
 
     @contextmanager
-    def before_it_stops(self, state: TrainState) -> Iterator[None]:
+    def saving_on_too_much_damage(self, state: TrainState) -> Iterator[None]:
         """On too many unreadable samples, save first, then raise: the run can be resumed after a repair. Collective."""
         try:
             yield

@@ -19,10 +19,15 @@ class Pending(NamedTuple):
     """An update that has not been looked at yet: on a GPU, looking would wait for it."""
 
     step: int
+    """Its number, from 1."""
     is_finite: Tensor
+    """bool, on the device: whether it was taken."""
     shards_N: np.ndarray
+    """The shard of each of this rank's samples."""
     rows_N: np.ndarray
+    """The row of each in its shard."""
     finite_N: Tensor
+    """bool, on the device: which samples had a finite loss and finite logits."""
 
 
 class SkippedUpdates(Hook):
@@ -39,7 +44,7 @@ class SkippedUpdates(Hook):
     def after_step(self, state: TrainState, step: Step) -> None:
         batch = step.batch
         self.pending.append(
-            Pending(state.step, step.taken.is_finite, batch.shards_N, batch.rows_N, step.computed.finite_N)
+            Pending(state.step, step.update.is_finite, batch.shards_N, batch.rows_N, step.computed.finite_N)
         )
         if not self.on_gpu or state.due.logs or state.due.saves or len(self.pending) >= self.most:
             self.settle()

@@ -37,7 +37,7 @@ class Validate(Hook):
     def after_step(self, state: TrainState, step: Step) -> None:
         state.is_best = False
         if state.due.validates:
-            with self.interval.paused(), self.save.before_it_stops(state):
+            with self.interval.paused(), self.save.saving_on_too_much_damage(state):
                 average_statistics(self.model, self.world.sum, self.world.world_size)
                 self.validate(state)
 

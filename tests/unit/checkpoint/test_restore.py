@@ -33,25 +33,6 @@ def test_weights_and_moments_come_back():
     assert torch.equal(*moments)
 
 
-def test_a_checkpoint_of_an_earlier_version_is_loaded_as_one_of_a_fused_optimizer():
-    """Only then does torch put the counts of steps where the weights are."""
-    model, optimizer = trained()
-    payload = payload_of(model, optimizer)
-    for group in payload["optimizer"]["param_groups"]:
-        group["fused"] = None
-    loaded = []
-    other, its_optimizer = trained()
-    its_optimizer.register_load_state_dict_pre_hook(lambda _, state: loaded.extend(state["param_groups"]))
-    load_state(payload, other, its_optimizer)
-    assert len(loaded) == 2 and all(group["fused"] is True for group in loaded)
-    assert payload["optimizer"]["param_groups"][0]["fused"] is None, "what was read stays as it was"
-    before = other.weight.clone()
-    its_optimizer.found_inf = torch.ones(())
-    other(torch.ones(1, 3)).sum().backward()
-    its_optimizer.step()
-    assert torch.equal(other.weight, before)
-
-
 def test_what_does_not_fit_is_said_with_the_file():
     payload = payload_of(*trained())
     with pytest.raises(CheckpointError, match="step.pt: weights that do not fit model crnn"):

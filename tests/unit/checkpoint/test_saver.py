@@ -28,8 +28,8 @@ def gate(monkeypatch):
 
 
 def test_what_changes_after_save_is_not_saved(tmp_path, gate):
-    saver, payload = Saver(tmp_path, 3, 0), tiny_payload(7.0)
-    saver.save(1, 0.5, payload, is_best=True)
+    saver, payload = Saver(tmp_path, 3, 0), tiny_payload(7.0, epoch=0.5)
+    saver.save(1, payload, is_best=True)
     payload["model"]["weight"].fill_(8.0)  # the next step, before anything is written
     payload["optimizer"]["state"][0]["exp_avg"].fill_(8.0)
     assert not (tmp_path / LAST).exists()
@@ -50,9 +50,9 @@ def test_a_second_save_waits_for_the_first_and_says_how_long(tmp_path, gate, mon
 
     monkeypatch.setattr(saver_module, "write_checkpoint", write)
     saver = Saver(tmp_path, 3, 0)
-    saver.save(1, 0.0, tiny_payload(), is_best=False)
+    saver.save(1, tiny_payload(), is_best=False)
     threading.Timer(0.1, gate.set).start()
-    saver.save(2, 0.0, tiny_payload(), is_best=False)
+    saver.save(2, tiny_payload(), is_best=False)
     saver.close()
     assert found == [None, "step-00000001.pt\n"]
     assert (tmp_path / LAST).read_text() == "step-00000002.pt\n"
@@ -62,28 +62,28 @@ def test_a_second_save_waits_for_the_first_and_says_how_long(tmp_path, gate, mon
 def test_many_in_a_row_keep_what_is_worth_it(tmp_path):
     saver = Saver(tmp_path, 2, 3)
     for step in range(1, 13):
-        saver.save(step, step / 4, tiny_payload(step), is_best=step == 5)
+        saver.save(step, tiny_payload(step, epoch=step / 4), is_best=step == 5)
     saver.close()
     assert [int(path.stem[5:]) for path in checkpoints_of(tmp_path)] == [4, 5, 8, 11, 12]
 
 
 def test_failures_are_counted_said_and_forgotten_when_it_works_again(tmp_path, capsys):
     saver = Saver(tmp_path, 3, 0)
-    saver.save(1, 0.0, tiny_payload(), is_best=False)
+    saver.save(1, tiny_payload(), is_best=False)
     saver.wait()
     (tmp_path / "checkpoints").rename(tmp_path / "away")
     for step in (2, 3):
-        saver.save(step, 0.0, tiny_payload(), is_best=False)
+        saver.save(step, tiny_payload(), is_best=False)
         saver.wait()
         assert saver.failures == step - 1
     said = capsys.readouterr().err
     assert said.count("checkpoint of step") == 2
-    assert "step 3 could not be written (its folder is away), 2 times in a row; the ones before stay" in said
+    assert "step 3 could not be written (its folder is away), 2 times in a row; earlier checkpoints are kept" in said
     with pytest.raises(CheckpointError, match="the last 2 checkpoints could not be written"):
         saver.close()
     (tmp_path / "away").rename(tmp_path / "checkpoints")
     assert load_checkpoint(tmp_path)["step"] == 1
-    saver.save(4, 0.0, tiny_payload(), is_best=False)
+    saver.save(4, tiny_payload(), is_best=False)
     saver.close()
     assert saver.failures == 0 and load_checkpoint(tmp_path)["step"] == 4
 
@@ -91,9 +91,9 @@ def test_failures_are_counted_said_and_forgotten_when_it_works_again(tmp_path, c
 def test_who_is_replaced_hears_of_it_at_the_next_save(tmp_path):
     saver = Saver(tmp_path, 3, 0)
     Ownership(tmp_path)
-    saver.save(1, 0.0, tiny_payload(), is_best=False)
+    saver.save(1, tiny_payload(), is_best=False)
     with pytest.raises(CheckpointError, match="has taken this run over"):
-        saver.save(2, 0.0, tiny_payload(), is_best=False)
+        saver.save(2, tiny_payload(), is_best=False)
     with pytest.raises(CheckpointError, match="has taken this run over"):
         saver.close()
     assert not (tmp_path / LAST).exists()
@@ -101,7 +101,7 @@ def test_who_is_replaced_hears_of_it_at_the_next_save(tmp_path):
 
 def test_a_fault_of_the_program_is_not_swallowed(tmp_path):
     saver = Saver(tmp_path, 3, 0)
-    saver.save(1, 0.0, {"model": threading.Lock()}, is_best=False)
+    saver.save(1, {"model": threading.Lock()}, is_best=False)
     with pytest.raises(TypeError, match="pickle"):
         saver.close()
 

@@ -60,13 +60,13 @@ def test_the_command_line_goes_before_the_file_of_the_sharder(tmp_path):
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"src": []}, "src holds values of type Path"),
-        ({"src": ["raw", 3]}, "src holds values of type Path"),
-        ({"fractions": ["0.8"]}, "fractions holds values of type float"),
+        ({"src": []}, "src must be folders"),
+        ({"src": ["raw", 3]}, "src must be folders"),
+        ({"fractions": ["0.8"]}, "fractions must be numbers"),
         ({"fractions": [0.8, 0.2]}, "fractions are 3 numbers, such as 0.8,0.1,0.1, not 0.8,0.2"),
         ({"fractions": [float("nan"), 0.5, 0.5]}, "fractions are 3 numbers"),
         ({"max_label": -1}, "max_label must be at least 0"),
-        ({"dedup": 1}, "dedup is a bool"),
+        ({"dedup": 1}, "dedup must be true or false"),
         ({"max_labels": 1}, "no setting 'max_labels'; did you mean 'max_label'"),
     ],
 )
@@ -77,5 +77,5 @@ def test_what_is_wrong_for_the_sharder_is_named(values, sentence, tmp_path):
 
 def test_fractions_of_the_command_line(tmp_path):
     assert load_shard_options({"fractions": "0.8, 0.1,0.1"}, tmp_path).splits.fractions == (0.8, 0.1, 0.1)
-    with pytest.raises(ConfigError, match="fractions holds values of type float, not '0.8;0.1'"):
+    with pytest.raises(ConfigError, match="fractions must be numbers, not '0.8;0.1'"):
         load_shard_options({"fractions": "0.8;0.1"}, tmp_path)

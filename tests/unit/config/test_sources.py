@@ -9,10 +9,10 @@ from PIL import Image
 from horovod_ocr.config.overlay import overlay
 from horovod_ocr.config.recipe import recipe_names
 from horovod_ocr.config.shard import load_shard_options
-from horovod_ocr.config.sources import load_config, parse_settings, table_of_settings, with_settings
+from horovod_ocr.config.sources import load_config, parse_settings, table_of_settings, train_table, with_settings
 from horovod_ocr.config.train import TrainConfig, check_config
 from horovod_ocr.errors import ConfigError
-from horovod_ocr.tasks.recipe import default_recipe
+from horovod_ocr.tasks.recipe import default_recipe, new_config
 from sharding.build import build_shards
 from sharding.format.index import read_index, write_index
 from sharding.options import ShardOptions
@@ -67,7 +67,7 @@ def test_a_nested_setting_of_the_command_line(tmp_path):
     ("values", "sentence"),
     [
         ({"globl_batch": 3}, "no setting 'globl_batch'; did you mean 'global_batch'"),
-        ({"steps": "ten"}, "steps is a int, not 'ten'"),
+        ({"steps": "ten"}, "steps must be an integer, not 'ten'"),
         ({"augmentation": {"nois": 1}}, "no setting 'nois'; did you mean 'noise'"),
         ({"lr": -1.0}, "lr must be above 0, not"),
         ({"lr": float("nan")}, "lr must be above 0, not"),
@@ -95,7 +95,7 @@ def test_unknown_recipes_files_and_tables(tmp_path):
     with pytest.raises(ConfigError, match="no setting 'scr'; did you mean 'src'"):
         load_shard_options({}, tmp_path)
     (tmp_path / "horovod-ocr.toml").write_text("[trian]\n")
-    with pytest.raises(ConfigError, match=r"'trian' is no table of settings; there are: \[shard\], \[train\]"):
+    with pytest.raises(ConfigError, match=r"'trian' is not a table of settings; there are: \[shard\], \[train\]"):
         table_of_settings("shard", tmp_path)
     (tmp_path / "horovod-ocr.toml").write_text("[shard\n")
     with pytest.raises(ConfigError, match="not TOML"):
@@ -179,7 +179,7 @@ def tables_of(kind: type) -> list[type]:
         ({"optimiser": {"lr": 1.0}}, "did you mean 'optimizer'"),
         ({"lr": float("inf")}, "lr must be above 0, not inf"),
         ({"workers": -2}, "workers must be at least -1"),
-        ({"resume": 1}, "resume is a bool, not 1"),
+        ({"resume": 1}, "resume must be true or false, not 1"),
     ],
 )
 def test_what_is_wrong_in_a_table_is_named(values, sentence):
@@ -200,3 +200,22 @@ def test_epochs_of_the_command_line_go_before_the_steps_of_a_recipe(tmp_path):
     assert (config.plan.steps, config.plan.min_steps, config.plan.epochs) == (None, 0, 2.0)
     config = load_config("demo", with_settings({"epochs": 2.0}, ["steps=7"]), tmp_path)
     assert config.plan.steps == 7
+
+
+@pytest.mark.parametrize("line", ["recipe = 3", "shards = 3", "runs = 3", "run = 3", "resume = 3", "device = 3"])
+def test_a_value_of_another_type_in_the_settings_file_is_one_sentence_wherever_it_is_read(tmp_path, line):
+    (tmp_path / "horovod-ocr.toml").write_text(f"[train]\n{line}\n")
+    name = line.split()[0]
+    for read in (train_table, lambda folder: default_recipe(None, folder), lambda folder: new_config(None, {}, folder)):
+        with pytest.raises(ConfigError, match=rf"horovod-ocr.toml, \[train\]: {name} "):
+            read(tmp_path)
+
+
+def test_a_value_of_another_type_on_the_command_line_is_one_sentence():
+    with pytest.raises(ConfigError, match="the command line: run must be a text, not 3"):
+        with_settings({}, ["run=3"])
+
+
+def test_an_empty_recipe_in_the_settings_file_means_none(tmp_path):
+    (tmp_path / "horovod-ocr.toml").write_text('[train]\nrecipe = ""\n')
+    assert new_config(None, {}, tmp_path) == TrainConfig()

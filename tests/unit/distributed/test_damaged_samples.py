@@ -33,7 +33,8 @@ def test_each_is_named_once_with_rank_and_host(capsys, monkeypatch):
     damage = tally(60)
     for _ in range(2):
         damage.add([Damage("train-000001", 7, "torn"), Damage("train-000002", None, "gone")])
-        assert damage.agree() == 51 and not damage.fresh
+        damage.agree()
+        assert damage.count == 51 and not damage.fresh
     said = capsys.readouterr().err.splitlines()
     assert said == [
         "warning: rank 1 on node-b: train-000001, sample 7: torn",
@@ -45,9 +46,11 @@ def test_a_lost_shard_counts_as_its_samples_and_the_ranks_are_added():
     others = {("train-000000", 3): "rank 0 on node-a: train-000000, sample 3: torn"}
     damage = tally(52, others=others)
     damage.add([Damage("train-000000", 4, "torn"), Damage("train-000001", 7, "torn")])
-    assert damage.agree() == 3
+    damage.agree()
+    assert damage.count == 3
     damage.add([Damage("train-000001", None, "gone")])
-    assert damage.agree() == 52  # the sample that was known of the lost shard is not counted twice
+    damage.agree()
+    assert damage.count == 52  # the sample that was known of the lost shard is not counted twice
 
 
 def test_above_the_limit_all_ranks_raise_the_same_list_that_root_prints():

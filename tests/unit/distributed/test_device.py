@@ -31,9 +31,9 @@ def ranks_on(host: str, ranks: int, gpus: int, **of_each) -> list[RankHardware]:
 
 def test_each_rank_has_a_gpu_of_its_own():
     ranks = ranks_on("node1", 2, 2) + ranks_on("node2", 1, 1) + ranks_on("node3", 2, 8)
-    assert assign_gpus(ranks, "auto") == ([0, 1, 0, 0, 1], "")
+    assert assign_gpus(ranks, "auto") == ([0, 1, 0, 0, 1], None)
     assert assign_gpus(ranks, "cuda") == assign_gpus(ranks, "auto")
-    assert assign_gpus(ranks, "cpu") == ([], "")
+    assert assign_gpus(ranks, "cpu") == ([], None)
 
 
 def test_all_ranks_take_the_cpu_if_one_host_has_too_few_gpus():
@@ -46,14 +46,14 @@ def test_all_ranks_take_the_cpu_if_one_host_has_too_few_gpus():
 def test_a_launcher_may_show_each_rank_its_gpu_alone():
     """As srun --gpus-per-task does: each is number 0 there."""
     ranks = [RankHardware("node1", Gpus((0,), (f"gpu-{rank}",))) for rank in range(4)]
-    assert assign_gpus(ranks, "auto") == ([0, 0, 0, 0], "")
+    assert assign_gpus(ranks, "auto") == ([0, 0, 0, 0], None)
     same = [RankHardware("node1", Gpus((0,), ("gpu-0",))) for rank in range(4)]
     assert assign_gpus(same, "auto") == ([], "ranks on node1: 4, GPUs: 1")
 
 
 def test_containers_of_one_machine_share_no_gpu():
     ranks = [RankHardware(name, Gpus((0, 1), ("a", "b"))) for name in ("container1", "container2")]
-    assert assign_gpus(ranks, "auto") == ([0, 1], "")
+    assert assign_gpus(ranks, "auto") == ([0, 1], None)
 
 
 def test_a_launcher_may_show_each_rank_the_gpus_near_its_cores():
@@ -61,7 +61,7 @@ def test_a_launcher_may_show_each_rank_the_gpus_near_its_cores():
     near = [Gpus((0, 1, 2, 3), tuple("abcd")), Gpus((0, 1, 2, 3), tuple("efgh"))]
     assert assign_gpus([RankHardware("node1", near[rank % 2]) for rank in range(8)], "auto") == (
         [0, 0, 1, 1, 2, 2, 3, 3],
-        "",
+        None,
     )
 
 
@@ -75,11 +75,11 @@ def test_as_many_ranks_have_a_gpu_of_their_own_as_can_have_one(visible):
 
 def test_gpus_without_code_are_passed_over():
     seen = Gpus((1, 3), ("b", "d"))
-    assert assign_gpus([RankHardware("node1", seen) for rank in range(2)], "auto") == ([1, 3], "")
+    assert assign_gpus([RankHardware("node1", seen) for rank in range(2)], "auto") == ([1, 3], None)
 
 
 def test_a_machine_without_gpus_needs_no_reason_for_the_cpu():
-    assert assign_gpus(ranks_on("node1", 3, 0), "auto") == ([], "")
+    assert assign_gpus(ranks_on("node1", 3, 0), "auto") == ([], None)
     assert assign_gpus([RankHardware("node1", Gpus(remark="CUDA_VISIBLE_DEVICES="))], "auto") == (
         [],
         "ranks on node1: 1, GPUs: 0 (CUDA_VISIBLE_DEVICES=)",
@@ -94,14 +94,14 @@ def test_gpus_that_do_not_work_are_refused_on_every_rank(wanted):
     with pytest.raises(ConfigError, match="node2: the driver is too old; or train on the CPUs: --device cpu") as raised:
         assign_gpus(ranks, wanted)
     assert raised.value.shown_by == 0
-    assert assign_gpus(ranks, "cpu") == ([], "")
+    assert assign_gpus(ranks, "cpu") == ([], None)
 
 
 def test_a_horovod_without_nccl_is_refused_before_it_waits_for_ever():
     ranks = ranks_on("node1", 1, 1) + ranks_on("node2", 1, 1, can_exchange=False)
     with pytest.raises(ConfigError, match=re.escape("scripts/build_horovod.sh --nccl; or train on the CPUs")):
         assign_gpus(ranks, "auto")
-    assert assign_gpus(ranks[1:], "auto") == ([0], ""), "a rank alone sums nothing"
+    assert assign_gpus(ranks[1:], "auto") == ([0], None), "a rank alone sums nothing"
     assert assign_gpus(ranks_on("node1", 2, 1, can_exchange=False), "auto") == ([], "ranks on node1: 2, GPUs: 1")
 
 
@@ -110,7 +110,7 @@ def test_a_world_of_one_takes_its_gpu(monkeypatch):
     monkeypatch.setattr(device, "find_gpus", lambda: Gpus((2,), ("a",)))
     monkeypatch.setattr(torch.cuda, "set_device", taken.append)
     chosen = choose_device(AloneWorld(), "auto")
-    assert (chosen.device, chosen.why_cpu, taken) == (torch.device("cuda", 2), "", [2])
+    assert (chosen.device, chosen.why_cpu, taken) == (torch.device("cuda", 2), None, [2])
 
 
 def test_asked_for_the_cpu_no_gpu_is_looked_at(monkeypatch):
@@ -118,7 +118,7 @@ def test_asked_for_the_cpu_no_gpu_is_looked_at(monkeypatch):
     threads = torch.get_num_threads()
     try:
         chosen = choose_device(AloneWorld(), "cpu")
-        assert chosen == (torch.device("cpu"), count_cores(), "")
+        assert chosen == (torch.device("cpu"), count_cores(), None)
         assert torch.get_num_threads() == count_cores()
     finally:
         torch.set_num_threads(threads)

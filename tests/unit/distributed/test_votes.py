@@ -10,7 +10,7 @@ from tests.unit.distributed.other_ranks import OtherRanks
 
 
 def test_nobody_wants_anything():
-    assert StopSaveVote(AloneWorld(), "", False).agree() == (None, False)
+    assert StopSaveVote(AloneWorld(), None, False).agree() == (None, False)
 
 
 @pytest.mark.parametrize("stop, save, wanted", [("SIGTERM", False, True), ("", True, False)])
@@ -21,7 +21,7 @@ def test_what_this_rank_wants_all_do(stop, save, wanted):
 
 def test_what_another_rank_wants_this_one_does():
     world = OtherRanks(("", "node1"), ("SIGUSR1", "node2"), wants=(1, 0))
-    assert StopSaveVote(world, "", False).agree() == ("SIGUSR1 (rank 2 on node2)", False)
+    assert StopSaveVote(world, None, False).agree() == ("SIGUSR1 (rank 2 on node2)", False)
 
 
 def test_one_bit_of_one_weight_is_found_and_the_rank_named():

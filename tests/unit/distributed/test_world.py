@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from horovod_ocr.distributed.horovod import HorovodWorld
-from horovod_ocr.distributed.open import check_alone
+from horovod_ocr.distributed.open import check_launcher
 from horovod_ocr.errors import ClusterError, ConfigError, OcrError
 
 
@@ -78,13 +78,13 @@ def test_processes_that_were_started_together_and_are_alone_are_refused(monkeypa
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     monkeypatch.setenv(variable, "1")
-    check_alone(1)
+    check_launcher(1)
     monkeypatch.setenv(variable, "4")
-    check_alone(4)
+    check_launcher(4)
     with pytest.raises(ClusterError, match="4 processes were started, but each of them is alone"):
-        check_alone(1)
+        check_launcher(1)
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
-    check_alone(1)  # of a person, in a shell that srun started
+    check_launcher(1)  # of a person, in a shell that srun started
     monkeypatch.setattr(sys.stdin, "isatty", lambda: False)
     monkeypatch.setenv("HOROVOD_RANK", "0")  # horovodrun -np 1
-    check_alone(1)
+    check_launcher(1)

@@ -1,16 +1,26 @@
 """eval.json, written and drawn."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from horovod_ocr.evaluation.score import write_report
+from horovod_ocr.checkpoint.file import write_checkpoint
+from horovod_ocr.config.train import TrainConfig
+from horovod_ocr.distributed.alone import AloneWorld
+from horovod_ocr.errors import CheckpointError
+from horovod_ocr.evaluation.score import score_run, write_report
+from horovod_ocr.models.build import build_model
 from horovod_ocr.reports.score import draw_report
-from horovod_ocr.tasks.words import WordScores
+from horovod_ocr.run.folder import EVAL, Ownership
+from horovod_ocr.tasks.words import WordScores, WordTask
+from horovod_ocr.text.charset import Charset
 from horovod_ocr.text.decode import Reading
 from sharding.format.script.profile import build_profile
+from tests.unit.checkpoint.payload import tiny_payload
+from tests.unit.shard_sets import write_set
 
 
 @pytest.fixture
@@ -38,3 +48,32 @@ def test_written_as_json_and_drawn(report, tmp_path):
         and "[/b]" in drawn
         and "خ read ح" in drawn
     )
+
+
+@pytest.fixture
+def runs(tmp_path) -> Path:
+    """A run that has learnt nothing, of plain words of a and b; one of its settings is not known any more."""
+    task, options = WordTask(Charset.build({"a": 1, "b": 1}, build_profile("plain"))), {"width": 0.25, "hidden": 8}
+    payload = {
+        **tiny_payload(),
+        "model": build_model("crnn", task.outputs, 64, **options).state_dict(),
+        "model_options": options,
+        "task": task.to_dict(),
+    }
+    payload["config"] = {**TrainConfig().to_dict(), "gone": 1}
+    write_checkpoint(Ownership(tmp_path / "runs" / "it"), 1, payload, is_best=False)
+    return tmp_path / "runs"
+
+
+def test_a_run_of_another_version_is_scored_without_the_settings_that_are_gone(runs, tmp_path, capsys):
+    write_set(tmp_path / "shards", {"test": ["ab", "ba"]})
+    run, report = score_run(AloneWorld(), runs, shards=str(tmp_path / "shards"), device="cpu")
+    assert json.loads((run / EVAL).read_text())["samples"] == report["samples"] == 2
+    assert "was begun by another version; not known: gone" in capsys.readouterr().err
+
+
+def test_a_set_of_another_kind_is_refused(runs, tmp_path):
+    write_set(tmp_path / "shards", {"test": ["0", "1"]}, kind="classes", classes=("cat", "dog"))
+    with pytest.raises(CheckpointError, match="shards holds classes, and the checkpoint was trained on words"):
+        score_run(AloneWorld(), runs, shards=str(tmp_path / "shards"), device="cpu")
+    assert not (runs / "it" / EVAL).exists()

@@ -38,7 +38,7 @@ def test_the_step_is_told_while_it_trains_and_the_last_word_stays(tmp_path, fast
 def test_a_request_is_heard_by_the_job_it_was_made_to(tmp_path, fast):
     with Heartbeat(tmp_path, True, 40, 1) as heartbeat:
         request_stop(tmp_path, "it/1", "of the job before")
-        assert wait_until(lambda: not (tmp_path / REQUEST).exists()) and heartbeat.request == ""
+        assert wait_until(lambda: not (tmp_path / REQUEST).exists()) and heartbeat.request is None
         request_stop(tmp_path, "it/2", "node2 is back")
         assert wait_until(lambda: heartbeat.request == "node2 is back")
         assert not (tmp_path / REQUEST).exists()

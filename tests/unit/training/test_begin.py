@@ -32,3 +32,17 @@ def test_the_device_is_that_of_the_machine_and_not_of_the_run(tmp_path, monkeypa
     assert choose_config(None, resumed | {"device": "cpu"}).ranks.device == "cpu"
     (tmp_path / "horovod-ocr.toml").write_text('[train]\ndevice = "cuda"\n')
     assert choose_config(None, resumed).ranks.device == "cuda"
+
+
+@pytest.mark.parametrize("shared", ['run = "it"', 'run = "it"\nresume = true'])
+def test_a_run_named_in_the_settings_file_is_the_one_that_goes_on(tmp_path, monkeypatch, shared):
+    """Although another one is newer; and `resume = true` there is --resume: a run keeps its settings."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("it", "newer"):
+        payload = tiny_payload()
+        payload["config"] = TrainConfig.of(run=name, lr=0.25).to_dict()
+        write_checkpoint(Ownership(tmp_path / "runs" / name), 1, payload, is_best=False)
+    (tmp_path / "horovod-ocr.toml").write_text(f"[train]\nlr = 0.5\n{shared}\n")
+    config = choose_config(None, {} if "resume" in shared else {"resume": True})
+    assert (config.run, config.resume, config.optimizer.lr) == ("it", True, 0.25)
+    assert choose_config(None, {"resume": True, "run": "newer"}).run == "newer"

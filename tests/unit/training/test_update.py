@@ -53,7 +53,7 @@ def test_the_norm_before_clipping_is_told_and_the_step_taken():
     model, update = build()
     before = model.weight.detach().clone()
     (model(torch.ones(4, 3)).sum() * 10).backward()
-    norm, is_finite = update.take(0)
+    norm, is_finite, _ = update.take(0)
     assert is_finite.item() and norm.item() == pytest.approx(math.sqrt(6 * 40**2 + 2 * 40**2))
     clipped = math.sqrt(sum(float(p.grad.square().sum()) for p in model.parameters()))
     assert clipped == pytest.approx(1, rel=1e-4)
@@ -71,7 +71,7 @@ def test_an_update_that_is_not_finite_changes_nothing(bad, dtype):
     state = {k: v.clone() for k, v in update.optimizer.state[model.weight].items()}
     update.optimizer.zero_grad()
     (model(images).sum() * bad).backward()
-    norm, is_finite = update.take(0)
+    norm, is_finite, _ = update.take(0)
     assert not is_finite and not norm.isfinite()
     assert all(torch.equal(p, q) for p, q in zip(model.parameters(), before, strict=True))
     assert all(torch.equal(update.optimizer.state[model.weight][k], v) for k, v in state.items())
@@ -111,6 +111,6 @@ def test_an_update_asks_for_no_value_of_the_device():
         for _ in range(2):
             update.begin()
             model(torch.ones(4, 3)).sum().backward()
-            norm, is_finite = update.take(0)
+            norm, is_finite, _ = update.take(0)
         with pytest.raises(DataDependentOutputException):
             bool(is_finite)

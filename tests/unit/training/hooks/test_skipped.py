@@ -10,14 +10,14 @@ from horovod_ocr.distributed.alone import AloneWorld
 from horovod_ocr.errors import DivergedError
 from horovod_ocr.training.hooks import SkippedUpdates, Step
 from horovod_ocr.training.state import Due, TrainState
-from horovod_ocr.training.update import Taken
+from horovod_ocr.training.update import UpdateResult
 from tests.unit.distributed.other_ranks import OtherRanks
 
 
 def step_of(is_finite: bool, rows: tuple[int, ...], finite: list[bool]) -> Step:
     batch = SimpleNamespace(shards_N=np.zeros(len(rows), int), rows_N=np.array(rows))
     computed = SimpleNamespace(finite_N=torch.tensor(finite))
-    return Step(batch, computed, Taken(torch.tensor(0.0), torch.tensor(is_finite)))
+    return Step(batch, computed, UpdateResult(torch.tensor(0.0), torch.tensor(is_finite), 0.0))
 
 
 @pytest.mark.parametrize("on_gpu", [False, True], ids=["each step", "when a line is due"])
