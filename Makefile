@@ -65,10 +65,10 @@ lint: $(VENV)/.installed  ## ruff (checks and format), mypy, codespell
 	$(BIN)/mypy
 	$(BIN)/codespell
 
-bench: setup  ## every benchmark; ends with 1 where a stated bar does not hold
+bench: setup  ## every benchmark; ends with 1 if a stated bar does not hold (OPTIONS="--record FOLDER" keeps the figures)
 	$(BIN)/python -m pip install --quiet -e '.[$(EXTRAS),bench]'
 	@status=0; for script in benchmarks/*.py; do \
-		echo "== $$script"; PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python $$script || status=1; done; exit $$status
+		echo "== $$script"; PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python $$script $(OPTIONS) || status=1; done; exit $$status
 
 clean:  ## remove what make made (.venv, demo/, caches); Horovod's wheel stays in its cache
 	rm -rf $(VENV) demo build *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -15,7 +15,6 @@ a worker over as many images, four times as many, and large ones. The last line 
 hold.
 """
 
-import argparse
 import json
 import shutil
 import statistics
@@ -29,7 +28,7 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
-from sides.bars import Bar, exit_code, machine_of, print_bars, print_us, record_of
+from sides.bars import Bar, end, parser_of, print_bars, print_us
 from sides.memory import Peaks, watch_peaks
 from sides.streaming import VERSION, install_streaming
 
@@ -74,10 +73,9 @@ class Turns(NamedTuple):
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = parser_of(__doc__)
     parser.add_argument("--images", type=int, default=Sizes().images)
     parser.add_argument("--rounds", type=int, default=Sizes().rounds)
-    parser.add_argument("--smoke", action="store_true", help="tiny sizes; bars do not decide the exit code")
     options = parser.parse_args()
     sizes = SMOKE if options.smoke else Sizes(options.images, options.rounds)
     if options.smoke:
@@ -109,8 +107,7 @@ def main() -> int:
         *(Bar(f"peak MB of a worker, {source}", peak.worker_mb, 300) for source, peak in peaks.items()),
     ]
     print_tables(us, bars, turns)
-    print(json.dumps(record(sizes, us, bars, turns, peaks)))
-    return exit_code(bars, options.smoke)
+    return end("shard", record(sizes, us, turns, peaks), bars, ("webdataset", "numpy", "pillow"), options)
 
 
 class Bench:
@@ -190,10 +187,8 @@ def print_tables(us: dict[str, float], bars: list[Bar], turns: Turns) -> None:
     print(f"\ntwo busy loops at once took {statistics.median(turns.slowdowns):.2f} x the time of one")
 
 
-def record(sizes: Sizes, us: dict, bars: list[Bar], turns: Turns, peaks: dict[str, Peaks]) -> dict:
+def record(sizes: Sizes, us: dict, turns: Turns, peaks: dict[str, Peaks]) -> dict:
     return {
-        "benchmark": "shard",
-        **record_of(bars),
         "images": sizes.images,
         "rounds": sizes.rounds,
         "cpu_us_an_image": {side: round(value, 2) for side, value in us.items()},
@@ -205,7 +200,6 @@ def record(sizes: Sizes, us: dict, bars: list[Bar], turns: Turns, peaks: dict[st
         },
         "peak_mb_of_the_build_itself": {source: round(peak.own_mb) for source, peak in peaks.items()},
         "mosaicml-streaming": VERSION,
-        **machine_of("webdataset", "numpy", "pillow"),
     }
 
 

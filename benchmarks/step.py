@@ -20,7 +20,6 @@ training, with reading, that saves now and then (sides/step_saving_run.py). The 
 a bar does not hold.
 """
 
-import argparse
 import json
 import os
 import socket
@@ -32,7 +31,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from sides.bars import Bar, exit_code, machine_of, print_bars, record_of
+from sides.bars import Bar, end, parser_of, print_bars
 
 from horovod_ocr.synth.generate import SynthOptions, synthesize
 from sharding.build import build_shards
@@ -95,10 +94,9 @@ SMOKE_SIDES = (Side("ddp", "fp32"), Side("ours", "fp32"))
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = parser_of(__doc__)
     parser.add_argument("--rounds", type=int, default=Sizes().rounds)
     parser.add_argument("--steps", type=int, default=Sizes().steps)
-    parser.add_argument("--smoke", action="store_true", help="tiny sizes; bars do not decide the exit code")
     options = parser.parse_args()
     sizes = SMOKE if options.smoke else Sizes(options.rounds, options.steps)
     with tempfile.TemporaryDirectory() as folder:
@@ -113,8 +111,7 @@ def main() -> int:
     print_sides(figures)
     print(f"\na save takes {save['save_ms']:.0f} ms, and a step {save['step_ms']:.0f} ms")
     print_bars(bars, "other processes take the cores")
-    print(json.dumps(record(sizes, runs, figures, save, bars)))
-    return exit_code(bars, options.smoke)
+    return end("step", record(sizes, runs, figures, save), bars, ("torch", "horovod"), options)
 
 
 def free_port() -> int:
@@ -242,12 +239,9 @@ def record(
     runs: dict[Side, list[list[dict]]],
     figures: dict[Side, Figures],
     save: dict,
-    bars: list[Bar],
 ) -> dict:
     rank = next(ranks[0] for side, (ranks, *_) in runs.items() if side.name == "ours")
     return {
-        "benchmark": "step",
-        **record_of(bars),
         "rounds": sizes.rounds,
         "steps": sizes.steps,
         "auto": rank["precision"],
@@ -257,7 +251,6 @@ def record(
             for side, seen in figures.items()
         },
         "save": {name: round(value, 4) for name, value in save.items()},
-        **machine_of("torch", "horovod"),
     }
 
 

@@ -18,7 +18,6 @@ with them (pil: no decoder is needed, but twice as many bytes), and with ours `-
 ratios are reported. The last line is JSON; the exit code is 1 if a bar does not hold.
 """
 
-import argparse
 import json
 import statistics
 import subprocess
@@ -29,7 +28,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sides.apart import install_reader
-from sides.bars import Bar, exit_code, machine_of, print_bars, print_us, record_of
+from sides.bars import Bar, end, parser_of, print_bars, print_us
 from sides.streaming import VERSION
 
 from horovod_ocr.data.image import Geometry
@@ -78,10 +77,9 @@ SMOKE = Sizes(samples=400, rounds=1, batch=64, simulated_shards=35, step_batch=8
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = parser_of(__doc__)
     parser.add_argument("--samples", type=int, default=Sizes().samples)
     parser.add_argument("--rounds", type=int, default=Sizes().rounds)
-    parser.add_argument("--smoke", action="store_true", help="tiny sizes; bars do not decide the exit code")
     options = parser.parse_args()
     sizes = SMOKE if options.smoke else Sizes(options.samples, options.rounds)
     readers = SMOKE_READERS if options.smoke else READERS
@@ -98,8 +96,7 @@ def main() -> int:
     print_ratios(ratios)
     print_shuffles(shuffles["orders"])
     print_bars(bars)
-    print(json.dumps(record(sizes, us, bars, ratios, shuffles, widths)))
-    return exit_code(bars, options.smoke)
+    return end("stream", record(sizes, us, ratios, shuffles, widths), bars, PACKAGES, options)
 
 
 def bars_of(us: dict[str, float], resumes: list[dict], shuffles: dict) -> list[Bar]:
@@ -211,13 +208,11 @@ def print_shuffles(shuffles: dict[str, dict[str, float]]) -> None:
         print(f"{order:<34}{seen['rank_correlation']:>18.3f}{letters}")
 
 
-def record(sizes: Sizes, us: dict, bars: list[Bar], ratios: dict, shuffles: dict, widths: dict) -> dict:
+def record(sizes: Sizes, us: dict, ratios: dict, shuffles: dict, widths: dict) -> dict:
     def rounded(values: dict) -> dict:
         return {name: round(value, 4) if isinstance(value, float) else value for name, value in values.items()}
 
     return {
-        "benchmark": "stream",
-        **record_of(bars),
         "samples": sizes.samples,
         "rounds": sizes.rounds,
         "cpu_us_a_sample": {side: round(value, 2) for side, value in us.items()},
@@ -225,7 +220,6 @@ def record(sizes: Sizes, us: dict, bars: list[Bar], ratios: dict, shuffles: dict
         "shuffle": {order: rounded(seen) for order, seen in shuffles["orders"].items()},
         "widths": rounded(widths),
         "mosaicml-streaming": VERSION,
-        **machine_of(*PACKAGES),
     }
 
 

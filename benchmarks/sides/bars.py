@@ -1,9 +1,13 @@
-"""Bars of a benchmark: what was measured, what it must be, and what a record says about the machine."""
+"""What all benchmarks share: their options, their bars, and the record in which a run ends."""
 
+import argparse
+import json
 import os
 import platform
+from collections.abc import Sequence
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -24,9 +28,35 @@ class Bar(NamedTuple):
         return not self.judged or (self.value <= self.limit if self.at_most else self.value >= self.limit)
 
 
-def exit_code(bars: list[Bar], smoke: bool) -> int:
-    """0 if every bar holds; the tiny sizes of a smoke run say nothing about them."""
-    return 0 if smoke or all(bar.holds for bar in bars) else 1
+def parser_of(doc: str) -> argparse.ArgumentParser:
+    """The options of every benchmark; doc is the docstring of its file."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("--smoke", action="store_true", help="tiny sizes; bars do not decide the exit code")
+    parser.add_argument("--record", type=Path, metavar="FOLDER", help="also write the record into this folder")
+    return parser
+
+
+def end(
+    benchmark: str, figures: dict, bars: Sequence[Bar], packages: Sequence[str], options: argparse.Namespace
+) -> int:
+    """Print the record as JSON in one line, write it if that was asked for, and return the exit code.
+
+    The code is 0 if every bar holds; the tiny sizes of a smoke run say nothing about them.
+    """
+    passed = all(bar.holds for bar in bars)
+    record = {
+        "benchmark": benchmark,
+        "passed": passed,
+        "bars": {bar.name: {"seen": round(bar.value, 4), "limit": bar.limit, "judged": bar.judged} for bar in bars},
+        **figures,
+        **machine_of(packages),
+    }
+    print(json.dumps(record))
+    if options.record:
+        options.record.mkdir(parents=True, exist_ok=True)
+        path = options.record / f"{record['date']}-{benchmark}.json"
+        path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return 0 if passed or options.smoke else 1
 
 
 def print_us(heading: str, us: dict[str, float]) -> None:
@@ -45,16 +75,8 @@ def print_bars(bars: list[Bar], not_judged: str = "") -> None:
         print(f"{bar.name:<46}{bar.value:>8.3g}{sign:>9} {bar.limit:<5g}{verdict}")
 
 
-def record_of(bars: list[Bar]) -> dict:
-    """A record's part about the bars."""
-    return {
-        "passed": all(bar.holds for bar in bars),
-        "bars": {bar.name: {"seen": round(bar.value, 4), "limit": bar.limit, "judged": bar.judged} for bar in bars},
-    }
-
-
-def machine_of(*packages: str) -> dict:
-    """When, where and with which versions a record was made; None for a package that is not installed."""
+def machine_of(packages: Sequence[str]) -> dict:
+    """When, where and with which versions a benchmark ran; None for a package that is not installed."""
 
     def version_of(package: str) -> str | None:
         try:

@@ -69,8 +69,8 @@ def build_step(
     model = build_model(config.model, task.outputs, config.height, **config.model_options).train()
     exchange = Allreduce(world, model, build_optimizer(model, config.optimizer.weight_decay))
     schedule = Schedule(config.optimizer.lr, 0.0, ENDLESS)
-    update = Update(model, exchange, schedule, config.optimizer.clip_norm, waits=world.world_size > 1)
+    update = Update(model, exchange, schedule, config.optimizer.clip_norm, has_other_ranks=world.world_size > 1)
     if world.world_size == 1:  # only ours keeps them, in case an update fails
         update.statistics = update.statistics_before = []
     precision = choose_precision(config.ranks.precision, CPU, AloneWorld())
-    return DemoStep(world, Gradients(wrap(model), task, update, precision, parts=1, needs_every_rank=False), scale)
+    return DemoStep(world, Gradients(wrap(model), task, update, precision, accumulate=1, needs_every_rank=False), scale)

@@ -31,16 +31,17 @@ def numbers_in(value: object) -> Iterator[float]:
 
 
 @pytest.mark.parametrize("script", BENCHMARKS, ids=lambda script: script.stem)
-def test_a_benchmark_runs_from_end_to_end(script):
+def test_a_benchmark_runs_from_end_to_end(script, tmp_path):
     pytest.importorskip("uharfbuzz", reason="needs the synth extra")
     if script.stem == "step" and not (BIN / "horovodrun").exists():
         pytest.skip("needs Horovod (make setup)")
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, script, "--smoke"], capture_output=True, text=True, timeout=PATIENCE_S, env=environment
-    )
+    words = [sys.executable, script, "--smoke", "--record", tmp_path / "records"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_S, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     record = json.loads(done.stdout.splitlines()[-1])
-    assert record["benchmark"] == script.stem
+    assert record["benchmark"] == script.stem and record["passed"] in (True, False)
+    (kept,) = (tmp_path / "records").iterdir()
+    assert kept.name == f"{record['date']}-{script.stem}.json" and json.loads(kept.read_text("utf-8")) == record
     numbers = list(numbers_in(record))
     assert len(numbers) > 3 and all(map(math.isfinite, numbers))
