@@ -114,6 +114,19 @@ def test_a_mistake_is_named_with_its_file_and_key(profile_of, content: str, sent
         profile_of(content)
 
 
+@pytest.mark.parametrize(
+    ("encoding", "sentence"),
+    [
+        ("utf-16", "my.toml: this is UTF-16, or no text at all; save it as UTF-8"),
+        ("latin-1", "my.toml, line 2: this is not UTF-8; save the file as UTF-8"),
+    ],
+)
+def test_a_file_of_another_encoding(tmp_path: Path, encoding: str, sentence: str):
+    (tmp_path / "my.toml").write_text('name = "x"\nletters = "é"', encoding=encoding)
+    with pytest.raises(ConfigError, match=sentence):
+        read_profile(tmp_path / "my.toml")
+
+
 def test_a_file_that_is_not_there(tmp_path: Path):
     with pytest.raises(ConfigError, match="my.toml: there is no such file"):
         read_profile(tmp_path / "my.toml")
