@@ -39,6 +39,6 @@ def audit_source(options: ShardOptions, sample: int | None = None, report: Repor
         rules = rules_of([*map(WatchedSource, sources)], catalogue, decided)
         try:
             with killed_workers_named("horovod-ocr audit"):
-                return AuditRun(catalogue, rules, decided).run(sample, workers, report)
+                return AuditRun(catalogue, sources, rules, decided).run(sample, workers, report)
         finally:
             close_sample_reader()
