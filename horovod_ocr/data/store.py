@@ -14,7 +14,6 @@ import hashlib
 import os
 import re
 import shlex
-import shutil
 from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,7 +24,15 @@ from horovod_ocr.console import console
 from horovod_ocr.data.cache import BLOCK_BYTES, AlteredError, ExpectedFile, FileCache, locked
 from horovod_ocr.errors import ConfigError, ShardError
 from sharding.format.idx import idx_bytes
-from sharding.format.index import INDEX_NAME, ShardIndex, ShardInfo, check_shards_present, read_index
+from sharding.format.index import (
+    INDEX_NAME,
+    ShardIndex,
+    ShardInfo,
+    check_shards_present,
+    is_index,
+    parse_index,
+    read_index,
+)
 from sharding.system.files import write_whole
 
 READ_AHEAD_BYTES = 128 << 10  # Linux reads at most a device's read-ahead per call; on NFS that is this much
@@ -177,11 +184,8 @@ class Remote:
 
     def blocks(self, name: str) -> Generator[bytes]:
         """See `FileOrigin`."""
-        from webdataset.gopen import (
-            gopen,
-            gopen_schemes,
-            set_options,
-        )  # it imports torch, which local shards do not need
+        # it imports torch, which local shards do not need
+        from webdataset.gopen import gopen, gopen_schemes, set_options
 
         url = self.url(name)
         if url.startswith("s3:") and "s3" not in gopen_schemes:  # the command of its own documentation
@@ -281,8 +285,12 @@ def default_cache_dir() -> Path:
 def _open_remote(location: str, cache_dir: Path, cache_bytes: int | None) -> ShardStore:
     """The shard set of a remote location. Raises like `open_store`."""
     remote = Remote(location)
-    content = b"".join(remote.blocks(INDEX_NAME))
+    content, where = b"".join(remote.blocks(INDEX_NAME)), remote.where(INDEX_NAME)
+    if not is_index(content):  # such as a page that says that there is none
+        raise ShardError(f"{where} is not the index of a shard set; name the folder that horovod-ocr shard has made")
     cache = FileCache(cache_dir, hashlib.sha256(content).hexdigest(), cache_bytes or None)
+    index = parse_index(content, cache.folder, where)
+    _check_names(index, where)
     try:
         cache.folder.mkdir(parents=True, exist_ok=True)
         with locked(cache.folder / INDEX_NAME):  # else, who makes room takes it for a killed process's file
@@ -292,12 +300,6 @@ def _open_remote(location: str, cache_dir: Path, cache_bytes: int | None) -> Sha
             f"{cache_dir} cannot hold the shards of {remote.where('')} ({error.strerror}); make room there, or name "
             "another disk with --cache-dir"
         ) from error
-    try:
-        index = read_index(cache.folder)
-        _check_names(index, remote.where(INDEX_NAME))
-    except ShardError as error:
-        shutil.rmtree(cache.folder, ignore_errors=True)
-        raise ShardError(f"{remote.where(INDEX_NAME)} is not the index of a shard set: {error}") from error
     return ShardStore(index, remote, cache)
 
 

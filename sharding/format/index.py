@@ -151,15 +151,31 @@ def read_index(folder: str | Path) -> ShardIndex:
         ) from error
     except OSError as error:
         raise ShardError(f"{path}: cannot be read ({error.strerror or error})") from error
+    return parse_index(content, root, str(path))
+
+
+def is_index(content: bytes) -> bool:
+    """Are these the bytes of an index.json, of any version, damaged or not?"""
+    try:
+        values = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(values, dict) and values.get("format") == FORMAT
+
+
+def parse_index(content: bytes, root: Path, where: str) -> ShardIndex:
+    """The index whose shards are in the folder `root`, from the bytes of index.json. ShardError as `read_index`.
+
+    where: what its sentences call the file."""
     try:
         values = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise ShardError(f"{path} is damaged ({error}); make the shards again: horovod-ocr shard --src ...") from error
+        raise ShardError(f"{where} is damaged ({error}); make the shards again: horovod-ocr shard --src ...") from error
     if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise ShardError(f"{path} is not an index of {FORMAT}; name a folder that horovod-ocr shard has made")
+        raise ShardError(f"{where} is not an index of {FORMAT}; name a folder that horovod-ocr shard has made")
     if values.get("version") != VERSION:
         raise ShardError(
-            f"{path}: index version {str(values.get('version'))[:20]}, this program reads {VERSION}: "
+            f"{where}: index version {str(values.get('version'))[:20]}, this program reads {VERSION}: "
             "shard again with: horovod-ocr shard --src ... --out NEW_FOLDER"
         )
     try:
@@ -167,7 +183,7 @@ def read_index(folder: str | Path) -> ShardIndex:
         _check_values(index)
     except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError, ConfigError) as error:
         raise ShardError(
-            f"{path} is damaged ({repr(error)[:200]}); copy it again, or make the shards again: horovod-ocr shard ..."
+            f"{where} is damaged ({repr(error)[:200]}); copy it again, or make the shards again: horovod-ocr shard ..."
         ) from error
     return index
 

@@ -1,7 +1,6 @@
 """Sets of tars: what all of them have in common, and the sets of this program, whose .idx says everything. Tars of any
 other origin: tar_samples.py."""
 
-import json
 import os
 from abc import abstractmethod
 from collections import deque
@@ -15,7 +14,7 @@ import numpy as np
 
 from sharding.errors import ShardError, SourceError
 from sharding.format.idx import STORED_SUFFIXES, read_idx
-from sharding.format.index import FORMAT, INDEX_NAME, read_index
+from sharding.format.index import INDEX_NAME, is_index, parse_index
 from sharding.format.tar import BLOCK
 from sharding.layouts.entry import Entry, Mark
 from sharding.layouts.files import check_not_lfs
@@ -163,12 +162,12 @@ class ShardSetReader(TarReader):
 def find_shards(root: Path, named: bool = False) -> ShardSetSource | None:
     """A folder whose index.json this program has written. ShardError if it is damaged or of another version."""
     try:
-        values = json.loads((root / INDEX_NAME).read_bytes())
-    except (OSError, ValueError):
+        content = (root / INDEX_NAME).read_bytes()
+    except OSError:
         return None
-    if not isinstance(values, dict) or values.get("format") != FORMAT:
+    if not is_index(content):
         return None
-    index = read_index(root)
+    index = parse_index(content, root, str(root / INDEX_NAME))
     tars = tuple(shard.tar_name for shard in index.shards)
     splits = tuple(shard.split for shard in index.shards)
     firsts = tuple(accumulate((shard.samples for shard in index.shards), initial=0))[:-1]
