@@ -7,6 +7,11 @@ from rich.console import Console
 
 console = Console(stderr=True, soft_wrap=True)
 
+# What ranks write to standard error, and by what the supervisor of their job knows it.
+SENTENCE = "horovod-ocr: "  # begins a message for people
+STALLED = "stalled: "  # begins the last line of a rank that made no progress
+STOPPED_BY_ANOTHER = "stopped because another rank ended"  # in the message of a rank that did not fail itself
+
 
 def silence(stream: TextIO) -> None:
     """Discard what is written to a stream from now on: its terminal, pipe or disk takes no more."""
