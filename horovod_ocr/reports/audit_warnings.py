@@ -19,7 +19,7 @@ def warnings_on(audit: Audit) -> Iterator[str]:
     if warning := subsets_warning(len(audit.subsets), audit.entries):
         yield warning
     if audit.looked_at < audit.entries:
-        yield "this is a sample: a copy is found only where both images are in it"
+        yield "this is a sample: a copy is found only if both images are in it"
     yield from warnings_on_images(audit)
     if audit.kind == "words":
         yield from warnings_on_letters(audit)

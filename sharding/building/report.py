@@ -116,7 +116,7 @@ def nothing_usable(
     letters: LabelCounts,
     images: str | None,
 ) -> SourceError:
-    """The error of a build that cannot use any image. images: as in `ShardOptions`."""
+    """The error of a build that cannot use any image. images: as in `SourceOptions`."""
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in left_out.rejects.items())
     roots = ", ".join(str(source.root) for source in sources)
     notes = "".join(f"; {note}" for note in notes_of(catalogue, left_out.rejects, sources, images))
@@ -129,7 +129,7 @@ def notes_of(
     catalogue: Catalogue, rejects: Mapping[str, int], sources: Sequence[Source], images: str | None
 ) -> tuple[str, ...]:
     """What a person should know of how the sources were read, and in which folder missing images were looked for.
-    images: as in `ShardOptions`."""
+    images: as in `SourceOptions`."""
     missing = rejects.get("missing image", 0)
     if not missing or not all(source.images_are_files for source in sources):
         return catalogue.notes

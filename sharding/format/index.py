@@ -19,7 +19,8 @@ from sharding.format.script.profile import ScriptProfile
 from sharding.system.files import fsync_folder, write_whole
 
 FORMAT = "horovod-ocr shards"
-VERSION = 4  # 4: buckets and frames, in the words of docs/shards.md
+# 4: bucket, bucket_edges, bucket_samples (3: aspect_class, aspect_edges, aspect_histogram), and frames
+VERSION = 4
 INDEX_NAME = "index.json"
 
 
@@ -219,7 +220,7 @@ def _check_values(index: ShardIndex) -> None:
     for shard in index.shards:
         texts, numbers = (shard.split, shard.sha256, shard.idx_sha256), (shard.bucket, shard.samples, shard.bytes)
         if not isinstance(shard.name, str) or not re.fullmatch(r"[\w-]+", shard.name):  # it becomes a path
-            raise ValueError(f"{str(shard.name)[:80]!r} is no name of a shard")
+            raise ValueError(f"{str(shard.name)[:80]!r} is not a name of a shard")
         if not all(isinstance(text, str) for text in texts) or not all(map(_is_count, numbers)):
             raise ValueError(f"shards: {shard.name}")
     counts: dict[str, dict[Any, int]] = asdict(index.counts) | {"alphabet": index.alphabet}

@@ -1,6 +1,8 @@
 """Find the layout of a source: how it holds images and their labels.
 
-Layouts are tried in this order (the first that fits is taken), or one is named by `--layout`:
+Layouts are tried in this order, or one is named by `--layout`. The first that fits is taken, so those that say most of
+themselves come first: a set of this program, then files whose names or headers say what they are, then what is only
+told by what is beside it. Label files of several layouts are refused, because nobody knows which are meant.
 
     shards       a set of this program (index.json): its splits, subsets and classes are kept
     easyocr      labels.csv that begins with `filename,words`: cut at the first comma, no quotes
@@ -17,22 +19,6 @@ Layouts are tried in this order (the first that fits is taken), or one is named 
     names        the label is in the file's name; only with `--label-from-name REGEX`
 
 easyocr, labels, splits and paddleocr may also be in the folders below the top.
-
-    entry.py          Entry, Source, Reader: what other packages see
-    naming.py         names of splits and columns
-    marks.py          is a source still as it was listed
-    folders.py        the walk through folders, by several threads
-    files.py          images that are files
-    text_files.py dialect.py paths.py row_entries.py rows.py
-                      a label file: its bytes, its cells, where its paths lead, its rows
-    label_files.py find_label_files.py  labels, splits, paddleocr, easyocr
-    huggingface.py doctr.py lmdb_records.py
-    parquet.py parquet_columns.py  parquet
-    given_splits.py   splits that folders and files are named after
-    pairs.py          which text belongs to which picture
-    image_folders.py classes.py  beside, names, classes
-    record_files.py   files that hold many images: where they are
-    tar_members.py tar_sets.py tar_groups.py tar_samples.py  shards, webdataset
 """
 
 import os
@@ -102,11 +88,11 @@ def find_source(
     if images and (label_from_name or layout not in (None, *_NAMES_IMAGES)):
         raise ConfigError("--images is for label files that name their images; leave it out")
     if images and not images.is_dir():
-        raise ConfigError(f"--images {images} is no folder")
+        raise ConfigError(f"--images {images} is not a folder")
     if not src.exists():
         raise SourceError(f"there is no folder {src}; name the folder of your images: horovod-ocr shard --src FOLDER")
     if not src.is_dir():
-        raise SourceError(f"{src} is a file; name the folder that it lies in: horovod-ocr shard --src FOLDER")
+        raise SourceError(f"{src} is a file; name the folder that holds it: horovod-ocr shard --src FOLDER")
     root = src.absolute()
     if label_from_name:
         layout = "names"
@@ -155,8 +141,8 @@ def _nothing_fits(root: Path, layout: str | None) -> str:
         if texts
         else ("it holds no text, table or tar")
     )
-    positions = "".join(f"\n  {name:<12} {what}" for name, what in _LOOKED_FOR.items())
+    lines = "".join(f"\n  {name:<12} {what}" for name, what in _LOOKED_FOR.items())
     return (
         f"{root} holds no labels that can be read ({seen}); call the file of the labels labels.tsv (path<TAB>label), "
-        f"or take labels from file names with --label-from-name REGEX. looked for:{positions}"
+        f"or take labels from file names with --label-from-name REGEX. looked for:{lines}"
     )

@@ -73,8 +73,8 @@ def lists_of_splits(root: Path) -> list[str]:
     names suggest lists."""
     found = []
     top = list_folder(os.fsencode(root))
-    positions = [name for name in top.folders if b"split" in name.lower() or b"list" in name.lower()]
-    for folder in (top, *(list_folder(os.fsencode(root), name) for name in positions)):
+    folders = [name for name in top.folders if b"split" in name.lower() or b"list" in name.lower()]
+    for folder in (top, *(list_folder(os.fsencode(root), name) for name in folders)):
         names = {_stem(name) for name in folder.images()}
         for name in folder.files:
             path = os.fsdecode(folder.prefix + name)

@@ -167,7 +167,7 @@ def find_names(root: Path, pattern: str) -> NamesSource | None:
     try:
         groups = re.compile(pattern).groups
     except re.error as error:
-        raise ConfigError(f"--label-from-name {pattern!r} is no regular expression ({error})") from error
+        raise ConfigError(f"--label-from-name {pattern!r} is not a regular expression ({error})") from error
     if not groups:
         raise ConfigError(
             f"--label-from-name {pattern!r} has no group; put the part that is the label into brackets: "

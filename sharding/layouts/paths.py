@@ -151,7 +151,7 @@ class PathRule:
             return
         for below in self._folders_below():
             if self._found([below + path for path in some]) >= _MOST:
-                yield below, b"", b"", f"the pictures lie in {os.fsdecode(below)}"
+                yield below, b"", b"", f"the pictures are in {os.fsdecode(below)}"
 
     def _cuts(self, some: list[bytes]) -> Iterator[tuple[bytes, bytes, bytes, str]]:
         """The paths without the folders in front that all of them have."""

@@ -80,7 +80,7 @@ class RowEntries:
     def of_irregular_line(self, number: int, line: bytes) -> Entry:
         """The entry of a line that is not a path and a text."""
         self._watch_quotes(number, [line], is_irregular=True)
-        why = f"the line is no path and text with {self._dialect.separator_name} between"
+        why = f"the line is not a path and a text with {self._dialect.separator_name} between"
         return self._unusable(number, self._name_in([line]), why)
 
     def subset_of(self, cell: bytes) -> str:

@@ -168,7 +168,7 @@ class RowReader:
 def _csv_problem(error: str) -> str:
     """What an error of the module csv means."""
     if "new-line" in error:
-        return "a carriage return stands inside the line"
+        return "a carriage return is inside the line"
     if "expected after" in error:
         return "a quote opens there, and more than the next cell follows where it closes"
     return "a quote opens there that is never closed"

@@ -154,8 +154,8 @@ class ShardSetReader(TarReader):
     """The labels are found by offset too: a tar's name, a slash, offset+size."""
 
     def read_label(self, label: bytes) -> bytes:
-        tar, _, position = label.partition(b"/")
-        at, _, size = position.partition(b"+")
+        tar, _, span = label.partition(b"/")
+        at, _, size = span.partition(b"+")
         return self.read_content(tar, int(at), int(size))
 
 
@@ -190,7 +190,7 @@ def _check_format(path: Path, head: bytes) -> None:
     for magic, name in _OTHER_FORMATS.items():
         if head.startswith(magic):
             raise SourceError(
-                f"{path} is no tar but a {name}; unpack it and put the plain .tar there: images hardly shrink, and "
+                f"{path} is not a tar but a {name}; unpack it and put the plain .tar there: images hardly shrink, and "
                 "only in a plain tar are they found by offset"
             )
 

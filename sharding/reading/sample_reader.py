@@ -161,7 +161,7 @@ class SampleReader:
 
     def _check_class(self, label: bytes | None) -> _Label:
         if label is None:
-            raise Rejected("no label", "it lies in no class folder")
+            raise Rejected("no label", "it is in no class folder")
         name = label.decode("utf-8", "surrogateescape")
         if name not in self._class_numbers:
             raise Rejected("label is not UTF-8", repr(name))

@@ -87,7 +87,7 @@ def check_split_rule(rule: SplitRule) -> None:
     try:
         re.compile(rule.pattern)
     except re.error as error:
-        raise ConfigError(f"--group-from {rule.pattern!r} is no regular expression ({error})") from error
+        raise ConfigError(f"--group-from {rule.pattern!r} is not a regular expression ({error})") from error
 
 
 class SplitLists:

@@ -131,7 +131,7 @@ class SetProof:
     """The proof of a set, as far as it has come. Holds 8 bytes for each image, and for each label of a shard."""
 
     def __init__(self, index: ShardIndex) -> None:
-        """ShardError where the index is damaged."""
+        """ShardError if the index is damaged."""
         check_index(index)
         self.index = index
         self.damaged: dict[str, tuple[str, ...]] = {}

@@ -51,13 +51,13 @@ class Request:
     runs: str
     """Folder of the runs."""
     cache_dir: str | None = None
-    """Folder of the shard cache; none: there is no cache."""
+    """Folder of the shard cache; None: there is no cache."""
     mark: str | None = None
-    """Name of a file that the asking machine has put beside the runs; none: it could not."""
+    """Name of a file that the asking machine has put beside the runs; None: it could not."""
     loads: bool = True
     """Also import torch and Horovod, instead of only reading their versions?"""
     batch: dict[str, int] | None = None
-    """The arguments of largest_batch_bytes without the shards, and with `height` for the geometry; none: not asked."""
+    """The arguments of largest_batch_bytes without the shards, and with `height` for the geometry; None: not asked."""
 
     @property
     def answer_within_s(self) -> float:

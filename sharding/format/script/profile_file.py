@@ -98,7 +98,7 @@ def _letters_of(path: Path, values: dict[str, Any], base_letters: str) -> str:
     """The letters of the file, with those of the profile that it extends; empty: any."""
     own = unicodedata.normalize("NFC", values.get("letters", ""))
     if refused := [letter for letter in own if is_refused(letter)]:
-        raise ConfigError(f"{path}: letters: {name_letters(refused[:6])} can stand in no label; leave it out")
+        raise ConfigError(f"{path}: letters: {name_letters(refused[:6])} can be in no label; leave it out")
     if "extends" not in values:
         if not own:
             raise ConfigError(f"{path}: letters is missing; name all letters of the script, or what it extends")

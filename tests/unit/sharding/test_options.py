@@ -37,7 +37,7 @@ from sharding.format.index import read_index
         ({"split": "lists"}, "unknown split 'lists'"),
         ({"split": "file", "group_from": "p"}, "exclude each other"),
         ({"group_from": "p", "split_lists": Path("lists")}, "exclude each other"),
-        ({"group_from": "("}, "no regular expression"),
+        ({"group_from": "("}, "not a regular expression"),
         ({"group_from": ""}, "takes a pattern"),
     ],
 )

@@ -106,7 +106,7 @@ def test_direction_is_that_of_the_letters_unless_it_is_said(profile_of):
         ('name = "x"\nextends = "thai"\n[folds]\n"เเก" = "ก"', "'เเก' is never met, .* spellings = false"),
         ('name = "x"\nletters = "ab"\n[folds]\n"a\u200e" = "b"', "is never met, .* invisible of plain"),
         ('name = "x"\nletters = "ab"\n[folds]\n"é" = "a"\n"e\u0301" = "b"', "given twice, composed and decomposed"),
-        ('name = "x"\nletters = "a\\u0007"', "letters: U\\+0007 can stand in no label"),
+        ('name = "x"\nletters = "a\\u0007"', "letters: U\\+0007 can be in no label"),
     ],
 )
 def test_a_mistake_is_named_with_its_file_and_key(profile_of, content: str, sentence: str):
