@@ -12,7 +12,6 @@ In all cases, readers see paths on this machine.
 
 import hashlib
 import os
-import re
 import shlex
 from collections.abc import Generator
 from contextlib import suppress
@@ -37,7 +36,6 @@ from sharding.system.files import write_whole
 
 READ_AHEAD_BYTES = 128 << 10  # Linux reads at most a device's read-ahead per call; on NFS that is this much
 SCHEMES = ("http", "https", "s3", "gs")
-_SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # it is used in local paths and in shell commands
 _CURL_STATUS = {
     6: "there is no such host",
     7: "the host does not answer",
@@ -234,7 +232,6 @@ def open_store(location: str, cache_dir: str | None = None, cache_bytes: int | N
     check_shards_present(index)
     store = ShardStore(index, LocalFolder(index.root))
     if cache_dir:
-        _check_names(index, location)
         cache = FileCache(Path(cache_dir), index.digest, cache_bytes or None)
         try:
             cache.folder.mkdir(parents=True, exist_ok=True)
@@ -290,7 +287,6 @@ def _open_remote(location: str, cache_dir: Path, cache_bytes: int | None) -> Sha
         raise ShardError(f"{where} is not the index of a shard set; name the folder that horovod-ocr shard has made")
     cache = FileCache(cache_dir, hashlib.sha256(content).hexdigest(), cache_bytes or None)
     index = parse_index(content, cache.folder, where)
-    _check_names(index, where)
     try:
         cache.folder.mkdir(parents=True, exist_ok=True)
         with locked(cache.folder / INDEX_NAME):  # else, who makes room takes it for a killed process's file
@@ -301,13 +297,6 @@ def _open_remote(location: str, cache_dir: Path, cache_bytes: int | None) -> Sha
             "another disk with --cache-dir"
         ) from error
     return ShardStore(index, remote, cache)
-
-
-def _check_names(index: ShardIndex, where: str) -> None:
-    """Raises ShardError for a name that is unsafe in a path or a command. where: of the index."""
-    for shard in index.shards:
-        if not _SAFE_NAME.fullmatch(shard.name):
-            raise ShardError(f"{where}: {shard.name!r} is not a name of a shard; make the set again: horovod-ocr shard")
 
 
 def _read_ahead(path: Path, start: int, stop: int) -> None:

@@ -7,7 +7,6 @@ list the folder. Beside each `train-000042.tar` is `train-000042.idx` (idx.py).
 import hashlib
 import json
 import math
-import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from sharding.errors import ConfigError, ShardError
 from sharding.format.frames import Frames
 from sharding.format.idx import idx_bytes
 from sharding.format.script.profile import ScriptProfile
+from sharding.format.splits import SHARD_FILE
 from sharding.system.files import fsync_folder, write_whole
 
 FORMAT = "horovod-ocr shards"
@@ -218,9 +218,11 @@ def _index_of(root: Path, values: dict[str, Any], digest: str) -> ShardIndex:
 def _check_values(index: ShardIndex) -> None:
     """ValueError that names the first field whose values are of another kind."""
     for shard in index.shards:
-        texts, numbers = (shard.split, shard.sha256, shard.idx_sha256), (shard.bucket, shard.samples, shard.bytes)
-        if not isinstance(shard.name, str) or not re.fullmatch(r"[\w-]+", shard.name):  # it becomes a path
+        texts, numbers = (shard.sha256, shard.idx_sha256), (shard.bucket, shard.samples, shard.bytes)
+        if not SHARD_FILE.fullmatch(f"{shard.name}.tar"):  # it becomes a path, and part of a command
             raise ValueError(f"{str(shard.name)[:80]!r} is not a name of a shard")
+        if shard.split != shard.name.rpartition("-")[0]:
+            raise ValueError(f"{shard.name} is not a shard of the split {shard.split!r}")
         if not all(isinstance(text, str) for text in texts) or not all(map(_is_count, numbers)):
             raise ValueError(f"shards: {shard.name}")
     counts: dict[str, dict[Any, int]] = asdict(index.counts) | {"alphabet": index.alphabet}
