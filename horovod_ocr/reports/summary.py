@@ -175,9 +175,8 @@ def draw_proof(report: VerifyReport) -> Group:
     if report.strays:
         parts.append(f"warning: readers ignore what the index does not name: {some_of(report.strays)}")
     images, labels = report.images_in_two_splits, report.labels_in_two_splits
-    parts += (
-        [f"in more than one split: {counted(images, 'image')}, {counted(labels, 'label')}"] if images or labels else []
-    )
+    in_two = f"in more than one split: {counted(images, 'image')}, {counted(labels, 'label')}"
+    parts += [in_two] if images or labels else []
     parts += ["index.json was restored from its copy in build/"] if report.restored_index else []
     parts += [f"made again: {some_of(report.repaired)}"] if report.repaired else []
     parts += ["everything is as the index says"] if report.ok else []

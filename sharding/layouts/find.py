@@ -136,11 +136,8 @@ def _nothing_fits(root: Path, layout: str | None) -> str:
     if layout:
         return f"{root} holds no labels of the layout {layout}; looked for: {_LOOKED_FOR[layout]}"
     texts = [*islice(shown_texts(root), _SHOWN_TEXTS + 1)]
-    seen = (
-        f"it holds {', '.join(texts[:_SHOWN_TEXTS])}{' and more' * (len(texts) > _SHOWN_TEXTS)}"
-        if texts
-        else ("it holds no text, table or tar")
-    )
+    more = " and more" if len(texts) > _SHOWN_TEXTS else ""
+    seen = f"it holds {', '.join(texts[:_SHOWN_TEXTS])}{more}" if texts else "it holds no text, table or tar"
     lines = "".join(f"\n  {name:<12} {what}" for name, what in _LOOKED_FOR.items())
     return (
         f"{root} holds no labels that can be read ({seen}); call the file of the labels labels.tsv (path<TAB>label), "

@@ -52,9 +52,8 @@ class PathRule:
         self._backslashes = True
         step = -(-len(paths) // _LOOKED_FOR) or 1
         some = list(dict.fromkeys(path.strip() for path in paths[::step] if path.strip()))
-        if with_backslash := [
-            path for path in some if b"\\" in path
-        ]:  # a letter of a name on Linux, if there is such a file
+        with_backslash = [path for path in some if b"\\" in path]
+        if with_backslash:  # a letter of a name on Linux, if there is such a file
             self._backslashes = not any(self._is_there(folder + path) for path in with_backslash)
         some = [normal_path(self._slashes(path)) for path in some]
         if images is not None:

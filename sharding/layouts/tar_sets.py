@@ -123,9 +123,9 @@ class ShardSetSource(TarsSource):
             if records[name].max(initial=0) >= len(known):
                 raise ShardError(f"{idx} is damaged; run: horovod-ocr verify {self.root} --repair")
         ends = [records[f"{part}_offset"] + records[f"{part}_size"] for part in ("image", "label")]
-        whole = int(
-            np.argmax(np.append(np.maximum(*ends) > file.file_bytes, True))
-        )  # the samples before the first that is cut
+        # the samples before the first that is cut; True: if none is, all of them
+        is_cut = np.append(np.maximum(*ends) > file.file_bytes, True)
+        whole = int(np.argmax(is_cut))
         columns = ("image_offset", "image_size", "label_offset", "label_size", "subset", "image_format")
         rows = zip(*(records[name][:whole].tolist() for name in columns), strict=True)
         for number, (at, size, label_at, label_size, subset, image_format) in enumerate(rows, self.firsts[position]):
