@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_type_hints
 from annotated_types import Ge
 
 from sharding.errors import ConfigError
+from sharding.format.frames import Frames
 
 # Options that do not change the bytes: where, from what and by how many processes. `layout` is left out because the
 # layout that was found is recorded. The last four are the tables themselves.
@@ -69,9 +70,9 @@ class StoredOptions:
     """keep, or encode again as png or jpeg."""
     height: Annotated[int | None, Ge(1), "PX"] = None
     """Shrink higher images to this; with --image png or jpeg."""
-    model_height: Annotated[int, Ge(1), "PX"] = 64
+    model_height: Annotated[int, Ge(1), "PX"] = Frames.height_px
     """Height at which models will read: with --frame-px it decides which labels have frames enough."""
-    frame_px: Annotated[int, Ge(1), "PX"] = 4
+    frame_px: Annotated[int, Ge(1), "PX"] = Frames.frame_px
     """Width of a model's frame at that height."""
 
 

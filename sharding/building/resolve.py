@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from sharding.building.state import BuildState
 from sharding.errors import ConfigError, SourceError
+from sharding.format.frames import Frames
 from sharding.format.script.guess import guess_direction_and_why, guess_profile
 from sharding.format.script.letters import PROFILES
 from sharding.format.script.profile import ScriptProfile, build_profile, check_direction
@@ -148,7 +149,7 @@ def rules_of(sources: list[Source], catalogue: Catalogue, decided: dict[str, Any
         sources=tuple(sources),
         profile=_profile_in(decided),
         classes=catalogue.classes,
-        limits=Limits(asked["model_height"], asked["frame_px"], max_label=asked["max_label"]),
+        limits=Limits(Frames(asked["model_height"], asked["frame_px"]), max_label=asked["max_label"]),
         image=ImageRule(asked["check"], asked["image"], asked["height"] or 0),
         split=SplitRule(decided["split"], asked["seed"], tuple(asked["fractions"]), asked["group_from"] or ""),
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 Mark = list[Any]  # [path, size, mtime_ns], see marks.py
+make_unchecked = tuple.__new__  # makes a NamedTuple without checking its arguments: half the time, at 35 M entries
 
 
 class Entry(NamedTuple):

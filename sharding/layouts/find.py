@@ -52,7 +52,8 @@ _FINDERS: dict[str, Callable[..., Source | None]] = {
     "webdataset": find_webdataset,
 }
 LAYOUTS = (*_FINDERS, "names")
-_NAMES_IMAGES = (*LISTED_LAYOUTS, "huggingface", "doctr")  # layouts whose label files name images by their paths
+# layouts whose label files name images by their paths: those that --images is for
+NAMES_IMAGES = (*LISTED_LAYOUTS, "huggingface", "doctr")
 _SHOWN_TEXTS = 5
 _LOOKED_FOR = {
     "shards": "index.json of horovod-ocr shard",
@@ -85,7 +86,7 @@ def find_source(
         raise ConfigError(f"unknown layout {layout!r}; there are: {', '.join(LAYOUTS)}")
     if (layout == "names" and not label_from_name) or (label_from_name and layout not in (None, "names")):
         raise ConfigError("labels in file names need both or the second alone: --layout names --label-from-name REGEX")
-    if images and (label_from_name or layout not in (None, *_NAMES_IMAGES)):
+    if images and (label_from_name or layout not in (None, *NAMES_IMAGES)):
         raise ConfigError("--images is for label files that name their images; leave it out")
     if images and not images.is_dir():
         raise ConfigError(f"--images {images} is not a folder")
@@ -97,7 +98,7 @@ def find_source(
     if label_from_name:
         layout = "names"
         source: Source | None = find_names(root, label_from_name)
-    elif layout in _NAMES_IMAGES:
+    elif layout in NAMES_IMAGES:
         source = _FINDERS[layout](root, True, images=images)
     elif layout:
         source = _FINDERS[layout](root, True)
@@ -122,7 +123,7 @@ def _found(root: Path, images: Path | None) -> Source | None:
     if named:
         return named[0]
     for name, find in _FINDERS.items():
-        if name not in ("shards", *_NAMES_IMAGES):
+        if name not in ("shards", *NAMES_IMAGES):
             if name == "classes" and (listed := find_by_content(root, images)):
                 return listed
             if other := find(root, False):
