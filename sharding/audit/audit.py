@@ -16,7 +16,8 @@ from sharding.errors import ConfigError
 from sharding.options import ShardOptions
 from sharding.progress import Report
 from sharding.reading.sample_reader import close_sample_reader
-from sharding.system.workers import killed_workers_named, open_workers, usable_cores
+from sharding.system.machine import usable_cores
+from sharding.system.workers import killed_workers_named, open_workers
 
 
 def audit_source(options: ShardOptions, sample: int | None = None, report: Report | None = None) -> Audit:

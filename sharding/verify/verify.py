@@ -21,7 +21,8 @@ from sharding.errors import ConfigError, ShardError
 from sharding.format.index import ShardIndex, ShardInfo, read_index
 from sharding.format.splits import SHARD_FILE, SPLITS, shard_name
 from sharding.progress import Progress, Report
-from sharding.system.workers import Workers, killed_workers_named, open_workers, usable_cores
+from sharding.system.machine import usable_cores
+from sharding.system.workers import Workers, killed_workers_named, open_workers
 from sharding.verify.proof import ProofTask, ShardProof, prove_shard
 
 _BYTES_FOR_A_PROCESS = 128 << 20  # a smaller set is done before one has started
