@@ -89,7 +89,3 @@ class Source(ABC):
         """The paths of all pictures in the source, some at a time, if entries do not come from a walk over them: those
         that no entry names become entries too."""
         return iter(())
-
-    def __getstate__(self) -> dict[str, Any]:
-        """What is sent to workers with every task: without the marks, which may take megabytes."""
-        return {**vars(self), "_listed": []}

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sharding.errors import ConfigError, SourceError
 from sharding.layouts.entry import Entry, Mark, Source
@@ -30,6 +30,10 @@ class ImageFoldersSource(Source):
     """Where the labels come from, for a note."""
     _listed: list[Mark] = field(default_factory=list, init=False, repr=False, compare=False)
     _notes: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is sent to workers with every task: without the marks, which may take megabytes."""
+        return {**vars(self), "_listed": []}
 
     @property
     def doubt(self) -> str:  # type: ignore[override]  # computed; a plain attribute of Source

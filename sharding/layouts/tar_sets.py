@@ -44,9 +44,13 @@ class TarsSource(ListedFiles):
     tars: tuple[str, ...]
     """Relative to root."""
     kind: str = "words"
+    """As in `Source`."""
     splits: tuple[str, ...] = ()
+    """The split of each tar; empty if they give none."""
     images_are_files: bool = False
+    """As in `Source`."""
     _listed: list[Mark] = field(default_factory=list, init=False, repr=False, compare=False)
+    """As in `ListedFiles`."""
 
     @abstractmethod
     def samples(self, file: BufferedFile, position: int) -> Iterator[Entry]:
@@ -107,7 +111,9 @@ class ShardSetSource(TarsSource):
     """A set of this program. What it knows of itself is kept: splits, subsets, class names."""
 
     subsets: tuple[str, ...] = ("",)
+    """As in `ShardIndex`."""
     classes: tuple[str, ...] = ()
+    """As in `ShardIndex`."""
     firsts: tuple[int, ...] = ()
     """The key of each tar's first sample."""
     labels_apart: bool = True

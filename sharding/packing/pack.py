@@ -38,9 +38,13 @@ class PackTask:
     """Everything a worker needs for one shard."""
 
     out: Path
+    """Folder of the shards."""
     plan: ShardPlan
+    """Which samples it holds."""
     placed: Path
+    """placed.bin: the FACTS of all samples of the set (arranging/assign.py)."""
     spool: Path
+    """Folder of the spool files."""
     entries_per_spool: int
     """Entries of the catalogue in each spool file."""
     label_suffix: str

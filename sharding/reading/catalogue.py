@@ -58,7 +58,9 @@ class Listed(NamedTuple):
     problem: str
     """As in `Entry`."""
     image_at: int
+    """Of the image's bytes in its file; 0 if the file is the image."""
     image_size: int
+    """Of the image's bytes; 0 if the file is the image."""
 
 
 @dataclass(frozen=True)
