@@ -33,7 +33,8 @@ from sharding.reading.intake import SourceRead, read_source
 from sharding.reading.listing import write_catalogue
 from sharding.reading.sample_reader import Rules
 from sharding.reading.split import SplitRule
-from sharding.system.workers import open_workers, usable_cores
+from sharding.system.machine import usable_cores
+from sharding.system.workers import open_workers
 
 BAR_MB = 2048
 

@@ -32,7 +32,8 @@ from sharding.system.workers import Workers, killed_workers_named, open_workers_
 def build_shards(
     options: ShardOptions, report: Report | None = None, tell: Callable[[str], None] | None = None
 ) -> ShardReport:
-    """Read and check every image of `options.src`, pack the good ones into shards in `options.out`, the index last.
+    """Read and check every image of `options.source.src`, pack the good ones into shards in `options.out`, and write
+    the index last.
 
     report: called with a Progress now and then. tell: called with a sentence when another build's lock is waited for
     or taken over. Raises ConfigError, SourceError or ShardError with what to do; what is finished by then is kept, and
@@ -51,9 +52,9 @@ def build_shards(
             with killed_workers_named("horovod-ocr shard", " (what is finished is kept)"):
                 return build.run()
         except OSError as error:
-            position = os.fsdecode(error.filename or options.out)
+            path = os.fsdecode(error.filename or options.out)
             raise ShardError(
-                f"{position}: {error.strerror}; what is finished is kept: fix that, then run the same horovod-ocr "
+                f"{path}: {error.strerror}; what is finished is kept: fix that, then run the same horovod-ocr "
                 "shard again"
             ) from error
         finally:

@@ -5,11 +5,15 @@ The command line, horovod-ocr.toml and build.json are made from it. No numpy: th
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 from annotated_types import Ge
 
-# Where a set is made, of what and by how many processes. Of the layout, the one that was found counts. The tables.
+from sharding.errors import ConfigError
+from sharding.format.frames import Frames
+
+# Options that do not change the bytes: where, from what and by how many processes. `layout` is left out because the
+# layout that was found is recorded. The last four are the tables themselves.
 _SHAPE_NOTHING = {"out", "src", "layout", "workers", "scratch", "source", "labels", "splits", "stored"}
 
 
@@ -66,9 +70,9 @@ class StoredOptions:
     """keep, or encode again as png or jpeg."""
     height: Annotated[int | None, Ge(1), "PX"] = None
     """Shrink higher images to this; with --image png or jpeg."""
-    model_height: Annotated[int, Ge(1), "PX"] = 64
+    model_height: Annotated[int, Ge(1), "PX"] = Frames.height_px
     """Height at which models will read: with --frame-px it decides which labels have frames enough."""
-    frame_px: Annotated[int, Ge(1), "PX"] = 4
+    frame_px: Annotated[int, Ge(1), "PX"] = Frames.frame_px
     """Width of a model's frame at that height."""
 
 
@@ -82,7 +86,7 @@ class ShardOptions:
     labels: LabelOptions = LabelOptions()
     splits: SplitOptions = SplitOptions()
     stored: StoredOptions = StoredOptions()
-    seed: int = 0
+    seed: Annotated[int, Ge(0)] = 0
     """Decides split and order."""
     samples_per_shard: Annotated[int | None, Ge(1)] = None
     """At most.  [default: 10,000, fewer for small sets]"""
@@ -94,10 +98,14 @@ class ShardOptions:
     """Folder for what is read, as large as the set, until it is packed.  [default: in --out]"""
 
     @property
+    def tables(self) -> tuple["ShardOptions | SourceOptions | LabelOptions | SplitOptions | StoredOptions", ...]:
+        """All dataclasses that hold options."""
+        return self, self.source, self.labels, self.splits, self.stored
+
+    @property
     def shaping(self) -> dict[str, Any]:
         """The options that shape the bytes of a set, by name, as JSON holds them."""
-        tables = (self, self.source, self.labels, self.splits, self.stored)
-        values = {e.name: getattr(table, e.name) for table in tables for e in fields(table)}
+        values = {e.name: getattr(table, e.name) for table in self.tables for e in fields(table)}
         shaping = {name: value for name, value in values.items() if name not in _SHAPE_NOTHING}
         return {name: _as_json(value) for name, value in shaping.items()}
 
@@ -112,6 +120,16 @@ class ShardOptions:
             names = {entry.name for entry in fields(kind)} & options.keys()
             inner[table] = kind(**{name: options.pop(name) for name in names})
         return cls(**options, **inner)
+
+
+def check_ranges(options: ShardOptions) -> None:
+    """ConfigError for a number below the least that its field states."""
+    for table in options.tables:
+        for name, kind in get_type_hints(type(table), include_extras=True).items():
+            value = getattr(table, name)
+            for note in getattr(kind, "__metadata__", ()):
+                if isinstance(note, Ge) and value is not None and value < note.ge:
+                    raise ConfigError(f"{name} must be at least {note.ge}, not {value}")
 
 
 def _as_json(value: object) -> object:

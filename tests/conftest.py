@@ -96,7 +96,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def word_shards(tmp_path_factory) -> Path:
-    """A shard set of 600 rendered words, small shards: several to a split and class."""
+    """A shard set of 600 rendered words, small shards: several to a split and bucket."""
     folder = tmp_path_factory.mktemp("words")
     synthesize(SynthOptions(words=600, out=folder / "raw", seed=5, workers=1))
     build_shards(ShardOptions.of(src=folder / "raw", out=folder / "shards", samples_per_shard=20, workers=1))

@@ -73,8 +73,9 @@ def build_ours(shards: Path, decoder: str) -> Epoch:
 
 def open_stream(shards: Path, decoder: str = "auto", global_batch: int = BATCH):
     from horovod_ocr.data.image import Geometry
+    from horovod_ocr.data.options import StreamOptions
     from horovod_ocr.data.store import open_store
-    from horovod_ocr.data.stream import Stream, StreamOptions
+    from horovod_ocr.data.stream import Stream
 
     store = open_store(str(shards))
     options = StreamOptions(split="train", global_batch=global_batch, decoder=decoder)

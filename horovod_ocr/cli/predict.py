@@ -9,6 +9,7 @@ import typer
 
 from horovod_ocr.cli.options import Device, RunsFolder, TrainedRun, device_given, folder_of_runs
 from horovod_ocr.cli.sentence import one_sentence
+from horovod_ocr.console import SENTENCE
 from horovod_ocr.errors import ConfigError, OcrError
 from horovod_ocr.reports.progress import progress_bar
 
@@ -38,7 +39,7 @@ def predict(
                 progress(number, len(paths))
                 if isinstance(reading, OcrError):
                     failed = reading
-                    print(f"horovod-ocr: {reading}", file=sys.stderr)
+                    print(f"{SENTENCE}{reading}", file=sys.stderr)
                 elif form == "jsonl":
                     line = {"path": str(path), "text": reading.text, "confidence": round(reading.confidence, 4)}
                     print(json.dumps(line, ensure_ascii=False))

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from horovod_ocr.console import console, silence
+from horovod_ocr.console import SENTENCE, console, silence
 from horovod_ocr.distributed.launcher import rank_of_process
 from horovod_ocr.errors import OcrError
 
@@ -30,7 +30,7 @@ def one_sentence() -> Iterator[None]:
         if _shows_tracebacks:
             raise
         if error.shown_by in (None, rank_of_process() or 0):
-            print(f"horovod-ocr: {error}", file=sys.stderr, flush=True)
+            print(f"{SENTENCE}{error}", file=sys.stderr, flush=True)
         raise typer.Exit(error.exit_code) from error
     except BrokenPipeError as error:  # `| head` has seen enough
         silence(sys.stdout)
@@ -39,10 +39,10 @@ def one_sentence() -> Iterator[None]:
         if _shows_tracebacks:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        print(f"horovod-ocr: {where}{error.strerror or error}", file=sys.stderr, flush=True)
+        print(f"{SENTENCE}{where}{error.strerror or error}", file=sys.stderr, flush=True)
         raise typer.Exit(3) from error
     except KeyboardInterrupt as error:
-        print("horovod-ocr: interrupted", file=sys.stderr, flush=True)
+        print(f"{SENTENCE}interrupted", file=sys.stderr, flush=True)
         raise typer.Exit(130) from error
 
 

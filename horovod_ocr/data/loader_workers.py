@@ -102,7 +102,7 @@ def batches_of(loader: Iterable[Batch | OcrError]) -> Iterator[Batch]:
 
 
 @contextmanager
-def killed_workers_named() -> Iterator[None]:
+def killed_loader_workers_named() -> Iterator[None]:
     """Turns torch's error for a killed loader worker into one for users.
 
     Put it around everything that runs while a loader is open: torch raises its RuntimeError in a signal handler, so it

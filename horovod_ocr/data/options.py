@@ -29,7 +29,9 @@ class StreamOptions:
     """Whether a neighbour replaces a sample that cannot be read, so that batches keep their sizes. If False, the sample
     is left out, so that none is scored twice."""
     rank: int = 0
+    """Of this process, from 0 on."""
     world_size: int = 1
+    """The number of ranks that share the split."""
     workers: int = 0
     """Loader processes of the rank; 0: the rank reads in its own process."""
     to_gpu: bool = False

@@ -1,6 +1,5 @@
 """What a run will need: its steps, its epochs, and its first epoch. Arithmetic alone; no file is opened."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -54,8 +53,3 @@ def forecast_run(
     epoch = forecast_epoch(shards, plan, geometry, o.world_size)
     total_steps = steps_of_run(steps, epochs, min_steps, epoch.steps)
     return RunForecast(total_steps, total_steps / epoch.steps, epoch)
-
-
-def memory_bytes() -> int:
-    """Memory of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from horovod_ocr.console import size_text
 from horovod_ocr.data.forecast import batch_parts
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.data.plan import EpochPlan, ShardSlice
 from sharding.format.index import ShardInfo
+from sharding.system.machine import usable_cores
 
 SHARED = Path("/dev/shm")
 QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container's control group: microseconds per period, or "max"
@@ -48,7 +50,7 @@ def largest_batch_bytes(
 
 def count_cores() -> int:
     """Cores that this process may use: those of its host that a container or a launcher leaves to it."""
-    return min(len(psutil.Process().cpu_affinity()), quota_of_cores())
+    return min(usable_cores(), quota_of_cores())
 
 
 def quota_of_cores() -> int:
@@ -121,8 +123,8 @@ def shortage(batch_bytes: int, workers: int, ranks: int, free_bytes: int | None)
     size = f"{advised >> 20}m"
     who = f"{workers} loader workers" if ranks == 1 else f"{workers} loader workers of each of {ranks} ranks"
     return (
-        f"/dev/shm has {free_bytes / 1e6:,.1f} MB free, and {who} need up to {needed / 1e6:,.1f} MB of it "
-        f"({ranks * (PREFETCH * workers + HELD)} batches of {batch_bytes / 1e6:,.1f} MB); give the container more "
+        f"/dev/shm has {size_text(free_bytes)} free, and {who} need up to {size_text(needed)} of it "
+        f"({ranks * (PREFETCH * workers + HELD)} batches of {size_text(batch_bytes)}); give the container more "
         f"(docker run --shm-size={size}), or as root: mount -o remount,size={size} /dev/shm; or do without workers: "
         "--set workers=0"
     )
@@ -130,9 +132,9 @@ def shortage(batch_bytes: int, workers: int, ranks: int, free_bytes: int | None)
 
 def out_of_shared_memory(batch_bytes: int, reason: str) -> str:
     """A sentence for users if a batch found no room in /dev/shm. reason: as the system gives it."""
-    free = (free_shared_bytes() or 0) / 1e6
+    free = size_text(free_shared_bytes() or 0)
     return (
-        f"/dev/shm on {socket.gethostname()} is full ({free:,.1f} MB free, a batch has {batch_bytes / 1e6:,.1f} MB): "
+        f"/dev/shm on {socket.gethostname()} is full ({free} free, a batch has {size_text(batch_bytes)}): "
         f"{reason}; see what else uses it, give the container more (docker run --shm-size=2g), or do without workers: "
         "--set workers=0"
     )

@@ -12,9 +12,7 @@ In all cases, readers see paths on this machine.
 
 import hashlib
 import os
-import re
 import shlex
-import shutil
 from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,12 +23,19 @@ from horovod_ocr.console import console
 from horovod_ocr.data.cache import BLOCK_BYTES, AlteredError, ExpectedFile, FileCache, locked
 from horovod_ocr.errors import ConfigError, ShardError
 from sharding.format.idx import idx_bytes
-from sharding.format.index import INDEX_NAME, ShardIndex, ShardInfo, check_shards_present, read_index
+from sharding.format.index import (
+    INDEX_NAME,
+    ShardIndex,
+    ShardInfo,
+    check_shards_present,
+    is_index,
+    parse_index,
+    read_index,
+)
 from sharding.system.files import write_whole
 
 READ_AHEAD_BYTES = 128 << 10  # Linux reads at most a device's read-ahead per call; on NFS that is this much
 SCHEMES = ("http", "https", "s3", "gs")
-_SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # it is used in local paths and in shell commands
 _CURL_STATUS = {
     6: "there is no such host",
     7: "the host does not answer",
@@ -177,11 +182,8 @@ class Remote:
 
     def blocks(self, name: str) -> Generator[bytes]:
         """See `FileOrigin`."""
-        from webdataset.gopen import (
-            gopen,
-            gopen_schemes,
-            set_options,
-        )  # it imports torch, which local shards do not need
+        # it imports torch, which local shards do not need
+        from webdataset.gopen import gopen, gopen_schemes, set_options
 
         url = self.url(name)
         if url.startswith("s3:") and "s3" not in gopen_schemes:  # the command of its own documentation
@@ -230,7 +232,6 @@ def open_store(location: str, cache_dir: str | None = None, cache_bytes: int | N
     check_shards_present(index)
     store = ShardStore(index, LocalFolder(index.root))
     if cache_dir:
-        _check_names(index, location)
         cache = FileCache(Path(cache_dir), index.digest, cache_bytes or None)
         try:
             cache.folder.mkdir(parents=True, exist_ok=True)
@@ -281,8 +282,11 @@ def default_cache_dir() -> Path:
 def _open_remote(location: str, cache_dir: Path, cache_bytes: int | None) -> ShardStore:
     """The shard set of a remote location. Raises like `open_store`."""
     remote = Remote(location)
-    content = b"".join(remote.blocks(INDEX_NAME))
+    content, where = b"".join(remote.blocks(INDEX_NAME)), remote.where(INDEX_NAME)
+    if not is_index(content):  # such as a page that says that there is none
+        raise ShardError(f"{where} is not the index of a shard set; name the folder that horovod-ocr shard has made")
     cache = FileCache(cache_dir, hashlib.sha256(content).hexdigest(), cache_bytes or None)
+    index = parse_index(content, cache.folder, where)
     try:
         cache.folder.mkdir(parents=True, exist_ok=True)
         with locked(cache.folder / INDEX_NAME):  # else, who makes room takes it for a killed process's file
@@ -292,20 +296,7 @@ def _open_remote(location: str, cache_dir: Path, cache_bytes: int | None) -> Sha
             f"{cache_dir} cannot hold the shards of {remote.where('')} ({error.strerror}); make room there, or name "
             "another disk with --cache-dir"
         ) from error
-    try:
-        index = read_index(cache.folder)
-        _check_names(index, remote.where(INDEX_NAME))
-    except ShardError as error:
-        shutil.rmtree(cache.folder, ignore_errors=True)
-        raise ShardError(f"{remote.where(INDEX_NAME)} is not the index of a shard set: {error}") from error
     return ShardStore(index, remote, cache)
-
-
-def _check_names(index: ShardIndex, where: str) -> None:
-    """Raises ShardError for a name that is unsafe in a path or a command. where: of the index."""
-    for shard in index.shards:
-        if not _SAFE_NAME.fullmatch(shard.name):
-            raise ShardError(f"{where}: {shard.name!r} is not a name of a shard; make the set again: horovod-ocr shard")
 
 
 def _read_ahead(path: Path, start: int, stop: int) -> None:

@@ -24,8 +24,6 @@ from horovod_ocr.data.store import ShardStore
 from horovod_ocr.errors import OcrError, ShardError
 from sharding.format.idx import read_idx, read_key, record_of
 
-__all__ = ["Stream", "StreamOptions"]
-
 
 class Stream:
     """The batches of one split for one rank.

@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from horovod_ocr.console import STOPPED_BY_ANOTHER
 from horovod_ocr.distributed.world import World
 from horovod_ocr.errors import ClusterError
 
@@ -78,11 +79,9 @@ class HorovodWorld(World):
             return None
         reason = (str(error) or type(error).__name__).splitlines()[0]
         if "network error" in reason:  # NCCL cannot tell
-            return (
-                f"stopped because another rank ended, whose own message says why, or because of the network ({reason})"
-            )
+            return f"{STOPPED_BY_ANOTHER}, whose own message says why, or because of the network ({reason})"
         if OTHER_IS_GONE.search(reason):
-            return "stopped because another rank ended; its own message says why"
+            return f"{STOPPED_BY_ANOTHER}; its own message says why"
         return f"stopped: {reason}"
 
 

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 
+from horovod_ocr.console import STALLED
 from horovod_ocr.errors import ClusterError
 
 GRACE_S = 5.0  # after this the process ends without a sentence: a call keeps the interpreter's lock
@@ -47,7 +48,7 @@ class Watchdog:
             reached_s, step, waits_for = self.latest
             if time.monotonic() - reached_s > self.timeout_s:
                 end(
-                    f"stalled: rank {self.rank} on {socket.gethostname()}, step {step}: no progress for "
+                    f"{STALLED}rank {self.rank} on {socket.gethostname()}, step {step}: no progress for "
                     f"{self.timeout_s:g} s; it waited for {waits_for}"
                 )
             self.ended.wait(self.timeout_s / CHECKS)

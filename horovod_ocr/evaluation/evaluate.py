@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 from horovod_ocr.data.batch import prefetch
-from horovod_ocr.data.loader_workers import killed_workers_named
+from horovod_ocr.data.loader_workers import killed_loader_workers_named
 from horovod_ocr.data.stream import Stream
 from horovod_ocr.distributed.damaged_samples import DamagedSamples
 from horovod_ocr.distributed.world import World
@@ -33,7 +33,7 @@ def evaluate(
     was_training = model.training
     model.eval()
     scores = task.empty_scores(len(stream.store.index.subsets))
-    with killed_workers_named():
+    with killed_loader_workers_named():
         for batch in prefetch(stream.batches(), next(model.parameters()).device):
             damage.add(batch.damage)
             if len(batch):

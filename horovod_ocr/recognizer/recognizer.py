@@ -43,9 +43,13 @@ class Recognizer:
     """Model, task and geometry of one checkpoint. Build it with `build_recognizer`."""
 
     model: FrameModel
+    """Its weights are on the device that it computes on."""
     task: Task
+    """Turns outputs into readings."""
     geometry: Geometry
+    """The height and the widths that the model was trained with."""
     precision: str
+    """fp32 or bf16, as in `forward`."""
 
     @torch.inference_mode()
     def read(self, images: list[ReadyImage]) -> list[Reading]:

@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from horovod_ocr.console import size_text
 from horovod_ocr.reports.audit_letters import letters_part, look_alikes_part, script_part
 from horovod_ocr.reports.audit_warnings import warnings_on
 from horovod_ocr.reports.page import Figures, Paragraph, Part, Picture, Section, TableOf, write_page
 from horovod_ocr.reports.set_parts import buckets_part, classes_part, sizes_part, subsets_part
 from horovod_ocr.reports.sheet import sheet_png
-from horovod_ocr.reports.wording import counted, most_first, size_text, splits_source
+from horovod_ocr.reports.wording import counted, splits_source
 from sharding.audit.counts import count_formats, count_letters
 from sharding.audit.result import Audit, Twin
 from sharding.audit.scan import MOST_EXAMPLES, Specimen
 from sharding.audit.set_stats import stats_of_audit
+from sharding.counts import by_count
 from sharding.reasons import REASONS
 
 SHOWN_EXAMPLES = 3  # of each reason, on a terminal; the page has them all
@@ -83,9 +85,9 @@ def refused_part(audit: Audit, most: int) -> list[Part]:
     rejects, examples = audit.found.rejects, audit.found.examples
     if not rejects:
         return [Paragraph("none")]
-    ordered = most_first(rejects)
-    rows = [(reason, count, REASONS[reason]) for reason, count in ordered]
-    named = [(reason, *example) for reason, _ in ordered for example in examples.get(reason, [])[:most]]
+    ordered = by_count(rejects)
+    rows = [(reason, count, REASONS[reason]) for reason, count in ordered.items()]
+    named = [(reason, *example) for reason in ordered for example in examples.get(reason, [])[:most]]
     parts: list[Part] = [TableOf(("refused", "images", "why"), rows, bars=1)]
     if named:
         parts.append(TableOf(("refused", "path", "detail"), named))

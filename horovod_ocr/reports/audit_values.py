@@ -3,10 +3,10 @@
 from typing import Any
 
 from horovod_ocr.reports.set_parts import SIZE_TITLES
-from horovod_ocr.reports.wording import most_first
 from sharding.audit.counts import count_formats, count_letters, rare_letters, stay_apart
 from sharding.audit.result import Audit
 from sharding.audit.set_stats import SetStats, stats_of_audit
+from sharding.counts import by_count
 
 QUANTILES = {"least": 0.0, "median": 0.5, "99 %": 0.99, "most": 1.0}
 
@@ -22,7 +22,7 @@ def audit_values(audit: Audit) -> dict[str, Any]:
         "looked_at": audit.looked_at,
         "packed": audit.packed,
         "splits": audit.samples,
-        "rejects": dict(most_first(found.rejects)),
+        "rejects": by_count(found.rejects),
         "copies": audit.copies.counts,
         "profile": audit.profile.name,
         "direction": audit.profile.direction,
@@ -49,8 +49,8 @@ def letter_values(audit: Audit) -> dict[str, Any]:
     return {
         "alphabet": {letter: count.in_all for letter, count in count_letters(audit).items()},
         "rare_letters": rare_letters(audit) if audit.kind == "words" else [],
-        "folded": dict(most_first(raw.folded)),
-        "refused_letters": dict(most_first(raw.refused)),
+        "folded": by_count(raw.folded),
+        "refused_letters": by_count(raw.refused),
         "changed_letters": {letter: becomes for letter, becomes, _ in audit.labels.changed_letters},
         "labels_changed": raw.changed,
         "look_alikes": [{**pair._asdict(), "kept_apart": stay_apart(pair)} for pair in audit.labels.confusables],

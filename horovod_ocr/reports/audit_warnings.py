@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 from horovod_ocr.reports.letter_changes import fold_lines, refusal_lines
 from horovod_ocr.reports.letter_names import letter_text, signs
-from horovod_ocr.reports.wording import counted, most_first, subsets_warning
+from horovod_ocr.reports.wording import counted, subsets_warning
 from sharding.audit.counts import likely_slips, rare_letters
 from sharding.audit.result import Audit
 from sharding.audit.set_stats import RARE_BELOW
+from sharding.counts import by_count
 
 MOST_SLIPS = 5
 MOST_LETTERS = 5  # in one sentence
@@ -19,7 +20,7 @@ def warnings_on(audit: Audit) -> Iterator[str]:
     if warning := subsets_warning(len(audit.subsets), audit.entries):
         yield warning
     if audit.looked_at < audit.entries:
-        yield "this is a sample: a copy is found only where both images are in it"
+        yield "this is a sample: a copy is found only if both images are in it"
     yield from warnings_on_images(audit)
     if audit.kind == "words":
         yield from warnings_on_letters(audit)
@@ -32,7 +33,7 @@ def warnings_on_images(audit: Audit) -> Iterator[str]:
     """Rejects, and images that occur more than once."""
     rejects = audit.found.rejects
     if rejects.total() > audit.looked_at / 100:
-        reason, count = most_first(rejects)[0]
+        reason, count = next(iter(by_count(rejects).items()))
         yield f"{rejects.total() / audit.looked_at:.1%} would be refused, mostly: {reason} ({count:,})"
     if conflicts := rejects["conflicting labels"]:
         yield f"{counted(conflicts, 'image has', 'images have')} two labels; nobody can say which one is right"
@@ -49,10 +50,10 @@ def warnings_on_letters(audit: Audit) -> Iterator[str]:
         letters = counted(len(rare), "letter occurs", "letters occur")
         yield f"{letters} fewer than {RARE_BELOW} times in train: {signs(rare)}"
     if raw.folded:
-        changes = "; ".join(fold_lines(dict(most_first(raw.folded)), profile, MOST_LETTERS))
+        changes = "; ".join(fold_lines(by_count(raw.folded), profile, MOST_LETTERS))
         yield f"the profile changes {counted(raw.folded.total(), 'letter')} of labels: {changes}"
     if raw.refused:
-        refused = "; ".join(refusal_lines(dict(most_first(raw.refused)), MOST_LETTERS))
+        refused = "; ".join(refusal_lines(by_count(raw.refused), MOST_LETTERS))
         yield f"the profile {profile} refuses {counted(raw.refused.total(), 'letter')}: {refused}"
     for pair in likely_slips(audit)[:MOST_SLIPS]:
         rare_letter, often = sorted((pair.letter, pair.other), key=lambda letter: raw.letters[letter])

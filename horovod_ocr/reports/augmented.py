@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from horovod_ocr.config.train import TrainConfig
-from horovod_ocr.data.augment.augment import augment_image, change_image, draw_change
+from horovod_ocr.data.augment.augment import augment_image, change_image
+from horovod_ocr.data.augment.change import draw_change
 from horovod_ocr.data.augment.strengths import Augmentation
 from horovod_ocr.data.image import Geometry, pad_image
 from horovod_ocr.data.samples import decode_train_image, draw_samples, fetch_some

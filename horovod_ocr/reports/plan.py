@@ -5,11 +5,13 @@ from dataclasses import asdict
 from typing import Any
 
 from horovod_ocr.config.train import TrainConfig
+from horovod_ocr.console import size_text
 from horovod_ocr.data.forecast import EpochForecast, steps_of_run
-from horovod_ocr.data.run_forecast import RunForecast, memory_bytes
+from horovod_ocr.data.run_forecast import RunForecast
 from horovod_ocr.data.store import is_remote
 from horovod_ocr.reports.page import Cell, Figures, Paragraph, Section, TableOf
-from horovod_ocr.reports.wording import range_text, size_text
+from horovod_ocr.reports.wording import range_text
+from sharding.system.machine import total_memory
 
 MOST_RANKS = 16  # with a row each
 MUCH_BYTES = 10 << 30  # worth a hint if they are copied more than once
@@ -28,7 +30,7 @@ def plan_values(name: str, run: RunForecast, config: TrainConfig) -> dict[str, A
 def hints_on(run: RunForecast, config: TrainConfig) -> list[str]:
     """What is unwise in the run, a sentence each."""
     epoch = run.epoch
-    return [*hints_on_steps(epoch, config), *hints_on_ranks(epoch), *hints_on_reading(epoch, config, memory_bytes())]
+    return [*hints_on_steps(epoch, config), *hints_on_ranks(epoch), *hints_on_reading(epoch, config, total_memory())]
 
 
 def hints_on_steps(epoch: EpochForecast, config: TrainConfig) -> Iterator[str]:

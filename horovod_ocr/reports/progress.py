@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from horovod_ocr.console import console, span
-from horovod_ocr.reports.wording import most_first
+from sharding.counts import by_count
 from sharding.progress import Progress, Report
 
 SPEED_OVER_S = 10.0  # speeds are those of the last ten seconds
@@ -167,7 +167,7 @@ def numbers_of(meter: Meter) -> list[str]:
 
 def rejects_of(rejects: Mapping[str, int]) -> str:
     """How many, and the most frequent reasons: `1,210: not an image 1,200, empty file 7, too wide 2, other 1`."""
-    reasons = most_first(rejects)
+    reasons = list(by_count(rejects).items())
     parts = [f"{reason} {count:,}" for reason, count in reasons[:SHOWN_REASONS]]
     if other := sum(count for _, count in reasons[SHOWN_REASONS:]):
         parts.append(f"other {other:,}")

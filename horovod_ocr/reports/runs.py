@@ -6,8 +6,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from horovod_ocr.console import size_text
 from horovod_ocr.evaluation.runs import RunRow
-from horovod_ocr.reports.wording import age_text, megabytes
+from horovod_ocr.reports.wording import age_text
 from horovod_ocr.tasks.figures import FIGURES, Figure
 
 STYLES = {"training": "green", "silent": "yellow", "failed": "red"}
@@ -29,7 +30,7 @@ def draw_runs(rows: list[RunRow]) -> Group:
             "" if row.epoch is None else f"{row.epoch:.2f}",
             *(f"{row.scores[figure.key]:.2%}" if figure.key in row.scores else "" for figure in figures),
             age_text(time.time() - row.time),
-            megabytes(row.bytes),
+            size_text(row.bytes),
             f"{row.checkpoints}",
         )
         # Text: rich would take [brackets] in a name for its markup

@@ -36,6 +36,7 @@ class SampleCell(NamedTuple):
     line: Line
     """Its label, or a remark that it has none."""
     ink: str
+    """Colour of the line."""
 
 
 def draw_sheet(samples: Sequence[tuple[bytes, str]], path: str | Path, columns: int = 10, caption: str = "") -> None:

@@ -4,13 +4,14 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from horovod_ocr.console import size_text
 from horovod_ocr.data.samples import draw_samples
 from horovod_ocr.reports.letter_names import code_point, letter_name, visible
 from horovod_ocr.reports.page import Figures, Paragraph, Part, Picture, Section, TableOf, write_page
 from horovod_ocr.reports.set_parts import buckets_part, classes_part, rarity_of, sizes_part, subsets_part
 from horovod_ocr.reports.sheet import sheet_png
-from horovod_ocr.reports.wording import most_first, size_text
 from sharding.audit.set_stats import RARE_BELOW, SetStats
+from sharding.counts import by_count
 from sharding.format.index import ShardIndex
 from sharding.reasons import REASONS
 
@@ -75,7 +76,7 @@ def alphabet_part(index: ShardIndex) -> list[Part]:
 
 def left_out_part(index: ShardIndex) -> list[Part]:
     """Rejects by reason, and how many images occur more than once."""
-    rows = [(reason, count, REASONS.get(reason, "")) for reason, count in most_first(index.counts.rejects)]
+    rows = [(reason, count, REASONS.get(reason, "")) for reason, count in by_count(index.counts.rejects).items()]
     rejects = TableOf(("rejected", "samples", "why"), rows, bars=1) if rows else Paragraph("none rejected")
     duplicates = index.counts.duplicates
     if any(duplicates.values()):

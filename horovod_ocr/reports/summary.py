@@ -7,14 +7,16 @@ from pathlib import Path
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from horovod_ocr.console import size_text
 from horovod_ocr.data.splits import divide_command
 from horovod_ocr.reports.letter_changes import fold_lines, refusal_lines
 from horovod_ocr.reports.letter_names import visible
 from horovod_ocr.reports.page import TableOf
 from horovod_ocr.reports.terminal import draw_table
-from horovod_ocr.reports.wording import counted, megabytes, most_first, size_text, splits_source, subsets_warning
+from horovod_ocr.reports.wording import counted, splits_source, subsets_warning
 from horovod_ocr.tasks.figures import FIGURES
 from sharding.building.report import ShardReport
+from sharding.counts import by_count
 from sharding.packing.left_out import DUPLICATES_NAME, REJECTS_NAME
 from sharding.reasons import REASONS
 from sharding.verify.verify import VerifyReport
@@ -53,7 +55,7 @@ def draw_build(report: ShardReport, seconds: float | None, sheet: Path | None) -
     parts += draw_rejects(report)
     parts += [f"note: {note}" for note in report.notes]
     if seconds is not None and not report.already_complete:
-        speed = f"{images / seconds:,.0f} images/s, {megabytes(report.read_bytes / seconds)}/s"
+        speed = f"{images / seconds:,.0f} images/s, {size_text(report.read_bytes / seconds)}/s"
         parts.append(f"{images:,} images in {seconds:,.1f} s: {speed}")
     parts += [f"contact sheet: {sheet}"] if sheet else []
     parts += draw_account(report)
@@ -63,7 +65,7 @@ def draw_build(report: ShardReport, seconds: float | None, sheet: Path | None) -
 def draw_account(report: ShardReport) -> list[RenderableType | str]:
     """How many entries were packed, left out or rejected, and some labels to compare with their images."""
     index, counts = report.index, report.index.counts
-    reasons = ", ".join(f"{count:,} {reason}" for reason, count in most_first(counts.rejects))
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in by_count(counts.rejects).items())
     left_out = f", {counted(copies, 'copy', 'copies')} left out" if (copies := counts.duplicates["left out"]) else ""
     packed, refused = sum(counts.totals.values()), sum(counts.rejects.values())
     lines = [f"{report.entries:,} read: {packed:,} packed{left_out}, {refused:,} rejected"]
@@ -109,7 +111,7 @@ def draw_subsets(report: ShardReport) -> list[str]:
     """The names of the subsets, and a warning if they look like texts."""
     if not report.subsets:
         return []
-    names = [f"{name or '(none)'} {count:,}" for name, count in most_first(report.subsets)]
+    names = [f"{name or '(none)'} {count:,}" for name, count in by_count(report.subsets).items()]
     parts = [
         f"{counted(len(names), 'subset')}: {', '.join(names[:SHOWN_SUBSETS])}{', ...' * (len(names) > SHOWN_SUBSETS)}"
     ]
@@ -129,7 +131,7 @@ def draw_rejects(report: ShardReport) -> list[RenderableType | str]:
     index, counts = report.index, report.index.counts
     parts: list[RenderableType | str] = []
     if counts.rejects:
-        rows = [(reason, count, REASONS.get(reason, "")) for reason, count in most_first(counts.rejects)]
+        rows = [(reason, count, REASONS.get(reason, "")) for reason, count in by_count(counts.rejects).items()]
         parts.append(draw_table(TableOf(("rejected", "samples", "why"), rows)))
         parts.append(f"{sum(counts.rejects.values()):,} rejected; each is named in {index.root / REJECTS_NAME}")
     same, across, left_out = (counts.duplicates[name] for name in ("same split", "across splits", "left out"))
@@ -175,9 +177,8 @@ def draw_proof(report: VerifyReport) -> Group:
     if report.strays:
         parts.append(f"warning: readers ignore what the index does not name: {some_of(report.strays)}")
     images, labels = report.images_in_two_splits, report.labels_in_two_splits
-    parts += (
-        [f"in more than one split: {counted(images, 'image')}, {counted(labels, 'label')}"] if images or labels else []
-    )
+    in_two = f"in more than one split: {counted(images, 'image')}, {counted(labels, 'label')}"
+    parts += [in_two] if images or labels else []
     parts += ["index.json was restored from its copy in build/"] if report.restored_index else []
     parts += [f"made again: {some_of(report.repaired)}"] if report.repaired else []
     parts += ["everything is as the index says"] if report.ok else []

@@ -1,7 +1,5 @@
 """Numbers and phrases that several reports share."""
 
-from collections.abc import Mapping
-
 AGES = ((86400, "d"), (3600, "h"), (60, "min"))
 FEW_SUBSETS, ENTRIES_A_SUBSET = 10, 5
 
@@ -16,27 +14,12 @@ def range_text(least: int, most: int) -> str:
     return f"{least:,}" if least == most else f"{least:,} to {most:,}"
 
 
-def megabytes(count: float) -> str:
-    """Bytes as megabytes: "1,234.5 MB"."""
-    return f"{count / 1e6:,.1f} MB"
-
-
-def size_text(count: float) -> str:
-    """Bytes as "1.23 GB" or "45.6 MB"."""
-    return f"{count / 1e9:,.2f} GB" if count >= 1e9 else megabytes(count)
-
-
 def age_text(age_s: float) -> str:
     """Whole days, hours or minutes: "3 h ago". "now" also for a negative age: the clocks of two hosts may differ."""
     for unit_s, name in AGES:
         if age_s >= unit_s:
             return f"{int(age_s // unit_s)} {name} ago"
     return "now"
-
-
-def most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    """The names and their counts, the greatest count first, equal ones in the order of their names."""
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
 def splits_source(by: str, given: int, entries: int, group_from: str | None = None) -> str:

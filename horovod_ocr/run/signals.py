@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
+from horovod_ocr.console import SENTENCE
+
 # from a person, from a batch system, and Slurm's warning before the time is up
 STOP_SIGNALS: tuple[signal.Signals, ...] = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
@@ -34,7 +36,7 @@ class StopSignals:
     def note(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT:
             if self.interrupted:
-                os.write(sys.stderr.fileno(), b"horovod-ocr: interrupted twice; nothing more is saved\n")
+                os.write(sys.stderr.fileno(), f"{SENTENCE}interrupted twice; nothing more is saved\n".encode())
                 os._exit(128 + number)
             self.interrupted = True
         self.received = self.received or signal.Signals(number).name

@@ -7,7 +7,6 @@ depend on the number of workers or the number of words.
 import itertools
 import json
 import multiprocessing
-import os
 import signal
 import time
 from collections import Counter
@@ -25,6 +24,7 @@ from horovod_ocr.synth.render import DEFAULT_FONT, WordRenderer
 from sharding.errors import ConfigError
 from sharding.format.script.profile import build_profile
 from sharding.system.files import whole_file
+from sharding.system.machine import usable_cores
 
 LABELS = "labels.tsv"
 SETTINGS = "synth.json"  # marks a folder as written by synth, and holds its settings
@@ -182,7 +182,7 @@ def _render_all(options: SynthOptions, words: list[tuple[str, str]]) -> Iterator
     tasks = [
         (first, [word for word, _ in words[first : first + _PER_TASK]]) for first in range(0, len(words), _PER_TASK)
     ]
-    workers = min(len(tasks), options.workers or len(os.sched_getaffinity(0)))
+    workers = min(len(tasks), options.workers or usable_cores())
     if workers == 1:
         yield from map(ImageWriter(options).write, tasks)
         return

@@ -1,4 +1,4 @@
-"""Labels to targets and back. Only this file converts between logical order and scan order."""
+"""Labels to targets and back. Only this file converts between logical order and reading order."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 from horovod_ocr.errors import CheckpointError, LabelError
 from sharding.format.script.profile import ScriptProfile
 
-BLANK_ID = 0  # torch's default for CTC, and exports depend on it
+BLANK_ID = 0  # torch's default for CTC, and checkpoints depend on it
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Charset:
             raise LabelError(f"label {label!r}: letter {error.args[0]!r} is not in the charset") from error
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Ids in scan order, without blanks, to a label in logical order."""
+        """Ids in reading order, without blanks, to a label in logical order."""
         return self.profile.logical_order("".join(self.letters[number - 1] for number in ids))
 
     def require(self, alphabet: Iterable[str], source: str) -> None:

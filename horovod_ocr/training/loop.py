@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from horovod_ocr.data.batch import Batch, prefetch
-from horovod_ocr.data.loader_workers import killed_workers_named
+from horovod_ocr.data.loader_workers import killed_loader_workers_named
 from horovod_ocr.data.stream import Stream
 from horovod_ocr.distributed.world import World
 from horovod_ocr.run.log import RunLog
@@ -59,7 +59,7 @@ class Trainer:
             for context in (self.signals, heartbeat):
                 stack.enter_context(context)
             try:
-                with self.world.guard("training"), killed_workers_named():
+                with self.world.guard("training"), killed_loader_workers_named():
                     self.run_steps()
                     self.save.close()
             except Exception as error:

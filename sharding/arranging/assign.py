@@ -59,7 +59,7 @@ class Assignment:
 def assign(
     spools: list[Path],
     counts: NDArray[np.int64],
-    left_out: Duplicates,
+    duplicates: Duplicates,
     samples_per_shard: int | None,
     placed: Path,
     members: Path,
@@ -76,7 +76,7 @@ def assign(
         np.add.at(per_bucket[split], buckets[:last], counts[split, :last])
     lengths = np.zeros(0, np.int64)
     with placed.open("wb") as rows_file, members.open("wb") as members_file:
-        for rows in _in_order(spools, buckets, per_bucket, left_out, placed.parent):
+        for rows in _in_order(spools, buckets, per_bucket, duplicates, placed.parent):
             rows_file.write(rows.tobytes())  # tofile does not report a full disk
             members_file.write(rows["entry"].tobytes())
             seen = np.bincount(rows["length"])
@@ -130,7 +130,11 @@ def _plan_shards(per_bucket: NDArray[np.int64], samples_per_shard: int) -> Itera
 
 
 def _in_order(
-    spools: Iterable[Path], buckets: NDArray[np.intp], per_bucket: NDArray[np.int64], left_out: Duplicates, folder: Path
+    spools: Iterable[Path],
+    buckets: NDArray[np.intp],
+    per_bucket: NDArray[np.int64],
+    duplicates: Duplicates,
+    folder: Path,
 ) -> Iterator[NDArray[np.void]]:
     """The FACTS of all samples that stay, by split, bucket and order. They are first dealt into piles on disk, each
     small enough to be sorted in memory, so that memory does not grow with the set."""
@@ -142,7 +146,7 @@ def _in_order(
             for _ in range(int(piles_of_group.sum()))
         ]
         for spool in spools:
-            rows = left_out.without(read_spool(spool).facts)
+            rows = duplicates.without(read_spool(spool).facts)
             if not len(rows):
                 continue
             group = rows["split"].astype(np.int64) * per_bucket.shape[1] + buckets[rows["cell"]]

@@ -16,7 +16,8 @@ from sharding.errors import ConfigError
 from sharding.options import ShardOptions
 from sharding.progress import Report
 from sharding.reading.sample_reader import close_sample_reader
-from sharding.system.workers import killed_workers_named, open_workers, usable_cores
+from sharding.system.machine import usable_cores
+from sharding.system.workers import killed_workers_named, open_workers
 
 
 def audit_source(options: ShardOptions, sample: int | None = None, report: Report | None = None) -> Audit:
@@ -39,6 +40,6 @@ def audit_source(options: ShardOptions, sample: int | None = None, report: Repor
         rules = rules_of([*map(WatchedSource, sources)], catalogue, decided)
         try:
             with killed_workers_named("horovod-ocr audit"):
-                return AuditRun(catalogue, rules, decided).run(sample, workers, report)
+                return AuditRun(catalogue, sources, rules, decided).run(sample, workers, report)
         finally:
             close_sample_reader()

@@ -1,7 +1,7 @@
 """One audit over its catalogue: every entry read, and what follows from all of them."""
 
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from sharding.audit.scan import (
 from sharding.building.report import notes_of
 from sharding.format.script.profile import ScriptProfile
 from sharding.format.splits import SPLITS
+from sharding.layouts.entry import Source
 from sharding.progress import Progress, Report
 from sharding.reading.catalogue import Catalogue
 from sharding.reading.intake import range_size
@@ -43,7 +44,10 @@ class AuditRun:
     """One audit over its catalogue."""
 
     catalogue: Catalogue
+    sources: Sequence[Source]
+    """As they were found, not watched: a watched source hands its readers to the scan."""
     rules: Rules
+    """Their sources are watched."""
     decided: dict[str, Any]
     """The options as a build would write them."""
 
@@ -153,18 +157,17 @@ class AuditRun:
 
     def _named(self, numbers: NDArray[Any]) -> list[tuple[str, str]]:
         """(path, normalised label) of each entry; the label is "" if it is gone by now."""
-        readers = [source.open() for source in self.rules.sources]
         named = []
-        for entry in self.catalogue.pick(numbers.tolist()):
-            label = entry.label
-            if label is not None and self.rules.sources[entry.source].labels_apart:
-                with suppress(Rejected):
-                    label = readers[entry.source].read_label(label)
-            text = (label or b"").decode("utf-8", "backslashreplace")
-            path = self.catalogue.shown(entry).decode("utf-8", "backslashreplace")
-            named.append((path, text if self.rules.classes else self.rules.profile.normalise(text)))
-        for reader in readers:
-            reader.close()
+        with ExitStack() as stack:
+            readers = [stack.enter_context(closing(source.open())) for source in self.sources]
+            for entry in self.catalogue.pick(numbers.tolist()):
+                label = entry.label
+                if label is not None and self.sources[entry.source].labels_apart:
+                    with suppress(Rejected):
+                        label = readers[entry.source].read_label(label)
+                text = (label or b"").decode("utf-8", "backslashreplace")
+                path = self.catalogue.shown(entry).decode("utf-8", "backslashreplace")
+                named.append((path, text if self.rules.classes else self.rules.profile.normalise(text)))
         return named
 
 

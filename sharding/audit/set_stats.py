@@ -84,7 +84,7 @@ def _count_classes(index: ShardIndex, shard: ShardInfo, records: NDArray[np.void
         has_digit = records["label_size"] > position
         digits = tar[records["label_offset"][has_digit].astype(np.int64) + position].astype(np.int64) - ord("0")
         if ((digits < 0) | (digits > 9)).any():
-            raise ShardError(f"{index.tar_path(shard)} has a label that is no number; run: horovod-ocr verify")
+            raise ShardError(f"{index.tar_path(shard)} has a label that is not a number; run: horovod-ocr verify")
         numbers[has_digit] = 10 * numbers[has_digit] + digits
     if numbers.max(initial=-1) >= len(index.classes):
         raise ShardError(f"{index.tar_path(shard)} has a class that index.json does not name; run: horovod-ocr verify")

@@ -29,13 +29,21 @@ class RebuildTask:
     """Everything a worker needs to make one shard again."""
 
     out: Path
+    """Folder of the shards."""
     plan: ShardPlan
+    """Which samples it holds, as a build plans it."""
     info: ShardInfo
+    """What it must become, as the index says."""
     catalogue: Catalogue
+    """What the build had listed."""
     rules: Rules
+    """Those of the build, with the sources where they are now."""
     members: Path
+    """File of the entry of each sample of the set."""
     spool: Path
+    """Folder for what is read."""
     label_suffix: str
+    """"txt" or "cls"."""
 
 
 def rebuild_shards(

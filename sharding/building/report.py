@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 
 from sharding.building.state import BuildFolder
+from sharding.counts import by_count
 from sharding.errors import SourceError
 from sharding.format.idx import read_idx, read_sample, record_of
 from sharding.format.index import ShardIndex
 from sharding.format.script.letters import name_letters, profile_advice
 from sharding.format.script.profile import ScriptProfile
 from sharding.layouts.entry import Source
-from sharding.layouts.find_label_files import LISTED_LAYOUTS
+from sharding.layouts.find import NAMES_IMAGES
 from sharding.packing.left_out import REJECTS_NAME, LeftOut
 from sharding.reading.catalogue import Catalogue
-from sharding.reading.labels import LabelCounts, by_count
+from sharding.reading.labels import LabelCounts
 
 _EXAMPLES = 5
 _MOST_NAMED = 5  # refused letters
-_PATHS_IN_LABEL_FILES = (*LISTED_LAYOUTS, "huggingface", "doctr")  # layouts that --images is for
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def nothing_usable(
     letters: LabelCounts,
     images: str | None,
 ) -> SourceError:
-    """The error of a build that cannot use any image. images: as in `ShardOptions`."""
+    """The error of a build that cannot use any image. images: as in `SourceOptions`."""
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in left_out.rejects.items())
     roots = ", ".join(str(source.root) for source in sources)
     notes = "".join(f"; {note}" for note in notes_of(catalogue, left_out.rejects, sources, images))
@@ -129,12 +129,12 @@ def notes_of(
     catalogue: Catalogue, rejects: Mapping[str, int], sources: Sequence[Source], images: str | None
 ) -> tuple[str, ...]:
     """What a person should know of how the sources were read, and in which folder missing images were looked for.
-    images: as in `ShardOptions`."""
+    images: as in `SourceOptions`."""
     missing = rejects.get("missing image", 0)
     if not missing or not all(source.images_are_files for source in sources):
         return catalogue.notes
     folders = " or ".join(images or str(source.root) for source in sources)
-    names_paths = len(sources) == 1 and sources[0].layout in _PATHS_IN_LABEL_FILES
+    names_paths = len(sources) == 1 and sources[0].layout in NAMES_IMAGES
     hint = "; --images FOLDER says what the paths of label files are relative to" if names_paths and not images else ""
     were, are = ("1 image was", "is") if missing == 1 else (f"{missing:,} images were", "are")
     return (*catalogue.notes, f"{were} looked for below {folders}, and {are} not there{hint}")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from sharding.building.state import BuildState
 from sharding.errors import ConfigError, SourceError
+from sharding.format.frames import Frames
 from sharding.format.script.guess import guess_direction_and_why, guess_profile
 from sharding.format.script.letters import PROFILES
 from sharding.format.script.profile import ScriptProfile, build_profile, check_direction
@@ -17,7 +18,7 @@ from sharding.images.read import CHECKS, FORMS, ImageRule
 from sharding.layouts.entry import Source
 from sharding.layouts.find import find_source
 from sharding.layouts.find_label_files import lists_of_splits
-from sharding.options import ShardOptions
+from sharding.options import ShardOptions, check_ranges
 from sharding.reading.catalogue import Catalogue
 from sharding.reading.sample_reader import Rules
 from sharding.reading.split import SplitLists, SplitRule, check_split_rule
@@ -81,22 +82,15 @@ def _found_before(path: Path, before: BuildState | None, images: Path | None) ->
 def _check_options(options: ShardOptions) -> None:
     if not options.source.src:
         raise ConfigError("no source is named; name the folder of your images: horovod-ocr shard --src FOLDER")
-    if options.samples_per_shard is not None and options.samples_per_shard < 1:
-        raise ConfigError(f"samples_per_shard is {options.samples_per_shard}; a shard holds at least 1 sample")
-    if options.workers is not None and options.workers < 1:
-        raise ConfigError(f"workers is {options.workers}; at least 1 is needed")
+    check_ranges(options)
     if options.stored.check not in CHECKS:
         raise ConfigError(f"unknown check {options.stored.check!r}; there are: {', '.join(CHECKS)}")
     if options.stored.image not in FORMS:
         raise ConfigError(f"unknown image form {options.stored.image!r}; there are: {', '.join(FORMS)}")
-    if options.stored.height is not None and (options.stored.image == "keep" or options.stored.height < 1):
-        raise ConfigError("a height (at least 1 px) goes with --image png or --image jpeg, which re-encode")
-    if (
-        sum(
-            given is not None for given in (options.splits.split, options.splits.group_from, options.splits.split_lists)
-        )
-        > 1
-    ):
+    if options.stored.height is not None and options.stored.image == "keep":
+        raise ConfigError("a height goes with --image png or --image jpeg, which re-encode")
+    rules = (options.splits.split, options.splits.group_from, options.splits.split_lists)
+    if sum(rule is not None for rule in rules) > 1:
         raise ConfigError("split, group_from and split_lists exclude each other; give one")
     _profile_asked_for(options)
     if options.labels.direction is not None:
@@ -116,7 +110,7 @@ def _split_rule(options: ShardOptions, classes: bool) -> SplitRule:
 
 
 def keeps_given_splits(options: ShardOptions) -> bool:
-    """Where nothing else is asked for, a split that a source gives is taken."""
+    """If nothing else is asked for, a split that a source gives is taken."""
     return options.splits.split is None and options.splits.group_from is None
 
 
@@ -155,7 +149,7 @@ def rules_of(sources: list[Source], catalogue: Catalogue, decided: dict[str, Any
         sources=tuple(sources),
         profile=_profile_in(decided),
         classes=catalogue.classes,
-        limits=Limits(asked["model_height"], asked["frame_px"], max_label=asked["max_label"]),
+        limits=Limits(Frames(asked["model_height"], asked["frame_px"]), max_label=asked["max_label"]),
         image=ImageRule(asked["check"], asked["image"], asked["height"] or 0),
         split=SplitRule(decided["split"], asked["seed"], tuple(asked["fractions"]), asked["group_from"] or ""),
     )
@@ -177,7 +171,7 @@ class ProfileChoice(NamedTuple):
 def choose_profile(options: ShardOptions, sources: list[Source], catalogue: Catalogue) -> ProfileChoice:
     """The profile and the direction that were asked for, else by the letters of some labels."""
     if sources[0].kind == "classes":
-        return ProfileChoice(build_profile("plain"), "names of classes are no text in a script")
+        return ProfileChoice(build_profile("plain"), "names of classes are not text in a script")
     profile, why = _profile_asked_for(options), "as asked for"
     if profile and profile.direction:
         return ProfileChoice(profile, why)

@@ -8,6 +8,7 @@ from typing import Any
 from sharding.errors import ConfigError
 
 _OF_PROFILE = ("profile", "direction", "folds", "profile_file")  # what the options and the labels decided
+_OTHER_CONTENT = "with another content of it"
 
 
 def are_other_options(before: dict[str, Any], now: dict[str, Any]) -> bool:
@@ -25,10 +26,11 @@ def check_same_options(out: Path, before: dict[str, Any], now: dict[str, Any]) -
     differing = [name for name, value in asks.items() if asked.get(name) != value]
     was = [_typed(name, asked.get(name)) for name in differing]
     is_now = [_typed(name, asks[name]) for name in differing]
+    is_now = [_OTHER_CONTENT if new == old else new for old, new in zip(was, is_now, strict=True)]
     if "layout" in changed:
         was, is_now = [*was, _typed_layout(before)], [*is_now, _typed_layout(now)]
     if not was and not changed.isdisjoint(_OF_PROFILE):
-        was, is_now = [_typed("profile", asks["profile"])], ["with another content of it"]
+        was, is_now = [_typed("profile", asks["profile"])], [_OTHER_CONTENT]
     if not was:
         was, is_now = ["with another version of this program"], ["with this one"]
     raise ConfigError(
@@ -52,9 +54,9 @@ def _typed_layout(options: dict[str, Any]) -> str:
 def _typed(name: str, value: object) -> str:
     """An option as a person types it. value: None or False if it was not given."""
     option = f"--{name.replace('_', '-')}"
-    if value is None or value is False:
+    if value is None or value is False or (name == "max_label" and value == 0):  # 0: any length, as without it
         return f"without {option}"
-    if value is True:
+    if value is True or name == "split_lists":  # the digest of the lists, which nobody types
         return f"with {option}"
     text = ",".join(f"{each:g}" for each in value) if isinstance(value, list) else str(value)
     return f"with {option} {shlex.quote(text)}"

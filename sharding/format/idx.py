@@ -164,5 +164,5 @@ def read_idx(path: str | Path) -> NDArray[np.void]:
     for offset, size in (("image_offset", "image_size"), ("label_offset", "label_size")):
         sizes = records[size].astype(np.uint64)
         if (sizes > header.tar_bytes).any() or (records[offset] > header.tar_bytes - sizes).any():
-            raise ShardError(f"{path} is damaged: a sample lies outside of its tar; copy it again")
+            raise ShardError(f"{path} is damaged: a sample is outside of its tar; copy it again")
     return records

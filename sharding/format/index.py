@@ -7,7 +7,6 @@ list the folder. Beside each `train-000042.tar` is `train-000042.idx` (idx.py).
 import hashlib
 import json
 import math
-import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,12 @@ from sharding.errors import ConfigError, ShardError
 from sharding.format.frames import Frames
 from sharding.format.idx import idx_bytes
 from sharding.format.script.profile import ScriptProfile
+from sharding.format.splits import SHARD_FILE
 from sharding.system.files import fsync_folder, write_whole
 
 FORMAT = "horovod-ocr shards"
-VERSION = 4  # 4: buckets and frames, in the words of docs/shards.md
+# 4: bucket, bucket_edges, bucket_samples (3: aspect_class, aspect_edges, aspect_histogram), and frames
+VERSION = 4
 INDEX_NAME = "index.json"
 
 
@@ -151,15 +152,31 @@ def read_index(folder: str | Path) -> ShardIndex:
         ) from error
     except OSError as error:
         raise ShardError(f"{path}: cannot be read ({error.strerror or error})") from error
+    return parse_index(content, root, str(path))
+
+
+def is_index(content: bytes) -> bool:
+    """Are these the bytes of an index.json, of any version, damaged or not?"""
+    try:
+        values = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(values, dict) and values.get("format") == FORMAT
+
+
+def parse_index(content: bytes, root: Path, where: str) -> ShardIndex:
+    """The index whose shards are in the folder `root`, from the bytes of index.json. ShardError as `read_index`.
+
+    where: what its sentences call the file."""
     try:
         values = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise ShardError(f"{path} is damaged ({error}); make the shards again: horovod-ocr shard --src ...") from error
+        raise ShardError(f"{where} is damaged ({error}); make the shards again: horovod-ocr shard --src ...") from error
     if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise ShardError(f"{path} is not an index of {FORMAT}; name a folder that horovod-ocr shard has made")
+        raise ShardError(f"{where} is not an index of {FORMAT}; name a folder that horovod-ocr shard has made")
     if values.get("version") != VERSION:
         raise ShardError(
-            f"{path}: index version {str(values.get('version'))[:20]}, this program reads {VERSION}: "
+            f"{where}: index version {str(values.get('version'))[:20]}, this program reads {VERSION}: "
             "shard again with: horovod-ocr shard --src ... --out NEW_FOLDER"
         )
     try:
@@ -167,7 +184,7 @@ def read_index(folder: str | Path) -> ShardIndex:
         _check_values(index)
     except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError, ConfigError) as error:
         raise ShardError(
-            f"{path} is damaged ({repr(error)[:200]}); copy it again, or make the shards again: horovod-ocr shard ..."
+            f"{where} is damaged ({repr(error)[:200]}); copy it again, or make the shards again: horovod-ocr shard ..."
         ) from error
     return index
 
@@ -201,9 +218,11 @@ def _index_of(root: Path, values: dict[str, Any], digest: str) -> ShardIndex:
 def _check_values(index: ShardIndex) -> None:
     """ValueError that names the first field whose values are of another kind."""
     for shard in index.shards:
-        texts, numbers = (shard.split, shard.sha256, shard.idx_sha256), (shard.bucket, shard.samples, shard.bytes)
-        if not isinstance(shard.name, str) or not re.fullmatch(r"[\w-]+", shard.name):  # it becomes a path
-            raise ValueError(f"{str(shard.name)[:80]!r} is no name of a shard")
+        texts, numbers = (shard.sha256, shard.idx_sha256), (shard.bucket, shard.samples, shard.bytes)
+        if not SHARD_FILE.fullmatch(f"{shard.name}.tar"):  # it becomes a path, and part of a command
+            raise ValueError(f"{str(shard.name)[:80]!r} is not a name of a shard")
+        if shard.split != shard.name.rpartition("-")[0]:
+            raise ValueError(f"{shard.name} is not a shard of the split {shard.split!r}")
         if not all(isinstance(text, str) for text in texts) or not all(map(_is_count, numbers)):
             raise ValueError(f"shards: {shard.name}")
     counts: dict[str, dict[Any, int]] = asdict(index.counts) | {"alphabet": index.alphabet}

@@ -3,7 +3,7 @@
 import re
 
 SPLITS = ("train", "val", "test")
-SHARD_FILE = re.compile(rf"(?P<name>(?:{'|'.join(SPLITS)})-\d{{6}})\.(?:tar|idx)")
+SHARD_FILE = re.compile(rf"(?P<name>(?:{'|'.join(SPLITS)})-[0-9]{{6,}})\.(?:tar|idx)")
 
 
 def shard_name(split: str, number: int) -> str:

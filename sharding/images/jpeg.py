@@ -103,7 +103,7 @@ def _segment(content: bytes, at: int) -> tuple[int, int, int]:
     if marker == _EOI:
         return marker, at + 1, at + 1
     if marker < 0xC0 or 0xD0 <= marker <= _SOI:
-        raise _damaged(f"marker {marker:02X} where none may stand")
+        raise _damaged(f"marker {marker:02X} where none may be")
     if at + 3 > size:
         raise _cut_off(size)
     (length,) = _LENGTH(content, at + 1)

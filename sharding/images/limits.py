@@ -10,20 +10,14 @@ from sharding.reasons import Rejected
 class Limits:
     """What an image and its label must keep to."""
 
-    height_px: int = 64
-    """Height of the images a model reads; with `frame_px` it says whether a label fits its image."""
-    frame_px: int = 4
-    """Width of a frame at that height."""
+    frames: Frames = Frames()
+    """The geometry that says whether a label fits its image."""
     max_pixels: int = 16_000_000
     """4,000 x 4,000; to convert an image of this size takes up to 200 MB."""
     max_aspect: float = 64.0
     """Width / height; 64 is 4,096 px at a height of 64."""
     max_label: int = 0
     """Letters of a normalised label; 0: no limit."""
-
-    @property
-    def frames(self) -> Frames:
-        return Frames(self.height_px, self.frame_px)
 
 
 def check_pixels(width: int, height: int, limits: Limits) -> None:

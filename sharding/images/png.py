@@ -19,7 +19,7 @@ _CRC = struct.Struct(">I").unpack_from
 _PLAIN_FILE = struct.Struct(">16sII5s4xI4s").unpack_from
 _HEAD = PNG_MAGIC + b"\0\0\0\x0dIHDR"
 _PLAIN = (b"\x08\0\0\0\0", b"\x08\x02\0\0\0")  # depth, colour, and the rest of IHDR
-_IEND = b"\0\0\0\0IEND\xaeB\x60\x82"
+PNG_END = b"\0\0\0\0IEND\xaeB\x60\x82"
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # colour type -> numbers a pixel
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _BITS = {(depth, colour): depth * _SAMPLES[colour] for colour, depths in _DEPTHS.items() for depth in depths}
@@ -117,7 +117,7 @@ def read_png(content: bytes, checksums: bool) -> Png:
 def plain_size(content: bytes) -> tuple[int, int]:
     """(width, height) of the most common file, without a walk: 8 bits, grey or RGB, one IDAT and nothing else. (0, 0)
     for all others: `read_png` tells."""
-    if not content.endswith(_IEND) or len(content) < 57:
+    if not content.endswith(PNG_END) or len(content) < 57:
         return 0, 0
     head, width, height, kind, length, data = _PLAIN_FILE(content)
     if head != _HEAD or kind not in _PLAIN or data != b"IDAT" or length + 57 != len(content):
@@ -159,7 +159,7 @@ def without_metadata(content: bytes, png: Png) -> bytes:
     needed = [chunk for chunk in png.others if chunk.kind in (b"PLTE", b"tRNS")]
     parts = [content[chunk.start - 8 : chunk.end + 4] for chunk in needed]
     pixels = content[png.data[0].start - 8 : png.data[-1].end + 4]
-    return b"".join([content[:33], *parts, pixels, _IEND])
+    return b"".join([content[:33], *parts, pixels, PNG_END])
 
 
 def _check_order(colour: int, data: list[Chunk], others: list[Chunk]) -> None:

@@ -9,9 +9,10 @@ from typing import ClassVar
 
 from sharding.errors import SourceError
 from sharding.layouts.entry import Entry
+from sharding.layouts.files import LOOK_FILES
 from sharding.layouts.folders import Folder, has_image, list_folder, scan_folders, texts_in
 from sharding.layouts.given_splits import TopSplits, find_top_splits
-from sharding.layouts.image_folders import LOOK_IMAGES, ImageFoldersSource
+from sharding.layouts.image_folders import ImageFoldersSource
 from sharding.layouts.naming import split_of_folder
 
 _SHOWN = 4
@@ -77,7 +78,7 @@ def _some_texts(root: Path) -> list[str]:
     for folder in scan_folders(os.fsencode(root)):
         texts += texts_in(folder)
         files += len(folder.files)
-        if len(texts) > _SHOWN or files > LOOK_IMAGES:
+        if len(texts) > _SHOWN or files > LOOK_FILES:
             break
     return texts
 

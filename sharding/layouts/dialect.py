@@ -161,29 +161,29 @@ def _by_header(path: Path, first: int, header: list[bytes], lines: list[bytes], 
             f"pictures; name that column one of: {', '.join(PATH_COLUMNS)}"
         )
     wanted = {"path": paths_known, "text": TEXT_COLUMNS, "split": SPLIT_COLUMNS, "subset": SUBSET_COLUMNS}
-    position, text, split, subset = (_only(path, first, names, shown, what, known) for what, known in wanted.items())
-    if position is None or text is None:  # cannot happen: both are known by now
+    path_column, text, split, subset = (_only(path, first, names, shown, what, known) for what, known in wanted.items())
+    if path_column is None or text is None:  # cannot happen: both are known by now
         raise SourceError(f"{path}, line {first}, names no columns of paths and texts")
-    ignored = [name for column, name in enumerate(shown) if name and column not in (position, text, split, subset)]
+    ignored = [name for column, name in enumerate(shown) if name and column not in (path_column, text, split, subset)]
     notes = (f"{path.name}: the columns {', '.join(ignored)} are not read",) if ignored else ()
     rows = [row for line in lines[1:] if len(row := _cells(line, separator)) >= len(header)]
-    quoted = separator != b"\t" or header[0].strip().startswith(b'"') or _are_quoted(rows, position)
-    paths = tuple(_unquoted(row[position]) for row in rows)
+    quoted = separator != b"\t" or header[0].strip().startswith(b'"') or _are_quoted(rows, path_column)
+    paths = tuple(_unquoted(row[path_column]) for row in rows)
     check_texts(path, [row[text] for row in rows])
     return Dialect(
-        separator, len(header), position, text, split, subset, quoted, True, first, None, padding, notes, paths
+        separator, len(header), path_column, text, split, subset, quoted, True, first, None, padding, notes, paths
     )
 
 
 def _only(path: Path, first: int, names: list[str], shown: list[str], what: str, known: Sequence[str]) -> int | None:
     """The one column with a known name. SourceError for two: nobody knows which is meant."""
-    positions = [position for position, name in enumerate(names) if name in known]
-    if len(positions) > 1:
+    columns = [column for column, name in enumerate(names) if name in known]
+    if len(columns) > 1:
         raise SourceError(
-            f"{path}, line {first}: each of the columns {', '.join(shown[column] for column in positions)} may be the "
+            f"{path}, line {first}: each of the columns {', '.join(shown[column] for column in columns)} may be the "
             f"{what}; rename all of them but one"
         )
-    return positions[0] if positions else None
+    return columns[0] if columns else None
 
 
 def _without_header(path: Path, lines: list[bytes], native: bytes) -> Dialect:
@@ -205,13 +205,13 @@ def _without_header(path: Path, lines: list[bytes], native: bytes) -> Dialect:
     width = cells
     while cells > 2 and all(not row[cells - 1].strip() for row in rows):
         cells -= 1
-    position = _path_column(rows, cells)
-    _check_first_line(path, _cells(lines[0], separator), rows, position)
-    columns = _columns(path, rows, cells, position)
-    quoted = separator != b"\t" or _are_quoted(rows, position)
-    paths = tuple(_unquoted(row[position]) for row in rows)
+    path_column = _path_column(rows, cells)
+    _check_first_line(path, _cells(lines[0], separator), rows, path_column)
+    columns = _columns(path, rows, cells, path_column)
+    quoted = separator != b"\t" or _are_quoted(rows, path_column)
+    paths = tuple(_unquoted(row[path_column]) for row in rows)
     check_texts(path, [row[columns[0]] for row in rows])
-    return Dialect(separator, cells, position, *columns, quoted, padding=width - cells, paths=paths)
+    return Dialect(separator, cells, path_column, *columns, quoted, padding=width - cells, paths=paths)
 
 
 def _by_pattern(path: Path, lines: list[bytes], pattern: re.Pattern[bytes]) -> Dialect:
@@ -230,25 +230,25 @@ def _share(lines: list[bytes], separator: bytes) -> tuple[float, float]:
 
 def _path_column(rows: list[list[bytes]], cells: int) -> int:
     """The first column whose cells end like pictures' names; 0 if there is none: names may have no suffix."""
-    for position in range(cells):
-        if rows and sum(is_image(_unquoted(row[position])) for row in rows) >= _MOST * len(rows):
-            return position
+    for column in range(cells):
+        if rows and sum(is_image(_unquoted(row[column])) for row in rows) >= _MOST * len(rows):
+            return column
     return 0
 
 
-def _are_quoted(rows: list[list[bytes]], position: int) -> bool:
-    quoted = sum(len(cell) > 1 and cell[:1] == cell[-1:] == b'"' for row in rows if (cell := row[position].strip()))
+def _are_quoted(rows: list[list[bytes]], path_column: int) -> bool:
+    quoted = sum(len(cell) > 1 and cell[:1] == cell[-1:] == b'"' for row in rows if (cell := row[path_column].strip()))
     return 2 * quoted > len(rows)
 
 
-def _check_first_line(path: Path, first: list[bytes], rows: list[list[bytes]], position: int) -> None:
+def _check_first_line(path: Path, first: list[bytes], rows: list[list[bytes]], path_column: int) -> None:
     """SourceError if it looks like a header with unknown names: all rows but it name pictures."""
-    others = sum(is_image(_unquoted(row[position])) for row in rows)
+    others = sum(is_image(_unquoted(row[path_column])) for row in rows)
     if len(rows) < 3 or others < len(rows) - 1 or others < _MOST * len(rows):
         return
     if (
-        len(first) > position
-        and not is_image(cell := _unquoted(first[position]))
+        len(first) > path_column
+        and not is_image(cell := _unquoted(first[path_column]))
         and b"." not in cell
         and b"/" not in cell
     ):
@@ -259,11 +259,11 @@ def _check_first_line(path: Path, first: list[bytes], rows: list[list[bytes]], p
         )
 
 
-def _columns(path: Path, rows: list[list[bytes]], cells: int, position: int) -> tuple[int, None, int | None]:
+def _columns(path: Path, rows: list[list[bytes]], cells: int, path_column: int) -> tuple[int, None, int | None]:
     """The columns of label, split and subset if no header names them. SourceError if they are not clear."""
     example = "path<TAB>label" if path.suffix.lower() != ".csv" else "path,label"
     if cells == 2:
-        label = 1 - position
+        label = 1 - path_column
         if len(rows) > 1 and _are_splits(row[label] for row in rows):
             raise SourceError(
                 f"{path} holds names of splits where the texts should be; begin it with a header that names its "
@@ -271,7 +271,7 @@ def _columns(path: Path, rows: list[list[bytes]], cells: int, position: int) -> 
             )
         return label, None, None
     names = "a header that names its columns (path, label, and if wanted split and subset)"
-    if cells > 3 or position:
+    if cells > 3 or path_column:
         raise SourceError(f"{path} has {cells} cells a line, and nothing says what they are; begin it with {names}")
     labels, subsets = ([row[column].strip() for row in rows] for column in (1, 2))
     if _are_splits(labels) or _are_splits(subsets):

@@ -79,7 +79,7 @@ def _string_pairs(file: BinaryIO, path: Path) -> Iterator[tuple[bytes, bytes]]:
         read += position
         buffer, position = buffer[position:] + more, 0
     raise SourceError(
-        f"{path} is no JSON object {{file name: text}} from byte {read + position:,} on; "
+        f"{path} is not a JSON object {{file name: text}} from byte {read + position:,} on; "
         "each value must be a text (a detection set has none), and nothing may follow the object"
     )
 

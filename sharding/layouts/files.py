@@ -7,11 +7,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from sharding.errors import SourceError
+from sharding.images.png import PNG_END
 from sharding.layouts.entry import Reader
 from sharding.layouts.naming import other_spellings
 from sharding.reasons import Rejected
 
 MAX_IMAGE_BYTES = 1 << 28  # no picture of text is larger; a film named .png would fill the memory
+LOOK_FILES = 20_000  # if none of this many files is what a finder looks for, none will be
 MAX_TEXT_BYTES = 1 << 20  # no text of one line is larger
 BOM = codecs.BOM_UTF8
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
@@ -23,7 +25,6 @@ WIDE_MARKS = (  # UTF-32 first: its little-endian mark begins with that of UTF-1
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 LINE_ENDS = b"\r\n\f"  # Tesseract ends its texts with a form feed
-_PNG_END = b"\0\0\0\0IEND\xaeB\x60\x82"
 _PIECE_BYTES = 1 << 16  # a word image is read whole at once
 # O_NONBLOCK: not to hang if a name is that of a pipe
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
@@ -82,7 +83,7 @@ class FileReader(Reader):
         file = os.open(path, _FLAGS, dir_fd=self._root)
         try:
             content = os.read(file, _PIECE_BYTES)
-            if content.endswith(_PNG_END):
+            if content.endswith(PNG_END):
                 return content
             more = os.read(file, _PIECE_BYTES)  # an empty read shows that this was all; on NFS a short one does not
             return content + _read_rest(file, more, most_bytes) if more else content

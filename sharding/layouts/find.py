@@ -1,6 +1,8 @@
 """Find the layout of a source: how it holds images and their labels.
 
-Layouts are tried in this order (the first that fits is taken), or one is named by `--layout`:
+Layouts are tried in this order, or one is named by `--layout`. The first that fits is taken, so those that say most of
+themselves come first: a set of this program, then files whose names or headers say what they are, then what is only
+told by what is beside it. Label files of several layouts are refused, because nobody knows which are meant.
 
     shards       a set of this program (index.json): its splits, subsets and classes are kept
     easyocr      labels.csv that begins with `filename,words`: cut at the first comma, no quotes
@@ -17,22 +19,6 @@ Layouts are tried in this order (the first that fits is taken), or one is named 
     names        the label is in the file's name; only with `--label-from-name REGEX`
 
 easyocr, labels, splits and paddleocr may also be in the folders below the top.
-
-    entry.py          Entry, Source, Reader: what other packages see
-    naming.py         names of splits and columns
-    marks.py          is a source still as it was listed
-    folders.py        the walk through folders, by several threads
-    files.py          images that are files
-    text_files.py dialect.py paths.py row_entries.py rows.py
-                      a label file: its bytes, its cells, where its paths lead, its rows
-    label_files.py find_label_files.py  labels, splits, paddleocr, easyocr
-    huggingface.py doctr.py lmdb_records.py
-    parquet.py parquet_columns.py  parquet
-    given_splits.py   splits that folders and files are named after
-    pairs.py          which text belongs to which picture
-    image_folders.py classes.py  beside, names, classes
-    record_files.py   files that hold many images: where they are
-    tar_members.py tar_sets.py tar_groups.py tar_samples.py  shards, webdataset
 """
 
 import os
@@ -66,7 +52,8 @@ _FINDERS: dict[str, Callable[..., Source | None]] = {
     "webdataset": find_webdataset,
 }
 LAYOUTS = (*_FINDERS, "names")
-_NAMES_IMAGES = (*LISTED_LAYOUTS, "huggingface", "doctr")  # layouts whose label files name images by their paths
+# layouts whose label files name images by their paths: those that --images is for
+NAMES_IMAGES = (*LISTED_LAYOUTS, "huggingface", "doctr")
 _SHOWN_TEXTS = 5
 _LOOKED_FOR = {
     "shards": "index.json of horovod-ocr shard",
@@ -99,19 +86,19 @@ def find_source(
         raise ConfigError(f"unknown layout {layout!r}; there are: {', '.join(LAYOUTS)}")
     if (layout == "names" and not label_from_name) or (label_from_name and layout not in (None, "names")):
         raise ConfigError("labels in file names need both or the second alone: --layout names --label-from-name REGEX")
-    if images and (label_from_name or layout not in (None, *_NAMES_IMAGES)):
+    if images and (label_from_name or layout not in (None, *NAMES_IMAGES)):
         raise ConfigError("--images is for label files that name their images; leave it out")
     if images and not images.is_dir():
-        raise ConfigError(f"--images {images} is no folder")
+        raise ConfigError(f"--images {images} is not a folder")
     if not src.exists():
         raise SourceError(f"there is no folder {src}; name the folder of your images: horovod-ocr shard --src FOLDER")
     if not src.is_dir():
-        raise SourceError(f"{src} is a file; name the folder that it lies in: horovod-ocr shard --src FOLDER")
+        raise SourceError(f"{src} is a file; name the folder that holds it: horovod-ocr shard --src FOLDER")
     root = src.absolute()
     if label_from_name:
         layout = "names"
         source: Source | None = find_names(root, label_from_name)
-    elif layout in _NAMES_IMAGES:
+    elif layout in NAMES_IMAGES:
         source = _FINDERS[layout](root, True, images=images)
     elif layout:
         source = _FINDERS[layout](root, True)
@@ -136,7 +123,7 @@ def _found(root: Path, images: Path | None) -> Source | None:
     if named:
         return named[0]
     for name, find in _FINDERS.items():
-        if name not in ("shards", *_NAMES_IMAGES):
+        if name not in ("shards", *NAMES_IMAGES):
             if name == "classes" and (listed := find_by_content(root, images)):
                 return listed
             if other := find(root, False):
@@ -150,13 +137,10 @@ def _nothing_fits(root: Path, layout: str | None) -> str:
     if layout:
         return f"{root} holds no labels of the layout {layout}; looked for: {_LOOKED_FOR[layout]}"
     texts = [*islice(shown_texts(root), _SHOWN_TEXTS + 1)]
-    seen = (
-        f"it holds {', '.join(texts[:_SHOWN_TEXTS])}{' and more' * (len(texts) > _SHOWN_TEXTS)}"
-        if texts
-        else ("it holds no text, table or tar")
-    )
-    positions = "".join(f"\n  {name:<12} {what}" for name, what in _LOOKED_FOR.items())
+    more = " and more" if len(texts) > _SHOWN_TEXTS else ""
+    seen = f"it holds {', '.join(texts[:_SHOWN_TEXTS])}{more}" if texts else "it holds no text, table or tar"
+    lines = "".join(f"\n  {name:<12} {what}" for name, what in _LOOKED_FOR.items())
     return (
         f"{root} holds no labels that can be read ({seen}); call the file of the labels labels.tsv (path<TAB>label), "
-        f"or take labels from file names with --label-from-name REGEX. looked for:{positions}"
+        f"or take labels from file names with --label-from-name REGEX. looked for:{lines}"
     )

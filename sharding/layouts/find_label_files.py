@@ -12,9 +12,10 @@ from pathlib import Path
 
 from sharding.errors import SourceError
 from sharding.layouts.dialect import BOXES, CUT_LINE, QUOTED_LINE, SPACED_LINE, find_dialect
+from sharding.layouts.files import LOOK_FILES
 from sharding.layouts.folders import is_image, list_folder, scan_folders
 from sharding.layouts.label_files import EasyOcrSource, LabelFile, LabelFilesSource, LabelsSource
-from sharding.layouts.naming import SPLIT_OF_NAME
+from sharding.layouts.naming import SPLIT_OF_NAME, may_be_list
 from sharding.layouts.text_files import open_label_file
 
 LISTED_LAYOUTS = ("easyocr", "labels", "splits", "paddleocr")
@@ -31,8 +32,6 @@ _SPLIT_OF_STEM = {
 _EASYOCR_HEADER = b"filename,words"
 _LOOK_LINES = 200
 _MOST_FILES = 100  # whose content is looked at
-_LOOK_IMAGES = 20_000  # if none of this many images has a label file in its folder or above, none will
-LIST_SUFFIXES = (b".txt", b".lst")
 _Groups = dict[str, list[LabelFile]]  # layout -> its files
 
 
@@ -73,12 +72,12 @@ def lists_of_splits(root: Path) -> list[str]:
     names suggest lists."""
     found = []
     top = list_folder(os.fsencode(root))
-    positions = [name for name in top.folders if b"split" in name.lower() or b"list" in name.lower()]
-    for folder in (top, *(list_folder(os.fsencode(root), name) for name in positions)):
+    folders = [name for name in top.folders if b"split" in name.lower() or b"list" in name.lower()]
+    for folder in (top, *(list_folder(os.fsencode(root), name) for name in folders)):
         names = {_stem(name) for name in folder.images()}
         for name in folder.files:
             path = os.fsdecode(folder.prefix + name)
-            if _suffix(name) in LIST_SUFFIXES and _stem(name) in SPLIT_OF_NAME and _stem(name) not in names:
+            if may_be_list(path) and _stem(name) not in names:
                 if _kind_of(root / path) in ("list", ""):
                     found.append(path)
     return found
@@ -170,7 +169,7 @@ def _groups_below(root: Path, layout: str | None) -> _Groups:
                 if layout in (None, name):
                     found.setdefault(name, []).extend(files)
         looked += len(folder.files)
-        if not found and looked > _LOOK_IMAGES and layout is None:
+        if not found and looked > LOOK_FILES and layout is None:
             return {}
     return found
 

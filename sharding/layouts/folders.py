@@ -50,6 +50,7 @@ _TEXT_SUFFIXES = (
 )
 _NOTES = (b"readme", b"license", b"licence", b"copying", b"changelog")
 _CATALOGUE = (b"build", b"entries.bin")  # present in a shard set even before its source is listed (catalogue.py)
+_SHOWN_UNREAD = 3
 _THREADS = 8  # a folder on NFS takes milliseconds of waiting
 _AHEAD = 16  # folders listed ahead of the one that is wanted: this bounds the memory
 _Above = tuple[tuple[int, int], ...]  # (device, inode) of the folders that contain one
@@ -91,6 +92,23 @@ def texts_in(folder: Folder) -> list[str]:
         for name in folder.files
         if name.lower().endswith(_TEXT_SUFFIXES) and not is_note(name)
     ]
+
+
+class UnreadTexts:
+    """Files that may hold labels, and that are neither read nor rejected: their number, and some of their names."""
+
+    def __init__(self) -> None:
+        self._shown: list[str] = []
+        self._count = 0
+
+    def add(self, names: list[str]) -> None:
+        self._shown += names[: _SHOWN_UNREAD - len(self._shown)]
+        self._count += len(names)
+
+    def notes(self, label_from: str) -> list[str]:
+        """A sentence, if there are any. label_from: where the labels come from instead."""
+        more = f" and {self._count - len(self._shown):,} more" if self._count > len(self._shown) else ""
+        return [f"labels come from {label_from}; not read: {', '.join(self._shown)}{more}"] if self._count else []
 
 
 def is_note(name: bytes) -> bool:

@@ -106,7 +106,7 @@ def _json_rows(path: Path, columns: _Columns) -> Iterator[tuple[int, bytes, obje
         split = split_of_folder(written.encode()) if isinstance(written, str) else ""
         if written not in (None, "") and not split:
             raise SourceError(
-                f"{path}, line {number:,}: {written!r} is no name of a split; write train, val or test, or rename "
+                f"{path}, line {number:,}: {written!r} is not a name of a split; write train, val or test, or rename "
                 f"{columns.split!r}"
             )
         path_bytes = b"" if name is None else str(name).encode("utf-8", "surrogatepass")
@@ -120,7 +120,7 @@ def _objects(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
                 try:
                     values = json.loads(line, object_pairs_hook=_unique)
                 except (ValueError, RecursionError) as error:
-                    raise SourceError(f"{path}, line {number:,}, is no JSON object ({error}); repair it") from error
+                    raise SourceError(f"{path}, line {number:,}, is not a JSON object ({error}); repair it") from error
                 if not isinstance(values, dict):
-                    raise SourceError(f"{path}, line {number:,}, is no JSON object; write one in each line")
+                    raise SourceError(f"{path}, line {number:,}, is not a JSON object; write one in each line")
                 yield number, values

@@ -6,20 +6,16 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sharding.errors import ConfigError, SourceError
 from sharding.layouts.entry import Entry, Mark, Source
-from sharding.layouts.files import FileReader, TextBesideReader
-from sharding.layouts.folders import Folder, has_image, is_note, scan_folders, texts_in
+from sharding.layouts.files import LOOK_FILES, FileReader, TextBesideReader
+from sharding.layouts.folders import Folder, UnreadTexts, has_image, is_note, scan_folders, texts_in
 from sharding.layouts.given_splits import TopSplits, find_top_splits
 from sharding.layouts.marks import are_unchanged
 from sharding.layouts.naming import SPLIT_OF_NAME, is_label_file
 from sharding.layouts.pairs import is_text, pair_names
-
-LOOK_IMAGES = 20_000  # if none of this many images has a text beside it, none will
-
-_SHOWN = 3  # files that are not read
 
 
 @dataclass(frozen=True)
@@ -34,6 +30,10 @@ class ImageFoldersSource(Source):
     """Where the labels come from, for a note."""
     _listed: list[Mark] = field(default_factory=list, init=False, repr=False, compare=False)
     _notes: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is sent to workers with every task: without the marks, which may take megabytes."""
+        return {**vars(self), "_listed": []}
 
     @property
     def doubt(self) -> str:  # type: ignore[override]  # computed; a plain attribute of Source
@@ -51,16 +51,12 @@ class ImageFoldersSource(Source):
     def entries(self) -> Iterator[Entry]:
         """Folder by folder. SourceError if one cannot be listed."""
         marks: list[Mark] = []
-        shown: list[str] = []
-        unread = 0
+        unread = UnreadTexts()
         for folder in scan_folders(os.fsencode(self.root)):
             marks.append(folder.mark())
             yield from self.entries_of(folder)
-            texts = self.texts_unread(folder)
-            shown += texts[: _SHOWN - len(shown)]
-            unread += len(texts)
-        more = f" and {unread - len(shown):,} more" if unread > len(shown) else ""
-        self._notes[:] = [f"labels come from {self.label_from}; not read: {', '.join(shown)}{more}"] if unread else []
+            unread.add(self.texts_unread(folder))
+        self._notes[:] = unread.notes(self.label_from)
         self._listed[:] = marks
 
     def notes(self) -> list[str]:
@@ -144,7 +140,7 @@ def find_beside(root: Path, named: bool = False) -> BesideSource | None:
         texts = {os.fsdecode(entry.path) for entry in entries if is_text(entry.path)}  # without a picture
         others += [name for name in texts_in(folder) if _may_name_pictures(name, texts)]
         looked += len(entries)
-        if looked > LOOK_IMAGES and not named:
+        if looked > LOOK_FILES and not named:
             break
     if not with_text:
         return None
@@ -167,7 +163,7 @@ def find_names(root: Path, pattern: str) -> NamesSource | None:
     try:
         groups = re.compile(pattern).groups
     except re.error as error:
-        raise ConfigError(f"--label-from-name {pattern!r} is no regular expression ({error})") from error
+        raise ConfigError(f"--label-from-name {pattern!r} is not a regular expression ({error})") from error
     if not groups:
         raise ConfigError(
             f"--label-from-name {pattern!r} has no group; put the part that is the label into brackets: "

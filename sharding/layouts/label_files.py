@@ -18,15 +18,13 @@ from sharding.errors import SourceError
 from sharding.layouts.dialect import find_dialect
 from sharding.layouts.entry import Entry, Mark
 from sharding.layouts.files import FileReader
-from sharding.layouts.folders import list_folder, scan_folders, texts_in
+from sharding.layouts.folders import UnreadTexts, list_folder, scan_folders, texts_in
 from sharding.layouts.given_splits import TopSplits, find_top_splits, splits_of_files
 from sharding.layouts.marks import ListedFiles, mark_files
-from sharding.layouts.naming import SPLIT_OF_NAME, split_of_folder
+from sharding.layouts.naming import may_be_list, split_of_folder
 from sharding.layouts.paths import PathRule
 from sharding.layouts.rows import RowReader
 from sharding.layouts.text_files import open_label_file
-
-_SHOWN = 3  # files that are not read
 
 
 class LabelFile(NamedTuple):
@@ -83,19 +81,15 @@ class LabelFilesSource(ListedFiles):
     def pictures(self) -> Iterator[list[bytes]]:
         """The pictures in the source, folder by folder, named by a label file or not. What else there may hold labels
         is reported by `notes`."""
-        own, others, unread = {*self.file_names()}, list[str](), 0
+        own, unread = {*self.file_names()}, UnreadTexts()
         for folder in scan_folders(os.fsencode(self.root)):
             prefix, images = folder.prefix, folder.images()
             yield [prefix + name for name in images]
             if len(images) == len(folder.files):
                 continue
             # lists of splits are read if they are asked for, and refused if they are not
-            texts = [name for name in texts_in(folder) if name not in own and not _may_be_list(name)]
-            others += texts[: _SHOWN - len(others)]
-            unread += len(texts)
-        if unread:
-            more = f" and {unread - len(others):,} more" if unread > len(others) else ""
-            self.remark([f"labels come from {self.files[0].name}; not read: {', '.join(others)}{more}"])
+            unread.add([name for name in texts_in(folder) if name not in own and not may_be_list(name)])
+        self.remark(unread.notes(self.files[0].name))
 
     def file_names(self) -> list[str]:
         return [file.name for file in self.files]
@@ -186,11 +180,6 @@ class EasyOcrSource(LabelFilesSource):
     def rows(self, path: Path, file: LabelFile) -> Iterator[Entry]:
         some = [line.partition(b",")[0] for line in _lines_below_header(path, 2_000)]
         return _easyocr_rows(path, file, self.rule_for(file, some), self.split_of_path, self.named)
-
-
-def _may_be_list(name: str) -> bool:
-    path = Path(name)
-    return path.suffix.lower() in (".txt", ".lst") and path.stem.lower() in SPLIT_OF_NAME
 
 
 def files_in_folders(root: Path, names: Sequence[str]) -> list[LabelFile]:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from sharding.errors import SourceError
 from sharding.layouts.entry import Mark, Source
@@ -46,6 +47,10 @@ class ListedFiles(Source):
     """A source whose entries come from files that are known by name before they are read."""
 
     _listed: list[Mark]  # the marks of the last listing
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is sent to workers with every task: without the marks, which may take megabytes."""
+        return {**vars(self), "_listed": []}
 
     @abstractmethod
     def file_names(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from pathlib import Path
 
 # The names that Hugging Face's hub knows, too.
 _SPLIT_NAMES = {
@@ -10,6 +11,7 @@ _SPLIT_NAMES = {
     "test": ("test", "testing", "eval", "evaluation"),
 }
 SPLIT_OF_NAME = {name: split for split, names in _SPLIT_NAMES.items() for name in names}
+LIST_SUFFIXES = (".txt", ".lst")  # of files that list the paths of a split
 _WORDS = re.compile(r"[a-z]+")
 _LABEL_FILE = re.compile(
     rb"[^/]*\.(?:tsv|csv|jsonl|xlsx)"
@@ -58,6 +60,12 @@ TEXT_COLUMNS = (
 )
 SPLIT_COLUMNS = ("split", "partition", "fold")
 SUBSET_COLUMNS = ("subset",)
+
+
+def may_be_list(name: str) -> bool:
+    """Is a file named like a list of the paths of a split, such as train.txt?"""
+    path = Path(name)
+    return path.suffix.lower() in LIST_SUFFIXES and path.stem.lower() in SPLIT_OF_NAME
 
 
 def split_of_folder(name: bytes) -> str:

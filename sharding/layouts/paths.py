@@ -52,9 +52,8 @@ class PathRule:
         self._backslashes = True
         step = -(-len(paths) // _LOOKED_FOR) or 1
         some = list(dict.fromkeys(path.strip() for path in paths[::step] if path.strip()))
-        if with_backslash := [
-            path for path in some if b"\\" in path
-        ]:  # a letter of a name on Linux, if there is such a file
+        with_backslash = [path for path in some if b"\\" in path]
+        if with_backslash:  # a letter of a name on Linux, if there is such a file
             self._backslashes = not any(self._is_there(folder + path) for path in with_backslash)
         some = [normal_path(self._slashes(path)) for path in some]
         if images is not None:
@@ -151,7 +150,7 @@ class PathRule:
             return
         for below in self._folders_below():
             if self._found([below + path for path in some]) >= _MOST:
-                yield below, b"", b"", f"the pictures lie in {os.fsdecode(below)}"
+                yield below, b"", b"", f"the pictures are in {os.fsdecode(below)}"
 
     def _cuts(self, some: list[bytes]) -> Iterator[tuple[bytes, bytes, bytes, str]]:
         """The paths without the folders in front that all of them have."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sharding.errors import SourceError
 from sharding.layouts.entry import Entry
+from sharding.layouts.files import LOOK_FILES
 from sharding.layouts.folders import is_image, is_note, scan_folders
 from sharding.layouts.naming import is_label_file
 from sharding.layouts.pairs import is_text
@@ -13,7 +14,6 @@ from sharding.layouts.pairs import is_text
 _LAYOUTS = {b"data.mdb": "lmdb", b".parquet": "parquet"}  # of a source that holds both, one must be named
 COMPRESSED_TARS = (b".tar.gz", b".tgz", b".tar.bz2", b".tbz2", b".tar.xz", b".txz", b".tar.zst", b".tzst")
 _RECORDS = (b".tar", b".parquet", *COMPRESSED_TARS)
-_LOOK_FILES = 20_000  # if none of this many files is one that is looked for, none will
 
 
 def find_records(root: Path, endings: tuple[bytes, ...], named: bool, among_images: bool = False) -> list[bytes]:
@@ -30,7 +30,7 @@ def find_records(root: Path, endings: tuple[bytes, ...], named: bool, among_imag
         if endings[0] in _LAYOUTS:
             others += [folder.prefix + name for name in folder.files if _is_other(name, endings[0])][:1]
         files += len(folder.files)
-        if not (paths or named) and (files > _LOOK_FILES or (not among_images and folder.images())):
+        if not (paths or named) and (files > LOOK_FILES or (not among_images and folder.images())):
             return []
     if paths and others and not named:
         shown = (f"{os.fsdecode(path)} (--layout {_layout_of(path)})" for path in (paths[0], others[0]))

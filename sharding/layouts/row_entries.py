@@ -10,12 +10,11 @@ from pathlib import Path
 
 from sharding.errors import SourceError
 from sharding.layouts.dialect import Dialect
-from sharding.layouts.entry import Entry
+from sharding.layouts.entry import Entry, make_unchecked
 from sharding.layouts.folders import is_image
 from sharding.layouts.naming import split_of_folder
 from sharding.layouts.paths import PathRule
 
-_make = tuple.__new__  # makes an Entry without checking its arguments: half the time of a line
 _MOST_QUOTED_LINES = 20  # that a text in quotes may go over
 _MOST_NEW_SUBSETS = 30  # that no header and no first line has named
 _MOST_SUBSETS = 1_000  # whose names are kept; more than 255 are refused later
@@ -80,7 +79,7 @@ class RowEntries:
     def of_irregular_line(self, number: int, line: bytes) -> Entry:
         """The entry of a line that is not a path and a text."""
         self._watch_quotes(number, [line], is_irregular=True)
-        why = f"the line is no path and text with {self._dialect.separator_name} between"
+        why = f"the line is not a path and a text with {self._dialect.separator_name} between"
         return self._unusable(number, self._name_in([line]), why)
 
     def subset_of(self, cell: bytes) -> str:
@@ -109,7 +108,7 @@ class RowEntries:
             if folder_split not in ("", split):
                 self.contradictions += 1
             by_path = split or (self._split_of_path(path) if self._split_of_path else "")
-            yield _make(Entry, (path, label, subset, by_path, "", 0, 0))
+            yield make_unchecked(Entry, (path, label, subset, by_path, "", 0, 0))
 
     def _name_in(self, row: Sequence[Cell]) -> bytes:
         return (row[self._dialect.path] or b"").strip() if len(row) > self._dialect.path else b""

@@ -9,13 +9,12 @@ from typing import BinaryIO
 
 from sharding.errors import SourceError
 from sharding.layouts.dialect import QUOTED_LINE, Dialect
-from sharding.layouts.entry import Entry
+from sharding.layouts.entry import Entry, make_unchecked
 from sharding.layouts.folders import is_image
 from sharding.layouts.paths import PathRule
 from sharding.layouts.row_entries import RowEntries
 from sharding.layouts.text_files import open_label_file
 
-_make = tuple.__new__  # makes an Entry without checking its arguments: half the time of a line
 _BLOCK_BYTES = 1 << 16
 # what makes a line irregular: a path that may be spelled in another way; between tabs a text in quotes, too
 _IRREGULAR_PATH = re.compile(rb"\\|\./|\.\.|//|^/").search
@@ -107,7 +106,8 @@ class RowReader:
                 yield from rows.of_row(number, row)
             else:
                 path = name if is_plain else rule(name)
-                yield _make(Entry, (path, label, subset, split if by_folder is None else by_folder(path), "", 0, 0))
+                given = split if by_folder is None else by_folder(path)
+                yield make_unchecked(Entry, (path, label, subset, given, "", 0, 0))
         return number
 
     def _of_quoted(self, number: int, block: list[bytes], file: BinaryIO) -> Generator[Entry, None, int]:
@@ -168,7 +168,7 @@ class RowReader:
 def _csv_problem(error: str) -> str:
     """What an error of the module csv means."""
     if "new-line" in error:
-        return "a carriage return stands inside the line"
+        return "a carriage return is inside the line"
     if "expected after" in error:
         return "a quote opens there, and more than the next cell follows where it closes"
     return "a quote opens there that is never closed"

@@ -100,9 +100,8 @@ def _entry_of(member: Member, pair: Pair, texts: dict[bytes, Text | None], prefi
     path = prefix + member.name
 
     def rejected(reason: str, detail: bytes | None) -> Entry:
-        return Entry(
-            path, detail, "", split, reason, member.at, member.size
-        )  # one of two with the same name has its own offset
+        # with its offset, because one of two with the same name has its own
+        return Entry(path, detail, "", split, reason, member.at, member.size)
 
     if member.link:
         return rejected("link in a tar", member.link)

@@ -24,7 +24,7 @@ _FOLDER = 0x35  # "5"
 _LINKS = {0x31: b"hard link to ", 0x32: b"symbolic link to "}
 _CHECKSUM = slice(148, 156)
 _IS_CUT = "the file is cut there"
-_NO_HEADER = "no header of a file stands there"
+_NO_HEADER = "there is no header of a file"
 
 
 class Member(NamedTuple):

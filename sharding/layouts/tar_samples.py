@@ -40,7 +40,7 @@ class _Firsts:
         self._file = file
         self._at: dict[int, int] = {}
 
-    def position(self, member: Member) -> Member:
+    def as_first(self, member: Member) -> Member:
         """A picture that is repeated with the same bytes, as `tar rf` writes it, gets the offset of the first: the same
         entry twice, and not two of one name."""
         key = hash(member.name)
@@ -94,7 +94,7 @@ class WebDatasetSource(TarsSource):
                     held.add(hash(group.key))
                     if len(held) > _MOST_HELD:
                         raise SourceError(
-                            f"{tar}: more than {_MOST_HELD:,} pictures and texts do not stand beside what they belong "
+                            f"{tar}: more than {_MOST_HELD:,} pictures and texts are not beside what they belong "
                             "to; write it in the order of the names (tar --sort=name), and several smaller ones"
                         )
         except DamagedTarError as error:
@@ -188,7 +188,7 @@ def _groups(file: BufferedFile, kind: str, tar: Path, firsts: _Firsts) -> Iterat
                 continue
             if (text and kind != "words") or (is_class and kind == "words"):
                 raise SourceError(
-                    f"{tar} holds {os.fsdecode(member.name)}, but before it (or in a tar before this one) stand "
+                    f"{tar} holds {os.fsdecode(member.name)}, but before it (or in a tar before this one) are "
                     f"{'texts' if is_class else 'classes (.cls)'}: words and classes do not go into one set; write the "
                     "tars without the ones or the others"
                 )
@@ -200,7 +200,7 @@ def _groups(file: BufferedFile, kind: str, tar: Path, firsts: _Firsts) -> Iterat
                 is_readable = not member.link and member.size <= MAX_TEXT_BYTES
                 group.texts.append(Text(member, file.read(member.at, member.size) if is_readable else None))
             elif is_picture:
-                group.pictures.append(firsts.position(member))
+                group.pictures.append(firsts.as_first(member))
             else:
                 group.others.append(member)
     except DamagedTarError:

@@ -1,7 +1,6 @@
 """Sets of tars: what all of them have in common, and the sets of this program, whose .idx says everything. Tars of any
 other origin: tar_samples.py."""
 
-import json
 import os
 from abc import abstractmethod
 from collections import deque
@@ -15,9 +14,9 @@ import numpy as np
 
 from sharding.errors import ShardError, SourceError
 from sharding.format.idx import STORED_SUFFIXES, read_idx
-from sharding.format.index import FORMAT, INDEX_NAME, read_index
+from sharding.format.index import INDEX_NAME, is_index, parse_index
 from sharding.format.tar import BLOCK
-from sharding.layouts.entry import Entry, Mark
+from sharding.layouts.entry import Entry, Mark, make_unchecked
 from sharding.layouts.files import check_not_lfs
 from sharding.layouts.marks import ListedFiles, mark_files
 from sharding.layouts.tar_members import BufferedFile, DamagedTarError, TarReader
@@ -32,7 +31,6 @@ _OTHER_FORMATS = {
     b"Rar!": "rar",
 }
 _OWN_SUFFIXES = tuple(suffix.encode() for suffix in STORED_SUFFIXES)
-_make = tuple.__new__  # makes an Entry without checking its arguments: half the time of one
 _THREADS = 8
 _BATCH = 2_000  # entries that a thread reads at a time
 
@@ -46,9 +44,13 @@ class TarsSource(ListedFiles):
     tars: tuple[str, ...]
     """Relative to root."""
     kind: str = "words"
+    """As in `Source`."""
     splits: tuple[str, ...] = ()
+    """The split of each tar; empty if they give none."""
     images_are_files: bool = False
+    """As in `Source`."""
     _listed: list[Mark] = field(default_factory=list, init=False, repr=False, compare=False)
+    """As in `ListedFiles`."""
 
     @abstractmethod
     def samples(self, file: BufferedFile, position: int) -> Iterator[Entry]:
@@ -109,7 +111,9 @@ class ShardSetSource(TarsSource):
     """A set of this program. What it knows of itself is kept: splits, subsets, class names."""
 
     subsets: tuple[str, ...] = ("",)
+    """As in `ShardIndex`."""
     classes: tuple[str, ...] = ()
+    """As in `ShardIndex`."""
     firsts: tuple[int, ...] = ()
     """The key of each tar's first sample."""
     labels_apart: bool = True
@@ -124,9 +128,9 @@ class ShardSetSource(TarsSource):
             if records[name].max(initial=0) >= len(known):
                 raise ShardError(f"{idx} is damaged; run: horovod-ocr verify {self.root} --repair")
         ends = [records[f"{part}_offset"] + records[f"{part}_size"] for part in ("image", "label")]
-        whole = int(
-            np.argmax(np.append(np.maximum(*ends) > file.file_bytes, True))
-        )  # the samples before the first that is cut
+        # the samples before the first that is cut; True: if none is, all of them
+        is_cut = np.append(np.maximum(*ends) > file.file_bytes, True)
+        whole = int(np.argmax(is_cut))
         columns = ("image_offset", "image_size", "label_offset", "label_size", "subset", "image_format")
         rows = zip(*(records[name][:whole].tolist() for name in columns), strict=True)
         for number, (at, size, label_at, label_size, subset, image_format) in enumerate(rows, self.firsts[position]):
@@ -134,7 +138,7 @@ class ShardSetSource(TarsSource):
             if not self.labels_apart:
                 label = self._class_name(file.read(label_at, label_size), at)
             path = b"%s%09d.%s" % (tar, number, _OWN_SUFFIXES[image_format])
-            yield _make(Entry, (path, label, self.subsets[subset], split, "", at, size))
+            yield make_unchecked(Entry, (path, label, self.subsets[subset], split, "", at, size))
         if whole < len(records):
             raise DamagedTarError(int(records["image_offset"][whole]) - BLOCK, "the file is cut")
 
@@ -155,20 +159,20 @@ class ShardSetReader(TarReader):
     """The labels are found by offset too: a tar's name, a slash, offset+size."""
 
     def read_label(self, label: bytes) -> bytes:
-        tar, _, position = label.partition(b"/")
-        at, _, size = position.partition(b"+")
+        tar, _, span = label.partition(b"/")
+        at, _, size = span.partition(b"+")
         return self.read_content(tar, int(at), int(size))
 
 
 def find_shards(root: Path, named: bool = False) -> ShardSetSource | None:
     """A folder whose index.json this program has written. ShardError if it is damaged or of another version."""
     try:
-        values = json.loads((root / INDEX_NAME).read_bytes())
-    except (OSError, ValueError):
+        content = (root / INDEX_NAME).read_bytes()
+    except OSError:
         return None
-    if not isinstance(values, dict) or values.get("format") != FORMAT:
+    if not is_index(content):
         return None
-    index = read_index(root)
+    index = parse_index(content, root, str(root / INDEX_NAME))
     tars = tuple(shard.tar_name for shard in index.shards)
     splits = tuple(shard.split for shard in index.shards)
     firsts = tuple(accumulate((shard.samples for shard in index.shards), initial=0))[:-1]
@@ -191,7 +195,7 @@ def _check_format(path: Path, head: bytes) -> None:
     for magic, name in _OTHER_FORMATS.items():
         if head.startswith(magic):
             raise SourceError(
-                f"{path} is no tar but a {name}; unpack it and put the plain .tar there: images hardly shrink, and "
+                f"{path} is not a tar but a {name}; unpack it and put the plain .tar there: images hardly shrink, and "
                 "only in a plain tar are they found by offset"
             )
 

@@ -32,7 +32,7 @@ def open_label_file(path: Path) -> BinaryIO:
         return _rewritten(file, _decoded(encoding, path))
     if b"\0" in head:
         file.close()
-        raise SourceError(f"{path} holds NUL bytes: it was cut, or is no text; copy it again, or save it as UTF-8")
+        raise SourceError(f"{path} holds NUL bytes: it was cut, or is not a text; copy it again, or save it as UTF-8")
     if head.startswith(BOM):
         file.read(len(BOM))
         head = head[len(BOM) :]

@@ -38,9 +38,13 @@ class PackTask:
     """Everything a worker needs for one shard."""
 
     out: Path
+    """Folder of the shards."""
     plan: ShardPlan
+    """Which samples it holds."""
     placed: Path
+    """placed.bin: the FACTS of all samples of the set (arranging/assign.py)."""
     spool: Path
+    """Folder of the spool files."""
     entries_per_spool: int
     """Entries of the catalogue in each spool file."""
     label_suffix: str
@@ -133,7 +137,7 @@ def write_shard(
             records["label_crc32"][first:last] = crcs
             digest.update(buffer.data)
             file.write(buffer.data)
-            letters.update(letters_of(labels))
+            letters.update(count_letters(labels))
         digest.update(END)
         file.write(END)
         sha256 = digest.hexdigest()
@@ -250,7 +254,7 @@ class _OpenSpools:
         return content
 
 
-def letters_of(labels: bytes) -> dict[str, int]:
+def count_letters(labels: bytes) -> dict[str, int]:
     """How often each letter occurs in labels that are end to end."""
     counts = np.bincount(np.frombuffer(labels.decode().encode("utf-32-le"), "<u4"))  # by code point
     codes = np.flatnonzero(counts)
@@ -271,7 +275,7 @@ def _finished(task: PackTask, inputs: str) -> Packed | None:
                 return None
             records = read_idx(idx_path)
             positions = zip(records["label_offset"].tolist(), records["label_size"].tolist(), strict=True)
-            letters.update(letters_of(b"".join([tar[at : at + size] for at, size in positions])))
+            letters.update(count_letters(b"".join([tar[at : at + size] for at, size in positions])))
     except (ShardError, OSError, ValueError):
         return None
     idx_sha256 = hashlib.sha256(idx_path.read_bytes()).hexdigest()

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from sharding.arranging.assign import Assignment
+from sharding.counts import by_count
 from sharding.format.index import SetCounts, ShardIndex, write_index
 from sharding.format.splits import SPLITS
 from sharding.packing.left_out import LeftOut
 from sharding.packing.pack import Packed
 from sharding.reading.catalogue import Catalogue
-from sharding.reading.labels import LabelCounts, by_count
+from sharding.reading.labels import LabelCounts
 from sharding.reading.sample_reader import Rules
 
 

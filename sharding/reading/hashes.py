@@ -8,13 +8,8 @@ from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
 
-def hash_of(purpose: str, text: str) -> int:
-    """The hash of a text; another purpose gives unrelated numbers."""
-    return int(xxh3_64_intdigest(f"{purpose}\0{text}".encode("utf-8", "surrogateescape")))
-
-
 def hash_paths(purpose: bytes, paths: Iterable[bytes], count: int) -> NDArray[np.uint64]:
-    """`hash_of` for `count` paths: uint64 [count]."""
+    """The hashes of `count` paths: uint64 [count]. Another purpose gives unrelated numbers."""
     prefix = purpose + b"\0"
     return np.fromiter((xxh3_64_intdigest(prefix + path) for path in paths), np.uint64, count)
 

@@ -28,7 +28,9 @@ class IntakeTask:
     spool: Path
     """Folder of the spool files."""
     first: int
+    """Number of its first entry."""
     last: int
+    """Number of the entry after its last."""
 
 
 class SourceRead(NamedTuple):

@@ -22,11 +22,6 @@ class LabelCounts(NamedTuple):
     """Of refused labels: the letters that the profile does not allow."""
 
 
-def by_count(counts: Counter[str]) -> dict[str, int]:
-    """The most frequent first, equal ones in the order of their names."""
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-
-
 def check_label(label: str | None, profile: ScriptProfile, limits: Limits) -> str:
     """The normalised label; Rejected if it is not usable."""
     if label is None:

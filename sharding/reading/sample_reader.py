@@ -9,7 +9,7 @@ from sharding.format.idx import digest_of
 from sharding.format.script.profile import ScriptProfile
 from sharding.images.limits import Limits
 from sharding.images.read import ImageRule, build_reader
-from sharding.layouts.entry import Reader, Source
+from sharding.layouts.entry import Reader, Source, make_unchecked
 from sharding.reading.catalogue import Listed
 from sharding.reading.labels import LabelCounts, check_fits, check_label
 from sharding.reading.split import UNDECIDED, SplitRule
@@ -70,9 +70,6 @@ class _Label(NamedTuple):
     """"ي → ی" -> how often."""
 
 
-_make = tuple.__new__  # makes a NamedTuple without checking its arguments: half the time, at 35 M samples
-
-
 class SampleReader:
     """Reads and checks entries. One for each process."""
 
@@ -84,7 +81,7 @@ class SampleReader:
         self._limits, self._read_image = rules.limits, build_reader(rules.limits, rules.image)
         self._simple = rules.profile.simple_letters
         # With this much width (in heights) for each letter, a label fits even if all of its letters are equal.
-        self._px_a_letter = 2 * rules.limits.frame_px / rules.limits.height_px
+        self._px_a_letter = 2 * rules.limits.frames.frame_px / rules.limits.frames.height_px
         self._by_label = rules.split.by == "label"
         self._labels: dict[bytes | None, _Label | Rejected] = {}
         self._counts = LabelCounts(Counter(), Counter())
@@ -134,7 +131,7 @@ class SampleReader:
             digest_of(image),
             len(content),
         )
-        return _make(Sample, seen)
+        return make_unchecked(Sample, seen)
 
     def _remember(self, label: bytes | None) -> _Label | Rejected:
         if len(self._labels) >= _KEPT_LABELS:
@@ -161,7 +158,7 @@ class SampleReader:
 
     def _check_class(self, label: bytes | None) -> _Label:
         if label is None:
-            raise Rejected("no label", "it lies in no class folder")
+            raise Rejected("no label", "it is in no class folder")
         name = label.decode("utf-8", "surrogateescape")
         if name not in self._class_numbers:
             raise Rejected("label is not UTF-8", repr(name))

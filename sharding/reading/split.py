@@ -14,7 +14,7 @@ from xxhash import xxh3_64_intdigest
 
 from sharding.errors import ConfigError, SourceError
 from sharding.format.splits import SPLITS
-from sharding.layouts.naming import SPLIT_OF_NAME
+from sharding.layouts.naming import LIST_SUFFIXES, SPLIT_OF_NAME
 from sharding.layouts.paths import canonical_path
 from sharding.layouts.text_files import open_label_file
 from sharding.reading.hashes import hash_paths
@@ -87,7 +87,7 @@ def check_split_rule(rule: SplitRule) -> None:
     try:
         re.compile(rule.pattern)
     except re.error as error:
-        raise ConfigError(f"--group-from {rule.pattern!r} is no regular expression ({error})") from error
+        raise ConfigError(f"--group-from {rule.pattern!r} is not a regular expression ({error})") from error
 
 
 class SplitLists:
@@ -102,7 +102,7 @@ class SplitLists:
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
             if not (split := SPLIT_OF_NAME.get(path.stem.lower())) or not path.is_file():
                 continue
-            if path.suffix.lower() not in (".txt", ".lst"):
+            if path.suffix.lower() not in LIST_SUFFIXES:
                 raise SourceError(
                     f"{path} is named like a list and is not one; write it as {split}.txt, or move it away"
                 )

@@ -55,9 +55,13 @@ class RangeResult(NamedTuple):
     """What became of one range of the catalogue."""
 
     entries: int
+    """How many it has."""
     samples: int
+    """How many of them can be packed."""
     rejects: dict[str, int]
+    """Reason -> entries."""
     read_bytes: int
+    """Of source images."""
     counts: LabelCounts
     """Of letters, while its labels were read."""
 

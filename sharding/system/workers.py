@@ -16,14 +16,10 @@ from multiprocessing.connection import wait
 from typing import TypeVar
 
 from sharding.errors import ShardError
+from sharding.system.machine import usable_cores
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-
-
-def usable_cores() -> int:
-    """The cores that this process may run on."""
-    return len(os.sched_getaffinity(0))
 
 
 def prepare_workers(modules: list[str]) -> None:

@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sharding.errors import ConfigError, ShardError
-from sharding.format.index import INDEX_NAME, ShardIndex, ShardInfo, read_index
+from sharding.format.index import ShardIndex, ShardInfo, read_index
 from sharding.format.splits import SHARD_FILE, SPLITS, shard_name
 from sharding.progress import Progress, Report
-from sharding.system.workers import Workers, killed_workers_named, open_workers, usable_cores
+from sharding.system.machine import usable_cores
+from sharding.system.workers import Workers, killed_workers_named, open_workers
 from sharding.verify.proof import ProofTask, ShardProof, prove_shard
 
 _BYTES_FOR_A_PROCESS = 128 << 20  # a smaller set is done before one has started
@@ -95,32 +96,6 @@ def shard_errors(root: Path, command: str) -> Iterator[None]:
         raise ShardError(f"{error.filename or root}: {error.strerror}; fix that, then run {command} again") from error
 
 
-def check_index(index: ShardIndex) -> None:
-    """ShardError if a value of the index is of a kind that cannot be counted with, or not that of a shard."""
-    counts = (
-        *index.counts.totals.values(),
-        *index.alphabet.values(),
-        *index.counts.label_lengths.values(),
-        *index.counts.bucket_samples,
-    )
-    for wrong in (value for value in counts if not isinstance(value, int)):
-        raise _damaged(index, f"{wrong!r} is no count")
-    for shard in index.shards:
-        numbers = (shard.bucket, shard.samples, shard.bytes)
-        named = SHARD_FILE.fullmatch(f"{shard.name}.tar")
-        if (
-            not named
-            or shard.split != str(shard.name).rpartition("-")[0]
-            or not all(isinstance(number, int) and number >= 0 for number in numbers)
-            or not all(isinstance(digest, str) for digest in (shard.sha256, shard.idx_sha256))
-        ):
-            raise _damaged(index, f"shard {shard.name!r}")
-
-
-def _damaged(index: ShardIndex, what: str) -> ShardError:
-    return ShardError(f"{index.root / INDEX_NAME} is damaged ({what}); copy it again, or make the shards again")
-
-
 def _tasks_of(index: ShardIndex, shards: Collection[ShardInfo]) -> Iterator[ProofTask]:
     root = index.root.absolute()  # the workers' working folder is another one
     for shard in shards:
@@ -131,8 +106,6 @@ class SetProof:
     """The proof of a set, as far as it has come. Holds 8 bytes for each image, and for each label of a shard."""
 
     def __init__(self, index: ShardIndex) -> None:
-        """ShardError where the index is damaged."""
-        check_index(index)
         self.index = index
         self.damaged: dict[str, tuple[str, ...]] = {}
         self.whole: list[tuple[ShardInfo, int]] = []  # the undamaged shards, and their first keys

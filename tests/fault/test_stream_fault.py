@@ -15,7 +15,8 @@ PROGRAM = """
 import sys
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.data.store import open_store
-from horovod_ocr.data.stream import Stream, StreamOptions
+from horovod_ocr.data.options import StreamOptions
+from horovod_ocr.data.stream import Stream
 
 if __name__ == "__main__":
     store = open_store(sys.argv[1])

@@ -15,8 +15,6 @@ from horovod_ocr.data.augment.levels import change_levels
 from horovod_ocr.data.augment.strengths import Augmentation
 from horovod_ocr.data.image import background_of
 
-__all__ = ["augment_image", "change_image", "draw_change", "sample_generator"]
-
 
 def augment_image(
     image_HW: np.ndarray, width_px: int, rng: np.random.Generator, strengths: Augmentation

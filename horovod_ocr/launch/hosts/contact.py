@@ -79,7 +79,7 @@ def time_allreduce(world: "World", device: "torch.device") -> float:
 
 
 def meet(ssh: Ssh, hosts: Sequence[Host], device: str, timeout_s: float = START_TIMEOUT_S + LIMIT_S) -> Contact:
-    """Run an allreduce over all slots of the hosts. device: as in TrainConfig. Raises ClusterError if it fails."""
+    """Run an allreduce over all slots of the hosts. device: as in RanksConfig. Raises ClusterError if it fails."""
     command = spell_horovodrun(hosts, [sys.executable, "-m", "horovod_ocr.launch.hosts.contact", device])
     try:
         started = subprocess.Popen(

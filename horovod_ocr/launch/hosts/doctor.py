@@ -16,10 +16,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from horovod_ocr.config.train import TrainConfig
+from horovod_ocr.console import size_text
 from horovod_ocr.errors import ClusterError, OcrError
 from horovod_ocr.launch.hosts.contact import Contact, gradient_bytes, meet
 from horovod_ocr.launch.hosts.hosts_file import Host, ranks_of
-from horovod_ocr.launch.hosts.judge import gigabytes, judge
+from horovod_ocr.launch.hosts.judge import judge
 from horovod_ocr.launch.hosts.probe import (
     Request,
     addresses_by_interface,
@@ -186,12 +187,8 @@ def contact_row(fact: str, cell: Cell, names: Sequence[str], met: Sequence[Host]
 
 def judge_gradients(gradients_bytes: int, bytes_per_s: float) -> Cell:
     seconds = gradients_bytes / bytes_per_s
-    text = f"{megabytes(gradients_bytes)} in {seconds:.2f} s"
+    text = f"{size_text(gradients_bytes)} in {seconds:.2f} s"
     if seconds > SLOW_STEP_S:
         remark = f"the gradients of a step take {seconds:.1f} s between these hosts; --compression fp16 halves that"
         return warns(text, remark)
     return Cell(text)
-
-
-def megabytes(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB" if size < 1e9 else gigabytes(size)

@@ -115,7 +115,7 @@ def parse_address(text: str, where: str) -> str:
     if ":" in text:
         return ipv6(text.removeprefix("[").removesuffix("]"), where)
     if not NAME.fullmatch(text):
-        raise ConfigError(f"{where}: {text!r} is no address; write: address=10.0.0.3")
+        raise ConfigError(f"{where}: {text!r} is not an address; write: address=10.0.0.3")
     return text
 
 
@@ -127,7 +127,7 @@ def ipv6(text: str, where: str) -> str:
             raise ValueError(interface)
         return str(IPv6Address(address)) + percent + interface
     except ValueError as error:
-        raise ConfigError(f"{where}: {text!r} is no IPv6 address; with slots it reads: [fd00::4]:4") from error
+        raise ConfigError(f"{where}: {text!r} is not an IPv6 address; with slots it reads: [fd00::4]:4") from error
 
 
 def whole_number(text: str, what: str) -> int:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from horovod_ocr.console import size_text
 from horovod_ocr.data.shared_memory import choose_workers, shortage
 from horovod_ocr.launch.hosts.report import (
     UNKNOWN,
@@ -149,15 +150,11 @@ def judge_gpus(probe: Probe, peers: Peers) -> Cell:
     return Cell(text)
 
 
-def gigabytes(size: float) -> str:
-    return f"{size / 1e9:.3g} GB"
-
-
 def judge_memory(probe: Probe, peers: Peers) -> Cell:
     if why := probe.get("memory", "why"):
         return warns("?", why)
     free = probe.get("memory", "free_bytes")
-    cell = Cell(f"{gigabytes(free)} free")
+    cell = Cell(f"{size_text(free)} free")
     if free < probe.slots * LITTLE_MEMORY_BYTES:
         return warns(cell.text, "little for its slots; end what else runs there, or lower its slots")
     return cell
@@ -168,7 +165,7 @@ def judge_shared_memory(probe: Probe, peers: Peers) -> Cell:
     free = probe.get("memory", "shared_bytes")
     if free is None:
         return UNKNOWN
-    cell = Cell(f"{free / 1e6:,.0f} MB free" if free < 1e9 else f"{gigabytes(free)} free")
+    cell = Cell(f"{size_text(free)} free")
     batch_bytes = probe.get("shards", "batch_bytes") or 0
     wanted = peers.workers, peers.train_on_gpus, (probe.get("machine", "cores") or 1) // probe.slots
     workers = choose_workers(*wanted, probe.slots, batch_bytes, free)
@@ -189,14 +186,14 @@ def judge_disk(probe: Probe, peers: Peers) -> Cell:
     free = probe.get("disk", "free_bytes")
     if free < LITTLE_DISK_BYTES:
         remark = "little for checkpoints; delete old runs, or give --runs a folder on a larger disk"
-        return warns(f"{gigabytes(free)} free", remark)
-    return Cell(f"{gigabytes(free)} free")
+        return warns(f"{size_text(free)} free", remark)
+    return Cell(f"{size_text(free)} free")
 
 
 def judge_cache(probe: Probe, peers: Peers) -> Cell:
     if why := probe.get("cache", "why"):
         return warns("none", f"{why}; shards will be read without copies on this host's own disk")
-    return Cell(f"{gigabytes(probe.get('cache', 'free_bytes'))} free")
+    return Cell(f"{size_text(probe.get('cache', 'free_bytes'))} free")
 
 
 def judge_clock(probe: Probe, peers: Peers) -> Cell:

@@ -35,6 +35,7 @@ from horovod_ocr.data.image import Geometry
 from horovod_ocr.data.shared_memory import count_cores, free_shared_bytes, largest_batch_bytes
 from horovod_ocr.data.store import is_remote, read_index_at
 from sharding.format.index import check_shards_present
+from sharding.system.machine import total_memory
 
 ANSWER_WITHIN_S = 45
 LOAD_WITHIN_S = 90  # for torch, Horovod and CUDA: slow with a cold network folder and eight GPUs
@@ -51,13 +52,13 @@ class Request:
     runs: str
     """Folder of the runs."""
     cache_dir: str | None = None
-    """Folder of the shard cache; none: there is no cache."""
+    """Folder of the shard cache; None: there is no cache."""
     mark: str | None = None
-    """Name of a file that the asking machine has put beside the runs; none: it could not."""
+    """Name of a file that the asking machine has put beside the runs; None: it could not."""
     loads: bool = True
     """Also import torch and Horovod, instead of only reading their versions?"""
     batch: dict[str, int] | None = None
-    """The arguments of largest_batch_bytes without the shards, and with `height` for the geometry; none: not asked."""
+    """The arguments of largest_batch_bytes without the shards, and with `height` for the geometry; None: not asked."""
 
     @property
     def answer_within_s(self) -> float:
@@ -201,8 +202,11 @@ def describe_gpus() -> Fact:
 
 def describe_memory() -> Fact:
     """Free and total bytes. shared_bytes: free in /dev/shm, where loader workers put their batches; None without it."""
-    memory = psutil.virtual_memory()
-    return {"free_bytes": memory.available, "total_bytes": memory.total, "shared_bytes": free_shared_bytes()}
+    return {
+        "free_bytes": psutil.virtual_memory().available,
+        "total_bytes": total_memory(),
+        "shared_bytes": free_shared_bytes(),
+    }
 
 
 def describe_shards(location: str, batch: dict[str, int] | None) -> Fact:

@@ -112,9 +112,9 @@ class Peers:
     interfaces_given: bool = False
     """Are the ranks told which interfaces to use?"""
     workers: int = -1
-    """As in TrainConfig."""
+    """As in DataConfig."""
     device: str = "auto"
-    """As in TrainConfig."""
+    """As in RanksConfig."""
 
     def usual(self, fact: str, key: str) -> Any:
         """The most frequent value; if there are several, the one of the first host. None if no host has a value."""

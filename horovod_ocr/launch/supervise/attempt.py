@@ -39,7 +39,7 @@ class Attempt:
             reason = monitor.request or f"asked to stop: {state.reason}"
         else:
             reason = output.reason(code)
-        lost = self.pool.after_end(self.hosts)
+        lost = self.pool.end_job(self.hosts)
         return AttemptResult(
             code,
             reason="; ".join([why or reason, *lost]),

@@ -13,7 +13,7 @@ from horovod_ocr.launch.hosts.horovodrun import variables_to_send
 from horovod_ocr.launch.hosts.hosts_file import Host, ranks_of
 from horovod_ocr.launch.hosts.ssh import Ssh
 from horovod_ocr.launch.supervise.cluster import SshCluster
-from horovod_ocr.launch.supervise.record import LaunchLog, find_run, last_step, lock_run, take_up
+from horovod_ocr.launch.supervise.record import LaunchLog, find_run, last_step, lock_run, open_record
 from horovod_ocr.launch.supervise.supervisor import LaunchSpec, Supervisor
 from horovod_ocr.run.folder import LAST, newest_run, pointed_to
 from horovod_ocr.run.state import RunStatus, read_state
@@ -47,7 +47,7 @@ def launch(
     config = settings_of(run, options)
     run.mkdir(parents=True, exist_ok=True)
     with lock_run(run), tempfile.TemporaryDirectory(prefix="horovod-ocr-") as folder:
-        record = take_up(run, options.words, config.ranks.stall_timeout_s)
+        record = open_record(run, options.words, config.ranks.stall_timeout_s)
         log = LaunchLog(run)
         if variables := variables_to_send():
             log.line(f"{' '.join(variables)} goes to the ranks on all hosts")

@@ -29,6 +29,7 @@ class AttemptResult(NamedTuple):
     state: RunState | None
     """The last state that the job wrote, if any."""
     took_steps: bool
+    """Did it get further than the checkpoint that it began from?"""
     request: str | None = None
     """What this supervisor had asked of it, if anything."""
     forced: bool = False

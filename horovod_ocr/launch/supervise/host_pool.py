@@ -43,12 +43,12 @@ class HostPool:
     def choose(self, np: int, min_np: int) -> tuple[Host, ...]:
         """The hosts to start on. Hosts that broke a start are left out if the others have at least min_np slots."""
         trusted = tuple(host for host in self.hosts if host.name not in self.left_out)
-        chosen = choose_hosts(trusted, self.usable(trusted), np)
+        chosen = choose_hosts(trusted, self.find_usable(trusted), np)
         if ranks_of(chosen) < min_np and self.left_out:
-            chosen = choose_hosts(self.hosts, self.usable(self.hosts), np)
+            chosen = choose_hosts(self.hosts, self.find_usable(self.hosts), np)
         return chosen
 
-    def usable(self, hosts: tuple[Host, ...], spared: str | None = None, used: tuple[Host, ...] = ()) -> set[str]:
+    def find_usable(self, hosts: tuple[Host, ...], spared: str | None = None, used: tuple[Host, ...] = ()) -> set[str]:
         """Names of those hosts that can be used now. used: the other hosts of the job `spared`, which runs."""
         problems = self.kill_leftovers(hosts, spared)
         answering = tuple(host for host in hosts if not problems[host.name])
@@ -86,7 +86,7 @@ class HostPool:
                 self.say(f"{name} {problem}")
         self.problems |= problems
 
-    def after_end(self, used: tuple[Host, ...]) -> list[str]:
+    def end_job(self, used: tuple[Host, ...]) -> list[str]:
         """Kill what is left of a job that has ended. Those of its hosts that do not answer, with their problems."""
         self.answers = {}
         problems = self.kill_leftovers(self.hosts)
@@ -126,7 +126,7 @@ class HostPool:
             self.answers[host.name] = 0 if problems[host.name] else self.answers.get(host.name, 0) + 1
             if self.answers[host.name] >= 2 ** max(1, min(self.losses.get(host.name, 0), MOST_LOSSES)):
                 self.answers[host.name] = 0  # if it cannot train, it is checked again after as many answers
-                if self.usable((host,), job, used):
+                if self.find_usable((host,), job, used):
                     self.left_out.discard(host.name)
                     return host.name
         return None

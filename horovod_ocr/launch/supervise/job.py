@@ -8,6 +8,7 @@ import threading
 from collections.abc import Sequence
 from typing import IO
 
+from horovod_ocr.console import SENTENCE, STALLED, STOPPED_BY_ANOTHER
 from horovod_ocr.errors import ConfigError, DivergedError
 from horovod_ocr.launch.hosts.hosts_file import Host
 from horovod_ocr.launch.hosts.ssh import kill_session
@@ -16,8 +17,6 @@ from horovod_ocr.launch.hosts.ssh import kill_session
 RANK_LINE = re.compile(r"\[(\d+)\]<(stdout|stderr)>:(.*)", re.DOTALL)
 RANK_ENDED = re.compile(r"Process (\d+) exit with status code (\d+)\.")
 CONNECTION_LOST = re.compile(r"Timeout, server \S+ not responding|Connection (to|closed|reset)|[Bb]roken pipe|ssh: ")
-STOPPED_BY_ANOTHER = "stopped because another rank ended"  # in the message of World.guard
-SENTENCE = "horovod-ocr: "  # begins a message for people
 OUR_CODES = range(ConfigError.exit_code, DivergedError.exit_code + 1)
 SSH_FAILED = 255  # also if the command that ssh ran was killed by a signal
 READ_S = 2.0  # time to read the last lines of a job that has ended
@@ -69,7 +68,7 @@ class JobOutput:
         line = line.strip()
         if found := RANK_LINE.match(line):
             rank, stream, text = int(found[1]), found[2], found[3].strip()
-            if text.startswith("stalled: "):
+            if text.startswith(STALLED):
                 self.stalled = self.stalled or text
             if stream == "stderr" and CONNECTION_LOST.match(text):  # written by the ssh client of that rank
                 self.lost_connection = self.lost_connection or text

@@ -34,7 +34,7 @@ class LaunchRecord:
     attempts: int = 0
     """The number of times that horovodrun was started."""
     stall_timeout_s: float = 300.0
-    """As in TrainConfig."""
+    """As in RanksConfig."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def find_run(runs: Path, options: list[str]) -> Path | None:
     return alike[-1] if alike else None
 
 
-def take_up(run: Path, options: list[str], stall_timeout_s: float) -> LaunchRecord:
+def open_record(run: Path, options: list[str], stall_timeout_s: float) -> LaunchRecord:
     """The record of a run that is to be supervised: its own, or a new one. Makes the folder, and writes the record.
 
     Raises ClusterError if another process trains this run.

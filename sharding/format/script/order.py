@@ -4,7 +4,7 @@ import unicodedata
 from functools import cache, lru_cache
 
 from sharding.format.script.bidi import LTR, RTL, class_of, letters_of_classes, visual_order
-from sharding.format.script.unturn import logical_order as search_logical_order
+from sharding.format.script.unturn import search_logical_order
 
 _KEPT_ORDERS = 1 << 14  # labels with numbers or of two directions, whose order is kept
 

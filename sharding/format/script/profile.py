@@ -1,14 +1,8 @@
 """Script profiles: how a label is normalised, which letters it may hold, and in which direction it is read.
 
-One policy, one place: sharding, training, evaluation and serving all ask the profile, and it is stored in the index and
-the checkpoint as plain JSON values. Built in are `urdu`, `arabic` and `persian` (right to left), `thai`, `latin`, and
-`plain` (any text); profile_file.py reads a profile that a person wrote.
-
-    letters.py       what the built-in profiles allow
-    folds.py         which letters they write as others
-    bidi.py          the order in the image (unturn.py: back from it; order.py: both for whole labels)
-    guess.py         which profile and direction some labels call for
-    profile_file.py  a profile that a person wrote, from a TOML file
+One policy, one place: sharding, training, evaluation and prediction all ask the profile, and it is stored in the index
+and the checkpoint as plain JSON values. Built in are `urdu`, `arabic` and `persian` (right to left), `thai`, `latin`,
+and `plain` (any text); profile_file.py reads a profile that a person wrote.
 """
 
 import re

@@ -16,6 +16,7 @@ from sharding.format.script.folds import fold_tables, folds_of, spellings
 from sharding.format.script.guess import guess_direction
 from sharding.format.script.letters import PROFILES, is_refused, name_letters
 from sharding.format.script.profile import ScriptProfile, build_profile, check_direction
+from sharding.system.files import read_settings_text
 
 _KEYS = ("name", "direction", "letters", "extends", "folds")
 
@@ -29,29 +30,30 @@ def read_profile(path: Path) -> ScriptProfile:
     ConfigError, which names the file and the key, if it is not a profile."""
     values = _read(path)
     base = values.get("extends", "plain")
-    extends = build_profile(base)
     own_folds, switches = _folds_of(path, values.get("folds", {}), base)
-    letters = _letters_of(path, values, build_profile(base, direction=None, **switches).letters)
-    direction = values.get("direction") or ("" if not letters else _direction_of(letters, extends, "extends" in values))
+    extended = build_profile(base, direction=None, **switches)
+    letters = _letters_of(path, values, extended.letters)
+    direction = values.get("direction") or ""
+    if letters and not direction:
+        direction = extended.direction if "extends" in values else guess_direction([letters])
     if direction:
         try:
             check_direction(direction)
         except ConfigError as error:
             raise ConfigError(f"{path}: direction: {error}") from error
-    folds = build_profile(base, direction=None, **switches).folds
-    profile = ScriptProfile(values["name"], direction, letters, folds, base, own_folds)
+    profile = ScriptProfile(values["name"], direction, letters, extended.folds, base, own_folds)
     _check(path, profile, values.get("letters", ""))
     return profile
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        values = tomllib.loads(path.read_text("utf-8-sig"))
+        values = tomllib.loads(read_settings_text(path))
     except FileNotFoundError as error:
         raise ConfigError(f"--profile {path}: there is no such file") from error
     except OSError as error:
         raise ConfigError(f"--profile {path}: cannot be read ({error.strerror or error})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"--profile {path}: not TOML: {error}") from error
     for key, value in values.items():
         if key not in _KEYS:
@@ -96,7 +98,7 @@ def _letters_of(path: Path, values: dict[str, Any], base_letters: str) -> str:
     """The letters of the file, with those of the profile that it extends; empty: any."""
     own = unicodedata.normalize("NFC", values.get("letters", ""))
     if refused := [letter for letter in own if is_refused(letter)]:
-        raise ConfigError(f"{path}: letters: {name_letters(refused[:6])} can stand in no label; leave it out")
+        raise ConfigError(f"{path}: letters: {name_letters(refused[:6])} can be in no label; leave it out")
     if "extends" not in values:
         if not own:
             raise ConfigError(f"{path}: letters is missing; name all letters of the script, or what it extends")
@@ -106,10 +108,6 @@ def _letters_of(path: Path, values: dict[str, Any], base_letters: str) -> str:
             raise ConfigError(f"{path}: letters: {values['extends']} takes any letter; leave letters out")
         return ""
     return "".join(dict.fromkeys(base_letters + own))
-
-
-def _direction_of(letters: str, extends: ScriptProfile, is_extension: bool) -> str:
-    return extends.direction if is_extension else guess_direction([letters])
 
 
 def _check(path: Path, profile: ScriptProfile, letters: str) -> None:

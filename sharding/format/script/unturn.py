@@ -27,7 +27,7 @@ _OPEN = ("ES", "ET", "CS", "WS", "ON", "NSM", "BN")  # their neighbours decide t
 _ANCHORS = (("L",), ("R", "AL"))  # in a line of this base, nothing but brackets reaches past them
 
 
-def logical_order(units: Sequence[str], base: int) -> list[str]:
+def search_logical_order(units: Sequence[str], base: int) -> list[str]:
     """Units from left to right -> in logical order, so that `visual_order` of it gives these units again.
 
     If no label looks like this in an image, the units turned as if they were in logical order.

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from horovod_ocr.config.overlay import overlay, settings_of
-from horovod_ocr.data.augment.augment import augment_image, change_image, draw_change, sample_generator
-from horovod_ocr.data.augment.change import Change, LevelChange, Warp
+from horovod_ocr.data.augment.augment import augment_image, change_image, sample_generator
+from horovod_ocr.data.augment.change import Change, LevelChange, Warp, draw_change
 from horovod_ocr.data.augment.geometry import inverse_of, matrix_to_canvas
 from horovod_ocr.data.augment.levels import PAPER_PX, noise_table, paper_at
 from horovod_ocr.data.augment.strengths import Augmentation

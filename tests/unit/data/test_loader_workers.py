@@ -11,7 +11,7 @@ import pytest
 import torch
 import webdataset as wds
 
-from horovod_ocr.data.loader_workers import batches_of, killed_workers_named
+from horovod_ocr.data.loader_workers import batches_of, killed_loader_workers_named
 from horovod_ocr.errors import ClusterError, ShardError
 from tests.unit.data.streams import open_stream
 
@@ -65,9 +65,9 @@ def test_memory_is_pinned_for_a_gpu_alone(word_shards, monkeypatch, to_gpu):
 
 
 def test_a_killed_loader_worker_is_said_in_a_sentence_and_nothing_else_is_taken_for_it():
-    with pytest.raises(ClusterError, match="out of memory"), killed_workers_named():
+    with pytest.raises(ClusterError, match="out of memory"), killed_loader_workers_named():
         raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
-    with pytest.raises(RuntimeError, match="^shape"), killed_workers_named():
+    with pytest.raises(RuntimeError, match="^shape"), killed_loader_workers_named():
         raise RuntimeError("shape of a tensor")
 
     def loader():

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from horovod_ocr.data.options import StreamOptions
 from horovod_ocr.data.plan import EpochPlan, Orders, ShardSlice
-from horovod_ocr.data.stream import PlannedSteps, StreamOptions
+from horovod_ocr.data.stream import PlannedSteps
 
 SHARDS = [ShardSlice(n, c) for n, c in [(100, 0), (100, 0), (37, 0), (100, 1), (1, 1), (5, 2), (0, 2), (250, 3)]]
 SIZES = [1, 2, 3, 5, 48]

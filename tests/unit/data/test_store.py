@@ -283,7 +283,24 @@ def test_names_that_would_leave_the_cache_or_enter_a_shell_are_refused(shards, t
 def test_what_is_no_index_is_not_kept(tmp_path):
     with pytest.raises(ShardError, match=f"echo {INDEX_NAME} is not the index of a shard set"):
         open_store("pipe:echo {}", str(tmp_path / "cache"))
-    assert not list((tmp_path / "cache").iterdir())
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (('"version": 4', '"version": 3'), ": index version 3, this program reads 4: shard again with"),
+        (('"kind": "words"', '"kind": 7'), " is damaged "),
+    ],
+)
+def test_an_index_that_cannot_be_used_is_named_by_its_address(shards, tmp_path, change, sentence):
+    content = (shards / INDEX_NAME).read_text("utf-8")
+    assert change[0] in content
+    (shards / INDEX_NAME).write_text(content.replace(*change), "utf-8")
+    with pytest.raises(ShardError) as refused:
+        open_store(f"pipe:cat {shards}/{{}}", str(tmp_path / "cache"))
+    assert str(refused.value).startswith(f"pipe:cat {shards}/{INDEX_NAME}{sentence}")
+    assert not (tmp_path / "cache").exists()
 
 
 @pytest.mark.parametrize(

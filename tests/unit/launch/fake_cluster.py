@@ -11,7 +11,7 @@ from horovod_ocr.launch.hosts.hosts_file import Host
 from horovod_ocr.launch.supervise.clock import Clock
 from horovod_ocr.launch.supervise.cluster import Problems
 from horovod_ocr.launch.supervise.job import Job
-from horovod_ocr.launch.supervise.record import take_up
+from horovod_ocr.launch.supervise.record import open_record
 from horovod_ocr.launch.supervise.supervisor import LaunchSpec, Supervisor
 from horovod_ocr.run.state import JOB_VARIABLE
 
@@ -76,7 +76,7 @@ class FakeCluster(Clock):
 
     def supervisor(self, **options) -> Supervisor:
         spec = LaunchSpec(self.run, NODES, **{"np": 3, **options})
-        record = take_up(self.run, ["--seed", "1"], 10.0)
+        record = open_record(self.run, ["--seed", "1"], 10.0)
         return Supervisor(spec, record, self, self)
 
 

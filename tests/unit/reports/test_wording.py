@@ -2,7 +2,7 @@
 
 import pytest
 
-from horovod_ocr.reports.wording import age_text, counted, most_first, range_text, size_text, subsets_warning
+from horovod_ocr.reports.wording import age_text, counted, range_text, subsets_warning
 
 
 def test_one_is_not_many():
@@ -15,10 +15,6 @@ def test_one_is_not_many():
     )
 
 
-def test_sizes_are_in_gigabytes_from_one_on():
-    assert (size_text(45_630_000), size_text(999_940_000), size_text(1e9)) == ("45.6 MB", "999.9 MB", "1.00 GB")
-
-
 @pytest.mark.parametrize(
     ("age_s", "text"),
     [(-500, "now"), (59, "now"), (60, "1 min ago"), (7199, "1 h ago"), (86400 * 3.5, "3 d ago")],
@@ -26,10 +22,6 @@ def test_sizes_are_in_gigabytes_from_one_on():
 def test_an_age_is_in_whole_units(age_s, text):
     """A negative one is that of a clock that is ahead."""
     assert age_text(age_s) == text
-
-
-def test_the_most_frequent_is_first():
-    assert most_first({"b": 1, "a": 1, "c": 2}) == [("c", 2), ("a", 1), ("b", 1)]
 
 
 def test_only_many_subsets_of_a_few_entries_look_like_texts():

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from PIL import Image
+from xxhash import xxh3_64_intdigest
 
 from sharding.build import ShardOptions, ShardReport, build_shards
 from sharding.format.idx import read_idx
@@ -44,6 +45,11 @@ def write_words(folder: Path, count: int, widths: tuple[int, ...] = (64, 96, 160
         lines.append(f"{name}\t{label}\t{('lexicon', 'random')[number % 2]}")
     (folder / "labels.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder
+
+
+def hash_of(purpose: str, path: str) -> int:
+    """What `hash_paths` gives for one path."""
+    return xxh3_64_intdigest(f"{purpose}\0{path}".encode("utf-8", "surrogateescape"))
 
 
 def shard_bytes(folder: Path) -> dict[str, bytes]:

@@ -17,8 +17,8 @@ from sharding.errors import SourceError
 from sharding.format.index import read_index
 from sharding.format.splits import SPLITS
 from sharding.reading import intake
-from sharding.reading.hashes import hash_of
 from sharding.reading.split import SplitRule
+from tests.unit.sharding.conftest import hash_of
 
 # as it is written -> as it is packed, or why it cannot be
 LABELS = {

@@ -9,13 +9,16 @@ import sharding
 
 ROOT = Path(sharding.__file__).parents[1]
 STAGES = (
-    "errors reasons progress system format images layouts reading arranging packing options building build audit verify"
+    "errors reasons progress counts "
+    "system format images layouts reading arranging packing options building build audit verify"
 ).split()
 FORMAT_MAY_IMPORT = {"errors", "reasons", "system.files", "format"}
 # What readers of shards import besides the format: errors, atomic files, and
 READERS_MAY_IMPORT = {
     "config": {"options"},  # the settings of the command `shard` are its options
-    "data": {"images.png", "images.jpeg", "reasons"},  # a decoder checks a PNG's chunks before a library reads it
+    # a decoder checks a PNG's chunks before a library reads it; loader workers are chosen by the cores
+    "data": {"images.png", "images.jpeg", "reasons", "system.machine"},
+    "launch": {"system.machine"},  # the memory of a host
 }
 ANYTHING = {"cli", "synth", "reports", "recognizer"}
 

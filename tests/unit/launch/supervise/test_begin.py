@@ -18,7 +18,7 @@ from horovod_ocr.launch.supervise.begin import (
     settings_of,
 )
 from horovod_ocr.launch.supervise.cluster import spell_train
-from horovod_ocr.launch.supervise.record import take_up
+from horovod_ocr.launch.supervise.record import open_record
 from horovod_ocr.run.state import RunState, RunStatus, write_state
 from horovod_ocr.training import begin as training_begin
 
@@ -37,7 +37,7 @@ def test_a_run_is_found_by_its_name_or_by_the_options_that_began_it(folder, word
     fresh = choose_run(train_options(words))
     assert fresh.name.startswith("urdu-20") and fresh.parent.name == "runs"
     assert settings_of(fresh, train_options(words)).seed == 3
-    take_up(folder / "runs" / "mine", words, 300.0)
+    open_record(folder / "runs" / "mine", words, 300.0)
     assert choose_run(train_options(words)).name == "mine"
     assert choose_run(train_options([*words, "--steps", "9"])).name.startswith("urdu-20")
     assert choose_run(train_options(["--run", "other"])).name == "other"
@@ -114,7 +114,7 @@ def test_a_wrong_option_is_said_before_anything_starts():
 
 def test_a_finished_run_is_said_to_be(folder, capsys):
     run = folder / "runs" / "it"
-    take_up(run, [], 300.0)
+    open_record(run, [], 300.0)
     write_state(run, RunState(RunStatus.FINISHED, 40, 40))
     assert launch((Host("localhost"),), 1, 1, 20, [], train_options(["--run", "it"])) == 0
     assert "runs/it is finished, with 40 steps" in capsys.readouterr().out

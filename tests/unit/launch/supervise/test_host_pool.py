@@ -99,7 +99,7 @@ def test_a_check_that_fails_is_a_problem_of_its_hosts(run, error):
 
     said = []
     pool = HostPool(NODES[:1], BrokenCluster(run), said.append)
-    assert pool.usable(NODES[:1]) == set() and said == [f"node1 cannot be checked: {error}"]
+    assert pool.find_usable(NODES[:1]) == set() and said == [f"node1 cannot be checked: {error}"]
 
 
 @pytest.mark.slow

@@ -6,14 +6,14 @@ import pytest
 
 from horovod_ocr.launch.supervise.job import JobOutput
 from horovod_ocr.launch.supervise.job_monitor import JobMonitor
-from horovod_ocr.launch.supervise.record import take_up
+from horovod_ocr.launch.supervise.record import open_record
 from horovod_ocr.run.state import RunState, RunStatus, write_state
 from tests.unit.launch.fake_cluster import NODES, FakeCluster
 
 
 @pytest.mark.parametrize(("must_leave", "why"), [(True, "asked to stop (SIGTERM), it did not"), (False, None)])
 def test_a_job_that_takes_steps_but_ignores_a_request_is_ended_if_it_must_leave(run, must_leave, why):
-    clock, record = FakeCluster(run), take_up(run, [], 10.0)
+    clock, record = FakeCluster(run), open_record(run, [], 10.0)
     job = SimpleNamespace(output=JobOutput(NODES))
     monitor = JobMonitor(job, f"{record.run_id}/1", run, 0, 10.0, clock)
     monitor.ask("SIGTERM", must_leave)

@@ -11,11 +11,18 @@ import pytest
 from sharding.audit.audit import audit_source
 from sharding.audit.confusables import find_confusables
 from sharding.audit.result import Audit, Twin
+from sharding.audit.run import AuditRun
+from sharding.audit.scan import WatchedSource
 from sharding.build import build_shards
+from sharding.building.list_sources import list_sources
+from sharding.building.resolve import find_sources, rules_of
 from sharding.errors import ConfigError, SourceError
 from sharding.format.script.profile import build_profile
+from sharding.layouts.entry import Reader, Source
 from sharding.options import ShardOptions
 from sharding.progress import Progress
+from sharding.reading.sample_reader import close_sample_reader
+from sharding.system.workers import open_workers
 
 opened: list[bytes] | None = None
 
@@ -95,6 +102,65 @@ def test_classes_too(tmp_path: Path, make_image):
     assert audit.kind == "classes" and audit.classes == ("class 0", "class 1", "class 2")
     assert sum(audit.found.classes.values()) == 90 and not audit.found.labels.letters
     assert {picture.text for picture in audit.pictures} == set(audit.classes)
+
+
+class ReadersOnce(Source):
+    """A source that knows which of its readers are open, and whose labels cannot be read a second time."""
+
+    def __init__(self, source: Source) -> None:
+        self.source, self.root, self.layout, self.labels_apart = source, source.root, source.layout, True
+        self.open_readers: list[Reader] = []
+        self.were_read: set[bytes] = set()
+
+    def entries(self):
+        return self.source.entries()
+
+    def listing(self):
+        return self.source.listing()
+
+    def is_as_listed(self, marks):
+        return self.source.is_as_listed(marks)
+
+    def open(self) -> Reader:
+        readers, inner, were_read = self.open_readers, self.source.open(), self.were_read
+
+        class Once(Reader):
+            def read_image(self, path, at, size):
+                return inner.read_image(path, at, size)
+
+            def read_label(self, label):
+                if label in were_read:
+                    raise SourceError("the disk is gone")
+                were_read.add(label)
+                return inner.read_label(label)
+
+            def close(self):
+                readers.remove(self)
+
+        readers.append(Once())
+        return readers[-1]
+
+
+def test_what_is_read_again_to_be_named_is_closed_after_an_error_and_the_scan_keeps_its_reader(
+    tmp_path: Path, make_image
+):
+    for number in range(30):
+        (tmp_path / f"{number}.png").write_bytes(make_image(number))
+        (tmp_path / f"{number}.gt.txt").write_text("دن", "utf-8")
+    asked = options(tmp_path)
+    source = ReadersOnce(find_sources(asked)[0])
+    (tmp_path / "catalogue").mkdir()
+    catalogue, decided = list_sources(tmp_path / "catalogue", [source], asked, lambda progress: None)
+    source.were_read.clear()
+    watched = WatchedSource(source)
+    audit = AuditRun(catalogue, [source], rules_of([watched], catalogue, decided), decided)
+    try:
+        with open_workers(1) as workers, pytest.raises(SourceError, match="the disk is gone"):
+            audit.run(None, workers, lambda progress: None)
+        assert source.open_readers == [watched.reader._reader]
+    finally:
+        close_sample_reader()
+    assert not source.open_readers
 
 
 @pytest.mark.parametrize("layout", ["labels", "beside"])

@@ -64,7 +64,7 @@ def test_an_unfinished_build_goes_on_and_what_it_no_longer_names_goes(build, mak
         ({"split": "label"}, "without --split", "with --split label"),
         ({"group_from": "a b"}, "without --group-from", "with --group-from 'a b'"),
         ({"dedup": True}, "without --dedup", "with --dedup"),
-        ({"max_label": 7}, "with --max-label 0", "with --max-label 7"),
+        ({"max_label": 7}, "without --max-label", "with --max-label 7"),
         ({"image": "png", "height": 40}, "with --image keep and without --height", "with --image png and with"),
         ({"direction": "ltr", "seed": 2}, "with --seed 0 and without --direction", "with --seed 2 and with --direct"),
     ],
@@ -85,6 +85,23 @@ def test_other_options_are_refused_as_they_are_typed(
     assert said.startswith(f"{out} was begun {was}, and now it is to go on {is_now}")
     assert said.endswith(f"; give the same options as then, name another folder with --out, or delete the folder {out}")
     assert read_set(out) == before
+
+
+def test_other_lists_of_splits_are_refused_without_their_digest(build, make_words, tmp_path: Path):
+    src, out, lists = make_words(40), tmp_path / "out", tmp_path / "lists"
+    lists.mkdir()
+    (lists / "val.txt").write_text("images/00000.png\n")
+    (lists / "train.txt").write_text("images/00001.png\n")
+    build(src, out, split_lists=lists)
+    (lists / "val.txt").write_text("images/00002.png\n")
+    with pytest.raises(ConfigError, match="begun with --split-lists, and now it is to go on with another content of"):
+        build(src, out, split_lists=lists)
+    with pytest.raises(ConfigError, match="begun with --split-lists, and now it is to go on without --split-lists;"):
+        build(src, out)
+    unlisted = tmp_path / "unlisted"
+    build(src, unlisted)
+    with pytest.raises(ConfigError, match="begun without --split-lists, and now it is to go on with --split-lists;"):
+        build(src, unlisted, split_lists=lists)
 
 
 def test_a_complete_set_of_another_source_is_refused(build, make_words, tmp_path: Path, make_image):

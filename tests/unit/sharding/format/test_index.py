@@ -98,6 +98,13 @@ def test_folders_without_a_usable_index_are_refused(index: ShardIndex):
         ),
         (json.dumps({**values, "profile": {"name": "urdu"}}), "is damaged"),
         (json.dumps({**values, "shards": [{"name": "x"}]}), "is damaged"),
+        (
+            json.dumps({**values, "shards": [{**values["shards"][0], "name": "train-1"}]}),
+            "'train-1' is not a name of a",
+        ),
+        (json.dumps({**values, "shards": [{**values["shards"][0], "name": 1}]}), "'1' is not a name of a shard"),
+        (json.dumps({**values, "shards": [{**values["shards"][0], "split": "val"}]}), "not a shard of the split 'val'"),
+        (json.dumps({**values, "shards": [{**values["shards"][0], "split": None}]}), "not a shard of the split None"),
         (json.dumps({**values, "frames": {"height_px": 0, "frame_px": 4}}), "is damaged"),
         (json.dumps({key: value for key, value in values.items() if key != "totals"}), "is damaged"),
     ]

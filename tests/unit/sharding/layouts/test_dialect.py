@@ -118,7 +118,7 @@ def test_quotes_between_tabs_are_letters_but_where_a_spreadsheet_may_have_put_th
         ("labels.tsv", ['1.png\t"a', "", 'b"', "2.png\tx"], "line 1: a quote opens there, .* in line 3"),
         ("labels.tsv", ['1.png\t"a', 'b\tc"', "2.png\tx"], "line 1: a quote opens there, .* in line 2"),
         ("labels.txt", ['1.png "a', 'b"', "2.png x", "3.png x", "4.png y", "5.png z"], "line 1: a quote opens there"),
-        ("labels.csv", ["1.png,fo\ro", '2.png,"x"'], "line 1: a carriage return stands inside the line"),
+        ("labels.csv", ["1.png,fo\ro", '2.png,"x"'], "line 1: a carriage return is inside the line"),
         ("labels.csv", ["filename,words", "a.png,x", 'b.png,"y', "c.png,z", 'd.png,w"'], "line 3, has quotes"),
     ],
 )

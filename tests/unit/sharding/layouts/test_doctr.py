@@ -61,7 +61,7 @@ def test_any_object_in_pieces_of_any_size(tmp_path_factory, labels, ascii_only, 
 )
 def test_what_is_no_object_of_texts(write, content):
     source = find_source(write({"labels.json": content, "images/1.png": "."}))
-    with pytest.raises(SourceError, match="is no JSON object .*from byte"):
+    with pytest.raises(SourceError, match="is not a JSON object .*from byte"):
         list(source.entries())
 
 

@@ -1,4 +1,4 @@
-"""The rule of all layouts that are no label files, over random small sources with random damage: each picture and each
+"""The rule of all layouts that are not label files, over random small sources with random damage: each picture and each
 text is packed with the label that was meant, or a reject of its own, or the source is refused."""
 
 import io

@@ -55,7 +55,7 @@ def test_a_split_in_each_row_and_what_is_not_read(write):
     assert source.notes() == ["metadata.jsonl: width is not read"]
     rows[1]["split"] = "holdout"
     write({"metadata.jsonl": "\n".join(map(json.dumps, rows))})
-    with pytest.raises(SourceError, match="line 2: 'holdout' is no name of a split"):
+    with pytest.raises(SourceError, match="line 2: 'holdout' is not a name of a split"):
         list(find_source(src).entries())
 
 
@@ -95,8 +95,8 @@ def test_train_alone_gives_no_splits(write):
         ({"metadata.jsonl": '{"file_name": "1.png", "text": "a", "gt": "b"}\n'}, "each of text, gt may be the text"),
         ({"metadata.jsonl": '{"file_name": "1.png", "width": 3}\n'}, "it needs file_name and one of: text"),
         ({"metadata.jsonl": "", "metadata.csv": ""}, "metadata.jsonl and metadata.csv; move the one away"),
-        ({"metadata.jsonl": '{"file_name": "1.png", "text": "a"}\n{"file_n'}, "line 2, is no JSON object"),
-        ({"metadata.jsonl": "[1]\n"}, "line 1, is no JSON object"),
+        ({"metadata.jsonl": '{"file_name": "1.png", "text": "a"}\n{"file_n'}, "line 2, is not a JSON object"),
+        ({"metadata.jsonl": "[1]\n"}, "line 1, is not a JSON object"),
         ({"metadata.jsonl": "\n"}, "name no image"),
     ],
 )
@@ -108,9 +108,9 @@ def test_refusals(write, files, sentence):
 @pytest.mark.parametrize(
     ("lines", "sentence"),
     [
-        ('{"file_name": "1.png", "text": "a", "text": "b"}', "line 1, is no JSON object .*'text' is there twice"),
+        ('{"file_name": "1.png", "text": "a", "text": "b"}', "line 1, is not a JSON object .*'text' is there twice"),
         ('{"file_name": "1", "label": "3"}\n{"file_name": "2", "label": "4", "text": "x"}', "line 2: 'text' may"),
-        ('{"file_name": "1.png", "text": "a", "split": 0}', "line 1: 0 is no name of a split"),
+        ('{"file_name": "1.png", "text": "a", "split": 0}', "line 1: 0 is not a name of a split"),
     ],
 )
 def test_keys_that_nobody_can_tell_apart(write, lines, sentence):

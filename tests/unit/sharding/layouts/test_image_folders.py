@@ -71,8 +71,8 @@ def test_text_beside_the_image_in_any_depth(write):
 
 
 def test_a_long_look_without_a_text_is_enough(write, monkeypatch):
-    monkeypatch.setattr(image_folders, "LOOK_IMAGES", 2)
-    monkeypatch.setattr(classes, "LOOK_IMAGES", 2)
+    monkeypatch.setattr(image_folders, "LOOK_FILES", 2)
+    monkeypatch.setattr(classes, "LOOK_FILES", 2)
     src = write({"a/1.png": b"", "a/2.png": b"", "a/3.png": b"", "b/4.png": b"", "b/4.txt": "four"})
     source = find_source(src)
     assert source.layout == "classes"

@@ -13,7 +13,7 @@ NAMES = [f"é{number}.png" for number in range(6)]
 
 @pytest.fixture
 def found(write):
-    """found(form, below="images/", **options): what the paths of a source become, whose pictures lie in `below`, and
+    """found(form, below="images/", **options): what the paths of a source become, whose pictures are in `below`, and
     the source. form: of a path in the label file, {n} the name."""
 
     def read_paths(form: str, below: str = "images/", more: dict | None = None, **options):
@@ -35,7 +35,7 @@ def found(write):
         ("raw/images/{n}", "the paths are read without raw/ in front"),
         ("/home/somebody/raw/images/{n}", "the paths are read without /home/somebody/raw/ in front"),
         ("C:\\data\\raw\\images\\{n}", "the paths are read without C:/data/raw/ in front"),
-        ("{n}", "the pictures lie in images/"),
+        ("{n}", "the pictures are in images/"),
         ("../raw/images/{n}", ""),
     ],
 )
@@ -85,7 +85,7 @@ def test_the_folder_that_a_person_names(write, tmp_path):
     assert [entry.path.decode() for entry in entries] == [f"{tmp_path}/data/rec/{name}" for name in NAMES]
     inside = find_source(src, images=src / "inside").entries()
     assert [entry.path.decode() for entry in inside] == [f"inside/rec/{name}" for name in NAMES]
-    with pytest.raises(ConfigError, match="--images .* is no folder"):
+    with pytest.raises(ConfigError, match="--images .* is not a folder"):
         find_source(src, images=tmp_path / "none")
     with pytest.raises(ConfigError, match="--images is for label files"):
         find_source(src, "beside", images=tmp_path / "data")

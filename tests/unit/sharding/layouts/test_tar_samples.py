@@ -275,7 +275,7 @@ def test_a_cut_tar_gives_what_is_whole_and_one_reject(tmp_path):
         (b"a.tar/1.png", b"i" * 600, b"x", "", ""),
         (b"b.tar/3.png", b"k", b"z", "", ""),
         (b"c.tar", b"", b"the file is empty: " + lost % (b"0", b"0"), "", "damaged tar"),
-        (b"d.tar", b"", b"no header of a file stands there: " + lost % (b"0", b"15"), "", "damaged tar"),
+        (b"d.tar", b"", b"there is no header of a file: " + lost % (b"0", b"15"), "", "damaged tar"),
     ]
 
 
@@ -319,7 +319,7 @@ def test_compressed_tars(tmp_path, name):
 def test_what_only_goes_by_the_name_of_a_tar(tmp_path, head, name):
     write_tar(tmp_path / "a.tar", {"3.png": b"k", "3.txt": b"z"})
     (tmp_path / "b.tar").write_bytes(head)
-    with pytest.raises(SourceError, match=f"b.tar is no tar but a {name}; unpack it"):
+    with pytest.raises(SourceError, match=f"b.tar is not a tar but a {name}; unpack it"):
         contents(find_source(tmp_path))
 
 

@@ -18,8 +18,8 @@ from sharding.format.index import read_index
 from sharding.packing import pack
 from sharding.packing.pack import PackTask, pack_shard
 from sharding.reading import intake, spool
-from sharding.reading.hashes import hash_of
 from sharding.reading.spool import read_spool
+from tests.unit.sharding.conftest import hash_of
 
 COUNT = 230
 

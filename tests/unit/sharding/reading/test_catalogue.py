@@ -15,9 +15,9 @@ from sharding.format.splits import SPLITS
 from sharding.layouts.entry import Entry
 from sharding.reading import listing
 from sharding.reading.catalogue import ENTRY, open_catalogue
-from sharding.reading.hashes import hash_of
 from sharding.reading.listing import write_catalogue
 from sharding.reading.split import UNDECIDED
+from tests.unit.sharding.conftest import hash_of
 
 
 class Listing:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sharding.format.frames import frames_needed
+from sharding.format.frames import Frames, frames_needed
 from sharding.format.script.profile import build_profile
 from sharding.images.limits import Limits
 from sharding.reading.labels import check_fits, check_label
@@ -63,5 +63,5 @@ def test_text_from_top_to_bottom_is_said_to_be_turned_before():
     with pytest.raises(Rejected, match="label too long.*top to bottom is turned on its side before"):
         check_fits("京都府", build_profile("plain"), 30, 240, LIMITS)
     with pytest.raises(Rejected) as why:
-        check_fits("aabb", build_profile("latin"), 16, 20, Limits(height_px=16))
+        check_fits("aabb", build_profile("latin"), 16, 20, Limits(Frames(16)))
     assert "turned" not in why.value.detail

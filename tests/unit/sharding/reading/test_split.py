@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sharding.errors import SourceError
-from sharding.reading.hashes import hash_of
+from sharding.reading.hashes import hash_paths
 from sharding.reading.split import UNDECIDED, SplitLists, SplitRule
 
 
@@ -27,7 +27,7 @@ def test_a_split_depends_on_seed_and_unit_alone():
 
 
 def test_a_hash_is_the_same_on_every_machine():
-    assert hash_of("order 0", "images/1.png") == 16511976375930422797
+    assert hash_paths(b"order 0", [b"images/1.png"], 1).tolist() == [16511976375930422797]
 
 
 @pytest.fixture

@@ -106,12 +106,25 @@ def test_direction_is_that_of_the_letters_unless_it_is_said(profile_of):
         ('name = "x"\nextends = "thai"\n[folds]\n"เเก" = "ก"', "'เเก' is never met, .* spellings = false"),
         ('name = "x"\nletters = "ab"\n[folds]\n"a\u200e" = "b"', "is never met, .* invisible of plain"),
         ('name = "x"\nletters = "ab"\n[folds]\n"é" = "a"\n"e\u0301" = "b"', "given twice, composed and decomposed"),
-        ('name = "x"\nletters = "a\\u0007"', "letters: U\\+0007 can stand in no label"),
+        ('name = "x"\nletters = "a\\u0007"', "letters: U\\+0007 can be in no label"),
     ],
 )
 def test_a_mistake_is_named_with_its_file_and_key(profile_of, content: str, sentence: str):
     with pytest.raises(ConfigError, match=sentence):
         profile_of(content)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "sentence"),
+    [
+        ("utf-16", "my.toml: this is UTF-16, or no text at all; save it as UTF-8"),
+        ("latin-1", "my.toml, line 2: this is not UTF-8; save the file as UTF-8"),
+    ],
+)
+def test_a_file_of_another_encoding(tmp_path: Path, encoding: str, sentence: str):
+    (tmp_path / "my.toml").write_text('name = "x"\nletters = "é"', encoding=encoding)
+    with pytest.raises(ConfigError, match=sentence):
+        read_profile(tmp_path / "my.toml")
 
 
 def test_a_file_that_is_not_there(tmp_path: Path):
