@@ -25,11 +25,13 @@ from sharding.layouts.find import LAYOUTS
 from sharding.options import ShardOptions
 
 
+@pytest.mark.slow
 def test_version():
     said = subprocess.run([sys.executable, "-m", "horovod_ocr", "--version"], capture_output=True, text=True)
     assert said.returncode == 0 and said.stdout == f"horovod-ocr {__version__}\n"
 
 
+@pytest.mark.slow
 def test_help_does_not_import_what_is_heavy():
     heavy = ("torch", "webdataset", "horovod", "numpy", "PIL")
     program = f"import sys, horovod_ocr.cli.main; print([m for m in {heavy} if m in sys.modules])"

@@ -57,6 +57,7 @@ def distance(one_HW: np.ndarray, other_HW: np.ndarray) -> int:
     return int(np.abs(one_HW.astype(int) - other_HW).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 @pytest.mark.parametrize(
     ("form", "options"),
@@ -178,6 +179,7 @@ def test_what_is_installed_is_used_and_named(monkeypatch):
     assert build_decoder() == PILLOW
 
 
+@pytest.mark.slow
 def test_a_decoder_reaches_a_worker_as_it_is():
     assert pickle.loads(pickle.dumps(FAST)) == FAST and pickle.loads(pickle.dumps(PILLOW)) == PILLOW
     script = "import sys, horovod_ocr.data.image; print([name for name in ('torch', 'cv2') if name in sys.modules])"

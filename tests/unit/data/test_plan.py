@@ -52,6 +52,7 @@ def shares_of(shards, options, rank, world_size, workers=0, first_step=0, epochs
 WORDS = StreamOptions("train", seed=7, global_batch=32, window=70)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1, 4])
 @pytest.mark.parametrize("world_size", SIZES)
 def test_disjoint_and_complete_for_any_world_size_and_workers(world_size, workers):
@@ -170,6 +171,7 @@ def test_epochs_and_seeds_give_other_orders_and_no_shuffle_keeps_the_order():
     assert sorted(lane_by_lane.rows) == list(range(96))
 
 
+@pytest.mark.slow
 def test_a_window_is_read_in_sequence():
     """Within a lane, samples come from a window of a few shards before the next window begins."""
     plan = EpochPlan([ShardSlice(100, 0)] * 40, lanes=2, global_batch=2, window=400)

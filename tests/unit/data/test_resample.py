@@ -28,6 +28,7 @@ def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.where(np.arange(width) % 64 < 32, levels_HW, (levels_HW > 127) * np.uint8(255))
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(st.integers(1, 100), st.integers(1, 160), st.floats(0.5, 4), st.floats(0.5, 4), st.integers(0, 9))
 @example(64, 113, 1.2, 1.2, 0)  # 113 cuts badly into blocks
@@ -38,6 +39,7 @@ def test_any_size_is_within_one_level_of_pillow(height, width, taller, wider, se
     assert levels_HW.size > 10_000 or resized is not None
 
 
+@pytest.mark.slow
 def test_rendered_words_are_within_one_level_of_pillow(tmp_path):
     synthesize(SynthOptions(words=60, out=tmp_path, seed=5, workers=1))
     words = [np.asarray(Image.open(path)) for path in sorted(tmp_path.rglob("*.png"))]

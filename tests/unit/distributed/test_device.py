@@ -65,6 +65,7 @@ def test_a_launcher_may_show_each_rank_the_gpus_near_its_cores():
     )
 
 
+@pytest.mark.slow
 @given(st.lists(st.lists(st.sampled_from("abcde"), unique=True), max_size=5))
 def test_as_many_ranks_have_a_gpu_of_their_own_as_can_have_one(visible):
     owner = match_gpus(visible)

@@ -119,6 +119,7 @@ def test_the_command(runs, monkeypatch):
         list_runs(runs / "notes")
 
 
+@pytest.mark.slow
 def test_listing_does_not_import_torch(runs):
     program = f"""
 import sys

@@ -121,6 +121,7 @@ def test_conflicts_and_copies_are_named(make_source):
     assert any(line.startswith("2 images have two labels") for line in texts_of(audit, "Worth a look"))
 
 
+@pytest.mark.slow
 def test_the_tables_count_the_samples(make_source):
     audit = audit_of(make_source(WORDS * 2))
     tables = tables_of(audit)
@@ -131,6 +132,7 @@ def test_the_tables_count_the_samples(make_source):
     assert sum(row[1] for row in tables["Splits"]) == 300 and "Classes" not in tables
 
 
+@pytest.mark.slow
 def test_the_report_says_where_the_splits_come_from(make_source, tmp_path: Path):
     src = make_source(WORDS)
     by_label = "splits: by label (no word of val or test is in train)"
@@ -154,6 +156,7 @@ def test_classes_have_no_letters(tmp_path: Path, make_image):
     assert audit_values(audit)["classes"] == {"c0": 30, "c1": 30}
 
 
+@pytest.mark.slow
 def test_the_page_has_the_pictures_and_every_text_is_escaped(make_source, tmp_path: Path):
     audit = audit_of(make_source(["<b>", "&amp", "word"] * 20), profile="latin")
     write_audit_page(audit, tmp_path / "audit.html")
@@ -162,6 +165,7 @@ def test_the_page_has_the_pictures_and_every_text_is_escaped(make_source, tmp_pa
     assert verdict(audit) in page and "latin small letter w" in page
 
 
+@pytest.mark.slow
 def test_the_terminal_shows_what_the_page_says(make_source):
     console = Console(file=io.StringIO(), width=160)
     audit = audit_of(make_source([*WORDS, "[bold]x"]))
@@ -170,6 +174,7 @@ def test_the_terminal_shows_what_the_page_says(make_source):
     assert "[ U+005B" not in drawn and "in '[bold]x'" in drawn and "urdu (rtl)" in drawn and verdict(audit) in drawn
 
 
+@pytest.mark.slow
 def test_a_sample_says_that_it_is_one(make_source):
     audit = audit_of(make_source(WORDS * 4), sample=100)
     assert verdict(audit).startswith(f"of a sample of {audit.looked_at} out of 600 images, {audit.looked_at} would be")
@@ -199,6 +204,7 @@ def test_json_is_one_object_with_the_numbers(make_source, tmp_path: Path):
     assert values["label_lengths"] == {"2": 30, "3": 120} and values["sizes"]["width, px"]["most"] == 96
 
 
+@pytest.mark.slow
 def test_a_source_of_which_nothing_can_be_used_ends_with_3_and_a_page(make_source, tmp_path: Path):
     page = tmp_path / "page.html"
     src = make_source([None, None])

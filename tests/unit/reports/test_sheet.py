@@ -61,6 +61,7 @@ def test_labels_are_within_their_row(make_image):
     assert all(cell.line.width_px <= 120 for cell in row)
 
 
+@pytest.mark.slow
 def test_the_sheet_of_a_set_shows_its_samples(make_set, tmp_path):
     index = make_set({"train": [f"{n:04d}" for n in range(40)]})
     draw_set_sheet(index.root, tmp_path / "six.png", count=6)

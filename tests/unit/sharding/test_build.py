@@ -33,6 +33,7 @@ def test_the_same_bytes_with_one_and_four_workers(build, make_words, tmp_path: P
     assert read_set(tmp_path / "out1") == read_set(tmp_path / "out4")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["labels", "beside", "classes"])
 def test_the_same_bytes_for_files_made_in_another_order(build, tmp_path: Path, read_set, make_image, layout: str):
     for copy in ("first", "second"):
@@ -72,6 +73,7 @@ def test_another_seed_gives_other_splits_and_another_order(build, read_packed, m
     assert keys[0] != keys[1]
 
 
+@pytest.mark.slow
 def test_no_label_stands_in_two_splits(build, read_packed, make_words, tmp_path: Path):
     report = build(make_words(400), tmp_path / "out")
     labels = {
@@ -82,6 +84,7 @@ def test_no_label_stands_in_two_splits(build, read_packed, make_words, tmp_path:
     assert sum(map(len, labels.values())) == len(set.union(*labels.values()))
 
 
+@pytest.mark.slow
 def test_the_index_tells_the_truth(build, read_packed, make_words, tmp_path: Path):
     src = make_words(300)
     with (src / "labels.tsv").open("a", encoding="utf-8") as file:
@@ -196,6 +199,7 @@ def test_a_folder_that_takes_no_more_is_said_and_the_build_goes_on_later(
     assert read_set(out) == read_set(tmp_path / "undisturbed")
 
 
+@pytest.mark.slow
 def test_progress_counts_to_the_end_of_both_stages(build, make_words, tmp_path: Path):
     calls: list[Progress] = []
     build(make_words(600), tmp_path / "out", calls.append)

@@ -47,6 +47,7 @@ def test_options_that_make_no_sense(build, make_words, tmp_path: Path, change: d
     assert not (tmp_path / "out" / "index.json").exists()
 
 
+@pytest.mark.slow
 def test_sources_of_several_layouts_make_one_set(build, read_packed, read_list, make_words, make_image, tmp_path: Path):
     beside, given, shards = tmp_path / "beside", tmp_path / "given", tmp_path / "shards"
     beside.mkdir()
@@ -78,6 +79,7 @@ def test_sources_of_several_layouts_make_one_set(build, read_packed, read_list, 
     assert named == {"": 30, "lexicon": 25, "random": 25, "tested": 20, "trained": 10}
 
 
+@pytest.mark.slow
 def test_a_source_that_is_added_leaves_the_order_of_the_first(build, read_packed, make_words, make_image, tmp_path):
     first, second = make_words(60, widths=(96,)), tmp_path / "second"  # one bucket
     (second / "images").mkdir(parents=True)

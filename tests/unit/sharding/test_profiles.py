@@ -111,6 +111,7 @@ def test_plates_become_plain_and_are_all_packed(build, write_labels, tmp_path: P
 LETTERS = ["علي", "كتاب", "کـام", "ٹھیک", "میں", "دنé", "éندی é"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_letters_that_were_changed_or_refused_are_told(build, write_labels, tmp_path: Path, workers: int):
     src = write_labels(LETTERS * 2)

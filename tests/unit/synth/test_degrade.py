@@ -43,6 +43,7 @@ def test_all_off_only_moves_the_margins(pictures):
             assert all(1 <= margin <= 4 for margin in (top, left, *np.subtract(result.shape, (bottom, right))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strength", [1, 3])
 def test_ink_never_reaches_the_border(pictures, strength):
     light = Degradation.of_strength(strength)

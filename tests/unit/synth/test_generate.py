@@ -51,6 +51,7 @@ def test_another_seed_makes_other_words(tmp_path):
     assert len(set(words[0]) & set(words[1])) < 3
 
 
+@pytest.mark.slow
 def test_labels_name_every_image_with_a_word_of_the_alphabet(tmp_path):
     rows = rows_of(rendered(tmp_path / "raw"))
     assert [path for path, _, _ in rows] == [image_path(i) for i in range(30)]
@@ -89,6 +90,7 @@ def test_lexicon_words_come_again_only_when_all_have_come(tmp_path):
     assert rounds[0] != rounds[1] != rounds[2]
 
 
+@pytest.mark.slow
 def test_repeated_word_is_degraded_differently_each_time(tmp_path):
     out = rendered(tmp_path / "raw", 130, max_letters=1, lexicon_share=1.0)
     pictures: dict[str, set[bytes]] = {}
@@ -136,6 +138,7 @@ def test_labels_are_written_last_and_never_by_a_run_that_stopped(tmp_path):
     assert len(list(out.rglob("*.png"))) == len(rows_of(out)) == 20
 
 
+@pytest.mark.slow
 def test_folder_in_use_is_refused_and_left_alone(tmp_path):
     out = rendered(tmp_path / "raw")
     before = digests(out)
@@ -167,6 +170,7 @@ def test_folder_that_synth_did_not_write_is_never_taken(tmp_path):
         rendered(tmp_path / "labels.tsv")
 
 
+@pytest.mark.slow
 def test_settings_lie_beside_the_words_and_name_no_path(tmp_path):
     text = (rendered(tmp_path / "raw", seed=3) / "synth.json").read_text(encoding="utf-8")
     assert json.loads(text)["seed"] == 3

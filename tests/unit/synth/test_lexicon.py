@@ -28,6 +28,7 @@ def test_alphabet_is_45_letters_that_the_profile_knows_and_keeps():
     assert set(URDU_FINAL_ONLY) < set(URDU_ALPHABET)
 
 
+@pytest.mark.slow
 def test_lexicon_is_normalised_distinct_short_and_of_the_alphabet(lexicon):
     profile = build_profile("urdu")
     assert len(lexicon) > 10_000

@@ -38,6 +38,7 @@ def test_parts_hold_each_sample_once_and_are_even(count, parts):
     assert len(sizes) == parts and max(sizes) - min(sizes) <= 1
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(1, 9), min_size=1), st.integers(1, 80))
 def test_groups_hold_each_parameter_once_from_the_last_and_none_is_too_large(sizes, most_bytes):
     parameters = [nn.Parameter(torch.zeros(size)) for size in sizes]

@@ -157,6 +157,7 @@ def test_what_tells_most_of_what_horovodrun_said():
     assert why_horovodrun_failed(nccl, 1).endswith("internal error (NCCL: Bootstrap : no socket interface found)")
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_what_measures(tmp_path, monkeypatch):
     """It runs in a session of its own, which an interrupt in the terminal does not reach."""
     pid = tmp_path / "pid"

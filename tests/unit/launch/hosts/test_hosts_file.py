@@ -112,6 +112,7 @@ def test_a_bad_line_is_named_with_its_number_and_a_way_out(line, says):
     assert str(error.value).startswith("hosts.txt, line 4: ") and says in str(error.value)
 
 
+@pytest.mark.slow
 @given(st.ip_addresses(v=6))
 def test_an_ipv6_host_given_twice_in_two_spellings_is_found(address):
     long = ipaddress.IPv6Address(address).exploded.upper()

@@ -75,6 +75,7 @@ def test_a_command_on_this_machine_runs_in_the_working_folder_and_answers(tmp_pa
     assert answer == (3, f"{tmp_path} what was said\n", "oh\n")
 
 
+@pytest.mark.slow
 def test_what_does_not_end_or_does_not_exist_is_an_answer_too(tmp_path):
     ssh = Ssh((LOCAL,), tmp_path / "ssh")
     assert ssh.run(LOCAL, ["sleep", "60"], timeout_s=0.2) == (TIMED_OUT, "", "no answer within 0.2 s")

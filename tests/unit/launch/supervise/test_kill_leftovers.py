@@ -47,12 +47,14 @@ def test_ends_what_would_not_end_by_itself(sleeper):
     assert kill_processes("left-c") == 1 and stopped.wait() == -9
 
 
+@pytest.mark.slow
 def test_never_ends_itself(monkeypatch):
     monkeypatch.setenv(JOB_VARIABLE, "left-d/1")
     done = subprocess.run([sys.executable, "-m", PROGRAM, "left-d"], timeout=60)
     assert done.returncode == 0
 
 
+@pytest.mark.slow
 def test_hosts_are_cleared_and_say_what_they_lack(sleeper, tmp_path, monkeypatch):
     left = sleeper("left-e/1")
     here = Host("localhost")

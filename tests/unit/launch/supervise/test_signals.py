@@ -7,6 +7,7 @@ import sys
 import pytest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ignores", [False, True])
 def test_a_terminal_that_is_gone_asks_to_stop_and_takes_no_line_more(ignores, tmp_path):
     """Unless it was closed on purpose, with nohup."""

@@ -133,6 +133,7 @@ def failures_of(out: Path, change: Callable[[], object], moved: list[Path]) -> d
     return failed
 
 
+@pytest.mark.slow
 def test_an_image_that_changed_is_named(out: Path, moved, make_image):
     image = moved[1] / "3.png"
     for change, sentence in (

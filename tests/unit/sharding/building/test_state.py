@@ -35,6 +35,7 @@ def test_a_damaged_or_missing_shard_is_mended_by_the_same_command(build, make_wo
     assert again.kept_shards == len(report.index.shards) - 2
 
 
+@pytest.mark.slow
 def test_an_unfinished_build_goes_on_and_what_it_no_longer_names_goes(build, make_words, tmp_path: Path, read_set):
     src, out = make_words(80), tmp_path / "out"
     build(src, tmp_path / "undisturbed", samples_per_shard=10)

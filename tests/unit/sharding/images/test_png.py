@@ -74,6 +74,7 @@ def reason_of(content: bytes, check: str = "full", limits: Limits = LIMITS) -> s
     return why.value.reason
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_every_kind_of_png_comes_out_the_same_however_it_is_checked(data: st.DataObject):
     depth, colour = data.draw(st.sampled_from(KINDS))
@@ -219,6 +220,7 @@ def test_harmless_metadata_is_kept_and_what_inflates_is_not(check: str):
             assert np.array_equal(pixels(converted), RAMP[..., 0])
 
 
+@pytest.mark.slow
 @given(st.sampled_from(METADATA), st.binary(max_size=40), st.booleans())
 def test_whatever_metadata_is_kept_can_be_read_by_pillow(kind: bytes, content: bytes, before: bool):
     found = write_png(RAMP, **{"before" if before else "after": chunk(kind, content)})

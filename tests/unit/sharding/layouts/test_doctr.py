@@ -30,6 +30,7 @@ def test_train_and_val(write):
     ]
 
 
+@pytest.mark.slow
 @given(labels=st.dictionaries(st.text(), st.text()), ascii_only=st.booleans(), chunk=st.integers(70, 200))
 def test_any_object_in_pieces_of_any_size(tmp_path_factory, labels, ascii_only, chunk):
     path = tmp_path_factory.getbasetemp() / "labels.json"

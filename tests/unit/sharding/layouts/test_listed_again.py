@@ -44,6 +44,7 @@ def unfinish(out: Path) -> None:
     (out / "build/index.json").unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["beside", "classes"])
 def test_nothing_is_walked_again(tmp_path, tree, build, scanned, monkeypatch, layout):
     src, out = tree(layout), tmp_path / "out"
@@ -79,6 +80,7 @@ def test_a_source_that_is_something_else_by_now_is_not_taken_for_what_it_was(tmp
         build(src, out)
 
 
+@pytest.mark.slow
 def test_another_source_or_one_more_is_not_the_one_that_was_listed(tmp_path, tree, build, make_words):
     src, out = tree("beside"), tmp_path / "out"
     build(src, out)
@@ -94,6 +96,7 @@ def test_a_layout_that_was_named_once_need_not_be_named_again(tmp_path, tree, bu
     assert build(src, out).already_complete
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["beside", "classes"])
 def test_a_set_inside_its_source_is_not_its_source(tmp_path, tree, build, monkeypatch, make_image, layout):
     src = tree(layout)

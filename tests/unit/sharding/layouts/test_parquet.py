@@ -231,6 +231,7 @@ def test_without_the_package(tmp_path, monkeypatch):
         find_source(tmp_path)
 
 
+@pytest.mark.slow
 def test_listing_and_reading_take_the_memory_of_a_few_rows(tmp_path):
     picture = bytes(100_000)
     images = images_of([picture] * 400)

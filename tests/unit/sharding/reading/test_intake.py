@@ -134,6 +134,7 @@ def test_texts_that_are_gone_or_folders_are_rejects(build, read_list, make_image
     }
 
 
+@pytest.mark.slow
 def test_a_range_that_was_read_is_kept_and_a_damaged_one_is_read_again(
     build, make_words, read_set, tmp_path: Path, monkeypatch
 ):
@@ -167,6 +168,7 @@ def test_a_range_that_was_read_is_kept_and_a_damaged_one_is_read_again(
     assert read_set(out) == read_set(tmp_path / "quiet")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("smaller", ["before", "after"])
 def test_ranges_of_another_size_are_read_again(build, make_words, read_set, tmp_path: Path, smaller: str):
     """As another version of the program may have cut them."""

@@ -109,6 +109,7 @@ def test_every_cut_and_every_damage_behind_the_images_is_found(write_spool, tmp_
         read_spool(path)
 
 
+@pytest.mark.slow
 @given(st.lists(st.one_of(st.binary(max_size=20), st.text(max_size=20)), min_size=1, max_size=4))
 def test_a_line_is_one_line_with_its_fields(fields):
     line = tsv_line(*fields)

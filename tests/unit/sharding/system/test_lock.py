@@ -107,6 +107,7 @@ def files_of(path: Path) -> list[str]:
     return sorted(os.listdir(path.parent))
 
 
+@pytest.mark.slow
 def test_exactly_one_of_two_processes_wins_each_of_twenty_races(make_rival, tmp_path: Path):
     rivals = [make_rival(), make_rival()]
     for race in range(20):

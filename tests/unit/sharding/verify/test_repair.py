@@ -47,6 +47,7 @@ def test_every_kind_of_damage_is_repaired_at_once(made, read_set):
     assert verify_shards(out, workers=1).ok
 
 
+@pytest.mark.slow
 def test_two_workers_repair_what_one_does(made, read_set, monkeypatch):
     src, out = made
     whole = read_set(out)

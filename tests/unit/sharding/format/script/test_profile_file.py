@@ -135,6 +135,7 @@ def test_a_file_that_is_not_there(tmp_path: Path):
 SOURCES, TARGETS = st.text("abcdeé\u0301", min_size=1, max_size=3), st.text("abcdexé\u0301", max_size=3)
 
 
+@pytest.mark.slow
 @given(st.dictionaries(SOURCES, TARGETS, max_size=4), st.text("abcdexé\u0301 ", max_size=10))
 def test_normalising_with_any_folds_ends_and_stays(tmp_path_factory, folds: dict[str, str], label: str):
     path = tmp_path_factory.getbasetemp() / "any.toml"
