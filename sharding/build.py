@@ -66,11 +66,15 @@ class _Build:
     """One run of a build, under its lock."""
 
     options: ShardOptions
+    """As a person gave them; what is None there is chosen on the way."""
     folder: BuildFolder
+    """What it keeps for an interrupted or repeated run."""
     sources: list[Source]
+    """At least one, each with the layout that was found or named."""
     check_lock: Callable[[], None]
     """Raises if the lock was lost."""
     report: Report
+    """Called with a Progress now and then."""
 
     def run(self) -> ShardReport:
         if finished := find_finished(self.options, self.folder, self.sources, self.report):

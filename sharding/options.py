@@ -81,11 +81,15 @@ class ShardOptions:
     """What a build is asked for. None: found or chosen by itself."""
 
     source: SourceOptions = SourceOptions()
+    """Table: where images and their labels are."""
     out: Path = Path("shards")
     """Folder for the shards."""
     labels: LabelOptions = LabelOptions()
+    """Table: what labels must keep to."""
     splits: SplitOptions = SplitOptions()
+    """Table: which samples are for training, validation and test."""
     stored: StoredOptions = StoredOptions()
+    """Table: how an image is checked, and what a shard holds of it."""
     seed: Annotated[int, Ge(0)] = 0
     """Decides split and order."""
     samples_per_shard: Annotated[int | None, Ge(1)] = None

@@ -16,6 +16,7 @@ class Arrangement(NamedTuple):
     """What was decided."""
 
     duplicates: Duplicates
+    """The samples whose image occurs more than once, and which of them stay out."""
     assignment: Assignment | None
     """None if no sample is left."""
 

@@ -29,11 +29,15 @@ class ShardPlan:
     """One shard to be written."""
 
     name: str
+    """Without suffix, such as `train-000042`."""
     split: str
+    """One of SPLITS."""
     bucket: int
+    """Position in `Assignment.bucket_edges`."""
     first: int
     """Number of its first sample in the whole set, and in placed.bin."""
     samples: int
+    """How many it holds, at least 1."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,9 @@ class Assignment:
     label_lengths: dict[int, int]
     """Length -> samples."""
     samples_per_shard: int
+    """Of every shard but the last one of each split and bucket, which may hold fewer."""
     shards: tuple[ShardPlan, ...]
+    """By split, then by bucket: the order of their samples in placed.bin."""
 
     @property
     def samples(self) -> int:

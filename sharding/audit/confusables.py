@@ -53,9 +53,13 @@ class Confusable(NamedTuple):
     the alphabet."""
 
     letter: str
+    """The one with the lower code point."""
     other: str
+    """The one with the higher code point."""
     count: int  # type: ignore[assignment]  # hides tuple.count, which nobody calls
+    """How often `letter` occurs in raw labels."""
     other_count: int
+    """How often `other` occurs there."""
     folded: bool
     """The profile makes one letter of them."""
     refused: bool

@@ -18,12 +18,14 @@ class LetterCount(NamedTuple):
     in_all: int
     """In all splits."""
     in_train: int
+    """In the train split alone."""
 
 
 class FormatCount(NamedTuple):
     """Samples whose images are in one file format."""
 
     images: int
+    """How many there are, converted or not; rejects are not counted."""
     converted: int
     """How many of them a build stores in another format."""
 

@@ -17,12 +17,17 @@ class Twin(NamedTuple):
     """Two samples with the same image."""
 
     path: str
+    """As `Catalogue.shown` gives it; in `AuditCopies.examples` that of the further copy."""
     label: str
     """Normalised, or the name of a class."""
     split: str
+    """One of SPLITS."""
     other_path: str
+    """As `path`; in `AuditCopies.examples` that of the copy that stays."""
     other_label: str
+    """As `label`; only in `AuditCopies.conflicts` the two differ."""
     other_split: str
+    """One of SPLITS; it may be the same."""
 
 
 class AuditCopies(NamedTuple):
@@ -31,6 +36,7 @@ class AuditCopies(NamedTuple):
     counts: dict[str, int]
     """Further copies in the "same split", "across splits", and how many of them a build would have "left out"."""
     examples: list[Twin]
+    """Some further copies, each with the copy that stays; those across splits first."""
     conflicts: list[Twin]
     """Examples of the same image with two labels."""
 
@@ -41,6 +47,7 @@ class AuditLabels(NamedTuple):
     changed_letters: list[tuple[str, str, int]]
     """(letter, what normalising makes of it, how often it occurs in raw labels), the most frequent first."""
     confusables: list[Confusable]
+    """Look-alikes among the letters of raw labels; empty for classes."""
     distinct: int
     """Number of different labels."""
     single: int
@@ -56,6 +63,7 @@ class Audit:
     sources: tuple[tuple[Path, str], ...]
     """(root, layout) of each."""
     profile: ScriptProfile
+    """The one that was asked for, or chosen by the labels."""
     notes: tuple[str, ...]
     """As in `ShardReport`."""
     options: dict[str, Any]
@@ -71,12 +79,17 @@ class Audit:
     found: SourceScan
     """What was counted entry by entry, conflicts and copies included."""
     bucket_edges: tuple[float, ...]
+    """Upper width / height of each bucket, ascending; empty if there is no sample."""
     buckets: NDArray[np.int64]
     """[splits, buckets] samples."""
     subsets: tuple[str, ...]
+    """Names, "" first, then sorted."""
     classes: tuple[str, ...]
+    """Sorted names; empty for words."""
     copies: AuditCopies
+    """Among the samples that were read."""
     labels: AuditLabels
+    """Letters of all labels that were read, and how often the labels of samples repeat."""
 
     @property
     def kind(self) -> str:

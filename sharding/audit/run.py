@@ -44,6 +44,7 @@ class AuditRun:
     """One audit over its catalogue."""
 
     catalogue: Catalogue
+    """All entries of the sources, even if only a sample of them is read."""
     sources: Sequence[Source]
     """As they were found, not watched: a watched source hands its readers to the scan."""
     rules: Rules

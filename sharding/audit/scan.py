@@ -81,6 +81,7 @@ class ScanTask:
     """Entries for one worker."""
 
     catalogue: Catalogue
+    """Where the entries are read from, by their numbers."""
     rules: Rules
     """Their sources are watched."""
     numbers: range | NDArray[Any]
@@ -95,7 +96,9 @@ class Specimen(NamedTuple):
     """An image of the source for a contact sheet."""
 
     entry: int
+    """Its number in the catalogue."""
     image: bytes
+    """Bytes of a file: of a sample as a build would store it, of a reject as the source has it."""
     text: str
     """Its label; of a reject the reason."""
 
@@ -105,6 +108,7 @@ class RawLabels:
     """What was counted over all labels that were read, as they were written."""
 
     letters: Counter[str] = field(default_factory=Counter)
+    """Letter -> how often it occurs before normalising; empty for classes."""
     folded: Counter[str] = field(default_factory=Counter)
     """As in `LabelCounts`."""
     refused: Counter[str] = field(default_factory=Counter)
@@ -141,12 +145,15 @@ class SourceScan:
     formats: Counter[tuple[bytes, bool]] = field(default_factory=Counter)
     """(first bytes of the file, is it converted) -> samples."""
     read_bytes: int = 0
+    """Of the source images of samples."""
     labels: RawLabels = field(default_factory=RawLabels)
+    """Of all entries whose label was read, rejects included."""
     rejects: Counter[str] = field(default_factory=Counter)
     """Reason -> entries."""
     examples: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     """Reason -> (path, detail) of some entries."""
     pictures: list[Specimen] = field(default_factory=list)
+    """Samples for a contact sheet."""
     rejected_pictures: dict[str, list[Specimen]] = field(default_factory=dict)
     """Reason -> some images that were refused for it."""
 

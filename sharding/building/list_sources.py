@@ -16,6 +16,7 @@ class Listing(NamedTuple):
     """What the sources hold, and what was decided with it."""
 
     catalogue: Catalogue
+    """Every entry, on disk in the build folder."""
     decided: dict[str, Any]
     """The options that shape the bytes (`options_of_bytes`), and why it is this profile."""
 

@@ -29,6 +29,7 @@ class ShardReport:
     """What came of a build."""
 
     index: ShardIndex
+    """Of the finished set."""
     entries: int
     """Rows, texts and pictures that the sources hold."""
     subsets: dict[str, int]

@@ -165,7 +165,9 @@ class ProfileChoice(NamedTuple):
     """A script profile, and why it is this one."""
 
     profile: ScriptProfile
+    """Its direction is chosen as well."""
     why: str
+    """Part of a sentence, such as "as asked for"."""
 
 
 def choose_profile(options: ShardOptions, sources: list[Source], catalogue: Catalogue) -> ProfileChoice:

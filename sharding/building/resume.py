@@ -32,8 +32,11 @@ class FinishedSet:
     """A complete set that an earlier run has made."""
 
     index: ShardIndex
+    """Restored from its copy if it was lost."""
     catalogue: Catalogue
+    """That of the earlier run; the sources are still as it says."""
     decided: dict[str, Any]
+    """As `options_of_bytes` gives them; those of the earlier run are the same."""
     rebuilt: int
     """Shards that were missing and were made again just now."""
 

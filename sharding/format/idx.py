@@ -57,7 +57,9 @@ class IdxHeader:
     samples: int
     """Number of records that follow."""
     tar_bytes: int
+    """Size of the whole tar."""
     tar_sha256: str
+    """Digest of the whole tar."""
     inputs: str
     """Digest of all that went into the shard."""
 
@@ -68,10 +70,15 @@ class SampleRecord(NamedTuple):
     image_offset: int
     """Of the image's bytes in the tar, not of its header."""
     label_offset: int
+    """Of the label's bytes in the tar, not of its header."""
     image_size: int
+    """In bytes, at least 1."""
     label_size: int
+    """In bytes: of the text in UTF-8, or of the digits of a class number."""
     width: int
+    """Of the stored image, in pixels; at least 1."""
     height: int
+    """Of the stored image, in pixels; at least 1."""
     label_length: int
     """Characters of the label; 0 for classes."""
     subset: int
@@ -81,6 +88,7 @@ class SampleRecord(NamedTuple):
     digest: int
     """XXH3 of the image's bytes."""
     label_crc32: int
+    """CRC-32 of the label's bytes."""
 
     @property
     def image(self) -> slice:

@@ -31,13 +31,17 @@ class ShardInfo:
     name: str
     """Without suffix, such as `train-000042`."""
     split: str
+    """One of SPLITS; the name begins with it."""
     bucket: int
+    """Position in ShardIndex.bucket_edges."""
     samples: int
+    """How many it holds."""
     bytes: int
     """Size of the tar."""
     sha256: str
     """Digest of the tar."""
     idx_sha256: str = ""
+    """Digest of the .idx; empty if there are no files, as in a simulated set."""
 
     @property
     def tar_name(self) -> str:
@@ -73,10 +77,13 @@ class ShardIndex:
     """Everything a shard set says of itself."""
 
     root: Path
+    """Folder of the shards; index.json does not name it, so a set can be moved."""
     kind: str
     """"words" or "classes"."""
     seed: int
+    """At least 0; split and order of the samples follow from it."""
     profile: ScriptProfile
+    """By which its labels are normalised, and in which direction they are read."""
     alphabet: dict[str, int]
     """Letter -> how often it occurs in the train split (0: only in other splits), in the order of code points."""
     classes: tuple[str, ...]
@@ -84,9 +91,11 @@ class ShardIndex:
     bucket_edges: tuple[float, ...]
     """Upper width / height of each bucket, ascending."""
     shards: tuple[ShardInfo, ...]
+    """Of all splits; `of` gives those of one."""
     subsets: tuple[str, ...] = ("",)
     """Names, "" first."""
     counts: SetCounts = SetCounts()
+    """Of samples, rejects, copies and letters."""
     frames: Frames = Frames()
     """The geometry by which labels were checked against their images."""
     options: dict[str, Any] = field(default_factory=dict)

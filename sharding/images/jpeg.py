@@ -25,7 +25,9 @@ class Jpeg(NamedTuple):
     """What a JPEG says of itself."""
 
     width: int
+    """In pixels, before EXIF turns the image."""
     height: int
+    """In pixels, before EXIF turns the image."""
     colours: int
     """1 grey, 3 colour, 4 CMYK."""
     exif: bytes
@@ -38,9 +40,14 @@ _Table = tuple[str, int]  # "Q", "D" or "A", and its number
 
 
 class _Component(NamedTuple):
+    """One colour of a frame."""
+
     number: int
+    """By which a scan names it."""
     sampling: int
+    """Upper four bits: horizontal factor; lower four: vertical factor; 1 to 4 each."""
     table: int
+    """Number of its quantisation table."""
 
 
 def read_jpeg(content: bytes, whole: bool) -> Jpeg:

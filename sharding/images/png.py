@@ -36,19 +36,26 @@ class Chunk(NamedTuple):
     """One chunk."""
 
     kind: bytes
+    """Its four letters, such as `IDAT`."""
     start: int
     """Of its content in the file, without length and kind."""
     end: int
+    """Of its content: where its checksum begins."""
 
 
 class Png(NamedTuple):
     """What a PNG says of itself."""
 
     width: int
+    """In pixels."""
     height: int
+    """In pixels."""
     depth: int
+    """Bits of each number of a pixel: 1, 2, 4, 8 or 16."""
     colour: int
+    """0 grey, 2 RGB, 3 palette, 4 grey with alpha, 6 RGB with alpha."""
     interlaced: int
+    """1: in seven passes (Adam7); 0: row by row."""
     plain: bool
     """8 bits, grey or RGB, one picture, and no metadata but harmless kinds (EXIF aside)."""
     data: list[Chunk]

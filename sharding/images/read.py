@@ -71,6 +71,7 @@ class CheckedImage(NamedTuple):
     width: int
     """In pixels."""
     height: int
+    """In pixels."""
     image_format: int
     """Position in STORED_SUFFIXES: 0 PNG, 1 JPEG."""
 

@@ -23,11 +23,13 @@ class ClassesSource(ImageFoldersSource):
     """The first folder of a path is the image's class; below folders of splits, the second."""
 
     kind: str = "classes"
+    """A label is the name of a class."""
     below_splits: bool = False
     """Are the folders of classes in folders of splits?"""
     named: bool = False
     """A person said that they are classes."""
     label_from: ClassVar[str] = "the names of the folders"
+    """As in `ImageFoldersSource`."""
 
     def entries_of(self, folder: Folder) -> list[Entry]:
         if not self.named and (texts := texts_in(folder)):  # beyond what the finder looked at

@@ -63,6 +63,7 @@ class Dialect:
     has_quotes: bool = False
     """Cells are quoted as in CSV."""
     has_header: bool = False
+    """The first row names the columns."""
     skipped: int = 0
     """Lines before the first row: the header, and what is above it."""
     pattern: re.Pattern[bytes] | None = None

@@ -19,6 +19,7 @@ class Entry(NamedTuple):
     """As it was written (the bytes of the file), or, if `Source.labels_apart`, the name that `Reader.read_label` takes;
     None if there is none."""
     subset: str = ""
+    """"" if the source names none."""
     split: str = ""
     """"" if the source gives none."""
     problem: str = ""
@@ -50,7 +51,9 @@ class Source(ABC):
     """One --src as it was found. It is sent to workers, so it holds plain values only."""
 
     root: Path
+    """The folder that --src names."""
     layout: str
+    """How it holds images and labels: one of LAYOUTS (find.py)."""
     kind: str = "words"
     """"words" (labels are texts) or "classes" (a label is the name of a class)."""
     labels_apart: bool = False

@@ -70,6 +70,7 @@ class _Columns(NamedTuple):
     """The keys of a metadata.jsonl."""
 
     text: str
+    """The key of the labels."""
     split: str
     """"" if there is none."""
     ignored: list[str]

@@ -23,13 +23,17 @@ class ImageFoldersSource(Source):
     """Images found by a walk. Subclasses say what a folder gives."""
 
     root: Path
+    """As in `Source`."""
     layout: str
+    """"beside", "names" or "classes"."""
     splits: TopSplits = TopSplits()
     """Those that its folders give."""
     label_from: ClassVar[str] = ""
     """Where the labels come from, for a note."""
     _listed: list[Mark] = field(default_factory=list, init=False, repr=False, compare=False)
+    """The marks of the last listing: of each folder."""
     _notes: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
+    """Of the last `entries`."""
 
     def __getstate__(self) -> dict[str, Any]:
         """What is sent to workers with every task: without the marks, which may take megabytes."""
@@ -78,7 +82,9 @@ class BesideSource(ImageFoldersSource):
     """`word.gt.txt` or `word.txt` beside `word.png` (pairs.py). The texts are read with the images."""
 
     labels_apart: bool = True
+    """Each label is a file of its own."""
     label_from: ClassVar[str] = "the texts beside the pictures"
+    """As in `ImageFoldersSource`."""
 
     def texts_unread(self, folder: Folder) -> list[str]:
         return [name for name in texts_in(folder) if not is_text(os.fsencode(name))]
@@ -107,7 +113,9 @@ class NamesSource(ImageFoldersSource):
     """The label is in the file's name: what `pattern` finds there as its group `label`, else as its first group."""
 
     pattern: str = ""
+    """A regular expression with at least one group, as --label-from-name gives it."""
     label_from: ClassVar[str] = "the names of the pictures"
+    """As in `ImageFoldersSource`."""
 
     def entries_of(self, folder: Folder) -> list[Entry]:
         pattern = re.compile(self.pattern)

@@ -43,12 +43,17 @@ class LabelFilesSource(ListedFiles):
     """Images named by label files. Subclasses say how a file is read."""
 
     root: Path
+    """As in `Source`."""
     layout: str
+    """One of LISTED_LAYOUTS (find_label_files.py), "huggingface" or "doctr"."""
     files: tuple[LabelFile, ...]
+    """At least one, in the order in which they are read."""
     images: Path | None = None
     """The folder that paths are relative to, if a person has said so."""
     _listed: list[Mark] = field(default_factory=list, init=False, repr=False, compare=False)
+    """As in `ListedFiles`."""
     _notes: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
+    """Those of the last `entries`, each once."""
 
     @abstractmethod
     def rows(self, path: Path, file: LabelFile) -> Iterator[Entry]:

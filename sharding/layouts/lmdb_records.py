@@ -24,15 +24,21 @@ class LmdbSource(ListedFiles):
     """LMDBs. An image's path is its folder and its key."""
 
     root: Path
+    """As in `Source`."""
     layout: str
+    """"lmdb"."""
     folders: tuple[bytes, ...]
     """Those that hold a data.mdb, relative to root; b"" for root itself."""
     splits: tuple[str, ...] = ()
     """Of each folder, if they are given."""
     doubt: str = ""
+    """As in `Source`."""
     labels_apart: bool = True
+    """Each label is a record of its own."""
     images_are_files: bool = False
+    """Each image is a record."""
     _listed: list[Mark] = field(default_factory=list, init=False, repr=False, compare=False)
+    """As in `ListedFiles`."""
 
     def entries(self) -> Iterator[Entry]:
         """SourceError if an LMDB is of another kind, damaged or cut, or if none holds an image."""

@@ -46,7 +46,8 @@ def are_unchanged(root: Path, marks: list[Mark]) -> bool:
 class ListedFiles(Source):
     """A source whose entries come from files that are known by name before they are read."""
 
-    _listed: list[Mark]  # the marks of the last listing
+    _listed: list[Mark]
+    """The marks of the last listing."""
 
     def __getstate__(self) -> dict[str, Any]:
         """What is sent to workers with every task: without the marks, which may take megabytes."""

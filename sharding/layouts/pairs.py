@@ -17,6 +17,7 @@ class Pair(NamedTuple):
     """A picture and its label."""
 
     picture: bytes
+    """Its name, as `pair_names` got it."""
     text: bytes | None
     """The file that is its label; None if there is none."""
     problem: str = ""
@@ -29,6 +30,7 @@ class Left(NamedTuple):
     """A text that is not a label."""
 
     text: bytes
+    """Its name, as `pair_names` got it."""
     problem: str
     """As in an Entry."""
     detail: bytes | None = None
@@ -39,9 +41,13 @@ class _Choice(NamedTuple):
     """Which of the texts of one stem is the label."""
 
     text: bytes | None
+    """The file that is the label; None if several may be it."""
     left: list[Left]
+    """The other texts; if none is chosen, all of them."""
     problem: str = ""
+    """As in an Entry; all pictures of the stem get it."""
     detail: bytes | None = None
+    """As in an Entry; all pictures of the stem get it."""
 
 
 def is_text(name: bytes) -> bool:

@@ -33,17 +33,25 @@ class ParquetSource(ListedFiles):
     """Parquet files. An image's path is its file and its row, from 0."""
 
     root: Path
+    """As in `Source`."""
     layout: str
+    """"parquet"."""
     files: tuple[str, ...]
     """Relative to root."""
     columns: Columns
+    """Those of the first file; all others must have the same."""
     kind: str = "words"
+    """"classes" if the labels are numbers that have names in the file, else "words"."""
     splits: tuple[str, ...] = ()
     """Of each file, if their names give them; if there is a column of splits too, the two must agree."""
     doubt: str = ""
+    """As in `Source`; "" if there is a column of splits."""
     images_are_files: bool = False
+    """Each image is a cell."""
     _listed: list[Mark] = field(default_factory=list, init=False, repr=False, compare=False)
+    """As in `ListedFiles`."""
     _unread: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
+    """Names of the columns that the last `entries` left out."""
 
     def entries(self) -> Iterator[Entry]:
         """SourceError if a file is damaged or has other columns than the first one, or if none has a row."""

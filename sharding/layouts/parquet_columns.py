@@ -21,6 +21,7 @@ class Columns(NamedTuple):
     path: str
     """"image.path", what the image was called; "" if there is none."""
     label: str
+    """A column of texts, or of the numbers of classes."""
     classes: tuple[str, ...] = ()
     """Names by their numbers; empty for texts."""
     split: str = ""

@@ -21,6 +21,7 @@ class Text(NamedTuple):
     """A text in a tar."""
 
     member: Member
+    """Where it is in the tar; its name says which picture it belongs to."""
     content: bytes | None
     """None of a link, and if it is too large for a text."""
 
@@ -30,8 +31,11 @@ class Group:
     """Pictures and texts of one key."""
 
     key: Key
+    """What the paths of its members begin with."""
     pictures: list[Member] = field(default_factory=list)
+    """In the order of the tar; a name may be there twice."""
     texts: list[Text] = field(default_factory=list)
+    """In the order of the tar, files of classes (.cls) among them; a name may be there twice."""
     others: list[Member] = field(default_factory=list)
     """Label files and the like, which count only if there is no picture of this key."""
 

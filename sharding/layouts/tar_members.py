@@ -31,6 +31,7 @@ class Member(NamedTuple):
     """A file in a tar."""
 
     name: bytes
+    """Its path in the tar, as it is written there."""
     at: int
     """Of its content."""
     size: int

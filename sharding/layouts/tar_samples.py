@@ -61,7 +61,9 @@ class WebDatasetSource(TarsSource):
     """kind "words": .txt, .gt.txt or .label is the label; "classes": .cls."""
 
     doubt: str = ""
+    """As in `Source`; also if folders inside the first tars are named after several splits."""
     _folders: dict[tuple[str, str], None] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """(tar, folder in it) of pictures that the last `entries` met, in their order; the values are not used."""
 
     def notes(self) -> list[str]:
         """Splits in folders after those that `doubt` has covered."""

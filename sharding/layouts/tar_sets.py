@@ -40,7 +40,9 @@ class TarsSource(ListedFiles):
     """A source of tars."""
 
     root: Path
+    """As in `Source`."""
     layout: str
+    """"shards" or "webdataset"."""
     tars: tuple[str, ...]
     """Relative to root."""
     kind: str = "words"

@@ -55,6 +55,7 @@ class Packed(NamedTuple):
     """A finished shard."""
 
     info: ShardInfo
+    """As the index will name it."""
     letters: Counter[str]
     """How often each occurs in its labels."""
     kept: bool

@@ -49,6 +49,7 @@ class Listed(NamedTuple):
     source: int
     """Number of its source."""
     path: bytes
+    """As in `Entry`."""
     label: bytes | None
     """None if there is none."""
     subset: int
@@ -68,7 +69,9 @@ class Catalogue:
     """What was listed."""
 
     folder: Path
+    """Holds entries.bin, order.bin, texts.bin and catalogue.json."""
     entries: int
+    """How many there are."""
     subsets: tuple[str, ...]
     """Names, "" first, then sorted."""
     classes: tuple[str, ...]

@@ -24,7 +24,9 @@ class IntakeTask:
     """A range of the catalogue for one worker."""
 
     catalogue: Catalogue
+    """Its folder is absolute, since workers have another working folder."""
     rules: Rules
+    """The same for all tasks of a build: a worker keeps its sample reader as long as they are equal."""
     spool: Path
     """Folder of the spool files."""
     first: int
@@ -37,11 +39,13 @@ class SourceRead(NamedTuple):
     """What reading all entries of the catalogue gave."""
 
     spools: list[Path]
+    """The spool files, in the order of their entries in the catalogue."""
     samples: int
     """How many samples the spool files hold."""
     read_bytes: int
     """Of source images."""
     letters: LabelCounts
+    """Summed over all ranges."""
 
 
 def range_size(entries: int) -> int:

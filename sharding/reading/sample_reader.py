@@ -23,19 +23,26 @@ class Rules:
     """What a sample must keep to, and what becomes of it."""
 
     sources: tuple[Source, ...]
+    """In the order of their numbers (`Listed.source`)."""
     profile: ScriptProfile
+    """Normalises labels and says which letters they may hold."""
     classes: tuple[str, ...]
     """Sorted names; empty for words."""
     limits: Limits
+    """Of size, shape and label length."""
     image: ImageRule
+    """How images are checked, and how they are stored."""
     split: SplitRule
+    """For samples to which no source has given a split."""
 
 
 class Sample(NamedTuple):
     """A sample as a shard will hold it."""
 
     image: bytes
+    """Bytes of the file: those of the source, or encoded again."""
     label: bytes
+    """Normalised, in UTF-8; of a class its number, as digits."""
     entry: int
     """Its number in the catalogue."""
     subset: int
@@ -49,6 +56,7 @@ class Sample(NamedTuple):
     width: int
     """In pixels."""
     height: int
+    """In pixels."""
     image_format: int
     """Position in STORED_SUFFIXES."""
     digest: int
@@ -61,9 +69,13 @@ class _Label(NamedTuple):
     """What was found out about one label."""
 
     text: str
+    """Normalised; of a class its name."""
     content: bytes
+    """As it is stored: UTF-8, or the number of a class as digits."""
     length: int
+    """Letters of a word's label; 0 for classes."""
     hash: int
+    """As `Sample.label_hash`; it depends on the seed of the split rule, too."""
     split: int
     """Position in SPLITS if the label decides it, else UNDECIDED."""
     folded: Mapping[str, int]

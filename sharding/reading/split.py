@@ -35,9 +35,11 @@ class SplitRule:
     """"label" (no test word was ever trained on), "file" (its path), "group" (what `pattern` finds in its path: a page,
     a writer; its first group if it has one), or "lists" (train.txt, val.txt, test.txt)."""
     seed: int = 0
+    """At least 0; another seed gives another split."""
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
     """Of train, val and test; they add to 1."""
     pattern: str = ""
+    """A regular expression for "group"; empty for all others."""
 
     def choose(self, label: str, path: bytes) -> int:
         """The position in SPLITS of one sample (label: normalised), if this rule decides it and not a list. It depends

@@ -136,7 +136,9 @@ class Spooled(NamedTuple):
     rejects: bytes
     """Lines of rejects.tsv."""
     counts: LabelCounts
+    """As in `RangeResult`."""
     read_bytes: int
+    """As in `RangeResult`."""
 
 
 def read_spool(path: Path) -> Spooled:

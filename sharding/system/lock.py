@@ -118,14 +118,17 @@ class _Owner(NamedTuple):
     """Who holds a lock."""
 
     host: str
+    """Name of the machine."""
     boot: str
     """The run of the kernel that `pid` belongs to; "" on a machine without /proc."""
     namespace: str
     """The set of process ids that `pid` belongs to."""
     pid: int
+    """Of the process, in that set; above 0."""
     started: int
     """The start of the process in clock ticks after boot, since a pid is used again."""
     user: str
+    """Login name, or `uid` and a number if it has none."""
     since: str
     """For people only."""
     token: str
@@ -140,7 +143,9 @@ class _LockFile(NamedTuple):
     """A lock file at one moment."""
 
     mtime_ns: int
+    """It changes as long as the owner lives."""
     content: bytes
+    """An `_Owner` as JSON, unless it is damaged."""
 
 
 def _describe_this_process() -> bytes:

@@ -38,13 +38,17 @@ class ProofTask:
     """What the index says about one shard."""
 
     root: Path
+    """Folder of the set."""
     shard: ShardInfo
+    """What its tar and its .idx are compared with."""
     profile: ScriptProfile
+    """Labels must be normalised by it, and hold no letter that it refuses."""
     classes: int
     """How many there are; 0 for words."""
     subsets: int
     """How many there are."""
     bucket_edges: tuple[float, ...]
+    """As in `ShardIndex`."""
 
 
 @dataclass
@@ -52,6 +56,7 @@ class ShardProof:
     """What a shard holds, and what is wrong with it."""
 
     shard: ShardInfo
+    """As in `ProofTask`."""
     damage: list[str] = field(default_factory=list)
     """Sentences; if there are any, the rest may be missing."""
     first_key: int = -1

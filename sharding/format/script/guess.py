@@ -19,13 +19,16 @@ class Guess(NamedTuple):
     """A profile, and why it is this one."""
 
     name: str
+    """One of PROFILES."""
     why: str
+    """Part of a sentence, such as "urdu takes all of 300 labels"."""
 
 
 class _Trial(NamedTuple):
     """What a profile would do to the labels."""
 
     name: str
+    """One of PROFILES."""
     refused: int
     """Number of labels that it refuses."""
     refused_letters: Counter[str]
