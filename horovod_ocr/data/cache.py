@@ -42,6 +42,7 @@ class ExpectedFile(NamedTuple):
     """What the index says about a file."""
 
     name: str
+    """With its suffix, such as `train-000042.tar`."""
     bytes: int
     """Its size."""
     sha256: str

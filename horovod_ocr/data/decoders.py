@@ -52,7 +52,9 @@ class Decoder(NamedTuple):
     """Bytes to grey levels. Built by `build_decoder`. It can be pickled: each process imports the packages it needs."""
 
     png: Callable[[bytes], Picture]
+    """Takes the bytes of a PNG; raises one of _DAMAGE if they are damaged."""
     jpeg: Callable[[bytes], Picture]
+    """Takes the bytes of a JPEG; raises one of _DAMAGE if they are damaged."""
     resize: Callable[[Picture, int, int], np.ndarray]
     """Takes a picture, width and height."""
 

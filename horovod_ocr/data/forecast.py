@@ -30,11 +30,15 @@ class BucketForecast:
     """One bucket in an epoch, over all ranks."""
 
     bucket: int
+    """Its number: from 0, the narrowest images."""
     width_px: int
     """The width that its images are padded to."""
     shards: int
+    """How many hold its samples."""
     samples: int
+    """How many it has; an epoch reads each of them once."""
     steps: int
+    """All of them have the global batch, except perhaps the last."""
     last_batch: int
     """Samples of its last step."""
 
@@ -44,8 +48,11 @@ class RankForecast:
     """One rank in an epoch."""
 
     rank: int
+    """From 0."""
     lanes: int
+    """How many of the lanes of each bucket it owns."""
     samples: int
+    """How many it reads in the epoch."""
     fewest_in_batch: int
     """The fewest samples of its part of a full batch. If no bucket fills a batch: of the batches there are."""
     most_in_batch: int
@@ -69,11 +76,17 @@ class EpochForecast:
     """One epoch on all ranks."""
 
     world_size: int
+    """The number of ranks."""
     lanes: int
+    """Of each bucket, over all ranks."""
     global_batch: int
+    """Samples of a full step, over all ranks."""
     steps: int
+    """Over all buckets."""
     samples: int
+    """Of the split."""
     shards: int
+    """How many the split has."""
     bytes: int
     """Of the split's tars and .idx files, each counted once."""
     read_bytes: int
@@ -81,15 +94,20 @@ class EpochForecast:
     copied_bytes: int
     """Sum over the ranks, as if each were on a host of its own."""
     buckets: tuple[BucketForecast, ...]
+    """Those that hold samples, the narrowest first."""
     ranks: tuple[RankForecast, ...]
+    """In the order of their numbers."""
 
 
 class ShardSizes(NamedTuple):
     """Of each shard of a split: int64 arrays."""
 
     samples: np.ndarray
+    """How many each holds."""
     tar_bytes: np.ndarray
+    """Size of each tar."""
     idx_bytes: np.ndarray
+    """Size of each .idx."""
 
     @classmethod
     def of(cls, shards: Sequence[ShardInfo]) -> "ShardSizes":
@@ -101,9 +119,13 @@ class ReadVolume(NamedTuple):
     """What a rank reads in an epoch; the fields are those of `RankForecast`."""
 
     shards: int
+    """The number of different shards."""
     read_bytes: int
+    """Samples and whole .idx files."""
     copied_bytes: int
+    """Whole tars and whole .idx files."""
     open_bytes: int
+    """At the step at which they are most; without .idx."""
 
 
 def forecast_epoch(shards: Sequence[ShardInfo], plan: EpochPlan, geometry: Geometry, world_size: int) -> EpochForecast:

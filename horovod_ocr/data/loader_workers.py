@@ -59,6 +59,7 @@ class PassedOn:
     """Reads a share, and makes the batch, or the error, ready to be passed on to the rank."""
 
     read: Callable[[Share], Batch]
+    """Turns a share into its batch; it may raise an OcrError."""
 
     def __call__(self, share: Share) -> Batch | OcrError:
         """Errors are returned, because an exception that a worker raises would arrive wrapped in its traceback."""

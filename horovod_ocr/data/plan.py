@@ -61,7 +61,9 @@ class Window(NamedTuple):
     last_step: int
     """The last step of the epoch that reads from it."""
     bucket: int
+    """The bucket of all its samples."""
     lane: int
+    """Number of the lane in its bucket, from 0."""
     parts: list[tuple[int, int, int]]
     """(shard, first row, stop row); a shard is a number in the order given to the plan."""
 

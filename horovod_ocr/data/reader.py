@@ -37,6 +37,7 @@ class Damage(NamedTuple):
     row: int | None
     """The sample's row in the shard; None for the whole shard."""
     reason: str
+    """Part of a sentence, without the name of the shard."""
 
     def __str__(self) -> str:
         return f"{self.shard}{'' if self.row is None else f', sample {self.row}'}: {self.reason}"

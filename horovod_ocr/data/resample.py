@@ -22,6 +22,7 @@ class Band(NamedTuple):
     weights_BIO: np.ndarray
     """float32. The last block's surplus outputs repeat its last one."""
     stride: int
+    """Inputs from the first one of a block to the first one of the next."""
 
 
 @lru_cache(4096)  # 35 MB when full; the sizes of words repeat

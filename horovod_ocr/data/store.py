@@ -51,6 +51,7 @@ class ShardStore:
     """The shards of one set as local files. It can be pickled, for loader workers."""
 
     index: ShardIndex
+    """What the files must be: names, sizes and digests."""
     origin: "LocalFolder | Remote"
     """Where the files come from."""
     cache: FileCache | None = None
@@ -142,6 +143,7 @@ class LocalFolder:
     """A folder that this machine has or mounts: a `cache.FileOrigin`."""
 
     root: Path
+    """It may be on a file server that is away for a while."""
 
     def path(self, name: str) -> Path:
         """The path of a file."""

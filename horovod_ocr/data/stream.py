@@ -92,8 +92,11 @@ class PlannedSteps:
     """The source of the pipeline: this worker's shares of the steps [first_step, last_step) of the run."""
 
     stream: Stream
+    """Gives the plan of each epoch, and says which rank this is."""
     first_step: int
+    """From 0, counted over all epochs of the run."""
     last_step: int
+    """The step after the last one."""
 
     def __call__(self) -> Iterator[Share]:
         worker = torch.utils.data.get_worker_info()

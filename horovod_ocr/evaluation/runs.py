@@ -20,14 +20,18 @@ class RunRow:
     """One run."""
 
     name: str
+    """That of its folder."""
     state: str
     """training, silent (training, by a state.json that is old), stopped, finished, failed; or unknown: its state.json
     is missing or damaged."""
     reason: str
     """Why it stopped or failed; empty if it did not."""
     step: int | None
+    """Updates so far; None if no file of the run says."""
     total_steps: int | None
+    """Of the whole run; None if its state.json is missing or damaged."""
     epoch: float | None
+    """Passes over the train split so far; None if its metrics do not say."""
     scores: dict[str, float]
     """Of its best validation: fractions by their keys; empty if there was none."""
     time: float

@@ -56,6 +56,7 @@ class Column(NamedTuple):
     """One change."""
 
     head: str
+    """Name of the change, "as it is", or "all on"."""
     note: str
     """Its strength."""
     shown: Augmentation | None

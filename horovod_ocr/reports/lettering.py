@@ -68,6 +68,7 @@ class FontAdvice(NamedTuple):
     sentence: str
     """It shows some of the letters, and ends with the command."""
     command: str
+    """Installs the packages that are missing; if none is, says in words what to do."""
 
 
 class Lettering:

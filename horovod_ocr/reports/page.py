@@ -19,7 +19,10 @@ Cell = str | int | float
 
 @dataclass(frozen=True)
 class Paragraph:
+    """Running text."""
+
     text: str
+    """Plain text; it is escaped in HTML."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,9 @@ class TableOf:
     """Rows under a head. A column of numbers, or of texts that look like numbers, is aligned to the right."""
 
     head: Sequence[str]
+    """The name of each column."""
     rows: Sequence[Sequence[Cell]]
+    """A cell for each column."""
     marked: frozenset[int] = frozenset()
     """Positions of highlighted rows."""
     bars: int | None = None
@@ -47,11 +52,13 @@ class BarChart:
     """A bar for each label."""
 
     labels: Sequence[str]
+    """Of the bars, from left to right; if they need too much room, only some are shown."""
     counts: Sequence[float]
     """At least 0."""
     log: bool = False
     """Whether bars are as high as the logarithm, so that small counts are visible beside large ones."""
     caption: str = ""
+    """Empty for none."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,9 @@ class Picture:
     """A PNG with its caption."""
 
     png: bytes
+    """The bytes of the file."""
     caption: str = ""
+    """Also its alternative text in HTML; empty for none."""
 
 
 Part = Paragraph | Figures | TableOf | BarChart | Picture
@@ -70,7 +79,9 @@ class Section:
     """Parts below a heading."""
 
     heading: str
+    """Plain text; it is escaped in HTML."""
     parts: Sequence[Part]
+    """From top to bottom."""
 
 
 STYLE = """

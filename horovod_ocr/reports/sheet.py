@@ -33,6 +33,7 @@ class SampleCell(NamedTuple):
     """One sample as it is drawn."""
 
     picture: Image.Image
+    """RGB, already of the size in which it is drawn."""
     line: Line
     """Its label, or a remark that it has none."""
     ink: str

@@ -52,6 +52,7 @@ class SynthOptions:
     out: Path
     """The raw folder that is made."""
     seed: int = 0
+    """At least 0; words and images follow from it."""
     profile: str = "urdu"
     """The script profile of the words."""
     max_letters: int = 5
@@ -94,11 +95,13 @@ class SynthReport:
     out: Path
     """The raw folder."""
     images: int
+    """How many there are in all."""
     lexicon_images: int
     """Images of words of the lexicon."""
     random_images: int
     """Images of random strings of letters."""
     seconds: float
+    """How long it took, from the first check until labels.tsv was written."""
     letters: dict[str, int]
     """How often each letter was drawn, the most frequent first."""
 

@@ -37,7 +37,9 @@ class _Glyph(NamedTuple):
     top: int
     """From the base line up to the upper edge of the bitmap."""
     width: int
+    """That of the bitmap, at least 1."""
     height: int
+    """That of the bitmap, at least 1."""
 
 
 class WordRenderer:

@@ -35,11 +35,17 @@ class WordTask:
     """Words and lines, learnt by CTC (Graves et al., 2006) over a charset. See `tasks.base.Task`."""
 
     charset: Charset
+    """Its letters and the blank are the outputs of the model's head."""
     kind: ClassVar[str] = "words"
+    """Sets whose labels are texts."""
     channels: ClassVar[int] = 1
+    """Grey."""
     figures: ClassVar[TaskFigures] = WORDS
+    """The lowest CER is the best."""
     kept_in_a_run: ClassVar[str] = "charset or script profile"
+    """What the outputs mean depends on both."""
     log_sums: ClassVar[tuple[str, ...]] = ("blank_frames", "frames", "too_long")
+    """Frames whose best output is the blank, all frames, labels that need more frames than there are."""
 
     @classmethod
     def of(cls, index: ShardIndex) -> "WordTask":

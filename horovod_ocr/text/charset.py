@@ -18,6 +18,7 @@ class Charset:
     letters: tuple[str, ...]
     """Distinct characters, sorted. Letter i has id i + 1; the blank is 0."""
     profile: ScriptProfile
+    """It says in which order the letters of a label are read."""
 
     @classmethod
     def build(cls, alphabet: Iterable[str], profile: ScriptProfile) -> "Charset":

@@ -14,6 +14,7 @@ class Reading:
     """What a model read in an image."""
 
     text: str
+    """In logical order; empty if no frame has a letter."""
     confidence: float
     """0 to 1: over the letters, the product of each one's score in its best frame. 0 for an empty text."""
 

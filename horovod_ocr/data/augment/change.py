@@ -15,13 +15,17 @@ class Warp(NamedTuple):
     scale_y: float = 1.0
     """Factor."""
     shear: float = 0.0
+    """Above 0, the upper side moves to the right."""
     shift_px: float = 0.0
+    """From the left edge, at least 0; less if the image would not fit."""
     rotation_deg: float = 0.0
+    """Above 0, clockwise; wide images turn by less."""
     perspective_x: float = 0.0
     """Above 0, the right side is the shorter one."""
     perspective_y: float = 0.0
     """Above 0, the lower side is the shorter one."""
     elastic: float = 0.0
+    """At least 0; 0 for no elastic moves."""
     down: float = 0.0
     """How far down the image is placed: 0 to 1 of the free height."""
     elastic_position: float = 0.0
@@ -32,10 +36,15 @@ class LevelChange(NamedTuple):
     """How the grey levels of one image change. The units are those of `Augmentation`, unless stated."""
 
     thickness_px: float = 0.0
+    """Above 0, strokes become thicker; below 0, thinner."""
     paper: float = 0.0
+    """At least 0; 0 leaves the paper as it is."""
     blur_px: float = 0.0
+    """At least 0; 0 for no blur."""
     contrast: float = 0.0
+    """Above 0, grey levels are stretched; below 0, compressed."""
     noise: float = 0.0
+    """At least 0; 0 for no noise."""
     jpeg: int = 0
     """Quality, 1 to 100; 0 for no JPEG."""
     paper_position: float = 0.0
@@ -48,7 +57,9 @@ class Change(NamedTuple):
     """What happens to one image: `Augmentation` with its random numbers drawn."""
 
     warp: Warp = Warp()
+    """Which pixels move; it is made first."""
     levels: LevelChange = LevelChange()
+    """Made after the warp, on the whole canvas."""
 
 
 def draw_change(rng: np.random.Generator, strengths: Augmentation, strongest: bool = False) -> Change:

@@ -24,7 +24,9 @@ class Probe:
     """The answers of one host."""
 
     host: str
+    """Its name, as in hosts.txt."""
     slots: int = 1
+    """As in `Host`."""
     facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Fact -> its values by key, as the host's `probe` printed them."""
     error: str | None = None
@@ -52,6 +54,7 @@ class Cell:
     text: str
     """A few characters for the table."""
     state: CellState = CellState.OK
+    """OK unless something is wrong, or the host did not answer."""
     remark: str = ""
     """A sentence: what is wrong and how to repair it; empty if nothing is."""
 
@@ -72,7 +75,9 @@ class Row:
     """One fact of all hosts, in their order."""
 
     fact: str
+    """Its name for people."""
     cells: tuple[Cell, ...]
+    """One for each host."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,9 @@ class DoctorReport:
     """The table of facts by hosts. Training can start on the hosts that have no cell that fails."""
 
     hosts: tuple[str, ...]
+    """Their names, those that did not answer too."""
     rows: tuple[Row, ...]
+    """Each has a cell for each of `hosts`."""
 
     @property
     def fit_hosts(self) -> tuple[str, ...]:
@@ -107,6 +114,7 @@ class Peers:
     """The hosts that answered: what each of them is compared with."""
 
     probes: tuple[Probe, ...]
+    """In the order of the hosts."""
     own_interfaces: dict[str, list[str]]
     """The network interfaces of the machine that asks: name -> addresses."""
     interfaces_given: bool = False

@@ -36,7 +36,9 @@ class Answer(NamedTuple):
     code: int
     """The exit code of the command (negative: it was ended by that signal), or FAILED, TIMED_OUT, NOT_FOUND."""
     out: str
+    """What it wrote to stdout; empty if it timed out or was not found."""
     err: str
+    """What it wrote to stderr, or why there is no answer."""
 
 
 class Ssh:

@@ -36,8 +36,11 @@ class SshCluster:
     """The hosts of hosts.txt."""
 
     ssh: Ssh
+    """It knows every host of hosts.txt."""
     run_id: str
+    """Begins the JOB_VARIABLE of all jobs of the run, so what is left of them is found by it."""
     config: TrainConfig
+    """The settings that hosts are examined for."""
     launcher: list[str]
     """Options of horovodrun."""
     train: list[str]
