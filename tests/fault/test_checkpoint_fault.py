@@ -42,7 +42,7 @@ def save_on(first, told, most=10**6):
     saver = Saver(run, 2, 2)
     os.write(told, b"began\\n")
     for step in range(first, first + most):
-        saver.save(step, step / 4, payload, step % 3 == 0)
+        saver.save(step, {**payload, "epoch": step / 4}, step % 3 == 0)
         saver.wait()
         os.write(told, b"%d\\n" % step)
 
@@ -86,6 +86,8 @@ while not ended:
     saved = [int(word) for word in (said + os.read(heard, 10**6)).split() if word != b"began"]
     now = last()
     print(json.dumps({"saved": max(saved, default=before), "last": now["step"], "status": status}), flush=True)
+    if status not in (0, signal.SIGKILL):
+        sys.exit(f"a child ended with {status} by itself")
     ended = number == lives if mode == "moment" else status == 0
 """
 

@@ -67,10 +67,10 @@ def largest_difference(one: dict[str, torch.Tensor], other: dict[str, torch.Tens
 
 
 def steps_of_epoch(shards: Path, global_batch: int) -> int:
-    by_class = Counter()
+    by_bucket = Counter()
     for shard in read_index(shards).of("train"):
-        by_class[shard.bucket] += shard.samples
-    return sum(-(-samples // global_batch) for samples in by_class.values())
+        by_bucket[shard.bucket] += shard.samples
+    return sum(-(-samples // global_batch) for samples in by_bucket.values())
 
 
 def digests_of(shards: Path) -> Counter:
