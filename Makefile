@@ -46,13 +46,15 @@ test-long: system  ## every test, random faults and fuzzing repeated more often 
 	@$(MAKE) --no-print-directory setup
 	@$(call run_tests,--long)
 
-# The unit tests on all cores; then, one after the other, the tests that start ranks, hosts and commands of their own.
+# The unit tests on all cores; then the tests that start ranks, hosts and commands of their own, from two files at a time:
+# one waits for timeouts while the other computes. Long files of few tests are not left for the end.
 define run_tests
 PATH="$(CURDIR)/$(BIN):$$PATH"; status=0; \
 	echo "== unit tests"; \
 	$(BIN)/python -m pytest -rs -n auto --dist worksteal $(1) $(OPTIONS) tests/unit || status=$$?; \
 	echo "== tests that start processes"; \
-	$(BIN)/python -m pytest -rs $(1) $(OPTIONS) tests/ranks tests/e2e tests/fault tests/hosts || status=$$?; \
+	$(BIN)/python -m pytest -rs -n 2 --dist loadfile --no-loadscope-reorder $(1) $(OPTIONS) \
+		tests/e2e tests/fault tests/hosts tests/ranks || status=$$?; \
 	exit $$status
 endef
 
