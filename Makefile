@@ -37,7 +37,7 @@ system:
 demo: setup  ## render words, shard them, train on 2 ranks or one a GPU, evaluate: the whole way (at most 6 minutes on 2 cores)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/demo.sh
 
-test: system  ## lint and every test (at most 10 minutes on 2 cores); as root also installs what tests need from Debian
+test: system  ## lint and every test (a quarter of an hour on 2 slow cores); as root also installs what tests need from Debian
 	@$(MAKE) --no-print-directory setup
 	@$(MAKE) --no-print-directory lint
 	@$(call run_tests,)
