@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -45,3 +46,16 @@ def test_the_exit_code_is_that_of_the_rank_that_failed(tmp_path, controller):
     assert "Traceback" not in job.stdout + job.stderr
     if controller == "--gloo":
         assert "rank 1 ended first, with exit code 5" in job.stderr
+
+
+def test_ranks_that_are_stopped_may_end_while_they_are_stopped():
+    """horovodrun stops a shell for each rank; a thread waits for it, so the shell is gone as soon as its child is."""
+    from horovod.runner.common.util.safe_shell_exec import terminate_executor_shell_and_children
+
+    for _ in range(10):
+        shell = subprocess.Popen("sleep 60; exit 3", shell=True)
+        waiter = threading.Thread(target=shell.wait)
+        waiter.start()
+        terminate_executor_shell_and_children(shell.pid)
+        waiter.join(timeout=10)
+        assert not waiter.is_alive()
