@@ -1,8 +1,10 @@
 """horovodrun itself: it starts as many ranks as it is told, and ends with the exit code of the rank that failed."""
 
+import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -19,9 +21,11 @@ def controller(request):
     return request.param
 
 
+HOROVODRUN = [sys.executable, "-m", "horovod.runner.launch"]
+
+
 def horovodrun(*arguments: str, cwd) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "horovod.runner.launch", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600)
+    return subprocess.run([*HOROVODRUN, *arguments], cwd=cwd, capture_output=True, text=True, timeout=600)
 
 
 def test_np_ranks_start_and_not_one_for_each_slot(tmp_path, controller):
@@ -46,6 +50,29 @@ def test_the_exit_code_is_that_of_the_rank_that_failed(tmp_path, controller):
     assert "Traceback" not in job.stdout + job.stderr
     if controller == "--gloo":
         assert "rank 1 ended first, with exit code 5" in job.stderr
+
+
+def test_ranks_have_time_to_save_when_horovodrun_is_stopped(tmp_path, controller):
+    program = (
+        "import os, signal, time; asked = [];"
+        "signal.signal(signal.SIGTERM, lambda *_: asked.append(1));"
+        "rank = os.environ.get('HOROVOD_RANK', os.environ.get('OMPI_COMM_WORLD_RANK'));"
+        "open(f'started-{rank}', 'w').close();\n"
+        "while not asked: time.sleep(0.05)\n"
+        "time.sleep(2); open(f'saved-{rank}', 'w').close()"
+    )
+    command = [*HOROVODRUN, controller, "-np", "2", "-H", "localhost:2", sys.executable, "-c", program]
+    job = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        deadline_s = time.monotonic() + 300
+        while len(list(tmp_path.glob("started-*"))) < 2 and job.poll() is None and time.monotonic() < deadline_s:
+            time.sleep(0.1)
+        job.send_signal(signal.SIGTERM)
+        said, _ = job.communicate(timeout=300)
+    finally:
+        job.kill()
+    assert "Traceback" not in said, said
+    assert {path.name for path in tmp_path.glob("saved-*")} == {"saved-0", "saved-1"}, said
 
 
 def test_ranks_that_are_stopped_may_end_while_they_are_stopped():
