@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
 
+from horovod_ocr.errors import CheckpointError
+from horovod_ocr.run.folder import Ownership
 from sharding.system.files import write_whole
 
 STATE, REQUEST = "state.json", "REQUEST"
@@ -89,11 +91,13 @@ def request_stop(run: Path, job: str, why: str) -> None:
 class Heartbeat:
     """Root's thread that writes the state of the run and reads requests. A context; it does nothing on other ranks.
 
-    Full or absent storage does not end it: the next beat tries again.
+    Full or absent storage does not end it: the next beat tries again. Once another job has taken the run over, it
+    writes nothing and asks this one to stop.
     """
 
-    def __init__(self, run: Path, is_root: bool, total_steps: int, ranks: int):
-        self.run, self.is_root = run, is_root
+    def __init__(self, run: Path, ownership: Ownership | None, total_steps: int, ranks: int):
+        """ownership: of root; None on other ranks."""
+        self.run, self.ownership = run, ownership
         job = os.environ.get(JOB_VARIABLE, "")
         self.state = RunState(RunStatus.TRAINING, 0, total_steps, ranks, socket.gethostname(), os.getpid(), job)
         self.step = 0
@@ -102,7 +106,7 @@ class Heartbeat:
         self.thread = threading.Thread(target=self.beat, name="heartbeat", daemon=True)
 
     def __enter__(self) -> "Heartbeat":
-        if self.is_root:
+        if self.ownership:
             self.thread.start()
         return self
 
@@ -122,7 +126,22 @@ class Heartbeat:
                 return
             self.read_request()
 
+    def owns_run(self) -> bool:
+        """Whether this job may write here now. Asks it to stop if another job has taken the run over."""
+        if self.ownership is None:
+            return False
+        try:
+            self.ownership.check()
+        except OSError:
+            return False
+        except CheckpointError as error:
+            self.request = str(error)
+            return False
+        return True
+
     def read_request(self) -> None:
+        if not self.owns_run():  # a request would be for the job that took over
+            return
         with suppress(OSError):
             job, _, why = (self.run / REQUEST).read_text("utf-8", "replace").partition("\n")
             (self.run / REQUEST).unlink()
@@ -130,11 +149,11 @@ class Heartbeat:
                 self.request = why.strip() or "asked to"
 
     def write(self, state: RunState) -> None:
-        with suppress(OSError):
-            write_state(self.run, state)
+        if self.owns_run():
+            with suppress(OSError):
+                write_state(self.run, state)
 
     def leave(self, state: RunStatus, reason: str | None = None) -> None:
         """Write the last state of the run: finished, stopped or failed."""
         self.end()
-        if self.is_root:
-            self.write(replace(self.state, state=state, step=self.step, reason=reason or ""))
+        self.write(replace(self.state, state=state, step=self.step, reason=reason or ""))

@@ -36,11 +36,12 @@ def set_up(config: TrainConfig, world: World, watchdog: Watchdog) -> Trainer:
     beginning = begin(config, world, watchdog)
     parts = world.collectively(lambda: build_parts(config, world, beginning))
     state = TrainState(parts.total_steps, parts.train.steps)
-    heartbeat = Heartbeat(beginning.run, world.is_root, state.total_steps, world.world_size)
-    report = Reporter(state, heartbeat, watchdog)
     update = build_update(config, world, parts)
-    meet(config, world, beginning, parts, update, state, report)
+    meet(config, world, beginning, parts, update, state, watchdog)
     saver = world.collectively(lambda: take_over(config, world, beginning))
+    ownership = saver.ownership if saver else None
+    heartbeat = Heartbeat(beginning.run, ownership, state.total_steps, world.world_size)
+    report = Reporter(state, heartbeat, watchdog)
     log = world.collectively(lambda: RunLog(beginning.run, world.rank, state.step))
     with ExitStack() as on_error:
         on_error.callback(log.close)
@@ -98,7 +99,7 @@ def meet(
     parts: RunParts,
     update: Update,
     state: TrainState,
-    report: Reporter,
+    watchdog: Watchdog,
 ) -> None:
     """Load, then broadcast. The optimizer is wrapped already: a wrapper drops what was loaded before. Collective.
 
@@ -110,7 +111,7 @@ def meet(
         world.collectively(lambda: load_state(payload, parts.model, update.optimizer))
         load_generator(payload["rng"], generator_of(beginning.device), world)
         state.step, state.best = payload["step"], payload["best"]
-    report(first_contact_text(beginning.device))
+    watchdog.reached(state.step, first_contact_text(beginning.device))
     world.broadcast_tensors(weights)
     check_same_weights(world, weights, "after the broadcast")
 
