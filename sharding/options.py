@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 
 from sharding.errors import ConfigError
 from sharding.format.frames import Frames
@@ -15,6 +15,9 @@ from sharding.format.frames import Frames
 # Options that do not change the bytes: where, from what and by how many processes. `layout` is left out because the
 # layout that was found is recorded. The last four are the tables themselves.
 _SHAPE_NOTHING = {"out", "src", "layout", "workers", "scratch", "source", "labels", "splits", "stored"}
+
+
+MOST_PX = 10_000
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,11 @@ class StoredOptions:
     """full decodes every image, structure compares checksums and lengths, header reads sizes."""
     image: str = "keep"
     """keep, or encode again as png or jpeg."""
-    height: Annotated[int | None, Ge(1), "PX"] = None
+    height: Annotated[int | None, Ge(1), Le(MOST_PX), "PX"] = None
     """Shrink higher images to this; with --image png or jpeg."""
-    model_height: Annotated[int, Ge(1), "PX"] = Frames.height_px
+    model_height: Annotated[int, Ge(1), Le(MOST_PX), "PX"] = Frames.height_px
     """Height at which models will read: with --frame-px it decides which labels have frames enough."""
-    frame_px: Annotated[int, Ge(1), "PX"] = Frames.frame_px
+    frame_px: Annotated[int, Ge(1), Le(MOST_PX), "PX"] = Frames.frame_px
     """Width of a model's frame at that height."""
 
 
@@ -127,13 +130,15 @@ class ShardOptions:
 
 
 def check_ranges(options: ShardOptions) -> None:
-    """ConfigError for a number below the least that its field states."""
+    """ConfigError for a number outside the range that its field states."""
     for table in options.tables:
         for name, kind in get_type_hints(type(table), include_extras=True).items():
             value = getattr(table, name)
             for note in getattr(kind, "__metadata__", ()):
                 if isinstance(note, Ge) and value is not None and value < note.ge:
                     raise ConfigError(f"{name} must be at least {note.ge}, not {value}")
+                if isinstance(note, Le) and value is not None and value > note.le:
+                    raise ConfigError(f"{name} must be at most {note.le}, not {value}")
 
 
 def _as_json(value: object) -> object:

@@ -7,7 +7,7 @@ from typing import IO, Any, BinaryIO, cast
 import torch
 
 from horovod_ocr.checkpoint.archive import check_archive
-from horovod_ocr.checkpoint.schema import FORMAT, VERSION, check_payload
+from horovod_ocr.checkpoint.schema import FORMAT, VERSION, UnreadableError, check_payload
 from horovod_ocr.console import console
 from horovod_ocr.errors import CheckpointError
 from horovod_ocr.run.folder import (
@@ -20,14 +20,11 @@ from horovod_ocr.run.folder import (
     newest_run,
     pointed_to,
     read_digest,
+    run_named,
     step_of,
     write_digest,
 )
 from sharding.system.files import whole_file, write_whole
-
-
-class UnreadableError(CheckpointError):
-    """A checkpoint that may be whole, but cannot be read now."""
 
 
 class HashedFile:
@@ -78,12 +75,14 @@ def write_checkpoint(ownership: Ownership, step: int, payload: dict[str, Any], i
 def load_checkpoint(run: Path, pointer: str = LAST) -> dict[str, Any]:
     """The checkpoint that a pointer names. If it is damaged, a warning, and the newest whole one before it.
 
-    Raises UnreadableError if it cannot be read at the moment: to train on from the one before would remove it.
+    Raises UnreadableError if it cannot be read at the moment, or by this version: to train on from the one before would
+    remove it.
     CheckpointError if no checkpoint up to it is whole.
     """
     named = pointed_to(run, pointer)
+    fault = "damaged" if (run / pointer).exists() else "missing"
     if named is None:
-        console.print(f"warning: {run / pointer}: damaged; taking the newest checkpoint", markup=False)
+        console.print(f"warning: {run / pointer}: {fault}; taking the newest checkpoint", markup=False)
     for path in reversed(checkpoints_of(run)):
         if named is not None and step_of(path) > step_of(named):
             continue
@@ -93,7 +92,7 @@ def load_checkpoint(run: Path, pointer: str = LAST) -> dict[str, Any]:
             raise
         except CheckpointError as error:
             console.print(f"warning: {error}; taking the one before", markup=False)
-    what = f"names {named.name}" if named else "is damaged"
+    what = f"names {named.name}" if named else f"is {fault}"
     raise CheckpointError(f"{run}: {pointer} {what}, and no checkpoint up to it is whole; train anew")
 
 
@@ -127,5 +126,5 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 def load_best(runs: Path, name: str | None) -> tuple[Path, dict[str, Any]]:
     """A run, by default the newest, and its best checkpoint; its last one if none was validated."""
-    run = runs / name if name else newest_run(runs)
+    run = run_named(runs, name) if name else newest_run(runs)
     return run, load_checkpoint(run, BEST if (run / BEST).exists() else LAST)

@@ -1,5 +1,6 @@
 """What a checkpoint holds, and whether a payload is one."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,13 +33,19 @@ PLAIN_FIELDS = ("config", "task", "model_options", "geometry", "plan", "versions
 MOST_VALUES, MOST_LEVELS, MOST_PX = 1_000_000, 20, 10_000
 
 
+class UnreadableError(CheckpointError):
+    """A checkpoint that may be whole, but cannot be read now, or not by this version."""
+
+
 def check_payload(path: Path, payload: dict[str, Any]) -> None:
-    """Raises CheckpointError that names the first field that is missing, of another type, or not valid in itself."""
+    """Raises CheckpointError that names the first field that is missing, of another type, or not valid in itself;
+    UnreadableError for another version."""
     version = payload.get("version")
     if type(version) is not int or abs(version) > MOST_VALUES:
         raise CheckpointError(f"{path}: damaged: its field version is a {type(version).__name__}")
     if version != VERSION:
-        raise CheckpointError(f"{path}: checkpoint version {version}, this program reads {VERSION}; train anew")
+        advice = "update horovod-ocr" if version > VERSION else "train anew with another --run"
+        raise UnreadableError(f"{path}: checkpoint version {version}, this program reads {VERSION}; {advice}")
     for name, kind in FIELDS.items():
         if name not in payload:
             raise CheckpointError(f"{path}: damaged: it has no field {name}")
@@ -110,6 +117,8 @@ def is_geometry(values: dict[str, Any]) -> bool:
 VALID: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(PLAIN_FIELDS, is_plain),
     "step": lambda step: 0 <= step < 1 << 53,
+    "epoch": math.isfinite,
+    "best": lambda best: not math.isnan(best),  # infinite: nothing was validated yet
     "model": lambda state: all(isinstance(name, str) and is_dense(value) for name, value in state.items()),
     "optimizer": is_optimizer,
     "rng": lambda states: all(is_dense(each) and each.dtype == torch.uint8 and each.dim() == 1 for each in states),

@@ -12,6 +12,7 @@ from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.errors import ConfigError
 
 output = Console(soft_wrap=True)
+MOST_SAMPLES = 1_000_000_000  # forecast in seconds
 
 
 @takes_settings(TrainConfig, "shards", "recipe", "steps", "epochs", "global_batch")
@@ -37,8 +38,10 @@ def plan(
         if samples is None:
             config = new_config(recipe, given)
             planned = plan_for_set(config, ranks)
-        elif samples < 1 or "shards" in given:
-            raise ConfigError("--samples plans a set that is not there, of at least 1 sample; leave --shards out")
+        elif not 1 <= samples <= MOST_SAMPLES or "shards" in given:
+            raise ConfigError(
+                f"--samples plans a set that is not there, of 1 to {MOST_SAMPLES:,} samples; leave --shards out"
+            )
         else:
             config = load_config(recipe or train_table().get("recipe", "urdu"), given)
             planned = plan_for_rendered_words(config, samples, ranks)

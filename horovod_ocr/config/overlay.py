@@ -132,17 +132,21 @@ def flatten(kind: type, values: dict[str, Any], source: str) -> dict[str, Any]:
         inside = {name for name, setting in known.items() if setting.table == table} if table else known.keys()
         for name, given in (value if table else {key: value}).items():
             if name not in inside:
-                raise ConfigError(
-                    f"{source}: no setting {name!r}; {nearest(name, [*inside, *([] if table else tables)])}"
-                )
+                where = f" in {table}" if table else ""
+                hint = belongs(known[name]) if name in known else nearest(name, [*inside, *([] if table else tables)])
+                raise ConfigError(f"{source}: no setting {name!r}{where}; {hint}")
             if name in flat:
                 raise ConfigError(f"{source}: {name} is given twice, alone and as {known[name].table}.{name}")
             flat[name] = given
     return flat
 
 
+def belongs(setting: Setting) -> str:
+    return f"it is in {setting.table}" if setting.table else "it is in no table"
+
+
 def nearest(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.65)
     return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
 
 
@@ -194,7 +198,10 @@ def checked(value: Any, setting: Setting, current: Any, source: str, prefix: str
 
 def converted(value: object, kind: type) -> object:
     if kind is float and type(value) is int:
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf if value > 0 else -math.inf
     return Path(value) if kind is Path and isinstance(value, str) else value
 
 

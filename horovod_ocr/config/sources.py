@@ -1,13 +1,14 @@
 """Where settings come from: defaults < recipe < horovod-ocr.toml in the working folder < command line."""
 
+import os
 import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from horovod_ocr.config.overlay import checked_values, flatten, overlay
+from horovod_ocr.config.overlay import checked_values, flatten
 from horovod_ocr.config.recipe import read_recipe, read_toml
-from horovod_ocr.config.train import TrainConfig, check_config
+from horovod_ocr.config.train import TrainConfig, check_config, lay_over
 from horovod_ocr.errors import ConfigError
 
 SETTINGS_FILE = "horovod-ocr.toml"
@@ -18,30 +19,46 @@ def load_config(recipe: str | None, command_line: dict[str, Any], folder: Path =
     """Lay the four sources over each other. ConfigError names the file and the nearest key for an unknown one."""
     shared = train_table(folder)
     recipe = recipe or shared.get("recipe")
-    config = overlay(TrainConfig(), read_recipe(recipe) if recipe else {}, f"recipe {recipe}")
-    config = overlay(config, shared, f"{folder / SETTINGS_FILE}, [train]")
-    return check_config(overlay(replace(config, recipe=recipe), command_line, "the command line"))
+    config = lay_over(TrainConfig(), read_recipe(recipe) if recipe else {}, f"recipe {recipe}")
+    config = lay_over(config, shared, f"{folder / SETTINGS_FILE}, [train]")
+    return check_config(lay_over(replace(config, recipe=recipe), command_line, "the command line"))
 
 
 def parse_settings(assignments: list[str]) -> dict[str, Any]:
-    """`key=value` of the command line, the value as TOML or else as text; `a.b=1` goes into table a."""
+    """`NAME=VALUE` of the command line, the value as TOML or else as text; `a.b=1` goes into table a.
+
+    ConfigError for what is given twice with other values.
+    """
     values: dict[str, Any] = {}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals:
-            raise ConfigError(f"--set {assignment}: write it as key=value")
-        try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = text
-        *tables, name = key.strip().split(".")
-        table = values
-        for part in tables:
-            table = table.setdefault(part, {})
-            if not isinstance(table, dict):
-                raise ConfigError(f"--set {assignment}: {part} has a value already and is not a table")
-        table[name] = value
+            raise ConfigError(f"--set {assignment}: write it as NAME=VALUE")
+        value: Any = parse_value(text)
+        for name in reversed(key.strip().split(".")):
+            value = {name: value}
+        merge(values, value, f"--set {assignment}")
     return values
+
+
+def parse_value(text: str) -> Any:
+    """A value of TOML; any other text is itself."""
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    return parsed["value"] if len(parsed) == 1 else text
+
+
+def merge(values: dict[str, Any], more: dict[str, Any], source: str) -> None:
+    """Put settings in tables beside those that are there."""
+    for name, value in more.items():
+        if name not in values:
+            values[name] = value
+        elif isinstance(before := values[name], dict) and isinstance(value, dict):
+            merge(before, value, source)
+        elif before != value:
+            raise ConfigError(f"{source}: {name} is given before, as {before!r}")
 
 
 def with_settings(given: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
@@ -60,7 +77,7 @@ def with_settings(given: dict[str, Any], assignments: list[str]) -> dict[str, An
 def table_of_settings(command: str, folder: Path = Path(".")) -> dict[str, Any]:
     """A command's table in horovod-ocr.toml; empty if there is none. ConfigError for a table that no command has."""
     path = folder / SETTINGS_FILE
-    tables = read_toml(path) if path.exists() else {}
+    tables = read_toml(path) if os.path.lexists(path) else {}  # a link to nowhere is an error, and not the defaults
     for name, table in tables.items():
         if name not in TABLES or not isinstance(table, dict):
             raise ConfigError(f"{path}: {name!r} is not a table of settings; there are: [{'], ['.join(TABLES)}]")

@@ -4,17 +4,18 @@ Each field states its type, its range and its default, and below it what it mean
 (`lr`), or by its table's as well (`optimizer.lr`); see `overlay`.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 
-from horovod_ocr.config.overlay import overlay, settings_of
+from horovod_ocr.config.overlay import flatten, overlay, settings_of
 from horovod_ocr.data.augment.strengths import Augmentation
 from horovod_ocr.errors import ConfigError
 
 Device = Literal["auto", "cpu", "cuda"]
+MOST_STEPS = 1_000_000_000_000
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class DataConfig:
     """Decoder of images, of data.decoders; auto: the fastest that is installed."""
     cache_dir: Annotated[str | None, "FOLDER"] = None
     """Copy shards to this folder on the host's own disk when they are first read.  [default: if they are at a URL]"""
-    cache_gb: Annotated[float | None, Gt(0)] = None
+    cache_gb: Annotated[float | None, Gt(0), Le(1e6)] = None
     """What the cache may hold.  [default: nine tenths of what is free]"""
     max_bad: Annotated[int, Ge(0), "SAMPLES"] = 1000
     """Stop when more samples than this are damaged."""
@@ -48,17 +49,17 @@ class DataConfig:
 class PlanConfig:
     """How long a run is, and which samples each step holds."""
 
-    steps: Annotated[int | None, Ge(0)] = None
+    steps: Annotated[int | None, Ge(0), Le(MOST_STEPS)] = None
     """Optimizer steps; overrides epochs."""
-    epochs: Annotated[float, Ge(0)] = 10.0
+    epochs: Annotated[float, Ge(0), Le(MOST_STEPS)] = 10.0
     """Passes over the train split."""
-    min_steps: Annotated[int, Ge(0)] = 1500
+    min_steps: Annotated[int, Ge(0), Le(MOST_STEPS)] = 1500
     """Epochs are at least this many steps: with fewer, a model may not have begun to learn."""
-    global_batch: Annotated[int, Ge(1)] = 64
+    global_batch: Annotated[int, Ge(1), Le(1_000_000)] = 64
     """Samples a step over all ranks."""
-    lanes: Annotated[int, Ge(1)] = 48
+    lanes: Annotated[int, Ge(1), Le(10_000)] = 48
     """Parts of an epoch that are read in sequence, each by one rank: the most ranks a run can have."""
-    window: Annotated[int, Ge(1)] = 4096
+    window: Annotated[int, Ge(1), Le(1_000_000_000)] = 4096
     """Samples of a lane that are shuffled as one."""
 
 
@@ -94,7 +95,7 @@ class RanksConfig:
     """Compute a rank's share in parts, for less memory."""
     check_ranks_every_steps: Annotated[int | None, Ge(1)] = 500
     """Compare the weights of all ranks this often; 0: never."""
-    stall_timeout_s: Annotated[float, Gt(0)] = 300.0
+    stall_timeout_s: Annotated[float, Gt(0), Le(1e6)] = 300.0
     """A rank that makes no progress for this long ends itself."""
 
 
@@ -144,7 +145,7 @@ class TrainConfig:
     """Name of the model."""
     model_options: dict[str, Any] = field(default_factory=dict)
     """Options of the model, by name."""
-    height: Annotated[int, Ge(1)] = 64
+    height: Annotated[int, Ge(1), Le(10_000)] = 64
     """Pixels that images are scaled to."""
     data: DataConfig = DataConfig()
     """Table: where samples come from and how they are read."""
@@ -171,15 +172,28 @@ class TrainConfig:
         }
 
 
+def lay_over(config: TrainConfig, values: dict[str, Any], source: str) -> TrainConfig:
+    """`overlay`; values that name another model replace the options of the model before."""
+    model = flatten(TrainConfig, values, source).get("model", config.model)
+    return overlay(config if model == config.model else replace(config, model_options={}), values, source)
+
+
 def check_config(config: TrainConfig) -> TrainConfig:
     """The config. ConfigError for settings that do not go together; `overlay` has checked each alone."""
-    if config.run and Path(config.run).name != config.run:
-        raise ConfigError(f"run is a name without folders, not {config.run!r}; give --runs for the folder of the runs")
+    if config.run:
+        check_run_name(config.run)
     if not config.plan.steps and not config.plan.epochs:
         raise ConfigError("steps 0, epochs 0: one of them must be more than 0")
     if config.log.profile:
         profiled_steps(config.log.profile)
     return config
+
+
+def check_run_name(name: str) -> str:
+    """The name of a run's folder. ConfigError for what would be another folder than one in the folder of the runs."""
+    if Path(name).name != name or name == ".." or not name.isprintable():
+        raise ConfigError(f"run is a name without folders, not {name!r}; give --runs for the folder of the runs")
+    return name
 
 
 def profiled_steps(text: str) -> tuple[int, int]:

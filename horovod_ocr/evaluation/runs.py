@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from horovod_ocr.errors import CheckpointError
-from horovod_ocr.run.folder import LAST, METRICS, TRAIN_FIRST, checkpoints_of, pointed_to, step_of
+from horovod_ocr.run.folder import LAST, METRICS, TRAIN_FIRST, check_folder, checkpoints_of, pointed_to, step_of
 from horovod_ocr.run.state import STATE, RunState, read_state
 from horovod_ocr.tasks.figures import FIGURES, figures_in
 
@@ -51,6 +51,7 @@ def list_runs(runs: Path) -> list[RunRow]:
     """Newest first, the damaged ones too; but not those that may not be read. CheckpointError if there is none."""
     folders = [path for path in runs.glob("*") if any(os.path.isfile(path / name) for name in SIGNS)]
     if not folders:
+        check_folder(runs)
         raise CheckpointError(f"no run in {runs}/; {TRAIN_FIRST}")
     return sorted(map(describe_run, folders), key=lambda row: (-row.time, row.name))
 

@@ -27,7 +27,18 @@ def build_model(name: str, outputs: int, height: int, **options: Any) -> FrameMo
     known = set(inspect.signature(MODELS[name]).parameters) - {"outputs", "height"}
     if unknown := set(options) - known:
         raise ConfigError(f"model {name} has no option {sorted(unknown)[0]!r}; it takes: {', '.join(sorted(known))}")
+    check_option_types(name, options)
     try:
         return MODELS[name](outputs=outputs, height=height, **options)
     except (ValueError, TypeError, RuntimeError) as error:
         raise ConfigError(f"model {name}: {error}") from error
+
+
+def check_option_types(name: str, options: dict[str, Any]) -> None:
+    """ConfigError for an option of another type than the constructor says. An integer is a number."""
+    for option, parameter in inspect.signature(MODELS[name], eval_str=True).parameters.items():
+        value, kind = options.get(option), parameter.annotation
+        if option not in options or kind not in (bool, int, float, str):
+            continue
+        if type(value) is not kind and not (kind is float and type(value) is int):
+            raise ConfigError(f"model {name}: {option} must be of type {kind.__name__}, not {value!r}")

@@ -18,6 +18,7 @@ import socket
 from os import getpid
 from pathlib import Path
 
+from horovod_ocr.config.train import check_run_name
 from horovod_ocr.errors import CheckpointError
 from sharding.system.files import write_whole
 
@@ -25,8 +26,8 @@ LAST, BEST, OWNER = "LAST", "BEST", "OWNER"
 TRAIN_LOG, METRICS, EVAL = "train.log", "metrics.jsonl", "eval.json"
 MOST_POINTER_BYTES = 4096  # read no more of a small file: it may be something else
 CHECKPOINT_NAME = re.compile(r"step-([0-9]{8,15})\.pt")
-TRAIN_FIRST = "train first: horovodrun -np 3 -H hosts.txt horovod-ocr train"
-
+TRAIN_FIRST = "train first: horovod-ocr train"
+MOST_NAMED = 10  # runs in a sentence
 
 _REMEDIES = {
     errno.ENOSPC: "make room",
@@ -88,19 +89,45 @@ def read_start(path: Path) -> str:
         return file.read(MOST_POINTER_BYTES).decode("utf-8", "replace").strip()
 
 
+def run_named(runs: Path, name: str) -> Path:
+    """A run that is there. CheckpointError if it is not, with the names of those that are."""
+    run = runs / check_run_name(name)
+    if run.is_dir():
+        return run
+    others = sorted(pointer.parent.name for pointer in runs.glob(f"*/{LAST}"))
+    more = ", ..." if len(others) > MOST_NAMED else ""
+    there = f"there are: {', '.join(others[:MOST_NAMED])}{more}" if others else TRAIN_FIRST
+    raise CheckpointError(f"no run {name!r} in {runs}/; {there}")
+
+
+def holds_run(run: Path) -> bool:
+    """Whether a folder holds checkpoints, or held some."""
+    return (run / LAST).exists() or bool(checkpoints_of(run))
+
+
 def pointed_to(run: Path, pointer: str) -> Path | None:
-    """The file that LAST or BEST names; None if its content is damaged. CheckpointError if there is no such pointer."""
+    """The file that LAST or BEST names; None if its content is damaged, or if it is missing beside checkpoints.
+    CheckpointError if there is no checkpoint."""
     try:
         name = read_start(run / pointer)
     except OSError as error:
-        raise CheckpointError(f"{run} has no {pointer} checkpoint; {TRAIN_FIRST}") from error
+        if checkpoints_of(run):
+            return None
+        raise CheckpointError(f"{run} has no checkpoint; {TRAIN_FIRST}") from error
     return run / "checkpoints" / name if CHECKPOINT_NAME.fullmatch(name) else None
+
+
+def check_folder(runs: Path) -> None:
+    """CheckpointError for a file."""
+    if runs.exists() and not runs.is_dir():
+        raise CheckpointError(f"{runs} is no folder; name that of the runs")
 
 
 def newest_run(runs: Path) -> Path:
     """The run whose LAST was written latest. CheckpointError if there is none."""
     pointers = sorted(runs.glob(f"*/{LAST}"), key=lambda path: (path.stat().st_mtime_ns, path))
     if not pointers:
+        check_folder(runs)
         raise CheckpointError(f"no run with a checkpoint in {runs}/; {TRAIN_FIRST}")
     return pointers[-1].parent
 

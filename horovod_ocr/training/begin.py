@@ -18,7 +18,7 @@ from horovod_ocr.distributed.device import choose_device, choose_precision
 from horovod_ocr.distributed.watchdog import Watchdog
 from horovod_ocr.distributed.world import World
 from horovod_ocr.errors import ConfigError, ShardError
-from horovod_ocr.run.folder import LAST, newest_run
+from horovod_ocr.run.folder import holds_run, newest_run, run_named
 from horovod_ocr.tasks.recipe import new_config
 
 
@@ -71,7 +71,7 @@ def choose_config(recipe: str | None, given: dict[str, Any]) -> TrainConfig:
     if not asked.get("resume"):
         return new_config(recipe, given)
     runs = Path(asked.get("runs") or TrainConfig.runs)
-    run = runs / asked["run"] if asked.get("run") else newest_run(runs)
+    run = run_named(runs, asked["run"]) if asked.get("run") else newest_run(runs)
     of_machine = {"device": shared.get("device", RanksConfig.device)}  # and not of the run
     config = overlay(config_of(load_checkpoint(run), run), of_machine, SETTINGS_FILE)
     config = overlay(config, read_recipe(recipe) if recipe else {}, f"recipe {recipe}")
@@ -83,9 +83,9 @@ def choose_run(config: TrainConfig) -> Path:
     """The run's folder. ConfigError rather than write over a run that is there."""
     runs = Path(config.runs)
     if config.resume:
-        return runs / config.run if config.run else newest_run(runs)
+        return run_named(runs, config.run) if config.run else newest_run(runs)
     run = runs / (config.run or time.strftime(f"{Path(config.recipe or 'run').stem}-%Y%m%d-%H%M%S"))
-    if (run / LAST).exists():
+    if holds_run(run):
         raise ConfigError(f"{run} holds a run already; continue it with --resume, or name another with --run")
     return run
 

@@ -183,10 +183,13 @@ def parse_index(content: bytes, root: Path, where: str) -> ShardIndex:
         raise ShardError(f"{where} is damaged ({error}); make the shards again: horovod-ocr shard --src ...") from error
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise ShardError(f"{where} is not an index of {FORMAT}; name a folder that horovod-ocr shard has made")
-    if values.get("version") != VERSION:
+    version = values.get("version")
+    if version != VERSION:
+        is_newer = isinstance(version, int) and version > VERSION
+        advice = "update horovod-ocr, or " if is_newer else ""
         raise ShardError(
-            f"{where}: index version {str(values.get('version'))[:20]}, this program reads {VERSION}: "
-            "shard again with: horovod-ocr shard --src ... --out NEW_FOLDER"
+            f"{where}: index version {str(version)[:20]}, this program reads {VERSION}: "
+            f"{advice}shard again with: horovod-ocr shard --src ... --out NEW_FOLDER"
         )
     try:
         index = _index_of(root, values, hashlib.sha256(content).hexdigest())

@@ -15,7 +15,7 @@ from horovod_ocr.launch.hosts.ssh import Ssh
 from horovod_ocr.launch.supervise.cluster import SshCluster
 from horovod_ocr.launch.supervise.record import LaunchLog, find_run, last_step, lock_run, open_record
 from horovod_ocr.launch.supervise.supervisor import LaunchSpec, Supervisor
-from horovod_ocr.run.folder import LAST, newest_run, pointed_to
+from horovod_ocr.run.folder import LAST, newest_run, pointed_to, run_named
 from horovod_ocr.run.state import RunStatus, read_state
 from horovod_ocr.tasks.recipe import new_config
 
@@ -74,7 +74,7 @@ def choose_run(options: TrainOptions) -> Path:
     config = load_config(options.recipe, options.given)
     runs = Path(config.runs)
     if options.resumes:
-        run = runs / config.run if config.run else newest_run(runs)
+        run = run_named(runs, config.run) if config.run else newest_run(runs)
         pointed_to(run, LAST)  # raises if it has no checkpoint
         return run
     if config.run:

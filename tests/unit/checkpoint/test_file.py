@@ -1,6 +1,7 @@
 """Checkpoints are whole or not there; a damaged one falls back; no code in a file is run."""
 
 import errno
+import math
 import os
 import pickle
 import subprocess
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from horovod_ocr.checkpoint import file, schema
 from horovod_ocr.checkpoint.file import BEST, LAST, load_best, load_checkpoint, read_checkpoint, write_checkpoint
+from horovod_ocr.checkpoint.schema import UnreadableError
 from horovod_ocr.errors import CheckpointError
 from horovod_ocr.run.folder import (
     OWNER,
@@ -118,6 +121,31 @@ def test_a_damaged_pointer_means_the_newest(tmp_path, content, capsys):
     assert f"{tmp_path / LAST}: damaged" in capsys.readouterr().err
 
 
+def test_a_missing_pointer_beside_checkpoints_means_the_newest(tmp_path, capsys):
+    for step in (1, 2):
+        save(tmp_path, step)
+    (tmp_path / LAST).unlink()
+    assert load_checkpoint(tmp_path)["step"] == 2
+    assert f"{tmp_path / LAST}: missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("version", "advice"), [(schema.VERSION + 1, "update"), (schema.VERSION - 1, "train anew")])
+def test_another_version_is_no_damage(tmp_path, version, advice, monkeypatch):
+    """To take the checkpoint before instead would write over the steps since."""
+    save(tmp_path, 1)
+    monkeypatch.setattr(file, "VERSION", version)
+    save(tmp_path, 2)
+    with pytest.raises(UnreadableError, match=f"version {version}, this program reads {schema.VERSION}; {advice}"):
+        load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"best": math.nan}, {"epoch": math.inf}])
+def test_scores_that_are_no_numbers_are_damage(tmp_path, change):
+    path = write_checkpoint(Ownership(tmp_path), 1, tiny_payload() | change, is_best=False)
+    with pytest.raises(CheckpointError, match=f"its field {next(iter(change))}"):
+        read_checkpoint(path)
+
+
 def test_code_in_a_file_is_not_run(tmp_path):
     class Evil:
         def __reduce__(self):
@@ -156,10 +184,16 @@ def test_a_checkpoint_packed_again_by_a_zip_program_is_refused(tmp_path):
 
 
 def test_what_is_not_there_says_how_to_make_it(tmp_path):
-    with pytest.raises(CheckpointError, match="train first: horovodrun"):
+    with pytest.raises(CheckpointError, match="train first: horovod-ocr train"):
         newest_run(tmp_path)
-    with pytest.raises(CheckpointError, match="has no LAST checkpoint; train first"):
+    with pytest.raises(CheckpointError, match="no run 'none' in .*; train first"):
         load_best(tmp_path, "none")
+    save(tmp_path / "it", 1)
+    with pytest.raises(CheckpointError, match="no run 'none' in .*; there are: it$"):
+        load_best(tmp_path, "none")
+    (tmp_path / "it" / "file").touch()
+    with pytest.raises(CheckpointError, match="file is no folder"):
+        newest_run(tmp_path / "it" / "file")
 
 
 def test_the_newest_run_is_the_one_saved_last(tmp_path):

@@ -89,7 +89,7 @@ def test_unknown_recipes_files_and_tables(tmp_path):
         load_config("klingon", {}, tmp_path)
     with pytest.raises(ConfigError, match="no file"):
         load_config(str(tmp_path / "no.toml"), {}, tmp_path)
-    with pytest.raises(ConfigError, match="--set lr: write it as key=value"):
+    with pytest.raises(ConfigError, match="--set lr: write it as NAME=VALUE"):
         parse_settings(["lr"])
     (tmp_path / "horovod-ocr.toml").write_text("[shard]\nscr = 'raw'\n")
     with pytest.raises(ConfigError, match="no setting 'scr'; did you mean 'src'"):
@@ -100,7 +100,7 @@ def test_unknown_recipes_files_and_tables(tmp_path):
     (tmp_path / "horovod-ocr.toml").write_text("[shard\n")
     with pytest.raises(ConfigError, match="not TOML"):
         table_of_settings("shard", tmp_path)
-    with pytest.raises(ConfigError, match="--set a.b=2: a has a value already"):
+    with pytest.raises(ConfigError, match="--set a.b=2: a is given before, as 1"):
         parse_settings(["a=1", "a.b=2"])
 
 
@@ -219,3 +219,65 @@ def test_a_value_of_another_type_on_the_command_line_is_one_sentence():
 def test_an_empty_recipe_in_the_settings_file_means_none(tmp_path):
     (tmp_path / "horovod-ocr.toml").write_text('[train]\nrecipe = ""\n')
     assert new_config(None, {}, tmp_path) == TrainConfig()
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a/b", "/tmp/a", "a\nb"])
+def test_the_name_of_a_run_is_no_other_folder(name, tmp_path):
+    with pytest.raises(ConfigError, match="run is a name without folders"):
+        load_config(None, {"run": name}, tmp_path)
+
+
+def test_another_model_has_none_of_the_options_of_the_one_before(tmp_path):
+    (tmp_path / "r.toml").write_text("model_options = {hidden = 7}\n")
+    recipe = str(tmp_path / "r.toml")
+    assert load_config(recipe, {"model": "toy"}, tmp_path).model_options == {}
+    assert load_config(recipe, {"model": "toy", "model_options": {"depth": 2}}, tmp_path).model_options == {"depth": 2}
+    assert load_config(recipe, {"model": "crnn", "lr": 1.0}, tmp_path).model_options == {"hidden": 7}
+
+
+@pytest.mark.parametrize("value", ["9" * 400, "9" * 5000, "[" * 3000 + "]" * 3000, "nan", "-inf"])
+def test_a_number_that_is_none_is_one_sentence_on_the_command_line_and_in_a_file(value, tmp_path):
+    with pytest.raises(ConfigError, match="lr must be"):
+        with_settings({}, [f"lr={value}"])
+    (tmp_path / "horovod-ocr.toml").write_text(f"[train]\nlr = {value}\n")
+    with pytest.raises(ConfigError, match="lr must be|not TOML"):
+        train_table(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [["optimizer.clip_norm=2", "optimizer={lr=1}"], ["optimizer={lr=1}", "optimizer.clip_norm=2"], ["lr=1", "lr=1"]],
+)
+def test_what_is_set_twice_is_one_table(settings):
+    found = parse_settings(settings)
+    assert found == ({"lr": 1} if settings[0] == "lr=1" else {"optimizer": {"clip_norm": 2, "lr": 1}})
+
+
+@pytest.mark.parametrize("settings", [["lr=1", "lr=2"], ["optimizer.lr=1", "optimizer={lr=2}"]])
+def test_what_is_set_twice_to_other_values_is_refused(settings):
+    with pytest.raises(ConfigError, match="lr is given before, as 1"):
+        parse_settings(settings)
+
+
+def test_a_value_of_two_lines_is_no_toml_and_loses_nothing():
+    assert parse_settings(["run=1\nx=2"]) == {"run": "1\nx=2"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (["ranks.lr=1"], "no setting 'lr' in ranks; it is in optimizer"),
+        (["log.seed=1"], "no setting 'seed' in log; it is in no table"),
+        (["train.lr=1"], "no setting 'train'; there are: run, "),
+    ],
+)
+def test_a_setting_in_another_table_is_told_its_own(settings, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        with_settings({}, settings)
+
+
+@pytest.mark.parametrize("target", ["nowhere", "horovod-ocr.toml"])
+def test_a_settings_file_that_is_a_link_to_nowhere_is_not_the_defaults(target, tmp_path):
+    (tmp_path / "horovod-ocr.toml").symlink_to(tmp_path / target)
+    with pytest.raises(ConfigError, match="there is no file|cannot be read"):
+        table_of_settings("train", tmp_path)

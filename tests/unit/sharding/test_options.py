@@ -29,6 +29,7 @@ from sharding.format.index import read_index
         ({"image": "webp"}, "keep, png, jpeg"),
         ({"height": 64}, "goes with --image png or --image jpeg"),
         ({"image": "png", "height": 0}, "height must be at least 1, not 0"),
+        ({"frame_px": 10**20}, "frame_px must be at most 10000, not 1"),
         ({"fractions": (0.9, 0.1, 0.1)}, "must add to 1"),
         ({"fractions": (1.1, 0.0, -0.1)}, "must add to 1"),
         ({"profile": "greek"}, "urdu, arabic, persian, thai, latin, plain"),

@@ -5,9 +5,9 @@ import pytest
 from horovod_ocr.checkpoint.file import write_checkpoint
 from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.errors import ConfigError
-from horovod_ocr.run.folder import Ownership
+from horovod_ocr.run.folder import LAST, Ownership
 from horovod_ocr.training import begin
-from horovod_ocr.training.begin import choose_config
+from horovod_ocr.training.begin import choose_config, choose_run
 from tests.unit.checkpoint.payload import tiny_payload
 
 
@@ -27,6 +27,7 @@ def test_the_device_is_that_of_the_machine_and_not_of_the_run(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     saved = TrainConfig.of(run="it", device="cuda", lr=0.5).to_dict()
     monkeypatch.setattr(begin, "load_checkpoint", lambda run: {"config": saved})
+    (tmp_path / "runs/it").mkdir(parents=True)
     resumed = {"resume": True, "run": "it"}
     assert (choose_config(None, resumed).ranks.device, choose_config(None, resumed).optimizer.lr) == ("auto", 0.5)
     assert choose_config(None, resumed | {"device": "cpu"}).ranks.device == "cpu"
@@ -46,3 +47,16 @@ def test_a_run_named_in_the_settings_file_is_the_one_that_goes_on(tmp_path, monk
     config = choose_config(None, {} if "resume" in shared else {"resume": True})
     assert (config.run, config.resume, config.optimizer.lr) == ("it", True, 0.25)
     assert choose_config(None, {"resume": True, "run": "newer"}).run == "newer"
+
+
+@pytest.mark.parametrize("resumes", [False, True])
+def test_checkpoints_without_last_are_a_run_all_the_same(tmp_path, resumes):
+    """A new run in that folder would remove them."""
+    write_checkpoint(Ownership(tmp_path / "it"), 1, tiny_payload(), is_best=False)
+    (tmp_path / "it" / LAST).unlink()
+    config = TrainConfig.of(runs=str(tmp_path), run="it", resume=resumes)
+    if resumes:
+        assert choose_run(config) == tmp_path / "it"
+    else:
+        with pytest.raises(ConfigError, match="holds a run already; continue it with --resume"):
+            choose_run(config)

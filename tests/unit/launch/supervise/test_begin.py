@@ -66,7 +66,7 @@ def test_a_new_run_has_its_settings_from_the_file_too(folder):
 
 
 def test_a_misspelt_run_to_resume_is_not_begun(folder):
-    with pytest.raises(CheckpointError, match="runs/urdo has no LAST checkpoint"):
+    with pytest.raises(CheckpointError, match="no run 'urdo' in runs/"):
         launch((Host("localhost"),), 1, 1, 20, [], train_options(["--run", "urdo", "--resume"]))
     assert not (folder / "runs").exists()
 
