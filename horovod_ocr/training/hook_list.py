@@ -48,5 +48,5 @@ def build_hooks(
         hooks.Log(world, log, interval, update, damage, skipped, hosts),
         hooks.Validate(world, log, interval, model, parts.task.figures, score, save),
         save,
-        hooks.Profile(c.log.profile, beginning.run, world.rank, beginning.device, parts.total_steps, log),
+        hooks.Profile(c.log.profile, beginning.run, world.rank, beginning.device, log),
     ]

@@ -1,6 +1,6 @@
 """The loop of a training run: batch, gradients, update, hooks."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +56,8 @@ class Trainer:
         state, heartbeat = self.state, self.report.heartbeat
         with ExitStack() as stack:
             stack.callback(self.log.close)
+            for hook in self.hooks:
+                stack.callback(hook.end)
             for context in (self.signals, heartbeat):
                 stack.enter_context(context)
             try:
@@ -76,18 +78,19 @@ class Trainer:
         """All steps that are left, or until some rank wants to stop. Collective."""
         state = self.state
         self.gradients.model.train()
-        batches = prefetch(self.stream.batches(state.step, state.total_steps), self.interval.device)
-        while not state.due.stop_reason:
-            self.report("its data")
-            with self.interval.waiting():
-                batch = next(batches, None)
-            if batch is None:
-                break
-            for hook in self.hooks:
-                hook.before_step(state, batch)
-            step = self.take_step(batch)
-            for hook in self.hooks:
-                hook.after_step(state, step)
+        with closing(self.stream.batches(state.step, state.total_steps)) as read:
+            batches = prefetch(read, self.interval.device)
+            while not state.due.stop_reason:
+                self.report("its data")
+                with self.interval.waiting():
+                    batch = next(batches, None)
+                if batch is None:
+                    break
+                for hook in self.hooks:
+                    hook.before_step(state, batch)
+                step = self.take_step(batch)
+                for hook in self.hooks:
+                    hook.after_step(state, step)
 
     def take_step(self, batch: Batch) -> Step:
         """One optimizer step; the same on every rank, whatever part of the batch it holds."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from horovod_ocr.config.train import TrainConfig
+from horovod_ocr.config.train import TrainConfig, profiled_steps
 from horovod_ocr.data.splits import divide_command, unseen_split
 from horovod_ocr.distributed.world import World
 from horovod_ocr.training.begin import Beginning
@@ -37,11 +37,21 @@ def opening_lines(
     ]
     frames = Frames(parts.geometry.height, parts.model.frame_stride_px)
     unvalidated = [] if parts.val else [unvalidated_line(shards, index)]
-    return [*lines, *unvalidated, *parts.task.opening_remarks(index, frames)]
+    return [*lines, *unvalidated, *unprofiled(config.log.profile, state), *parts.task.opening_remarks(index, frames)]
 
 
 def shown(value: object) -> object:
     return "-" if value is None else value
+
+
+def unprofiled(profile: str | None, state: TrainState) -> list[str]:
+    """A warning if none of the steps to profile is to be taken. profile: FIRST:LAST, or None."""
+    if not profile:
+        return []
+    first, last = profiled_steps(profile)
+    if first <= state.total_steps and last > state.step:
+        return []
+    return [f"warning: nothing is profiled: steps {state.step + 1} to {state.total_steps} are taken, not {profile}"]
 
 
 def unvalidated_line(shards: str, index: ShardIndex) -> str:

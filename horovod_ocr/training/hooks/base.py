@@ -27,3 +27,6 @@ class Hook:
 
     def after_step(self, state: TrainState, step: Step) -> None:
         """Called after the update. `state.step` counts this step."""
+
+    def end(self) -> None:
+        """Called once, when the run ends, also after an error. Never collective."""

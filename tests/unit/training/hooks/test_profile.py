@@ -8,6 +8,7 @@ import torch
 from horovod_ocr.config.train import profiled_steps
 from horovod_ocr.errors import ConfigError
 from horovod_ocr.training.hooks import Profile
+from horovod_ocr.training.hooks.profile import check_whole
 from horovod_ocr.training.state import TrainState
 
 
@@ -24,13 +25,14 @@ def profile_steps(profile: Profile, steps: range, work=lambda step: None) -> Non
         work(state.step + 1)
         state.step += 1
         profile.after_step(state, None)
+    profile.end()
 
 
 @pytest.mark.slow
 def test_the_trace_holds_the_steps_asked_for_and_no_others(tmp_path):
     lines = Lines()
     profile_steps(
-        Profile("3:4", tmp_path, 1, torch.device("cpu"), 6, lines), range(6), lambda step: torch.ones(step).cumsum(0)
+        Profile("3:4", tmp_path, 1, torch.device("cpu"), lines), range(6), lambda step: torch.ones(step).cumsum(0)
     )
     path = tmp_path / "profile/steps-3-4-rank-1.json"
     assert lines == [f"profile written: {path}"]
@@ -43,12 +45,26 @@ def test_it_ends_with_the_run_and_what_cannot_be_written_is_a_warning(tmp_path):
     (tmp_path / "profile").write_bytes(b"in the way")
     lines = Lines()
     with pytest.warns(UserWarning, match="steps-1-2-rank-0.json could not be written"):
-        profile_steps(Profile("1:9", tmp_path, 0, torch.device("cpu"), 2, lines), range(2))
+        profile_steps(Profile("1:9", tmp_path, 0, torch.device("cpu"), lines), range(2))
     assert lines == []
 
 
+@pytest.mark.slow
+def test_a_run_that_stops_inside_keeps_the_steps_until_then(tmp_path):
+    lines = Lines()
+    profile_steps(Profile("2:50", tmp_path, 0, torch.device("cpu"), lines), range(4))
+    path = tmp_path / "profile/steps-2-4-rank-0.json"
+    assert lines == [f"profile written: {path}"] and json.loads(path.read_text())["traceEvents"]
+
+
+def test_a_trace_that_was_cut_off_is_not_whole(tmp_path):
+    (tmp_path / "trace").write_text('{"traceEvents": [{"name": "aten::cumsum"}, {"na')
+    with pytest.raises(OSError, match="cut off"):
+        check_whole(tmp_path / "trace")
+
+
 def test_without_one_nothing_is_written(tmp_path):
-    profile_steps(Profile(None, tmp_path, 0, torch.device("cpu"), 6, Lines()), range(6))
+    profile_steps(Profile(None, tmp_path, 0, torch.device("cpu"), Lines()), range(6))
     assert list(tmp_path.iterdir()) == []
 
 
