@@ -10,13 +10,14 @@ from sharding.format.index import ShardInfo
 
 WINDOWS_AHEAD = 4  # windows that are prefetched before the first step that reads from them
 WHOLE_BYTES = 1 << 23  # a shard up to this size is prefetched whole, because its windows are too short for fast reads
+MOST_WAIT_S = 5.0  # for the thread, at the end
 WHOLE_SHARDS = 128  # the number of those that are remembered, so as not to prefetch them again
 
 
 class ReadAhead:
     """Prefetches the shards of the plan's windows in order, a few windows ahead of the current step.
 
-    A context manager: the thread runs while the block does.
+    A context manager: the thread runs while the block does, and at most MOST_WAIT_S longer.
 
     Args:
         store: fetches the shards.
@@ -39,6 +40,8 @@ class ReadAhead:
         with self.changed:
             self.has_ended = True
             self.changed.notify()
+        # a thread that is in numpy when the interpreter ends aborts the process; one that waits for a server does not
+        self.thread.join(timeout=MOST_WAIT_S)
 
     def advance_to(self, step: int) -> None:
         """Tell the thread which step is computed now."""
@@ -53,6 +56,8 @@ class ReadAhead:
         for window in self.windows:
             with self.changed:
                 self.changed.wait_for(lambda: self.has_ended or len(latest) < WINDOWS_AHEAD or latest[0] <= self.step)
+            if self.has_ended:
+                return
             if window.last_step < self.step:  # the rank has already read past it
                 continue
             for shard, first_row, stop_row in window.parts:

@@ -5,7 +5,7 @@ each worker of a rank takes every `workers`-th step: the batches and their order
 Steps are counted over all epochs, so that workers live as long as the run.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -68,8 +68,9 @@ class Stream:
         """What turns this stream's shares into batches."""
         return ShareReader(self.store, self.shards, self.geometry, self.options, self.decoder, self.steps)
 
-    def batches(self, first_step: int = 0, last_step: int | None = None) -> Iterator[Batch]:
-        """The batches of the steps [first_step, last_step) of the run; by default, of its first epoch.
+    def batches(self, first_step: int = 0, last_step: int | None = None) -> Generator[Batch, None, None]:
+        """The batches of the steps [first_step, last_step) of the run; by default, of its first epoch. Close it at the
+        end: a thread reads ahead meanwhile.
 
         Yields nothing if `last_step` is not after `first_step`. What only earlier steps need is not read.
 

@@ -78,3 +78,12 @@ def test_a_resumed_run_begins_with_the_windows_that_are_open():
         assert wait_for(log, 10)[:2] == [10, 11] and len(log.shards) == 2 * (1 + WINDOWS_AHEAD)
     ahead.thread.join(5)
     assert threading.active_count() >= 1 and not ahead.thread.is_alive()
+
+
+def test_the_thread_is_gone_when_the_block_ends():
+    """A thread that still runs while the interpreter ends can abort the process."""
+    log, begun = PrefetchLog(), threading.Event()
+    log.prefetch_rows = lambda *rows: (begun.set(), time.sleep(0.1))
+    with ReadAhead(log, SHARDS, iter(windows(20)), first_step=0) as ahead:
+        begun.wait()
+    assert not ahead.thread.is_alive()
