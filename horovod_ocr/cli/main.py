@@ -3,6 +3,7 @@
 Torch and what imports it are imported inside the commands, so that `--help` and `shard` do not wait for it.
 """
 
+import sys
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -17,7 +18,7 @@ from horovod_ocr.cli.launch import TAKES_MORE, launch
 from horovod_ocr.cli.plan import plan
 from horovod_ocr.cli.predict import predict
 from horovod_ocr.cli.runs import runs
-from horovod_ocr.cli.sentence import show_tracebacks
+from horovod_ocr.cli.sentence import one_sentence, show_tracebacks
 from horovod_ocr.cli.shard import shard
 from horovod_ocr.cli.show import show
 from horovod_ocr.cli.stats import stats
@@ -57,7 +58,11 @@ for name, command in COMMANDS.items():
 
 def main() -> None:
     ensure_utf8()
-    app(prog_name="horovod-ocr")
+    try:
+        with one_sentence():  # for what is printed outside of a command: --help
+            app(prog_name="horovod-ocr")
+    except typer.Exit as end:
+        sys.exit(end.exit_code)
 
 
 def print_version(wanted: bool) -> None:

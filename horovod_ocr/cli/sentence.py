@@ -26,11 +26,12 @@ def one_sentence() -> Iterator[None]:
     """An error that a person can repair is one sentence and an exit code."""
     try:
         yield
+        flush_output()
     except OcrError as error:
         if _shows_tracebacks:
             raise
         if error.shown_by in (None, rank_of_process() or 0):
-            print(f"{SENTENCE}{error}", file=sys.stderr, flush=True)
+            say(str(error))
         raise typer.Exit(error.exit_code) from error
     except BrokenPipeError as error:  # `| head` has seen enough
         silence(sys.stdout)
@@ -39,11 +40,26 @@ def one_sentence() -> Iterator[None]:
         if _shows_tracebacks:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        print(f"{SENTENCE}{where}{error.strerror or error}", file=sys.stderr, flush=True)
+        say(f"{where}{error.strerror or error}")
+        try:
+            flush_output()
+        except OSError:  # the interpreter would try again at its end, and fail with a code of its own
+            silence(sys.stdout)
         raise typer.Exit(3) from error
     except KeyboardInterrupt as error:
-        print(f"{SENTENCE}interrupted", file=sys.stderr, flush=True)
+        say("interrupted")
         raise typer.Exit(130) from error
+
+
+def flush_output() -> None:
+    """Write what was printed: at the interpreter's end an error would not be one sentence."""
+    if sys.stdout and not sys.stdout.closed:
+        sys.stdout.flush()
+
+
+def say(sentence: str) -> None:
+    """In one write, its line end with it: mpirun marks each write as a line."""
+    print(f"{SENTENCE}{sentence}\n", end="", file=sys.stderr, flush=True)
 
 
 def tell(sentence: str) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -66,6 +67,31 @@ def test_an_error_is_one_sentence_unless_its_traceback_is_wanted(capsys):
             raise ConfigError("seen as it is")
     finally:
         show_tracebacks(False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("{ocr} --help >/dev/full", 3, "horovod-ocr: No space left on device\n"),
+        ("{ocr} runs --json >/dev/full", 3, "horovod-ocr: No space left on device\n"),
+        ("{ocr} runs --json | true; exit ${{PIPESTATUS[0]}}", 0, ""),
+    ],
+)
+def test_an_output_that_takes_no_more_is_one_sentence_and_a_reader_that_has_enough_none(tmp_path, command, code, said):
+    (tmp_path / "runs/it").mkdir(parents=True)
+    (tmp_path / "runs/it/metrics.jsonl").touch()
+    typed = command.format(ocr=f"{sys.executable} -m horovod_ocr")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    ended = subprocess.run(
+        ["bash", "-c", typed],
+        cwd=tmp_path,
+        env=environment,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    assert (ended.returncode, ended.stderr) == (code, said)
 
 
 def say(*words: str):
