@@ -30,9 +30,9 @@ class SourceOptions:
     """How labels are given: shards, easyocr, labels, splits, paddleocr, huggingface, doctr, lmdb, parquet, beside,
     classes, webdataset or names.  [default: found by itself]"""
     images: Path | None = None
-    """What the paths of label files are relative to.  [default: found by itself]"""
+    """Folder that the paths of label files are relative to.  [default: found by itself]"""
     label_from_name: Annotated[str | None, "REGEX"] = None
-    """Finds the label in the file's name: group `label`, else the first."""
+    """Regular expression that finds the label in the file's name: group `label`, or else the first."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ class LabelOptions:
     """What labels must keep to."""
 
     profile: Annotated[str | None, "NAME"] = None
-    """Script: urdu, arabic, persian, thai, latin, plain, or a profile file (.toml).  [default: by the labels'
-    letters]"""
+    """Script profile: urdu, arabic, persian, thai, latin, plain, or a profile file (.toml).  [default: by the
+    labels' letters]"""
     direction: str | None = None
-    """Of a line: ltr, rtl, or visual for labels written as their letters are in the image.  [default: the profile's;
-    plain: as most letters are read]"""
+    """Direction of a line: ltr, rtl, or visual for labels written in the order of their letters in the image.
+    [default: the profile's; plain: as most letters are read]"""
     max_label: Annotated[int, Ge(0), "LETTERS"] = 0
-    """Longest label that is taken; 0: any."""
+    """Letters of the longest label that is taken; 0: any."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,11 @@ class SplitOptions:
     """Which samples are for training, validation and test."""
 
     split: str | None = None
-    """By label or by file.  [default: as the source gives it, else label; classes: file]"""
+    """label or file: whose hash decides the split.  [default: as the source gives it, else label; classes: file]"""
     group_from: Annotated[str | None, "REGEX"] = None
-    """What it finds in the path (page, writer) decides the split."""
+    """Regular expression; what it finds in the path (page, writer) decides the split."""
     split_lists: Path | None = None
-    """Its train.txt, val.txt, test.txt name the paths of each split."""
+    """Folder whose train.txt, val.txt and test.txt name the paths of each split."""
     fractions: Annotated[tuple[float, float, float], "A,B,C"] = (0.8, 0.1, 0.1)
     """Shares of train, val and test."""
 
@@ -68,13 +68,13 @@ class StoredOptions:
     """How an image is checked, and what a shard holds of it."""
 
     check: str = "full"
-    """full decodes every image, structure compares checksums and lengths, header reads sizes."""
+    """full, structure or header: decode every image, compare checksums and lengths, or read sizes."""
     image: str = "keep"
     """keep, or encode again as png or jpeg."""
     height: Annotated[int | None, Ge(1), Le(MOST_PX), "PX"] = None
-    """Shrink higher images to this; with --image png or jpeg."""
+    """Shrink higher images to this many pixels; with --image png or jpeg."""
     model_height: Annotated[int, Ge(1), Le(MOST_PX), "PX"] = Frames.height_px
-    """Height at which models will read: with --frame-px it decides which labels have frames enough."""
+    """Height at which models will read; with --frame-px it decides which labels have enough frames."""
     frame_px: Annotated[int, Ge(1), Le(MOST_PX), "PX"] = Frames.frame_px
     """Width of a model's frame at that height."""
 
@@ -96,13 +96,13 @@ class ShardOptions:
     seed: Annotated[int, Ge(0)] = 0
     """Decides split and order."""
     samples_per_shard: Annotated[int | None, Ge(1)] = None
-    """At most.  [default: 10,000, fewer for small sets]"""
+    """The most samples a shard holds.  [default: 10,000, fewer for small sets]"""
     dedup: bool = False
     """Leave further copies of an image out."""
     workers: Annotated[int | None, Ge(1)] = None
     """Processes; never changes a byte.  [default: all cores]"""
     scratch: Path | None = None
-    """Folder for what is read, as large as the set, until it is packed.  [default: in --out]"""
+    """Folder for the spool, which is as large as the set, until it is packed.  [default: in --out]"""
 
     @property
     def tables(self) -> tuple["ShardOptions | SourceOptions | LabelOptions | SplitOptions | StoredOptions", ...]:

@@ -23,12 +23,13 @@ OF_PACKING = {"out", "samples_per_shard", "scratch", "image", "height"}  # what 
 def audit(
     given: dict[str, Any],
     sample: Annotated[
-        int | None, typer.Option(metavar="IMAGES", help="Read about this many only, at least 100.  [default: all]")
+        int | None,
+        typer.Option(metavar="IMAGES", help="Look at about this many only; below 100, at about 100.  [default: all]"),
     ] = None,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The page to write.")] = Path("audit.html"),
     as_json: AsJson = False,
 ) -> None:
-    """Look at raw images before anything is packed: what would be refused and why, letters, sizes, copies."""
+    """Look at raw images before anything is packed: what would be rejected and why, letters, sizes, copies."""
     with one_sentence():
         from horovod_ocr.config.shard import load_shard_options
         from horovod_ocr.reports.audit import audit_sections, verdict, write_audit_page

@@ -18,11 +18,16 @@ output = Console(soft_wrap=True)
 def evaluate(
     run: TrainedRun = None,
     runs: RunsFolder = None,
-    shards: Annotated[str | None, typer.Option(help="Where the shards are, as in train.  [default: the run's]")] = None,
-    split: Annotated[str | None, typer.Option(help="train, val or test.  [default: test, or val without one]")] = None,
+    shards: Annotated[
+        str | None, typer.Option(metavar="FOLDER|URL", help="Where the shards are, as in train.  [default: the run's]")
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(metavar="train|val|test", help="train, val or test.  [default: test, or val without one]"),
+    ] = None,
     device: Device = None,
 ) -> None:
-    """Score a checkpoint on words it was not trained on: a table, and eval.json in the run's folder."""
+    """Score the best checkpoint of a run on samples that it was not trained on: tables, and eval.json in its folder."""
     with one_sentence():
         from horovod_ocr.distributed.open import open_world
         from horovod_ocr.distributed.watchdog import Watchdog

@@ -20,17 +20,19 @@ TAKES_MORE = {
 
 def launch(
     context: typer.Context,
-    np: Annotated[int | None, typer.Option("-np", help="Ranks.  [default: all slots]", min=1)] = None,
+    np: Annotated[int | None, typer.Option("-np", metavar="RANKS", min=1, help="Ranks.  [default: all slots]")] = None,
     hosts: Hosts = None,
-    min_np: Annotated[int, typer.Option(help="Go on with fewer ranks while hosts are away, down to this.")] = 1,
-    max_restarts: Annotated[int, typer.Option(min=0, help="Give up after this many restarts.")] = 20,
+    min_np: Annotated[
+        int, typer.Option(metavar="RANKS", help="Continue with fewer ranks while hosts are away, down to this.")
+    ] = 1,
+    max_restarts: Annotated[int, typer.Option(metavar="N", min=0, help="Give up after this many restarts.")] = 20,
     network_interfaces: Annotated[
         str | None, typer.Option(metavar="NAMES", help="As in horovodrun: eth0,eth1.")
     ] = None,
     cycle_time_ms: Annotated[str | None, typer.Option(metavar="MS", help="As in horovodrun.")] = None,
     fusion_threshold_mb: Annotated[str | None, typer.Option(metavar="MB", help="As in horovodrun.")] = None,
     timeline_filename: Annotated[
-        str | None, typer.Option(metavar="FILE", help="As in horovodrun; each start writes it anew.")
+        str | None, typer.Option(metavar="FILE", help="As in horovodrun; each start overwrites the file.")
     ] = None,
     autotune: Annotated[bool, typer.Option("--autotune", help="As in horovodrun.")] = False,
 ) -> None:

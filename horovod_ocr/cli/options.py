@@ -17,19 +17,30 @@ if TYPE_CHECKING:
 
 JsonLines = Annotated[bool, typer.Option("--json", help="JSON lines on standard output, for machines.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the numbers as one JSON object.")]
-ShardsFolder = Annotated[str | None, typer.Option(help="Folder of the shards.  [default: shards]")]
-TrainedShards = Annotated[str | None, typer.Option(help="Where the shards are, as in train.  [default: shards]")]
-RunsFolder = Annotated[Path | None, typer.Option(help="Folder of the runs.  [default: runs]")]
-TrainedRun = Annotated[str | None, typer.Option(help="Name of a run.  [default: the newest]")]
+ShardsFolder = Annotated[str | None, typer.Option(metavar="FOLDER", help="Folder of the shards.  [default: shards]")]
+TrainedShards = Annotated[
+    str | None, typer.Option(metavar="FOLDER|URL", help="Where the shards are, as in train.  [default: shards]")
+]
+RunsFolder = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Folder of the runs.  [default: runs]")]
+TrainedRun = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Name of a run; its best checkpoint is used.  [default: the newest]"),
+]
 Device = Annotated[
     str | None,
     typer.Option(metavar="auto|cpu|cuda", help="auto: a GPU for each process, or the CPU for all.  [default: auto]"),
 ]
 Hosts = Annotated[
     str | None,
-    typer.Option("-H", "--hosts", help="hosts.txt, or node1:1,node2:4.  [default: hosts.txt, or this machine]"),
+    typer.Option(
+        "-H",
+        "--hosts",
+        metavar="FILE|HOSTS",
+        help="hosts.txt, or node1:1,node2:4.  [default: hosts.txt, or this machine]",
+    ),
 ]
 HOSTS_FILE = Path("hosts.txt")
+VALUES: dict[Any, str] = {int: "N", float: "NUMBER", str: "TEXT"}  # as help calls them
 
 
 def takes_settings(config: type, *names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -66,6 +77,8 @@ def option_of(setting: Setting, default: object) -> inspect.Parameter:
         metavar = metavar or "FOLDER"
     elif kind is Path:
         typed, metavar = str, metavar or "FOLDER"
+    elif kind is not bool:
+        metavar = metavar or VALUES[kind]
     option = f"--{setting.name.replace('_', '-')}"
     flags = [f"{option}/--no-{option[2:]}"] if kind is bool else [option]
     shown = default_shown(default)

@@ -20,12 +20,17 @@ def plan(
     given: dict[str, Any],
     ranks: Annotated[int, typer.Option("--ranks", "-np", metavar="RANKS", help="Processes of horovodrun.")] = 3,
     samples: Annotated[
-        int | None, typer.Option(metavar="SAMPLES", help="Plan for this many rendered words, not for a shard set.")
+        int | None, typer.Option(metavar="SAMPLES", help="Plan this many rendered words instead of a shard set.")
     ] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Any setting of train: --set lanes=24")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="Any setting of train, such as lanes=24; may be given several times."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a run will do, before any data is read: steps, samples of each rank, bytes, memory."""
+    """Say what a run will do before any data is read: steps, samples of each rank, bytes, memory."""
     with one_sentence():
         from horovod_ocr.config.sources import load_config, train_table, with_settings
         from horovod_ocr.reports.plan import plan_sections, plan_values

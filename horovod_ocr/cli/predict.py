@@ -18,10 +18,12 @@ def predict(
     images: Annotated[list[Path], typer.Argument(help="Image files, and folders of them.")],
     run: TrainedRun = None,
     runs: RunsFolder = None,
-    form: Annotated[str, typer.Option("--format", help="text (path, tab, reading) or jsonl.")] = "text",
+    form: Annotated[
+        str, typer.Option("--format", metavar="text|jsonl", help="text (path, tab, reading) or jsonl.")
+    ] = "text",
     device: Device = None,
 ) -> None:
-    """Read image files with the best checkpoint."""
+    """Read image files, and folders of them, with the best checkpoint of a run."""
     with one_sentence():
         if form not in ("text", "jsonl"):
             raise ConfigError(f"--format is text or jsonl, not {form!r}")

@@ -16,15 +16,19 @@ def show(
         bool, typer.Option("--augment", help="What training does to them: each change alone, then all together.")
     ] = False,
     recipe: Annotated[
-        str | None, typer.Option(help="With --augment: packaged recipe, or a .toml file.  [default: the script's]")
+        str | None,
+        typer.Option(metavar="TEXT", help="With --augment: packaged recipe, or a .toml file.  [default: the script's]"),
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="With --augment: --set augmentation.rotation_deg=3")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="With --augment: a setting, such as augmentation.rotation_deg=3."
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The PNG to write.  [default: sheet.png or augment.png]")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Which samples, and what chance does to them.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Decides which samples, and their random changes.")] = 0,
 ) -> None:
     """Draw samples of a shard set on one sheet: with their labels, or as training changes them."""
     with one_sentence():

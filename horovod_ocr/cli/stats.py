@@ -15,9 +15,11 @@ output = Console(soft_wrap=True)
 
 def stats(
     shards: ShardsFolder = None,
-    out: Annotated[Path | None, typer.Option(help="The page to write.  [default: stats.html in the shards]")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The page to write.  [default: stats.html in the shards]")
+    ] = None,
 ) -> None:
-    """Show what a shard set holds: lengths, letters, sizes; as tables here, and as a page with pictures."""
+    """Show what a shard set holds: lengths, letters, sizes; as tables, and as a page with pictures."""
     with one_sentence():
         from horovod_ocr.reports.stats import stats_sections, write_stats_page
         from horovod_ocr.reports.terminal import draw_sections

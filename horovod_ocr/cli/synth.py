@@ -11,20 +11,32 @@ from horovod_ocr.reports.progress import progress_bar
 
 
 def synth(
-    out: Annotated[Path, typer.Option(help="Folder to fill: images and labels.tsv.")] = Path("raw"),
-    words: Annotated[int, typer.Option(help="Images to draw.")] = 30_000,
-    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
-    lexicon_share: Annotated[float, typer.Option(help="Share from the lexicon; the rest are random letters.")] = 0.5,
-    max_letters: Annotated[int, typer.Option(help="Longest word.")] = 5,
-    font: Annotated[list[Path] | None, typer.Option(help="Font file; of several, one a word.")] = None,
-    size_px: Annotated[int, typer.Option(help="Type size in pixels.")] = 40,
-    degrade: Annotated[float, typer.Option(help="Strength of the degradations; 0: clean.")] = 1.0,
-    workers: Annotated[int | None, typer.Option(help="Processes; never changes a byte.")] = None,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder to fill: images and labels.tsv.")] = Path("raw"),
+    words: Annotated[int, typer.Option(metavar="N", help="Images to draw.")] = 30_000,
+    seed: Annotated[int, typer.Option(metavar="N", help="Same seed, same bytes.")] = 0,
+    lexicon_share: Annotated[
+        float, typer.Option(metavar="SHARE", help="Share of words from the lexicon; the others are random letters.")
+    ] = 0.5,
+    max_letters: Annotated[int, typer.Option(metavar="LETTERS", help="Longest word.")] = 5,
+    font: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Font file; may be given several times, one is taken for each word.  [default: Noto Nastaliq Urdu]",
+        ),
+    ] = None,
+    size_px: Annotated[int, typer.Option(metavar="PX", help="Type size in pixels.")] = 40,
+    degrade: Annotated[
+        float, typer.Option(metavar="STRENGTH", help="Strength of the degradations; 0: clean, 1: a light scan.")
+    ] = 1.0,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", help="Processes; never changes a byte.  [default: all cores]")
+    ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace words drawn into this folder before.")
+        bool, typer.Option("--overwrite", help="Replace words that were drawn into this folder before.")
     ] = False,
 ) -> None:
-    """Render words, their labels beside them: raw images to try the whole way with."""
+    """Render words with their labels beside them: raw images to try the whole path with."""
     with one_sentence():
         from horovod_ocr.synth.generate import SynthOptions, synthesize
 

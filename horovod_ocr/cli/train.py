@@ -19,10 +19,15 @@ SETTINGS = (
 def train(
     given: dict[str, Any],
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Any setting: --set model_options.width=1.0")
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any setting, such as model_options.width=1.0; may be given several times.",
+        ),
     ] = None,
 ) -> None:
-    """Train on this process's part of the shards; under horovodrun, one process a GPU."""
+    """Train on this process's part of the shards; under horovodrun one process for each GPU."""
     with one_sentence():
         from horovod_ocr.config.sources import with_settings
         from horovod_ocr.distributed.open import open_world

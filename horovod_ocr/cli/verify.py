@@ -16,19 +16,22 @@ output = Console(soft_wrap=True)
 
 
 def verify(
-    folder: Annotated[str | None, typer.Argument(help="Folder of the shards, as --shards.")] = None,
+    folder: Annotated[str | None, typer.Argument(metavar="FOLDER", help="Folder of the shards, as --shards.")] = None,
     shards: ShardsFolder = None,
     repair: Annotated[
         bool, typer.Option("--repair", help="Make damaged shards and a lost index.json again from the source.")
     ] = False,
     src: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FOLDER", help="Where the source is now, for --repair.  [default: where it was]"),
+        typer.Option(
+            metavar="FOLDER",
+            help="With --repair: where the source is now; may be given several times.  [default: where it was]",
+        ),
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes.  [default: all cores]")] = None,
+    workers: Annotated[int | None, typer.Option(metavar="N", help="Processes.  [default: all cores]")] = None,
     json_lines: JsonLines = False,
 ) -> None:
-    """Prove a shard set: read every byte, count again what its index says. Ends with 3 if it is not whole."""
+    """Prove a shard set: read every byte and count again what its index says. Ends with 3 if it is not whole."""
     with one_sentence():
         from horovod_ocr.reports.summary import draw_proof, option_of, wrong_of
         from sharding.verify.repair import repair_set

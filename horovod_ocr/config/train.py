@@ -25,19 +25,19 @@ class DataConfig:
     shards: str = "shards"
     """Folder of the shards; or http(s)://, s3://, gs://, pipe:COMMAND."""
     workers: Annotated[int, Ge(-1)] = -1
-    """Loader processes a rank; -1: choose."""
+    """Loader processes of a rank; -1 chooses, 0: the rank reads in its own process."""
     decoder: str = "auto"
-    """Decoder of images, of data.decoders; auto: the fastest that is installed."""
+    """auto: the fastest that is installed; pillow; fast: an error if a fast one is missing."""
     cache_dir: Annotated[str | None, "FOLDER"] = None
     """Copy shards to this folder on the host's own disk when they are first read.  [default: if they are at a URL]"""
     cache_gb: Annotated[float | None, Gt(0), Le(1e6)] = None
-    """What the cache may hold.  [default: nine tenths of what is free]"""
+    """The most that the cache may hold.  [default: nine tenths of what is free]"""
     max_bad: Annotated[int, Ge(0), "SAMPLES"] = 1000
-    """Stop when more samples than this are damaged."""
+    """Stop if more samples than this are damaged."""
     augment: bool = True
     """Change training images at random."""
     augmentation: Augmentation = Augmentation()
-    """Strength of each random change."""
+    """Strength of each change."""
 
     @property
     def cache_bytes(self) -> int | None:
@@ -50,17 +50,17 @@ class PlanConfig:
     """How long a run is, and which samples each step holds."""
 
     steps: Annotated[int | None, Ge(0), Le(MOST_STEPS)] = None
-    """Optimizer steps; overrides epochs."""
+    """Optimizer steps of the run; overrides epochs."""
     epochs: Annotated[float, Ge(0), Le(MOST_STEPS)] = 10.0
-    """Passes over the train split."""
+    """Passes over the train split. On the command line it overrides steps and min_steps."""
     min_steps: Annotated[int, Ge(0), Le(MOST_STEPS)] = 1500
-    """Epochs are at least this many steps: with fewer, a model may not have begun to learn."""
+    """epochs are at least this many steps: with fewer, a model may not have begun to learn."""
     global_batch: Annotated[int, Ge(1), Le(1_000_000)] = 64
-    """Samples a step over all ranks."""
+    """Samples of a step over all ranks."""
     lanes: Annotated[int, Ge(1), Le(10_000)] = 48
-    """Parts of an epoch that are read in sequence, each by one rank: the most ranks a run can have."""
+    """Parts of an epoch, each read in sequence by one rank: the most ranks a run can have."""
     window: Annotated[int, Ge(1), Le(1_000_000_000)] = 4096
-    """Samples of a lane that are shuffled as one."""
+    """Samples of a lane that are shuffled together."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,13 @@ class OptimizerConfig:
     lr: Annotated[float, Gt(0)] = 2e-3
     """Peak learning rate."""
     warmup_share: Annotated[float, Ge(0), Lt(1)] = 0.1
-    """Share of the steps until the peak."""
+    """Share of the steps before the peak."""
     weight_decay: Annotated[float, Ge(0)] = 0.02
-    """AdamW's weight decay."""
+    """Weight decay of AdamW; none on one-dimensional weights."""
     clip_norm: Annotated[float, Gt(0)] = 5.0
     """Largest norm of the global gradient."""
     most_skipped: Annotated[int, Ge(1)] = 10
-    """Updates in a row that may be left out because they are not finite."""
+    """Stop after this many updates in a row that were not finite."""
 
 
 @dataclass(frozen=True)
@@ -84,19 +84,19 @@ class RanksConfig:
     """What ranks compute on, and how they work together."""
 
     device: Device = "auto"
-    """auto: a GPU for each process, or the CPU for all."""
+    """auto: a GPU for each rank, or the CPU for all."""
     precision: Literal["auto", "bf16", "fp32", "fp64"] = "auto"
-    """Of the computation; auto: bf16 if the devices of all ranks multiply in it, else fp32."""
+    """Precision of the computation; auto: bf16 if the devices of all ranks multiply in it, otherwise fp32."""
     sync_batchnorm: bool = False
     """Batch statistics over all ranks."""
     compression: Literal["none", "fp16"] = "none"
-    """Of gradients on their way."""
+    """How gradients travel between ranks; fp16 halves their bytes."""
     accumulate: Annotated[int, Ge(1), "PARTS"] = 1
-    """Compute a rank's share in parts, for less memory."""
+    """Compute a rank's share of a batch in this many parts, for less memory."""
     check_ranks_every_steps: Annotated[int | None, Ge(1)] = 500
     """Compare the weights of all ranks this often; 0: never."""
     stall_timeout_s: Annotated[float, Gt(0), Le(1e6)] = 300.0
-    """A rank that makes no progress for this long ends itself."""
+    """A rank without progress for this long ends itself."""
 
 
 @dataclass(frozen=True)
@@ -106,13 +106,13 @@ class CheckpointsConfig:
     save_every_steps: Annotated[int | None, Ge(1)] = None
     """Steps between checkpoints.  [default: a tenth of the run, at most 5,000]"""
     save_every_minutes: Annotated[float | None, Gt(0)] = 15.0
-    """Minutes between checkpoints, if this comes first; 0: steps alone decide."""
+    """Minutes between checkpoints, if that comes first; 0: only steps decide."""
     keep_checkpoints: Annotated[int, Ge(1)] = 3
     """Keep this many of the last checkpoints."""
     keep_epochs: Annotated[int, Ge(0)] = 10
-    """Also keep the last checkpoint of each of this many last epochs."""
+    """Also keep the last checkpoint of each of this many latest epochs."""
     most_failed_saves: Annotated[int, Ge(1)] = 3
-    """Checkpoints in a row that may fail before the run stops."""
+    """Stop after this many checkpoints in a row that could not be written."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class LogConfig:
     validate_every_steps: Annotated[int | None, Ge(1)] = None
     """Steps between validations.  [default: a tenth of the run, at most 5,000]"""
     profile: Annotated[str | None, "FIRST:LAST"] = None
-    """Trace these steps, for chrome://tracing."""
+    """First and last step to trace, such as 100:110, for chrome://tracing."""
 
 
 @dataclass(frozen=True)
@@ -132,21 +132,21 @@ class TrainConfig:
     """All settings of one training run."""
 
     run: str | None = None
-    """Name of the run.  [default: the recipe and the time]"""
+    """Name of the run; the folder below runs.  [default: the recipe and the time]"""
     runs: Annotated[str, "FOLDER"] = "runs"
     """Folder of the runs."""
     recipe: str | None = None
     """Packaged recipe, or a .toml file.  [default: the script's]"""
     resume: bool = False
-    """Go on from LAST of the run named, or of the newest."""
+    """Continue from LAST of the named run, or of the newest."""
     seed: Annotated[int, Ge(0), Lt(1 << 63)] = 0
-    """Of weights, order and augmentation."""
+    """Decides the initial weights, the order of samples and augmentation."""
     model: str = "crnn"
     """Name of the model."""
     model_options: dict[str, Any] = field(default_factory=dict)
-    """Options of the model, by name."""
+    """Options of the model."""
     height: Annotated[int, Ge(1), Le(10_000)] = 64
-    """Pixels that images are scaled to."""
+    """Images are scaled to this many pixels."""
     data: DataConfig = DataConfig()
     """Table: where samples come from and how they are read."""
     plan: PlanConfig = PlanConfig()

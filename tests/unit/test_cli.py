@@ -55,6 +55,7 @@ def test_help_lists_the_commands_in_the_order_of_the_data():
 def test_every_command_says_what_it_does(command):
     said = CliRunner().invoke(app, [command, "--help"])
     assert said.exit_code == 0 and COMMANDS[command].__doc__.split(".")[0].split()[0] in said.stdout
+    assert not re.search(r"^ +-.*<\w", said.stdout, re.MULTILINE), "a Python type where a value should be named"
 
 
 def test_an_error_is_one_sentence_unless_its_traceback_is_wanted(capsys):

@@ -298,6 +298,40 @@ def test_every_setting_has_a_meaning():
     assert all(len(row[4]) > 5 for row in rows[1:] if row[0] != "setting")
 
 
+def meanings_of_docs() -> dict[tuple[str, str], str]:
+    """(command, setting) -> what docs/settings.md says of it, as plain text; a link ends it."""
+    parts = re.split(r"^### `\[(\w+)[\w.]*\]`$", text_of(DOCS / "settings.md"), flags=re.MULTILINE)
+    return {
+        (command, row[0].strip("`")): re.sub(r"[;:,]? *(see |one of the )?\[.*", "", row[4]).replace("`", "")
+        for command, text in zip(parts[1::2], parts[2::2], strict=True)
+        for row in table_rows(text.split("\n## ")[0])
+        if len(row) == 5
+    }
+
+
+@pytest.mark.parametrize("command", ["train", "shard"])
+def test_help_says_of_each_setting_what_its_row_says(command):
+    told = meanings_of_docs()
+    for name, setting in settings_of(TABLES[command]).items():
+        said = setting.help.split(" [default:")[0].replace("`", "")
+        assert (
+            said == told[command, name]
+            or not told[command, name].endswith(".")
+            and (said.startswith(told[command, name]))
+        ), name
+
+
+def test_what_0_means_is_documented_for_every_setting_that_may_be_absent():
+    told = " ".join(row[0] for row in table_rows(below(DOCS / "settings.md", "### 0 and empty texts")))
+    may_be_absent = {
+        name
+        for config in (TrainConfig, ShardOptions)
+        for name, setting in settings_of(config).items()
+        if setting.may_be_none
+    }
+    assert set(re.findall(r"`(\w+)`", told)) - {"train", "shard"} == may_be_absent
+
+
 def test_every_recipe_is_documented():
     assert sorted(names_below("## Recipes")) == recipe_names()
 
