@@ -10,7 +10,7 @@ from horovod_ocr.data.forecast import EpochForecast, steps_of_run
 from horovod_ocr.data.run_forecast import RunForecast
 from horovod_ocr.data.store import is_remote
 from horovod_ocr.reports.page import Cell, Figures, Paragraph, Section, TableOf
-from horovod_ocr.reports.wording import range_text
+from horovod_ocr.reports.wording import counted, range_text
 from sharding.system.machine import total_memory
 
 MOST_RANKS = 16  # with a row each
@@ -38,14 +38,16 @@ def hints_on_steps(epoch: EpochForecast, config: TrainConfig) -> Iterator[str]:
     wanted = steps_of_run(0, config.plan.epochs, 0, epoch.steps)
     if not config.plan.steps and wanted < config.plan.min_steps:
         yield (
-            f"{config.plan.epochs:g} epochs are {wanted:,} steps only, min_steps makes them {config.plan.min_steps:,}; "
-            "--epochs on the command line overrides it"
+            f"epochs ({config.plan.epochs:g}) would be only {counted(wanted, 'step')}, so the run has min_steps "
+            f"({config.plan.min_steps:,}); --epochs on the command line overrides min_steps"
         )
     small = sum(each.samples < epoch.global_batch for each in epoch.buckets)
     if small:
+        buckets = f"{small} of {counted(len(epoch.buckets), 'bucket')}"
+        hold, gives = ("holds", "gives") if small == 1 else ("hold", "each gives")
         yield (
-            f"{small} of {len(epoch.buckets)} buckets hold fewer samples than a global batch of "
-            f"{epoch.global_batch:,}: each of these is one smaller step an epoch"
+            f"{buckets} {hold} fewer samples than a global batch of {epoch.global_batch:,}, and {gives} one smaller "
+            "step an epoch"
         )
 
 
@@ -62,7 +64,8 @@ def hints_on_ranks(epoch: EpochForecast) -> Iterator[str]:
     idle = sum(rank.samples == 0 for rank in ranks)
     fills_a_batch = any(each.samples >= epoch.global_batch for each in epoch.buckets)
     if idle:
-        yield f"{epoch.samples:,} samples on {world_size} ranks: {idle:,} ranks have none at all; take fewer"
+        have_none = counted(idle, "rank has", "ranks have")
+        yield f"{counted(epoch.samples, 'sample')} on {world_size} ranks: {have_none} none at all; take fewer ranks"
     elif fills_a_batch and any(rank.fewest_in_batch == 0 for rank in ranks):
         enough = epoch.lanes if epoch.lanes % world_size else world_size
         yield (
@@ -95,9 +98,15 @@ def plan_sections(name: str, run: RunForecast, config: TrainConfig) -> list[Sect
     epoch, ranks = run.epoch, run.epoch.ranks
     figures = [
         ("ranks", f"{epoch.world_size:,}"),
-        ("train split", f"{epoch.samples:,} samples in {epoch.shards:,} shards, {size_text(epoch.bytes)}"),
-        ("an epoch", f"{epoch.steps:,} steps of {epoch.global_batch:,} samples, the last of a bucket of what is left"),
-        ("the run", f"{run.steps:,} steps, {run.epochs:,.2f} epochs"),
+        (
+            "train split",
+            f"{counted(epoch.samples, 'sample')} in {counted(epoch.shards, 'shard')}, {size_text(epoch.bytes)}",
+        ),
+        (
+            "an epoch",
+            f"{counted(epoch.steps, 'step')} of {epoch.global_batch:,} samples; the last of each bucket may have fewer",
+        ),
+        ("the run", f"{counted(run.steps, 'step')}, {run.epochs:,.2f} epochs"),
     ]
     head = ("bucket", "width px", "shards", "samples", "steps", "last batch")
     buckets = [(b.bucket, b.width_px, b.shards, b.samples, b.steps, b.last_batch) for b in epoch.buckets]

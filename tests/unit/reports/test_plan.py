@@ -98,10 +98,15 @@ def test_a_set_and_settings_that_fit_have_no_hint():
     ("samples", "ranks", "settings", "sentence"),
     [
         (1_000_000, 5, {}, "5 ranks do not divide 48 lanes: .* for a new run --set lanes=50"),
-        (4, 3, {}, "4 samples on 3 ranks: 1 ranks have none at all"),
+        (4, 3, {}, "4 samples on 3 ranks: 1 rank has none at all"),
         (100_000, 6, {"global_batch": 4}, "a global batch of 4 on 6 ranks: .* give --global-batch 6 or more"),
-        (100_000, 3, {"global_batch": 2000}, "3 of 9 buckets hold fewer samples than a global batch of 2,000"),
-        (1_000, 3, {"epochs": 2.0}, "2 epochs are 42 steps only, min_steps makes them 1,500"),
+        (
+            100_000,
+            3,
+            {"global_batch": 2000},
+            "3 of 9 buckets hold fewer samples than a global batch of 2,000, and each gives",
+        ),
+        (1_000, 3, {"epochs": 2.0}, r"epochs \(2\) would be only 42 steps, so the run has min_steps \(1,500\)"),
         (3_000_000, 3, {"cache_dir": "/disk"}, r"each shard is copied 1\.\d times, .* take fewer lanes \(48\)"),
         (3_000_000, 3, {"shards": "s3://a/b"}, r"each shard is copied 1\.\d times, .* read a folder in place"),
     ],
