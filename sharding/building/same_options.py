@@ -34,8 +34,8 @@ def check_same_options(out: Path, before: dict[str, Any], now: dict[str, Any]) -
     if not was:
         was, is_now = ["with another version of this program"], ["with this one"]
     raise ConfigError(
-        f"{out} was begun {' and '.join(was)}, and now it is to go on {' and '.join(is_now)}; give the same options as "
-        f"then, name another folder with --out, or delete the folder {out}"
+        f"{out} was begun {' and '.join(was)}, but is now continued {' and '.join(is_now)}; give the same options as "
+        f"before, name another folder with --out, or delete the folder {out}"
     )
 
 

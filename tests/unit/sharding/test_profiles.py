@@ -58,7 +58,7 @@ def test_direction_as_asked_for(build, write_labels, tmp_path: Path):
     assert read_index(out).profile.reading_order("שלום") == "שלום"
     assert build(src, out, direction="visual").already_complete
     for now, typed in (({"direction": "rtl"}, "with --direction rtl"), ({}, "without --direction")):
-        with pytest.raises(ConfigError, match=f"begun with --direction visual, and now it is to go on {typed};"):
+        with pytest.raises(ConfigError, match=f"begun with --direction visual, but is now continued {typed};"):
             build(src, out, **now)
     with pytest.raises(ConfigError, match="unknown reading direction 'up'; there are: ltr, rtl, visual"):
         build(src, tmp_path / "new", direction="up")
@@ -78,12 +78,12 @@ def test_a_profile_that_was_asked_for_is_an_option_like_any_other(build, write_l
         ({"profile": "arabic", "direction": "ltr"}, "with --profile arabic"),
         ({"profile": str(path), "direction": "ltr"}, "with --profile my.toml"),
     ):
-        with pytest.raises(ConfigError, match=f"and now it is to go on {typed};"):
+        with pytest.raises(ConfigError, match=f"but is now continued {typed};"):
             build(src, out, **now)
     guessed = tmp_path / "guessed"
     build(src, guessed)
     assert build(src, guessed).already_complete
-    with pytest.raises(ConfigError, match="begun without --profile, and now it is to go on with --profile urdu;"):
+    with pytest.raises(ConfigError, match="begun without --profile, but is now continued with --profile urdu;"):
         build(src, guessed, profile="urdu")
 
 
@@ -187,7 +187,7 @@ def test_a_profile_file_is_needed_once(build, write_labels, read_packed, tmp_pat
         {"q → k": 4},
     )
     assert labels_in(read_packed, out) == {"kuick", "fox"}
-    with pytest.raises(ConfigError, match="begun with --profile my.toml, and now it is to go on without --profile;"):
+    with pytest.raises(ConfigError, match="begun with --profile my.toml, but is now continued without --profile;"):
         build(src, out)
     path.unlink()
     profile = read_index(out).profile
@@ -203,7 +203,7 @@ def test_another_content_of_a_profile_file_is_another_option(build, write_labels
     path.write_text(OWN, encoding="utf-8")
     build(src, out, profile=str(path))
     path.write_text(OWN.replace('"k"', '"c"'), encoding="utf-8")
-    with pytest.raises(ConfigError, match="begun with --profile my.toml, and now it is to go on with another content"):
+    with pytest.raises(ConfigError, match="begun with --profile my.toml, but is now continued with another content"):
         build(src, out, profile=str(path))
     path.write_text("name = 1", encoding="utf-8")
     with pytest.raises(ConfigError, match="my.toml: name is a text, not 1"):

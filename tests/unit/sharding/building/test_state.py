@@ -83,8 +83,10 @@ def test_other_options_are_refused_as_they_are_typed(
     with pytest.raises(ConfigError) as refused:
         build(src, out, **change)
     said = str(refused.value)
-    assert said.startswith(f"{out} was begun {was}, and now it is to go on {is_now}")
-    assert said.endswith(f"; give the same options as then, name another folder with --out, or delete the folder {out}")
+    assert said.startswith(f"{out} was begun {was}, but is now continued {is_now}")
+    assert said.endswith(
+        f"; give the same options as before, name another folder with --out, or delete the folder {out}"
+    )
     assert read_set(out) == before
 
 
@@ -95,13 +97,13 @@ def test_other_lists_of_splits_are_refused_without_their_digest(build, make_word
     (lists / "train.txt").write_text("images/00001.png\n")
     build(src, out, split_lists=lists)
     (lists / "val.txt").write_text("images/00002.png\n")
-    with pytest.raises(ConfigError, match="begun with --split-lists, and now it is to go on with another content of"):
+    with pytest.raises(ConfigError, match="begun with --split-lists, but is now continued with another content of"):
         build(src, out, split_lists=lists)
-    with pytest.raises(ConfigError, match="begun with --split-lists, and now it is to go on without --split-lists;"):
+    with pytest.raises(ConfigError, match="begun with --split-lists, but is now continued without --split-lists;"):
         build(src, out)
     unlisted = tmp_path / "unlisted"
     build(src, unlisted)
-    with pytest.raises(ConfigError, match="begun without --split-lists, and now it is to go on with --split-lists;"):
+    with pytest.raises(ConfigError, match="begun without --split-lists, but is now continued with --split-lists;"):
         build(src, unlisted, split_lists=lists)
 
 

@@ -76,7 +76,7 @@ def test_a_source_that_is_something_else_by_now_is_not_taken_for_what_it_was(tmp
     src, out = tree("beside"), tmp_path / "out"
     build(src, out)
     (src / "labels.tsv").write_text("00/0.png\tدن\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match="begun with --layout beside, and now it is to go on with --layout labels;"):
+    with pytest.raises(ConfigError, match="begun with --layout beside, but is now continued with --layout labels;"):
         build(src, out)
 
 
