@@ -34,7 +34,7 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/.made
 system:
 	@scripts/install_system_packages.sh
 
-demo: setup  ## render words, shard them, train on 2 ranks or one a GPU, evaluate: the whole way (at most 6 minutes on 2 cores)
+demo: setup  ## render words, shard them, train on 2 ranks or one a GPU, evaluate: the whole path (3 minutes on 2 free cores, at most 6 on slow ones)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/demo.sh
 
 test: system  ## lint and every test (a quarter of an hour on 2 slow cores); as root also installs what tests need from Debian

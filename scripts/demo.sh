@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole way, once: words -> shards -> ranks -> a checkpoint -> a score. make demo calls it in the environment.
+# The whole path, once: words -> shards -> ranks -> a checkpoint -> a score. make demo calls it in the environment.
 # What it makes stands in demo/, anew each time.
 set -euo pipefail
 cd "${BASH_SOURCE[0]%/*}/.."
