@@ -45,7 +45,8 @@ def audit_sections(audit: Audit, for_page: bool = False) -> list[Section]:
     examples = MOST_EXAMPLES if for_page else SHOWN_EXAMPLES
     parts: dict[str, list[Part]] = {
         "Worth a look": [Paragraph(warning) for warning in warnings_on(audit)],
-        "Refused": refused_part(audit, examples) + pictures_part(rejected, "some of them, as far as they can be read"),
+        "Rejected": rejected_part(audit, examples)
+        + pictures_part(rejected, "some of them, as far as they can be read"),
         "The same image again": copies_part(audit, examples),
         "Splits": planned_splits_part(audit),
         "Script": script_part(audit),
@@ -70,7 +71,7 @@ def figures_of(audit: Audit) -> list[tuple[str, str]]:
         ("images", f"{audit.entries:,}"),
         *sampled,
         ("would be packed", f"{audit.packed:,}"),
-        ("refused", f"{audit.found.rejects.total():,}"),
+        ("rejected", f"{audit.found.rejects.total():,}"),
         ("read", size_text(audit.found.read_bytes)),
         ("layout", ", ".join(dict.fromkeys(layout for _, layout in audit.sources))),
         ("profile", f"{audit.profile.name} ({audit.profile.direction})"),
@@ -80,7 +81,7 @@ def figures_of(audit: Audit) -> list[tuple[str, str]]:
     ]
 
 
-def refused_part(audit: Audit, most: int) -> list[Part]:
+def rejected_part(audit: Audit, most: int) -> list[Part]:
     """Rejects by reason, and up to `most` examples of each."""
     rejects, examples = audit.found.rejects, audit.found.examples
     if not rejects:
@@ -88,9 +89,9 @@ def refused_part(audit: Audit, most: int) -> list[Part]:
     ordered = by_count(rejects)
     rows = [(reason, count, REASONS[reason]) for reason, count in ordered.items()]
     named = [(reason, *example) for reason in ordered for example in examples.get(reason, [])[:most]]
-    parts: list[Part] = [TableOf(("refused", "images", "why"), rows, bars=1)]
+    parts: list[Part] = [TableOf(("rejected", "images", "why"), rows, bars=1)]
     if named:
-        parts.append(TableOf(("refused", "path", "detail"), named))
+        parts.append(TableOf(("rejected", "path", "detail"), named))
     return parts
 
 
@@ -100,7 +101,7 @@ def copies_part(audit: Audit, most: int) -> list[Part]:
     if audit.copies.conflicts:
         conflicts = audit.found.rejects["conflicting labels"]
         parts += [
-            Paragraph(f"{counted(conflicts, 'image has', 'images have')} two labels, all refused"),
+            Paragraph(f"{counted(conflicts, 'image has', 'images have')} two labels, all rejected"),
             twins_table(audit.copies.conflicts[:most]),
         ]
     if audit.copies.examples:

@@ -34,7 +34,7 @@ def warnings_on_images(audit: Audit) -> Iterator[str]:
     rejects = audit.found.rejects
     if rejects.total() > audit.looked_at / 100:
         reason, count = next(iter(by_count(rejects).items()))
-        yield f"{rejects.total() / audit.looked_at:.1%} would be refused, mostly: {reason} ({count:,})"
+        yield f"{rejects.total() / audit.looked_at:.1%} would be rejected, mostly: {reason} ({count:,})"
     if conflicts := rejects["conflicting labels"]:
         yield f"{counted(conflicts, 'image has', 'images have')} two labels; nobody can say which one is right"
     if across := audit.copies.counts["across splits"]:

@@ -1,4 +1,4 @@
-"""The audit before a build: what would be packed, what would be refused and why, and what the labels are like.
+"""The audit before a build: what would be packed, what would be rejected and why, and what the labels are like.
 
 It lists and reads the source as build.py does, each image once, and writes nothing but a catalogue in a temporary
 folder. Of each entry 22 bytes stay in memory (arrays); everything else is only counted.
@@ -23,8 +23,8 @@ from sharding.system.workers import killed_workers_named, open_workers
 def audit_source(options: ShardOptions, sample: int | None = None, report: Report | None = None) -> Audit:
     """Read and check every image of the sources as `build_shards` would, and write nothing.
 
-    sample: read about this many entries only (at least 100), drawn by the hash of their path. report: called with a
-    Progress now and then. Raises ConfigError or SourceError as `build_shards`, but not if no image can be used.
+    sample: read about this many entries only (below 100: about 100), drawn by the hash of their path. report: called
+    with a Progress now and then. Raises ConfigError or SourceError as `build_shards`, but not if no image can be used.
     """
     if sample is not None and sample < 1:
         raise ConfigError(f"a sample of {sample} entries; at least 1 is needed")

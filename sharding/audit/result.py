@@ -112,7 +112,7 @@ class Audit:
 
     @property
     def rejected_pictures(self) -> list[Specimen]:
-        """Some refused images: one of each reason, then a second one of each, and so on."""
+        """Some rejected images: one of each reason, then a second one of each, and so on."""
         found = self.found.rejected_pictures
         rows = zip_longest(*(found[reason] for reason in sorted(found)))
         return [picture for row in rows for picture in row if picture][:MOST_REJECTED_PICTURES]

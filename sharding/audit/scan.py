@@ -155,7 +155,7 @@ class SourceScan:
     pictures: list[Specimen] = field(default_factory=list)
     """Samples for a contact sheet."""
     rejected_pictures: dict[str, list[Specimen]] = field(default_factory=dict)
-    """Reason -> some images that were refused for it."""
+    """Reason -> some images that were rejected for it."""
 
     def add(self, other: "SourceScan") -> None:
         """Count what was found in the entries after these; not `seen`."""

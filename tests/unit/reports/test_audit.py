@@ -62,12 +62,12 @@ WORDS = ["دن", "رات", "سال", "شہر", "گھر"] * 30
 
 def test_rejects_are_counted_explained_and_named(make_source):
     audit = audit_of(make_source([*WORDS, "abc", None]))
-    rows = tables_of(audit)["Refused"]
+    rows = tables_of(audit)["Rejected"]
     assert ["missing image", 1, "there is no such file"] in rows
     assert ["missing image", "151.png", ""] in rows
     assert ["unknown letters", "150.png", f"a U+0061 b U+0062 c U+0063 in 'abc'{LATIN}"] in rows
-    (line,) = [line for line in texts_of(audit, "Worth a look") if "refused" in line]
-    assert line == "1.3% would be refused, mostly: missing image (1)"
+    (line,) = [line for line in texts_of(audit, "Worth a look") if "rejected" in line]
+    assert line == "1.3% would be rejected, mostly: missing image (1)"
 
 
 def test_every_letter_is_shown_with_what_becomes_of_it(make_source):
@@ -221,5 +221,5 @@ def test_an_image_that_cannot_be_read_is_drawn_as_its_reason(make_source):
     audit = audit_of(src)
     assert [picture.text for picture in audit.rejected_pictures] == ["damaged image", "not an image"]
     sections = {section.heading: section for section in audit_sections(audit, for_page=True)}
-    with Image.open(io.BytesIO(sections["Refused"].parts[-1].png)) as sheet:
+    with Image.open(io.BytesIO(sections["Rejected"].parts[-1].png)) as sheet:
         assert sheet.width > 200
