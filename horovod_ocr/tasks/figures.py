@@ -26,8 +26,14 @@ class TaskFigures(NamedTuple):
     """What a list of runs shows, in this order: its key in JSON -> the score."""
     parts_of: Callable[[dict[str, Any]], list[tuple[str, dict[str, float]]]]
     """The content of eval.json -> the rows of its table: a name, and the scores of a part of the split."""
+    title_of: Callable[[dict[str, Any]], str]
+    """The content of eval.json -> what the title of the table says of the task; empty for nothing."""
+    example_columns: tuple[str, ...]
+    """The columns of the table of examples; empty: the task shows no examples."""
+    examples_of: Callable[[dict[str, Any]], list[tuple[str, ...]]]
+    """The content of eval.json -> the rows of that table."""
     remarks_on: Callable[[dict[str, Any]], list[str]]
-    """The content of eval.json -> sentences for below the table."""
+    """The content of eval.json -> sentences for below the tables."""
 
 
 _ACCURACY, _CER = Figure("word_accuracy", "word accuracy"), Figure("cer", "CER")
@@ -36,6 +42,9 @@ WORDS = TaskFigures(
     best="cer",
     listed={"word_accuracy": _ACCURACY, "best_cer": _CER},
     parts_of=word_report.parts_of,
+    title_of=word_report.title_of,
+    example_columns=("label", "reading", ""),
+    examples_of=word_report.examples_of,
     remarks_on=word_report.remarks_on,
 )
 FIGURES = {"words": WORDS}

@@ -10,6 +10,19 @@ def parts_of(report: dict[str, Any]) -> list[tuple[str, dict[str, float]]]:
     return [*rows, *((f"{name} letter{'' if name == '1' else 's'}", part) for name, part in lengths)]
 
 
+def title_of(report: dict[str, Any]) -> str:
+    """By which script profile labels and readings are compared."""
+    return f"normalised as {report['profile']}"
+
+
+def examples_of(report: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Label, reading, and whether they are the same."""
+    return [
+        (label, reading or "-", "right" if label == reading else "WRONG")
+        for label, reading in ((example["label"], example["reading"]) for example in report["examples"])
+    ]
+
+
 def remarks_on(report: dict[str, Any]) -> list[str]:
     """What the table of scores does not say."""
     if not report["confusions"]:

@@ -1,5 +1,6 @@
 """eval.json, written and drawn."""
 
+import io
 import json
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from horovod_ocr.evaluation.score import score_run, write_report
 from horovod_ocr.models.build import build_model
 from horovod_ocr.reports.score import draw_report
 from horovod_ocr.run.folder import EVAL, Ownership
+from horovod_ocr.tasks.figures import FIGURES, WORDS
 from horovod_ocr.tasks.words import WordScores, WordTask
 from horovod_ocr.text.charset import Charset
 from horovod_ocr.text.decode import Reading
@@ -48,6 +50,27 @@ def test_written_as_json_and_drawn(report, tmp_path):
         and "[/b]" in drawn
         and "خ read ح" in drawn
     )
+
+
+def test_of_words_the_report_says_the_profile_and_shows_the_first_readings(report):
+    lines = drawn_lines(report)
+    assert lines[0] == "r, step 7, test split, normalised as urdu"
+    assert lines[lines.index("the first samples") + 2].split() == ["┃", "label", "┃", "reading", "┃", "┃"]
+
+
+def test_a_task_that_names_no_profile_and_no_examples_shows_neither(report, monkeypatch):
+    other = WORDS._replace(title_of=lambda report: "", example_columns=(), examples_of=lambda report: [])
+    monkeypatch.setitem(FIGURES, "others", other)
+    lines = drawn_lines({**report, "kind": "others"})
+    assert lines[0] == "r, step 7, test split"
+    assert not [line for line in lines if "normalised" in line or "first samples" in line or "WRONG" in line]
+    assert any("word accuracy" in line for line in lines)
+
+
+def drawn_lines(report: dict) -> list[str]:
+    console = Console(width=100, file=io.StringIO())
+    console.print(draw_report(report))
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
 
 @pytest.fixture
