@@ -72,7 +72,7 @@ def main() -> int:
     peak_mb = max(stage["all_mb"] for stage in stages.values())
     print(f"{len(plan.shards):,} shards; {disk_bytes / names:.0f} bytes of disk a name")
     bars = [Bar("peak MB of all processes", peak_mb, BAR_MB)]
-    print_bars(bars)
+    print_bars(bars, options)
     return end("catalogue", record(names, workers, stages, plan), bars, ("numpy",), options)
 
 

@@ -15,6 +15,7 @@ a worker over as many images, four times as many, and large ones. The last line 
 hold.
 """
 
+import argparse
 import json
 import shutil
 import statistics
@@ -106,7 +107,7 @@ def main() -> int:
         ),
         *(Bar(f"peak MB of a worker, {source}", peak.worker_mb, 300) for source, peak in peaks.items()),
     ]
-    print_tables(us, bars, turns)
+    print_tables(us, bars, turns, options)
     return end("shard", record(sizes, us, turns, peaks), bars, ("webdataset", "numpy", "pillow"), options)
 
 
@@ -181,9 +182,9 @@ def slowdown_of_two() -> float:
     return longest(2) / longest(1)
 
 
-def print_tables(us: dict[str, float], bars: list[Bar], turns: Turns) -> None:
+def print_tables(us: dict[str, float], bars: list[Bar], turns: Turns, options: argparse.Namespace) -> None:
     print_us("CPU us an image, one worker", us)
-    print_bars(bars, "two cores are not free here")
+    print_bars(bars, options, "two cores are not free here")
     print(f"\ntwo busy loops at once took {statistics.median(turns.slowdowns):.2f} x the time of one")
 
 

@@ -110,7 +110,7 @@ def main() -> int:
     bars.append(Bar(f"share of a save every {SAVE_EVERY_STEPS} steps", save["share"], 0.02, judged=bars[0].judged))
     print_sides(figures)
     print(f"\na save takes {save['save_ms']:.0f} ms, and a step {save['step_ms']:.0f} ms")
-    print_bars(bars, "other processes take the cores")
+    print_bars(bars, options, "other processes take the cores")
     return end("step", record(sizes, runs, figures, save), bars, ("torch", "horovod"), options)
 
 

@@ -95,7 +95,7 @@ def main() -> int:
     print_us("CPU us a sample", us)
     print_ratios(ratios)
     print_shuffles(shuffles["orders"])
-    print_bars(bars)
+    print_bars(bars, options)
     return end("stream", record(sizes, us, ratios, shuffles, widths), bars, PACKAGES, options)
 
 

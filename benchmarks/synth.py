@@ -48,7 +48,7 @@ def main() -> int:
         Bar("times as fast", figures["speedup"], SPEED_BAR, at_most=False),
         Bar("difference of the ink, grey levels", figures["ink_difference"], INK_BAR),
     ]
-    print_bars(bars)
+    print_bars(bars, options)
     libraries = {"raqm": features.version("raqm"), "libfreetype": ".".join(map(str, freetype.version()))}
     return end("synth", figures | libraries, bars, ("pillow", "uharfbuzz", "freetype-py", "numpy"), options)
 

@@ -31,7 +31,7 @@ class Bar(NamedTuple):
 def parser_of(doc: str) -> argparse.ArgumentParser:
     """The options of every benchmark; doc is the docstring of its file."""
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
-    parser.add_argument("--smoke", action="store_true", help="tiny sizes; bars do not decide the exit code")
+    parser.add_argument("--smoke", action="store_true", help="tiny sizes; no bar is judged")
     parser.add_argument("--record", type=Path, metavar="FOLDER", help="also write the record into this folder")
     return parser
 
@@ -41,13 +41,20 @@ def end(
 ) -> int:
     """Print the record as JSON in one line, write it if that was asked for, and return the exit code.
 
-    The code is 0 if every bar holds; the tiny sizes of a smoke run say nothing about them.
+    The code is 0 if every bar holds. The tiny sizes of a smoke run say nothing about bars: `passed` is then None.
     """
-    passed = all(bar.holds for bar in bars)
+    passed = None if options.smoke else all(bar.holds for bar in bars)
     record = {
         "benchmark": benchmark,
         "passed": passed,
-        "bars": {bar.name: {"seen": round(bar.value, 4), "limit": bar.limit, "judged": bar.judged} for bar in bars},
+        "bars": {
+            bar.name: {
+                "seen": round(bar.value, 4),
+                "limit": bar.limit,
+                "judged": bar.judged and not options.smoke,
+            }
+            for bar in bars
+        },
         **figures,
         **machine_of(packages),
     }
@@ -56,7 +63,7 @@ def end(
         options.record.mkdir(parents=True, exist_ok=True)
         path = options.record / f"{record['date']}-{benchmark}.json"
         path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    return 0 if passed or options.smoke else 1
+    return 1 if passed is False else 0
 
 
 def print_us(heading: str, us: dict[str, float]) -> None:
@@ -66,12 +73,15 @@ def print_us(heading: str, us: dict[str, float]) -> None:
         print(f"{side:<46}{value:>8.1f}")
 
 
-def print_bars(bars: list[Bar], not_judged: str = "") -> None:
+def print_bars(bars: list[Bar], options: argparse.Namespace, not_judged: str = "") -> None:
     """not_judged: why this machine cannot measure some of them."""
     print(f"\n{'bar':<46}{'seen':>8}{'bar':>12}")
     for bar in bars:
         sign = "at most" if bar.at_most else "at least"
-        verdict = ("holds" if bar.holds else "MISSED") if bar.judged else f"not judged: {not_judged}"
+        if options.smoke:
+            verdict = "not judged: tiny sizes"
+        else:
+            verdict = ("holds" if bar.holds else "MISSED") if bar.judged else f"not judged: {not_judged}"
         print(f"{bar.name:<46}{bar.value:>8.3g}{sign:>9} {bar.limit:<5g}{verdict}")
 
 
