@@ -38,7 +38,7 @@ SSH_REPAIRS = {
     "permission denied": "it asks for a password; let this machine in with: ssh-copy-id {login}",
     "host key verification failed": "its key is not known here; log in once by hand: ssh {login}",
     "remote host identification has changed": "its key has changed; if it was set up anew: ssh-keygen -R {key}",
-    "could not resolve hostname": "no machine has this name; correct hosts.txt, or write address= beside it there",
+    "could not resolve hostname": "no machine has this name; correct -H or hosts.txt, or write its address= there",
     "connection refused": "it runs no ssh server at this port; start sshd there, or write port= in hosts.txt",
     "timed out": "it does not answer; is it on, and its cable in?",
     "no route to host": "it does not answer; is it on, and its cable in?",

@@ -45,6 +45,11 @@ def read_hosts(path: Path) -> tuple[Host, ...]:
     """The hosts of a file, in its order. Raises ConfigError with file and line."""
     try:
         return parse_hosts(read_settings_text(path), str(path))
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{path}: there is no such file; write it, a host a line (node1 slots=1), or name the hosts: "
+            "-H node1:1,node2:1"
+        ) from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
 

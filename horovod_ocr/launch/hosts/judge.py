@@ -138,7 +138,7 @@ def judge_gpus(probe: Probe, peers: Peers) -> Cell:
         why = f": torch {probe.get('build', 'torch')} is built without CUDA" if probe.get("build", "cuda") == "" else ""
         return fails(text, f"no GPU here{why}; leave the host out, or give --device auto")
     if probe.slots > seen > 0:
-        remark = f"slots={probe.slots} in hosts.txt, but GPUs: {seen}; lower its slots"
+        remark = f"slots={probe.slots}, but GPUs: {seen}; lower its slots"
         if peers.device == "cuda":
             return fails(text, remark)
         return warns(text, f"{remark}, or all ranks train on the CPU")

@@ -127,7 +127,10 @@ def test_a_file_without_a_host_says_so(text):
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
-    with pytest.raises(ConfigError, match=re.escape(f"{tmp_path / 'none.txt'}: cannot be read (No such file")):
+    with pytest.raises(
+        ConfigError,
+        match=re.escape(f"{tmp_path / 'none.txt'}: there is no such file; write it, a host a line (node1 slots=1"),
+    ):
         read_hosts(tmp_path / "none.txt")
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="binary: this is UTF-16, or no text at all; save it as UTF-8"):

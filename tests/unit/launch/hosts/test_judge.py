@@ -141,7 +141,7 @@ def test_gpus_of_several_kinds_are_said():
 
 def test_more_slots_than_gpus_mean_the_cpu_and_with_cuda_nothing():
     cell = gpu_cell(hosts_with(gpus=1, slots=2))
-    assert cell.state == "warns" and "slots=2 in hosts.txt, but GPUs: 1; lower its slots, or all ranks" in cell.remark
+    assert cell.state == "warns" and "slots=2, but GPUs: 1; lower its slots, or all ranks" in cell.remark
     assert gpu_cell(hosts_with(gpus=1, slots=2), device="cuda").state == "fails"
     assert gpu_cell(hosts_with(gpus=1, slots=2), device="cpu") == Cell("1 H200, 565.57")
     assert gpu_cell(hosts_with(gpus=0), device="cuda").state == "fails"
