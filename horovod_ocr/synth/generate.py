@@ -23,11 +23,11 @@ from horovod_ocr.synth.lexicon import MAX_LETTERS, URDU_ALPHABET, check_profile,
 from horovod_ocr.synth.render import DEFAULT_FONT, WordRenderer
 from sharding.errors import ConfigError
 from sharding.format.script.profile import build_profile
+from sharding.layouts.folders import SYNTH_SETTINGS
 from sharding.system.files import whole_file
 from sharding.system.machine import usable_cores
 
 LABELS = "labels.tsv"
-SETTINGS = "synth.json"  # marks a folder as written by synth, and holds its settings
 
 _PER_FOLDER = 1000
 _PER_TASK = 250
@@ -252,7 +252,7 @@ def _check_folder(out: Path, overwrite: bool) -> None:
         raise ConfigError(f"{out} is a file; name a folder with --out")
     if not out.is_dir() or not any(out.iterdir()):
         return
-    if not (out / SETTINGS).exists():
+    if not (out / SYNTH_SETTINGS).exists():
         raise ConfigError(f"{out} holds files that synth did not write; name another folder with --out")
     if not overwrite:
         state = "rendered words" if (out / LABELS).exists() else "an unfinished run of synth"
@@ -265,7 +265,7 @@ def _take_folder(out: Path, options: SynthOptions, images: int) -> None:
     out.mkdir(parents=True, exist_ok=True)
     settings = {name: value for name, value in vars(options).items() if name not in ("out", "workers", "overwrite")}
     settings["fonts"] = [Path(font).name for font in options.fonts]
-    (out / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+    (out / SYNTH_SETTINGS).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
     for first in range(0, images, _PER_FOLDER):
         (out / image_path(first)).parent.mkdir(parents=True, exist_ok=True)
 

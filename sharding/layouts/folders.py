@@ -48,6 +48,7 @@ _TEXT_SUFFIXES = (
     b".lst",
     b".xlsx",
 )
+SYNTH_SETTINGS = "synth.json"  # of the words that horovod-ocr synth drew: no labels
 _NOTES = (b"readme", b"license", b"licence", b"copying", b"changelog")
 _CATALOGUE = (b"build", b"entries.bin")  # present in a shard set even before its source is listed (catalogue.py)
 _SHOWN_UNREAD = 3
@@ -112,8 +113,8 @@ class UnreadTexts:
 
 
 def is_note(name: bytes) -> bool:
-    """Is a file by its name a text for people, which holds no label?"""
-    return name.lower().startswith(_NOTES)
+    """Is a file by its name a text for people, or of this program, which holds no label?"""
+    return name.lower().startswith(_NOTES) or name == os.fsencode(SYNTH_SETTINGS)
 
 
 def scan_folders(root: bytes, start: bytes = b"") -> Iterator[Folder]:

@@ -163,7 +163,14 @@ def test_lists_without_texts_are_no_label_files_and_are_named(write, build, tmp_
 
 
 def test_what_else_may_hold_labels_is_told(write):
-    others = {"a.gt.txt": "x", "b.gt.txt": "y", "old/0.tar": "", "old/more.csv": "", "README.txt": ""}
+    others = {
+        "a.gt.txt": "x",
+        "b.gt.txt": "y",
+        "old/0.tar": "",
+        "old/more.csv": "",
+        "README.txt": "",
+        "synth.json": "{}",
+    }
     source = find_source(write({"labels.tsv": LINES, **PICTURES, **others}))
     assert [*source.entries()] and source.notes() == []
     assert [sorted(paths) for paths in source.pictures()] == [[b"a.png", b"b.png"], []]
