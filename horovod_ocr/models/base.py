@@ -11,7 +11,12 @@ from torch import Tensor, nn
 class FrameModel(nn.Module):
     """Turns an image into a row of frames, from left to right, and each frame into scores.
 
-    Its constructor takes `outputs` and `height`, and raises ValueError for a height that it cannot read.
+    A model gives:
+    - a constructor: `outputs`, `height`, and options of its own, each with a name and a default; it raises ValueError
+      for a height that it cannot read;
+    - `forward`: (N, 1, H, W) floats around 0 -> (T, N, C) unnormalised scores, fp32 or wider. C is `outputs`, the blank
+      first; T is W / `frame_stride_px`; N may be 0;
+    - `frame_stride_px` and `height_step_px`.
     """
 
     frame_stride_px: ClassVar[int]
