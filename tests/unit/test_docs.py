@@ -247,7 +247,8 @@ def written_values(setting: Setting) -> str:
 
 
 def shown_end(value: float) -> str:
-    return f"2^{int(math.log2(value))}" if value > 1e9 else f"{value:g}"
+    power = math.log2(value) if value > 1e9 else 0.5
+    return f"2^{int(power)}" if power.is_integer() else f"{value:,.15g}"
 
 
 def typed_option(command: str, name: str) -> str:
