@@ -191,7 +191,7 @@ def check_config(config: TrainConfig) -> TrainConfig:
 
 def check_run_name(name: str) -> str:
     """The name of a run's folder. ConfigError for what would be another folder than one in the folder of the runs."""
-    if Path(name).name != name or name == ".." or not name.isprintable():
+    if Path(name).name != name or name == ".." or min(name) < " ":
         raise ConfigError(f"run is a name without folders, not {name!r}; give --runs for the folder of the runs")
     return name
 

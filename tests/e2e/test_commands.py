@@ -168,7 +168,7 @@ def assert_one_sentence(said: subprocess.CompletedProcess, code: int, sentence: 
         ("horovod-ocr shard --src nowhere/", 3, "nowhere"),
         ("horovod-ocr shard --src empty/", 3, "empty"),
         ("horovod-ocr train", 3, "no shards: there is no folder shards; make it with: horovod-ocr shard --src raw/"),
-        ("horovod-ocr eval", 3, "train first: horovodrun -np 3 -H hosts.txt horovod-ocr train"),
+        ("horovod-ocr eval", 3, "train first: horovod-ocr train"),
         ("horovod-ocr predict nothing.png", 3, "there is no image nothing.png"),
         ("horovod-ocr predict picture.png", 3, "train first"),
         ("horovod-ocr train --recipe klingon", 2, "no recipe 'klingon'; there are: demo, lines, urdu"),
@@ -195,7 +195,7 @@ def test_bad_input_is_one_sentence(groups, tmp_path, command, code, sentence):
 def test_the_installed_command_ends_with_the_code_and_one_line(tmp_path):
     said = say("horovod-ocr eval", tmp_path)
     assert (said.returncode, said.stdout, said.stderr.count("\n")) == (3, "", 1)
-    assert_one_sentence(said, 3, "train first: horovodrun -np 3 -H hosts.txt horovod-ocr train")
+    assert_one_sentence(said, 3, "train first: horovod-ocr train")
 
 
 @needs_horovod
