@@ -9,7 +9,7 @@ save, and of each row between them. All rows hold the same batches; nothing else
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -40,8 +40,8 @@ class SameBatches:
     def __init__(self, batches: list[Batch], steps_a_row: int) -> None:
         self.row = list(islice(cycle(batches), steps_a_row))
 
-    def batches(self, first_step: int, last_step: int) -> Iterator[Batch]:
-        return islice(cycle(self.row), last_step - first_step)
+    def batches(self, first_step: int, last_step: int) -> Generator[Batch, None, None]:
+        yield from islice(cycle(self.row), last_step - first_step)
 
 
 class SavingRows(Hook):

@@ -75,14 +75,30 @@ def test_ranks_have_time_to_save_when_horovodrun_is_stopped(tmp_path, controller
     assert {path.name for path in tmp_path.glob("saved-*")} == {"saved-0", "saved-1"}, said
 
 
-def test_ranks_that_are_stopped_may_end_while_they_are_stopped():
+def test_a_shell_whose_rank_was_stopped_ends_with_its_own_code():
     """horovodrun stops a shell for each rank; a thread waits for it, so the shell is gone as soon as its child is."""
     from horovod.runner.common.util.safe_shell_exec import terminate_executor_shell_and_children
 
     for _ in range(10):
-        shell = subprocess.Popen("sleep 60; exit 3", shell=True)
+        shell = subprocess.Popen("echo; sleep 60; exit 3", shell=True, stdout=subprocess.PIPE)
         waiter = threading.Thread(target=shell.wait)
         waiter.start()
+        shell.stdout.readline()  # the next is its child
+        time.sleep(0.05)
+        begun_s = time.monotonic()
         terminate_executor_shell_and_children(shell.pid)
         waiter.join(timeout=10)
-        assert not waiter.is_alive()
+        shell.stdout.close()
+        assert shell.returncode == 3 and time.monotonic() - begun_s < 4
+
+
+def test_a_shell_without_children_is_asked_to_stop():
+    """A shell that runs one command may become this command; it may also be stopped before it has begun it."""
+    from horovod.runner.common.util.safe_shell_exec import terminate_executor_shell_and_children
+
+    program = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); print(); time.sleep(60)"
+    command = subprocess.Popen([sys.executable, "-uc", program], stdout=subprocess.PIPE)
+    command.stdout.readline()
+    terminate_executor_shell_and_children(command.pid)
+    assert command.wait(timeout=10) == 7
+    command.stdout.close()
