@@ -10,14 +10,11 @@ from typing import Annotated, Any, get_type_hints
 from annotated_types import Ge, Le
 
 from sharding.errors import ConfigError
-from sharding.format.frames import Frames
+from sharding.format.frames import MOST_PX, Frames
 
 # Options that do not change the bytes: where, from what and by how many processes. `layout` is left out because the
 # layout that was found is recorded. The last four are the tables themselves.
 _SHAPE_NOTHING = {"out", "src", "layout", "workers", "scratch", "source", "labels", "splits", "stored"}
-
-
-MOST_PX = 10_000
 
 
 @dataclass(frozen=True)

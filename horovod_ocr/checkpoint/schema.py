@@ -11,6 +11,7 @@ from torch import Tensor
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.errors import CheckpointError, OcrError
 from horovod_ocr.tasks.build import task_from_dict
+from sharding.format.frames import MOST_PX
 
 FORMAT = "horovod-ocr checkpoint"
 VERSION = 3  # 2: labels are turned as UAX 9 says; 3: buckets, in the geometry
@@ -30,7 +31,7 @@ FIELDS = {
     "versions": dict,
 }
 PLAIN_FIELDS = ("config", "task", "model_options", "geometry", "plan", "versions")
-MOST_VALUES, MOST_LEVELS, MOST_PX = 1_000_000, 20, 10_000
+MOST_VALUES, MOST_LEVELS = 1_000_000, 20
 
 
 class UnreadableError(CheckpointError):

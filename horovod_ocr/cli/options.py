@@ -104,7 +104,7 @@ def hosts_given(text: str | None, slots: int = 1) -> "tuple[Host, ...]":
 
     from horovod_ocr.launch.hosts.hosts_file import Host, parse_hosts, read_hosts
 
-    if text is None and not HOSTS_FILE.exists():
+    if text is None and not os.path.lexists(HOSTS_FILE):  # a link to nowhere is an error, and not this machine alone
         return (Host("localhost", slots=slots),)
     # a list may be longer than a file's name: for that os.path.isfile returns False, Path.is_file raises
     if text is None or os.path.isfile(text) or not set(",:@") & set(text):

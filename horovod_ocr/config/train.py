@@ -13,6 +13,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from horovod_ocr.config.overlay import flatten, overlay, settings_of
 from horovod_ocr.data.augment.strengths import Augmentation
 from horovod_ocr.errors import ConfigError
+from sharding.format.frames import MOST_PX
 
 Device = Literal["auto", "cpu", "cuda"]
 MOST_STEPS = 1_000_000_000_000
@@ -145,7 +146,7 @@ class TrainConfig:
     """Name of the model."""
     model_options: dict[str, Any] = field(default_factory=dict)
     """Options of the model."""
-    height: Annotated[int, Ge(1), Le(10_000)] = 64
+    height: Annotated[int, Ge(1), Le(MOST_PX)] = 64
     """Images are scaled to this many pixels."""
     data: DataConfig = DataConfig()
     """Table: where samples come from and how they are read."""

@@ -1,6 +1,7 @@
 """Read a split with a model and sum its scores over the ranks."""
 
 from collections.abc import Callable
+from contextlib import closing
 
 import torch
 
@@ -33,8 +34,8 @@ def evaluate(
     was_training = model.training
     model.eval()
     scores = task.empty_scores(len(stream.store.index.subsets))
-    with killed_loader_workers_named():
-        for batch in prefetch(stream.batches(), next(model.parameters()).device):
+    with killed_loader_workers_named(), closing(stream.batches()) as batches:
+        for batch in prefetch(batches, next(model.parameters()).device):
             damage.add(batch.damage)
             if len(batch):
                 with torch.inference_mode():  # not around the whole: Horovod cannot write into inference tensors

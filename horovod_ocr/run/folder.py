@@ -12,10 +12,10 @@ runs/<name>/launch.json, restarts.jsonl            of a supervised run: launch/s
 
 import errno
 import math
+import os
 import re
 import secrets
 import socket
-from os import getpid
 from pathlib import Path
 
 from horovod_ocr.config.train import check_run_name
@@ -94,15 +94,21 @@ def run_named(runs: Path, name: str) -> Path:
     run = runs / check_run_name(name)
     if run.is_dir():
         return run
-    others = sorted(pointer.parent.name for pointer in runs.glob(f"*/{LAST}"))
+    check_folder(runs)
+    others = sorted(path.name for path in runs_in(runs))
     more = ", ..." if len(others) > MOST_NAMED else ""
     there = f"there are: {', '.join(others[:MOST_NAMED])}{more}" if others else TRAIN_FIRST
     raise CheckpointError(f"no run {name!r} in {runs}/; {there}")
 
 
+def runs_in(runs: Path) -> list[Path]:
+    """The runs that hold checkpoints."""
+    return [path for path in runs.glob("*") if holds_run(path)]
+
+
 def holds_run(run: Path) -> bool:
     """Whether a folder holds checkpoints, or held some."""
-    return (run / LAST).exists() or bool(checkpoints_of(run))
+    return os.path.exists(run / LAST) or bool(checkpoints_of(run))  # Path.exists raises if it may not look
 
 
 def pointed_to(run: Path, pointer: str) -> Path | None:
@@ -124,12 +130,15 @@ def check_folder(runs: Path) -> None:
 
 
 def newest_run(runs: Path) -> Path:
-    """The run whose LAST was written latest. CheckpointError if there is none."""
-    pointers = sorted(runs.glob(f"*/{LAST}"), key=lambda path: (path.stat().st_mtime_ns, path))
-    if not pointers:
+    """The run whose LAST was written latest; where that is missing, its last checkpoint counts.
+
+    CheckpointError if there is none.
+    """
+    saved = [(path / LAST if os.path.exists(path / LAST) else checkpoints_of(path)[-1], path) for path in runs_in(runs)]
+    if not saved:
         check_folder(runs)
         raise CheckpointError(f"no run with a checkpoint in {runs}/; {TRAIN_FIRST}")
-    return pointers[-1].parent
+    return max(saved, key=lambda item: (item[0].stat().st_mtime_ns, item[1]))[1]
 
 
 def worth_keeping(run: Path, keep: int, keep_epochs: int) -> set[str]:
@@ -167,7 +176,7 @@ class Ownership:
     def __init__(self, run: Path):
         """Take the run over. CheckpointError if its folder cannot be written."""
         self.run = run
-        self.token = f"{socket.gethostname()} {getpid()} {secrets.token_hex(8)}"
+        self.token = f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(8)}"
         try:
             (run / "checkpoints").mkdir(parents=True, exist_ok=True)
             write_whole(run / OWNER, f"{self.token}\n".encode())

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+MOST_PX = 10_000  # the highest or widest image, and frame, that settings and files may ask for
+
 
 @dataclass(frozen=True)
 class Frames:

@@ -1,6 +1,7 @@
 """Files that are whole or absent, whenever the process is killed or the power fails."""
 
 import codecs
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -27,11 +28,16 @@ def whole_file(path: Path, fsyncs_folder: bool = True) -> Iterator[BinaryIO]:
     except BaseException as error:
         with suppress(OSError):  # its folder may be a file
             temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename in (None, str(temporary), temporary):
+        if isinstance(error, OSError) and (error.filename == str(temporary) or is_full(error)):
             error.filename, error.filename2 = str(path), None  # the name that people know
         raise
     if fsyncs_folder:
         fsync_folder(path.parent)
+
+
+def is_full(error: OSError) -> bool:
+    """Whether a write found no room; the system then names no file."""
+    return error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_whole(path: Path, content: bytes, fsyncs_folder: bool = True) -> None:

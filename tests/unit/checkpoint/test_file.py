@@ -192,8 +192,9 @@ def test_what_is_not_there_says_how_to_make_it(tmp_path):
     with pytest.raises(CheckpointError, match="no run 'none' in .*; there are: it$"):
         load_best(tmp_path, "none")
     (tmp_path / "it" / "file").touch()
-    with pytest.raises(CheckpointError, match="file is no folder"):
-        newest_run(tmp_path / "it" / "file")
+    for find in (newest_run, lambda runs: load_best(runs, "it")):
+        with pytest.raises(CheckpointError, match="file is no folder"):
+            find(tmp_path / "it" / "file")
 
 
 def test_the_newest_run_is_the_one_saved_last(tmp_path):
@@ -201,6 +202,11 @@ def test_the_newest_run_is_the_one_saved_last(tmp_path):
         save(tmp_path / name, 1)
     os.utime(tmp_path / "b" / LAST, ns=(1, 1))
     assert newest_run(tmp_path).name == "a" and pointed_to(tmp_path / "a", LAST).exists()
+    save(tmp_path / "c", 1)
+    (tmp_path / "c" / LAST).unlink()
+    assert newest_run(tmp_path).name == "c"
+    with pytest.raises(CheckpointError, match="no run 'none' in .*; there are: a, b, c$"):
+        load_best(tmp_path, "none")
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):

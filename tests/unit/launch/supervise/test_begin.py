@@ -89,6 +89,10 @@ def test_hosts_are_those_of_the_file_where_one_is_there(folder):
     assert hosts_given(None, 3) == (Host("localhost", 3),)
     (folder / "hosts.txt").write_text("node7 slots=2\n")
     assert hosts_given(None, 3) == hosts_given("hosts.txt") == (Host("node7", 2),)
+    (folder / "hosts.txt").unlink()
+    (folder / "hosts.txt").symlink_to("/nowhere/hosts.txt")  # the team's file, on a storage that is away
+    with pytest.raises(ConfigError, match="hosts.txt: there is no such file"):
+        hosts_given(None, 3)
     with pytest.raises(ConfigError, match="none.txt: there is no such file; write it, .* -H node1:1,node2:1"):
         hosts_given("none.txt")
     with pytest.raises(ConfigError, match="'me@node7' names a user, and horovodrun takes host names only"):

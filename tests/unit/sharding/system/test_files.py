@@ -21,6 +21,14 @@ def test_an_error_names_the_file_and_not_the_temporary_one(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
+@pytest.mark.parametrize("error", [OSError("the server is away"), ConnectionResetError(errno.ECONNRESET, "reset")])
+def test_the_error_of_what_is_read_meanwhile_keeps_its_message(tmp_path, error):
+    said = str(error)
+    with pytest.raises(OSError) as raised, whole_file(tmp_path / "x"):
+        raise error
+    assert str(raised.value) == said and raised.value.filename is None
+
+
 def test_the_error_of_another_file_keeps_its_name(tmp_path):
     with pytest.raises(FileNotFoundError) as error, whole_file(tmp_path / "x"):
         (tmp_path / "other").read_bytes()
