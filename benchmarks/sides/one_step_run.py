@@ -99,7 +99,7 @@ def measure(task: dict, job: Job) -> dict:
         "cpu_s": (time.process_time() - cpu_s) / task["steps"],
         "busy_s": (busy_seconds() - busy_s) / task["steps"],
         "precision": step.gradients.precision,
-        "width_px": batches[0].images_NHW.shape[2],
+        "width_px": batches[0].images_NHWC.shape[2],
         "weights": digest_of(step.gradients.model),
     }
 
@@ -111,8 +111,8 @@ def read_batches(shards: Path, config: TrainConfig, rank: int) -> tuple[Task, li
     options = StreamOptions(split="train", global_batch=global_batch, rank=rank, world_size=RANKS)
     stream = Stream(store, Geometry(config.height, store.index.bucket_edges), options)
     batches = [batch for batch in stream.batches(0, stream.steps) if batch.global_samples == global_batch]
-    ((width_px, _),) = Counter(batch.images_NHW.shape[2] for batch in batches).most_common(1)
-    return task_of(store.index), [batch for batch in batches if batch.images_NHW.shape[2] == width_px][:BATCHES]
+    ((width_px, _),) = Counter(batch.images_NHWC.shape[2] for batch in batches).most_common(1)
+    return task_of(store.index), [batch for batch in batches if batch.images_NHWC.shape[2] == width_px][:BATCHES]
 
 
 def busy_seconds() -> float:

@@ -41,13 +41,13 @@ def compare_widths(shards: Path, global_batch: int | None = None, rounds: int = 
     step = build_step(config, task_of(stream.store.index))
     wide = one_width_for_all(stream.store.index.counts.bucket_samples, stream.geometry.width_px)
     figures = dict.fromkeys([f"{kind}_{unit}" for kind in KINDS for unit in ("s", "px")], 0.0)
-    steps = Counter(batch.images_NHW.shape[2] for batch in stream.batches())
+    steps = Counter(batch.images_NHWC.shape[2] for batch in stream.batches())
     for bucket_px, batch in whole_batches(stream).items():
         widths = (bucket_px, *(max(bucket_px, width) for width in wide))
         seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
         for _ in range(rounds):
             for kind, width in zip(KINDS, widths, strict=True):
-                padded = replace(batch, images_NHW=pad_images(batch.images_NHW, width))
+                padded = replace(batch, images_NHWC=pad_images(batch.images_NHWC, width))
                 started_s = time.perf_counter()
                 step.take(padded)
                 seconds[kind].append(time.perf_counter() - started_s)
@@ -67,13 +67,13 @@ def whole_batches(stream: Stream) -> dict[int, Batch]:
     """The largest batch of each bucket, by the bucket's width."""
     batches: dict[int, Batch] = {}
     for batch in stream.batches():
-        width = batch.images_NHW.shape[2]
+        width = batch.images_NHWC.shape[2]
         if width not in batches or len(batch) > len(batches[width]):
             batches[width] = batch
     return batches
 
 
-def pad_images(images_NHW: Tensor, width_px: int) -> Tensor:
+def pad_images(images_NHWC: Tensor, width_px: int) -> Tensor:
     """Wider by copies of each row's last column."""
-    more_px = width_px - images_NHW.shape[2]
-    return torch.cat([images_NHW, images_NHW[:, :, -1:].expand(-1, -1, more_px)], dim=2)
+    more_px = width_px - images_NHWC.shape[2]
+    return torch.cat([images_NHWC, images_NHWC[:, :, -1:].expand(-1, -1, more_px, -1)], dim=2)

@@ -13,7 +13,7 @@ from horovod_ocr.console import console
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.distributed.world import World
 from horovod_ocr.errors import CheckpointError
-from horovod_ocr.models.base import FrameModel
+from horovod_ocr.models.base import ImageModel
 from horovod_ocr.models.build import build_model
 from horovod_ocr.tasks.base import Task
 from horovod_ocr.tasks.build import task_from_dict
@@ -23,7 +23,7 @@ from horovod_ocr.tasks.build import task_from_dict
 class Restored:
     """A trained model."""
 
-    model: FrameModel
+    model: ImageModel
     """In evaluation mode."""
     task: Task
     """What its outputs mean."""
@@ -35,7 +35,7 @@ def restore(payload: dict[str, Any], device: torch.device) -> Restored:
     """The model of a checkpoint. CheckpointError if the weights do not fit the model that it names."""
     task = task_from_dict(payload["task"])
     geometry = Geometry.from_dict(payload["geometry"])
-    described = payload["model_name"], task.outputs, geometry.height
+    described = payload["model_name"], task.outputs, geometry.height, geometry.channels
     with torch.device("meta"):  # no memory for what a damaged or crafted file asks for, until it fits
         shapes = shapes_of(build_model(*described, **payload["model_options"]).state_dict())
     if shapes != shapes_of(payload["model"]):

@@ -112,6 +112,8 @@ def is_geometry(values: dict[str, Any]) -> bool:
         type(geometry.height) is int
         and 0 < geometry.height <= MOST_PX
         and all(0 < edge <= MOST_PX for edge in geometry.bucket_edges)
+        and (geometry.width is None or type(geometry.width) is int and 0 < geometry.width <= MOST_PX)
+        and geometry.channels in (1, 3)
     )
 
 

@@ -1,6 +1,6 @@
 """A rank's share of one step, from the loader's workers to the device.
 
-Shapes: N images, H height, W width.
+Shapes: N images, H height, W width, C channels.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,8 +19,8 @@ class Batch:
 
     step: int
     """Of the run, counted over all epochs."""
-    images_NHW: Tensor
-    """uint8."""
+    images_NHWC: Tensor
+    """uint8; C is 1, grey, or 3, RGB."""
     valid_width_N: Tensor
     """int64: columns of each image that are not padding."""
     labels: list[str]
@@ -48,7 +48,7 @@ class Batch:
         n = len(self)
         return replace(
             self,
-            images_NHW=self.images_NHW[:n],
+            images_NHWC=self.images_NHWC[:n],
             valid_width_N=self.valid_width_N[:n],
             subsets_N=self.subsets_N[:n],
             shards_N=self.shards_N[:n],
@@ -57,7 +57,7 @@ class Batch:
 
     def pin_memory(self) -> "Batch":
         """Called by the loader, so that the copy to the GPU does not wait."""
-        self.images_NHW = self.images_NHW.pin_memory()
+        self.images_NHWC = self.images_NHWC.pin_memory()
         return self
 
 
@@ -70,7 +70,7 @@ def prefetch(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
     ahead: tuple[Batch, torch.cuda.Event] | None = None
     for batch in batches:
         with torch.cuda.stream(side):
-            batch.images_NHW = batch.images_NHW.to(device, non_blocking=True)
+            batch.images_NHWC = batch.images_NHWC.to(device, non_blocking=True)
             copied = side.record_event()
         if ahead:
             yield arrived(*ahead)
@@ -81,13 +81,13 @@ def prefetch(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
 
 def arrived(batch: Batch, copied: torch.cuda.Event) -> Batch:
     """The batch, for the current stream: which waits for the copy, and whose memory is not given away before it."""
-    stream = torch.cuda.current_stream(batch.images_NHW.device)
+    stream = torch.cuda.current_stream(batch.images_NHWC.device)
     stream.wait_event(copied)
-    batch.images_NHW.record_stream(stream)
+    batch.images_NHWC.record_stream(stream)
     return batch
 
 
-def normalise_images(images_NHW: Tensor, device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
-    """uint8 (N, H, W) to floats (N, 1, H, W) on the device: paper at about -0.5, ink at about 0.5."""
-    images = images_NHW.to(device, non_blocking=True).unsqueeze(1).to(dtype)
+def normalise_images(images_NHWC: Tensor, device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
+    """uint8 (N, H, W, C) to floats (N, C, H, W) on the device: white at -0.5, black at 0.5."""
+    images = images_NHWC.to(device, non_blocking=True).permute(0, 3, 1, 2).to(dtype)
     return images.div_(-255).add_(0.5)

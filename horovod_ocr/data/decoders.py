@@ -1,8 +1,8 @@
-"""Encoded images to grey levels of a wanted size. No torch.
+"""Encoded images to levels of a wanted size, grey or RGB. No torch.
 
 There are two kinds of decoders: Pillow, and faster ones if they are installed: kornia-rs (grey PNG), opencv (other PNG,
 enlarging) and simplejpeg (JPEG). Both kinds decode what a shard may hold (sharding/images): PNG or JPEG of 8 bits, grey
-or RGB, upright; EXIF is ignored. Their grey levels differ by at most 2. If a fast one refuses an image, Pillow decides,
+or RGB, upright; EXIF is ignored. Their levels differ by at most 2. If a fast one refuses an image, Pillow decides,
 so both kinds find the same images damaged.
 
 Time for a rendered grey word on one core, in us: decoded, resized to 64 px and placed in a batch. The rows are options
@@ -14,7 +14,7 @@ of `horovod-ocr shard`. Minima, each column in its own processes (Pillow 13.0, o
     JPEG at its own height                         96                93                   34     34
     JPEG, --image jpeg --height 64                 81                75                   23     23
 
-Shapes: H height, W width; grey levels are uint8, 255 white.
+Shapes: H height, W width; levels are uint8, 255 white. A grey image is (H, W), one in colour (H, W, 3).
 """
 
 import io
@@ -37,7 +37,7 @@ from sharding.reasons import Rejected
 
 CHOICES = ("auto", "pillow", "fast")
 
-Picture = Image.Image | np.ndarray  # grey; Pillow's is converted after it is resized, because the copy takes 6 us
+Picture = Image.Image | np.ndarray  # Pillow's is converted after it is resized, because the copy takes 6 us
 
 _CRC = struct.Struct(">I").unpack_from
 # what Pillow's decoders raise for damaged files
@@ -49,21 +49,25 @@ class DamagedImageError(ValueError):
 
 
 class Decoder(NamedTuple):
-    """Bytes to grey levels. Built by `build_decoder`. It can be pickled: each process imports the packages it needs."""
+    """Bytes to levels. Built by `build_decoder`. It can be pickled: each process imports the packages it needs."""
 
-    png: Callable[[bytes], Picture]
-    """Takes the bytes of a PNG; raises one of _DAMAGE if they are damaged."""
-    jpeg: Callable[[bytes], Picture]
-    """Takes the bytes of a JPEG; raises one of _DAMAGE if they are damaged."""
+    png: Callable[[bytes, int], Picture]
+    """Takes the bytes of a PNG, and 1 for grey or 3 for RGB; raises one of _DAMAGE if they are damaged."""
+    jpeg: Callable[[bytes, int], Picture]
+    """The same for a JPEG."""
     resize: Callable[[Picture, int, int], np.ndarray]
     """Takes a picture, width and height."""
 
     def __call__(
-        self, encoded: bytes | memoryview, size_of: Callable[[int, int], tuple[int, int]] | None = None
+        self,
+        encoded: bytes | memoryview,
+        size_of: Callable[[int, int], tuple[int, int]] | None = None,
+        channels: int = 1,
     ) -> np.ndarray:
-        """Grey levels (H, W), possibly read-only.
+        """Grey levels (H, W), or RGB (H, W, 3); possibly read-only.
 
         size_of: maps the size of the file to the wanted size, both (width, height) in pixels. None: keep the size.
+        channels: 1 for grey, 3 for RGB, whatever the file has.
 
         Raises:
             DamagedImageError: the bytes do not decode to the end.
@@ -76,12 +80,12 @@ class Decoder(NamedTuple):
         else:
             raise DamagedImageError(f"{len(content):,} bytes that are neither PNG nor JPEG")
         try:
-            picture = decode(content)
+            picture = decode(content, channels)
         except _DAMAGE as error:
             raise DamagedImageError(getattr(error, "detail", "") or str(error)) from error
         if size_of is None:
             return np.asarray(picture)
-        height, width = picture.shape if isinstance(picture, np.ndarray) else picture.size[::-1]
+        height, width = picture.shape[:2] if isinstance(picture, np.ndarray) else picture.size[::-1]
         return self.resize(picture, *size_of(width, height))
 
     @property
@@ -116,54 +120,60 @@ def build_decoder(wanted: str = "auto") -> Decoder:
     return decoder
 
 
-def png_by_pillow(content: bytes) -> Image.Image:
+def png_by_pillow(content: bytes, channels: int) -> Image.Image:
     size = _check_png(content)
     if not size:
-        return _grey(PngImageFile(io.BytesIO(content)))
+        return _with_channels(PngImageFile(io.BytesIO(content)), channels)
     mode = "RGB" if content[25] == 2 else "L"
     # PngImageFile looks for many kinds of chunks, which takes 12 us more
-    return _grey(Image.frombytes(mode, size, content[41:-16], "zip", mode, 0))
+    return _with_channels(Image.frombytes(mode, size, content[41:-16], "zip", mode, 0), channels)
 
 
-def jpeg_by_pillow(content: bytes) -> Image.Image:
-    return _grey(JpegImageFile(io.BytesIO(content)))  # Image.open would try other formats, which takes 4 us more
+def jpeg_by_pillow(content: bytes, channels: int) -> Image.Image:
+    # Image.open would try other formats, which takes 4 us more
+    return _with_channels(JpegImageFile(io.BytesIO(content)), channels)
 
 
-def png_by_opencv(content: bytes) -> Picture:
+def png_by_opencv(content: bytes, channels: int) -> Picture:
     _check_png(content)  # before opencv, which prints damage to stderr
     cv2 = _opencv()
     # decode the colours unchanged: for grey, libpng would apply gamma, which Pillow does not
     levels: np.ndarray | None = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    if levels is not None and levels.ndim != 2:
-        levels = cv2.cvtColor(levels, cv2.COLOR_BGR2GRAY)
-    return png_by_pillow(content) if levels is None else levels
+    if levels is None:
+        return png_by_pillow(content, channels)
+    if levels.ndim == 2:
+        return levels if channels == 1 else cv2.cvtColor(levels, cv2.COLOR_GRAY2RGB)
+    converted: np.ndarray = cv2.cvtColor(levels, cv2.COLOR_BGR2GRAY if channels == 1 else cv2.COLOR_BGR2RGB)
+    return converted
 
 
-def png_by_kornia(content: bytes) -> Picture:
+def png_by_kornia(content: bytes, channels: int) -> Picture:
     """Takes less than half of opencv's time, but only for plain grey PNGs; the others are left to opencv or Pillow."""
     size = _check_png(content)
-    if size and content[25] == 0:
+    if size and content[25] == 0 and channels == 1:
         try:
             levels: np.ndarray = _kornia().decode_image_png_u8(content, size[::-1], "mono")[:, :, 0]
             return levels
         except Exception:  # it raises no other kind
-            return png_by_pillow(content)
-    return png_by_opencv(content) if _opencv() else png_by_pillow(content)
+            return png_by_pillow(content, channels)
+    return png_by_opencv(content, channels) if _opencv() else png_by_pillow(content, channels)
 
 
-def jpeg_by_simplejpeg(content: bytes) -> Picture:
+def jpeg_by_simplejpeg(content: bytes, channels: int) -> Picture:
     simplejpeg, cv2 = _simplejpeg(), _opencv()
     levels: np.ndarray
     try:
-        if _is_plain_grey(content) or simplejpeg.decode_jpeg_header(content)[2] == "Gray":
+        if channels == 1 and (_is_plain_grey(content) or simplejpeg.decode_jpeg_header(content)[2] == "Gray"):
             levels = simplejpeg.decode_jpeg(content, "GRAY")[:, :, 0]
             return levels
         # its own conversion to grey differs from Pillow's by up to 18 if colours are strong
         levels = simplejpeg.decode_jpeg(content, "RGB")
     except ValueError:
-        return jpeg_by_pillow(content)
+        return jpeg_by_pillow(content, channels)
+    if channels == 3:
+        return levels
     if cv2 is None:
-        return _grey(Image.fromarray(levels))
+        return _with_channels(Image.fromarray(levels), channels)
     levels = cv2.cvtColor(levels, cv2.COLOR_RGB2GRAY)
     return levels
 
@@ -171,7 +181,7 @@ def jpeg_by_simplejpeg(content: bytes) -> Picture:
 def resize_by_pillow(picture: Picture, width: int, height: int) -> np.ndarray:
     """Bilinear; when shrinking, over all pixels that an output pixel covers."""
     if isinstance(picture, np.ndarray):
-        if picture.shape == (height, width):
+        if picture.shape[:2] == (height, width):
             return picture
         picture = Image.fromarray(picture)
     if picture.size != (width, height):
@@ -180,26 +190,27 @@ def resize_by_pillow(picture: Picture, width: int, height: int) -> np.ndarray:
 
 
 def resize_by_opencv(picture: Picture, width: int, height: int) -> np.ndarray:
-    """Within 1 grey level of Pillow's. opencv is used only if neither axis shrinks, because it would skip pixels."""
+    """Within 1 level of Pillow's. opencv is used only if neither axis shrinks, because it would skip pixels."""
     resized: np.ndarray | None = None
     if isinstance(picture, np.ndarray):
-        rows, columns = picture.shape
+        rows, columns = picture.shape[:2]
         if rows == height and columns == width:
             return picture
         if rows <= height and columns <= width:
             cv2 = _opencv()
             enlarged: np.ndarray = cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
             return enlarged
-        resized = resample(picture, width, height)
+        resized = resample(picture, width, height) if picture.ndim == 2 else None
     return resize_by_pillow(picture, width, height) if resized is None else resized
 
 
 PILLOW = Decoder(png_by_pillow, jpeg_by_pillow, resize_by_pillow)
 
 
-def _grey(image: Image.Image) -> Image.Image:
-    if image.mode != "L":
-        return image.convert("L")
+def _with_channels(image: Image.Image, channels: int) -> Image.Image:
+    mode = "L" if channels == 1 else "RGB"
+    if image.mode != mode:
+        return image.convert(mode)
     image.load()  # raises for damage here, not later in resize
     return image
 

@@ -159,7 +159,7 @@ def forecast_epoch(shards: Sequence[ShardInfo], plan: EpochPlan, geometry: Geome
                 most_in_batch=max(int(part[:, rank].max()) for part in full),
                 order_bytes=plan.owners.nbytes + plan.bucket_steps.nbytes + orders * np.dtype(np.int32).itemsize,
                 batch_bytes=max(
-                    int(part[:, rank].max()) * geometry.height * width
+                    int(part[:, rank].max()) * geometry.height * width * geometry.channels
                     for part, width in zip(parts, widths, strict=True)
                 ),
                 **volume._asdict(),

@@ -1,6 +1,7 @@
 """Encoded image to pixels of the model's size. Training, evaluation and prediction all use this file. No torch.
 
-Shapes: N images, H height, W width; grey levels are uint8, 255 white.
+Shapes: N images, H height, W width, C channels; levels are uint8, 255 white. A grey image is (H, W), one in colour
+(H, W, 3).
 """
 
 import bisect
@@ -17,27 +18,35 @@ WIDTH_STEP_PX = 8  # widths are multiples of this, hence of any model's frame st
 
 @dataclass(frozen=True)
 class Geometry:
-    """The size every image is brought to: one height, and one width for each bucket."""
+    """The size every image is brought to: one height, and one width for each bucket or for all images."""
 
     height: int
     """Pixels."""
     bucket_edges: tuple[float, ...]
     """The upper width / height of each bucket, ascending; from the shard index."""
+    width: int | None = None
+    """Pixels: every image is stretched to this width. None: an image keeps its aspect, and is padded to the width of
+    its bucket."""
+    channels: int = 1
+    """Of an image: 1, grey, or 3, RGB."""
 
     def width_px(self, bucket: int) -> int:
-        """The width all samples of a bucket are padded to."""
-        return self.round_up(self.bucket_edges[bucket] * self.height)
+        """The width of all samples of a bucket, with padding."""
+        return self.width or self.round_up(self.bucket_edges[bucket] * self.height)
 
     def padded_width_px(self, width_px: int, height_px: int) -> int:
-        """The width an image of this size is padded to: its bucket's, or its own if it is wider than all buckets."""
+        """The width of an image of this size, with padding: its bucket's, or its own if it is wider than all
+        buckets."""
+        if self.width:
+            return self.width
         bucket = bisect.bisect_left(self.bucket_edges, width_px / height_px)
         if bucket < len(self.bucket_edges):
             return self.width_px(bucket)
         return self.round_up(self.scaled_width_px(width_px, height_px))
 
     def scaled_width_px(self, width_px: int, height_px: int) -> int:
-        """The width of an image of this size, scaled to the height of the geometry."""
-        return max(1, round(width_px * self.height / height_px))
+        """The width of an image of this size, brought to the height of the geometry."""
+        return self.width or max(1, round(width_px * self.height / height_px))
 
     @staticmethod
     def round_up(width_px: float) -> int:
@@ -49,21 +58,25 @@ class Geometry:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Geometry":
-        return cls(int(values["height"]), tuple(float(edge) for edge in values["bucket_edges"]))
+        edges = tuple(float(edge) for edge in values["bucket_edges"])
+        return cls(int(values["height"]), edges, values.get("width"), values.get("channels", 1))
 
 
 def decode_image(
     encoded: bytes | memoryview, geometry: Geometry, limit_px: int, decode: Decoder = PILLOW
 ) -> np.ndarray:
-    """Bytes of a checked image (of `sharding.images.read`: grey or RGB, upright) to grey levels (geometry.height, w).
+    """Bytes of a checked image (of `sharding.images.read`: grey or RGB, upright) to levels (geometry.height, w), or
+    (geometry.height, w, 3) of a geometry in colour.
 
-    The aspect is kept unless w would be more than `limit_px`.
+    Unless the geometry has a width, the aspect is kept, but w is at most `limit_px`.
 
     Raises:
         DamagedImageError: the bytes do not decode to the end.
     """
     height = geometry.height
-    return decode(encoded, lambda wide, high: (min(geometry.scaled_width_px(wide, high), limit_px), height))
+    return decode(
+        encoded, lambda wide, high: (min(geometry.scaled_width_px(wide, high), limit_px), height), geometry.channels
+    )
 
 
 def background_of(image_HW: np.ndarray) -> int:

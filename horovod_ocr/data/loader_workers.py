@@ -79,10 +79,10 @@ def share_batch(batch: Batch) -> Batch:
         ClusterError: /dev/shm is full.
     """
     try:
-        for tensor in (batch.images_NHW, batch.valid_width_N):
+        for tensor in (batch.images_NHWC, batch.valid_width_N):
             tensor.share_memory_()  # type: ignore[no-untyped-call]
     except (RuntimeError, OSError) as error:
-        raise ClusterError(out_of_shared_memory(batch.images_NHW.nbytes, str(error).splitlines()[0])) from error
+        raise ClusterError(out_of_shared_memory(batch.images_NHWC.nbytes, str(error).splitlines()[0])) from error
     return batch
 
 

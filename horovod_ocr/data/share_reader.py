@@ -1,6 +1,7 @@
 """A share of the plan becomes a batch: its samples are read, decoded, augmented and padded.
 
-Shapes: N images, H height, W width.
+Shapes: N images, H height, W width, C channels. `images` are those of a batch as numpy sees them: (N, H, W) if they are
+grey, else (N, H, W, 3).
 """
 
 import time
@@ -72,7 +73,7 @@ class ShareReader:
         width = self.geometry.width_px(share.bucket)
         batch = Batch(
             step=share.step,
-            images_NHW=torch.empty((count, self.geometry.height, width), dtype=torch.uint8),
+            images_NHWC=torch.empty((count, self.geometry.height, width, self.geometry.channels), dtype=torch.uint8),
             valid_width_N=torch.empty(count, dtype=torch.int64),
             labels=[],
             subsets_N=np.empty(count, np.uint8),
@@ -80,22 +81,24 @@ class ShareReader:
             rows_N=np.empty(count, np.int64),
             global_samples=share.global_samples,
         )
-        arrays = batch.images_NHW.numpy(), batch.valid_width_N.numpy()
+        images, valid_width_N = batch.images_NHWC.numpy(), batch.valid_width_N.numpy()
+        if self.geometry.channels == 1:
+            images = images[..., 0]
         for shard, row in zip(share.shards.tolist(), share.rows.tolist(), strict=True):
             try:
-                self.add(batch, *arrays, shard, row)
+                self.add(batch, images, valid_width_N, shard, row)
             except DamagedError as error:
                 batch.damage.append(error.damage)
                 if self.options.replaces_damaged:
-                    self.add_neighbour(batch, *arrays, shard, row)
+                    self.add_neighbour(batch, images, valid_width_N, shard, row)
         if len(batch) < count:
             batch = batch.cut()
-        if self.options.augmentation is None:  # augmented images are already padded
-            pad_images(batch.images_NHW.numpy(), batch.valid_width_N.numpy())
+        if self.options.augmentation is None and not self.geometry.width:  # augmented images are already padded
+            pad_images(images[: len(batch)], valid_width_N[: len(batch)])
         return batch
 
-    def add(self, batch: Batch, images_NHW: np.ndarray, valid_width_N: np.ndarray, shard: int, row: int) -> None:
-        """Append a sample to the batch, whose arrays are images_NHW and valid_width_N.
+    def add(self, batch: Batch, images: np.ndarray, valid_width_N: np.ndarray, shard: int, row: int) -> None:
+        """Append a sample to the batch, whose arrays are `images` and valid_width_N.
 
         Raises:
             DamagedError: the sample cannot be read.
@@ -103,26 +106,24 @@ class ShareReader:
         position = len(batch)
         encoded, label, batch.subsets_N[position] = self.open_shards.sample(shard, row)
         started_s = time.perf_counter()
-        limit_px = images_NHW.shape[2]
+        limit_px = images.shape[2]
         try:
-            image_HW = decode_image(encoded, self.geometry, limit_px, self.decoder)
+            image = decode_image(encoded, self.geometry, limit_px, self.decoder)
         except DamagedImageError as error:
             raise DamagedError(self.shards[shard].name, row, f"the image does not decode ({error})") from error
         augmentation = self.options.augmentation
         if augmentation is None:
-            valid_width = valid_width_N[position] = image_HW.shape[1]
-            images_NHW[position, :, :valid_width] = image_HW
+            valid_width = valid_width_N[position] = image.shape[1]
+            images[position, :, :valid_width] = image
         else:
             rng = sample_generator(self.options.seed, batch.step // self.steps_per_epoch, shard, row)
-            images_NHW[position], valid_width_N[position] = augment_image(image_HW, limit_px, rng, augmentation)
+            images[position], valid_width_N[position] = augment_image(image, limit_px, rng, augmentation)
         batch.shards_N[position], batch.rows_N[position] = shard, row
         batch.labels.append(label)
         batch.decode_s += time.perf_counter() - started_s
         batch.read_bytes += len(encoded)
 
-    def add_neighbour(
-        self, batch: Batch, images_NHW: np.ndarray, valid_width_N: np.ndarray, shard: int, row: int
-    ) -> None:
+    def add_neighbour(self, batch: Batch, images: np.ndarray, valid_width_N: np.ndarray, shard: int, row: int) -> None:
         """Append the nearest sample that can be read to the batch.
 
         Raises:
@@ -130,7 +131,7 @@ class ShareReader:
         """
         for neighbour in self.neighbours(shard, row):
             try:
-                self.add(batch, images_NHW, valid_width_N, *neighbour)
+                self.add(batch, images, valid_width_N, *neighbour)
                 return
             except DamagedError as error:
                 batch.damage.append(error.damage)

@@ -10,13 +10,13 @@ from horovod_ocr.data.loader_workers import killed_loader_workers_named
 from horovod_ocr.data.stream import Stream
 from horovod_ocr.distributed.damaged_samples import DamagedSamples
 from horovod_ocr.distributed.world import World
-from horovod_ocr.models.base import FrameModel
+from horovod_ocr.models.base import ImageModel
 from horovod_ocr.models.forward import forward
 from horovod_ocr.tasks.base import Scores, Task
 
 
 def evaluate(
-    model: FrameModel,
+    model: ImageModel,
     task: Task,
     stream: Stream,
     world: World,
@@ -39,7 +39,7 @@ def evaluate(
             damage.add(batch.damage)
             if len(batch):
                 with torch.inference_mode():  # not around the whole: Horovod cannot write into inference tensors
-                    output = forward(model, batch.images_NHW, batch.valid_width_N, precision)
+                    output = forward(model, batch.images_NHWC, batch.valid_width_N, precision)
                 scores.add(task.read(output), batch.labels, batch.subsets_N)
             if progress:
                 progress(batch.step + 1, stream.steps)

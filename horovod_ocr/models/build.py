@@ -4,19 +4,21 @@ import inspect
 from typing import Any
 
 from horovod_ocr.errors import ConfigError
-from horovod_ocr.models.base import FrameModel
+from horovod_ocr.models.base import ImageModel
 from horovod_ocr.models.crnn import CRNN
 
-MODELS: dict[str, type[FrameModel]] = {"crnn": CRNN}
+MODELS: dict[str, type[ImageModel]] = {"crnn": CRNN}
+FIXED = ("outputs", "height", "channels")  # by task and geometry; the other parameters are options
 
 
-def build_model(name: str, outputs: int, height: int, **options: Any) -> FrameModel:
+def build_model(name: str, outputs: int, height: int, channels: int = 1, **options: Any) -> ImageModel:
     """A new model with random weights.
 
     Args:
         name: one of MODELS.
-        outputs: the width of its head: the scores of each frame.
+        outputs: the width of its head: how many scores it gives.
         height: of the images, in pixels.
+        channels: of the images: 1, grey, or 3, RGB.
         options: the other parameters of the model's constructor.
 
     Raises:
@@ -24,12 +26,12 @@ def build_model(name: str, outputs: int, height: int, **options: Any) -> FrameMo
     """
     if name not in MODELS:
         raise ConfigError(f"no model {name!r}; there are: {', '.join(MODELS)}")
-    known = set(inspect.signature(MODELS[name]).parameters) - {"outputs", "height"}
+    known = set(inspect.signature(MODELS[name]).parameters) - set(FIXED)
     if unknown := set(options) - known:
         raise ConfigError(f"model {name} has no option {sorted(unknown)[0]!r}; it takes: {', '.join(sorted(known))}")
     check_option_types(name, options)
     try:
-        return MODELS[name](outputs=outputs, height=height, **options)
+        return MODELS[name](outputs=outputs, height=height, channels=channels, **options)
     except (ValueError, TypeError, RuntimeError) as error:
         raise ConfigError(f"model {name}: {error}") from error
 

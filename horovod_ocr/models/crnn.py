@@ -42,6 +42,7 @@ class CRNN(FrameModel):
     Args:
         outputs: scores of each frame, including the blank's.
         height: image height in pixels.
+        channels: of the images: 1, grey, or 3, RGB.
         width: factor for every channel count of the stem.
         hidden: LSTM units in each direction.
         layers: LSTM layers.
@@ -59,6 +60,7 @@ class CRNN(FrameModel):
         self,
         outputs: int,
         height: int = 64,
+        channels: int = 1,
         width: float = 0.5,
         hidden: int = 96,
         layers: int = 1,
@@ -68,7 +70,7 @@ class CRNN(FrameModel):
         super().__init__()
         self.check_height(height)
         c32, c64, c128, c192 = (max(8, round(channels * width)) for channels in (32, 64, 128, 192))
-        stem = [conv_block(1, c32, stride=2), conv_block(c32, c64), nn.MaxPool2d(2), conv_block(c64, c128)]
+        stem = [conv_block(channels, c32, stride=2), conv_block(c32, c64), nn.MaxPool2d(2), conv_block(c64, c128)]
         if extra_conv:
             stem.append(conv_block(c128, c128))
         stem += [nn.MaxPool2d((2, 1)), conv_block(c128, c192), conv_block(c192, c192), nn.MaxPool2d((2, 1))]
@@ -79,9 +81,9 @@ class CRNN(FrameModel):
         self.lstm = nn.LSTM(features, hidden, layers, bidirectional=True, dropout=dropout if layers > 1 else 0.0)
         self.head = nn.Linear(2 * hidden, outputs)
 
-    def forward(self, images_N1HW: Tensor) -> Tensor:
-        """(N, 1, H, W) floats around 0 to (T, N, C) unnormalised scores, T = W / 4."""
-        frames_NDT = self.stem(images_N1HW).squeeze(2)
+    def forward(self, images_NCHW: Tensor) -> Tensor:
+        """(N, C, H, W) floats around 0 to (T, N, C) unnormalised scores, T = W / 4."""
+        frames_NDT = self.stem(images_NCHW).squeeze(2)
         frames_TND = self.dropout(frames_NDT.permute(2, 0, 1))
         if frames_TND.shape[1]:  # the LSTM refuses an empty batch, which a rank's share of a small last batch may be
             frames_TND = self.read_frames(frames_TND)

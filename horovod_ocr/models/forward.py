@@ -1,6 +1,6 @@
 """Images through a model, the same way in training, evaluation and recognition.
 
-Shapes: N images, H height, W width, T frames, C outputs.
+Shapes: N images, H height, W width, C channels (of scores: outputs), T frames.
 """
 
 import contextlib
@@ -11,29 +11,29 @@ import torch
 from torch import Tensor
 
 from horovod_ocr.data.batch import normalise_images
-from horovod_ocr.models.base import FrameModel
+from horovod_ocr.models.base import ImageModel
 
 
 class ModelOutput(NamedTuple):
     """What a task gets of a model."""
 
-    logits_TNC: Tensor
-    """Unnormalised scores of each frame."""
-    frames_N: Tensor
-    """int64: the frames that the valid columns of each image reach into."""
+    logits: Tensor
+    """Unnormalised scores: (T, N, C), of each frame, or (N, C), of a classifier."""
+    frames_N: Tensor | None = None
+    """int64: the frames that the valid columns of each image reach into; None: of a classifier."""
 
 
-def forward(model: FrameModel, images_NHW: Tensor, valid_width_N: Tensor, precision: str) -> ModelOutput:
+def forward(model: ImageModel, images_NHWC: Tensor, valid_width_N: Tensor, precision: str) -> ModelOutput:
     """Images (uint8) to a model's scores, on the device and in the type of its weights. precision: bf16 runs it under
     autocast.
 
     Not within torch.inference_mode in training; whoever evaluates puts it around this call.
     """
     weight = next(model.parameters())
-    images_N1HW = normalise_images(images_NHW, weight.device, weight.dtype)
+    images_NCHW = normalise_images(images_NHWC, weight.device, weight.dtype)
     with autocast(weight.device, precision):
-        logits_TNC = model(images_N1HW)
-    return ModelOutput(logits_TNC, model.frames(valid_width_N))
+        logits = model(images_NCHW)
+    return ModelOutput(logits, model.frames(valid_width_N))
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:

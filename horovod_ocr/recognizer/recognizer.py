@@ -1,6 +1,6 @@
 """A checkpoint as a reader of images: nothing but the checkpoint is needed.
 
-Shapes: N images, H height, W width.
+Shapes: N images, H height, W width, C channels.
 """
 
 import os
@@ -17,7 +17,7 @@ from horovod_ocr.data.image import Geometry, decode_image, pad_image
 from horovod_ocr.distributed.alone import AloneWorld
 from horovod_ocr.distributed.device import choose_precision
 from horovod_ocr.errors import SourceError
-from horovod_ocr.models.base import FrameModel
+from horovod_ocr.models.base import ImageModel
 from horovod_ocr.models.forward import forward
 from horovod_ocr.tasks.base import Reading, Task
 from sharding.images.limits import Limits
@@ -32,7 +32,7 @@ CPU = torch.device("cpu")
 class ReadyImage:
     """An image that is ready for the model."""
 
-    pixels_HW: np.ndarray
+    pixels_HWC: np.ndarray
     """uint8, padded to the width of its bucket."""
     valid_width_px: int
     """Columns that are not padding."""
@@ -42,7 +42,7 @@ class ReadyImage:
 class Recognizer:
     """Model, task and geometry of one checkpoint. Build it with `build_recognizer`."""
 
-    model: FrameModel
+    model: ImageModel
     """Its weights are on the device that it computes on."""
     task: Task
     """Turns outputs into readings."""
@@ -58,11 +58,11 @@ class Recognizer:
         Those of one width go through the model together, and a reading depends on its own image alone.
         """
         readings: dict[int, Reading] = {}
-        for width in sorted({image.pixels_HW.shape[1] for image in images}):
-            numbers = [number for number, image in enumerate(images) if image.pixels_HW.shape[1] == width]
-            images_NHW = torch.from_numpy(np.stack([images[number].pixels_HW for number in numbers]))
+        for width in sorted({image.pixels_HWC.shape[1] for image in images}):
+            numbers = [number for number, image in enumerate(images) if image.pixels_HWC.shape[1] == width]
+            images_NHWC = torch.from_numpy(np.stack([images[number].pixels_HWC for number in numbers]))
             valid_width_N = torch.tensor([images[number].valid_width_px for number in numbers])
-            output = forward(self.model, images_NHW, valid_width_N, self.precision)
+            output = forward(self.model, images_NHWC, valid_width_N, self.precision)
             readings.update(zip(numbers, self.task.read(output), strict=True))
         return [readings[number] for number in range(len(images))]
 
@@ -73,8 +73,11 @@ class Recognizer:
         except Rejected as rejected:
             raise SourceError(f"{path}: {rejected.explained}") from rejected
         width = self.geometry.padded_width_px(checked.width, checked.height)
-        pixels_HW = decode_image(checked.content, self.geometry, limit_px=width)
-        return ReadyImage(pad_image(pixels_HW, width), pixels_HW.shape[1])
+        pixels = decode_image(checked.content, self.geometry, limit_px=width)
+        valid_width_px = pixels.shape[1]
+        if not self.geometry.width:
+            pixels = pad_image(pixels, width)
+        return ReadyImage(pixels.reshape(*pixels.shape[:2], self.geometry.channels), valid_width_px)
 
 
 def build_recognizer(payload: dict[str, Any], precision: str = "auto", device: torch.device = CPU) -> Recognizer:

@@ -9,9 +9,10 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import numpy as np
 from torch import Tensor
 
+from horovod_ocr.data.image import Geometry
+from horovod_ocr.models.base import ImageModel
 from horovod_ocr.models.forward import ModelOutput
 from horovod_ocr.tasks.figures import TaskFigures
-from sharding.format.frames import Frames
 from sharding.format.index import ShardIndex
 
 
@@ -100,9 +101,9 @@ class Task(Protocol):
     def describe_outputs(self) -> str:
         """What the outputs stand for, for the first lines of a run."""
 
-    def opening_remarks(self, index: ShardIndex, frames: Frames) -> list[str]:
+    def opening_remarks(self, index: ShardIndex, model: ImageModel, geometry: Geometry) -> list[str]:
         """Sentences for the first lines of a run: what the log line means, and what of the shard set does not go well
-        with the model. frames: those that the model makes of an image."""
+        with the model."""
 
     def check_readable(self, index: ShardIndex) -> None:
         """CheckpointError if a model of this task cannot write the labels of a set of its kind."""

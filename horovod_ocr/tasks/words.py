@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from horovod_ocr.data.image import Geometry
 from horovod_ocr.errors import CheckpointError
+from horovod_ocr.models.base import FrameModel, ImageModel
 from horovod_ocr.models.forward import ModelOutput
 from horovod_ocr.tasks.base import Losses
 from horovod_ocr.tasks.figures import WORDS, TaskFigures
@@ -66,9 +68,9 @@ class WordTask:
 
     def loss(self, output: ModelOutput, labels: Sequence[str]) -> Losses:
         """CTC loss of each sample. `too_long`: labels that need more than T frames; their loss is zero."""
-        logits_TNC = output.logits_TNC
+        logits_TNC, frames_N = output.logits, frames_of(output)
         if labels:
-            losses_N, too_long = self.ctc_losses(logits_TNC, output.frames_N, labels)
+            losses_N, too_long = self.ctc_losses(logits_TNC, frames_N, labels)
         else:  # still a graph: synchronised BatchNorm needs this rank's backward
             losses_N, too_long = logits_TNC.sum((0, 2)) * 0, 0
         logits_TNC = logits_TNC.detach()
@@ -98,7 +100,7 @@ class WordTask:
     def read(self, output: ModelOutput) -> list[Reading]:
         """Readings, normalised as labels are."""
         normalise = self.charset.profile.normalise
-        readings = greedy_decode(output.logits_TNC, output.frames_N, self.charset)
+        readings = greedy_decode(output.logits, frames_of(output), self.charset)
         return [Reading(normalise(reading.text), reading.confidence) for reading in readings]
 
     def empty_scores(self, subsets: int) -> "WordScores":
@@ -116,11 +118,12 @@ class WordTask:
         profile = self.charset.profile
         return f"{len(self.charset.letters)} letters, profile {profile.name} ({profile.direction})"
 
-    def opening_remarks(self, index: ShardIndex, frames: Frames) -> list[str]:
+    def opening_remarks(self, index: ShardIndex, model: ImageModel, geometry: Geometry) -> list[str]:
         """A warning if the model makes fewer frames of an image than labels were checked against at sharding; and what
         blank means."""
+        assert isinstance(model, FrameModel), "words need a model that reads frames"
         remarks = []
-        checked = index.frames
+        checked, frames = index.frames, Frames(geometry.height, model.frame_stride_px)
         if frames.height_px * checked.frame_px < checked.height_px * frames.frame_px:
             remarks.append(
                 f"warning: labels of {index.root} were checked against frames of {checked.frame_px} px at a height of "
@@ -152,6 +155,12 @@ class WordTask:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "WordTask":
         return cls(Charset.from_dict(values["charset"]))
+
+
+def frames_of(output: ModelOutput) -> Tensor:
+    """frames_N of a model that reads frames: `build_parts` builds no other one for words."""
+    assert output.frames_N is not None, "words need a model that reads frames"
+    return output.frames_N
 
 
 class WordScores:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from horovod_ocr.data.batch import Batch
-from horovod_ocr.models.base import FrameModel
+from horovod_ocr.models.base import ImageModel
 from horovod_ocr.models.forward import forward
 from horovod_ocr.tasks.base import Losses, Task
 from horovod_ocr.training.update import Update
@@ -34,7 +34,7 @@ class Computed(NamedTuple):
 class Gradients:
     """Computes this rank's gradients, to be summed over the ranks."""
 
-    model: FrameModel
+    model: ImageModel
     """On this rank's device, in training mode."""
     task: Task
     """Whose loss it is."""
@@ -56,7 +56,7 @@ class Gradients:
             if part.start == part.stop and not self.needs_every_rank:
                 self.update.zero_loss().backward()  # type: ignore[no-untyped-call]  # a rank without samples sends zeros
                 continue
-            output = forward(self.model, batch.images_NHW[part], batch.valid_width_N[part], self.precision)
+            output = forward(self.model, batch.images_NHWC[part], batch.valid_width_N[part], self.precision)
             losses = self.task.loss(output, batch.labels[part])
             loss = losses.losses_N.sum() / batch.global_samples
             loss = loss if len(losses.losses_N) else loss + self.update.zero_loss()

@@ -11,7 +11,6 @@ from horovod_ocr.training.begin import Beginning
 from horovod_ocr.training.hooks import Periods
 from horovod_ocr.training.parts import RunParts
 from horovod_ocr.training.state import TrainState
-from sharding.format.frames import Frames
 from sharding.format.index import ShardIndex
 
 
@@ -35,9 +34,13 @@ def opening_lines(
         f"model {config.model}: {parameters:,} parameters; {state.steps_per_epoch} steps an epoch, steps {state.step} "
         f"to {state.total_steps}; {validates}saves every {periods.save_steps}",
     ]
-    frames = Frames(parts.geometry.height, parts.model.frame_stride_px)
     unvalidated = [] if parts.val else [unvalidated_line(shards, index)]
-    return [*lines, *unvalidated, *unprofiled(config.log.profile, state), *parts.task.opening_remarks(index, frames)]
+    return [
+        *lines,
+        *unvalidated,
+        *unprofiled(config.log.profile, state),
+        *parts.task.opening_remarks(index, parts.model, parts.geometry),
+    ]
 
 
 def shown(value: object) -> object:

@@ -10,7 +10,7 @@ from horovod_ocr.data.forecast import steps_of_run
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.data.stream import Stream
 from horovod_ocr.distributed.world import World
-from horovod_ocr.models.base import FrameModel
+from horovod_ocr.models.base import ImageModel
 from horovod_ocr.models.batchnorm import synchronise_batchnorm
 from horovod_ocr.models.build import build_model
 from horovod_ocr.tasks.base import Task
@@ -36,7 +36,7 @@ class RunParts:
     """Updates of the whole run."""
     identity: dict[str, Any]
     """What the run must keep to be resumed: `identity.identity_of`."""
-    model: FrameModel
+    model: ImageModel
     """On the device of this rank."""
 
 

@@ -18,13 +18,13 @@ def open_stream(shards, **options) -> Stream:
 
 def assert_equal(one, other):
     assert one.step == other.step and one.labels == other.labels and one.global_samples == other.global_samples
-    assert torch.equal(one.images_NHW, other.images_NHW) and torch.equal(one.valid_width_N, other.valid_width_N)
+    assert torch.equal(one.images_NHWC, other.images_NHWC) and torch.equal(one.valid_width_N, other.valid_width_N)
 
 
 def images_of(batch) -> list[tuple[tuple[int, int], np.ndarray]]:
     """Each image with its position in the split: (shard, row)."""
     positions = zip(batch.shards_N.tolist(), batch.rows_N.tolist(), strict=True)
-    return list(zip(positions, batch.images_NHW.numpy(), strict=True))
+    return list(zip(positions, batch.images_NHWC.numpy(), strict=True))
 
 
 def keys_of(batches) -> list[list[tuple[int, int]]]:

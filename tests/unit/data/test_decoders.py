@@ -1,4 +1,4 @@
-"""Encoded bytes to grey levels: the same by all decoders, and damage is damage under each of them."""
+"""Encoded bytes to levels, grey or RGB: the same by all decoders, and damage is damage under each of them."""
 
 import io
 import pickle
@@ -58,19 +58,21 @@ def distance(one_HW: np.ndarray, other_HW: np.ndarray) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 @pytest.mark.parametrize(
     ("form", "options"),
     [("PNG", {}), ("PNG", {"compress_level": 0}), ("JPEG", {"quality": 90}), ("JPEG", {"progressive": True})],
 )
-def test_all_decoders_give_pillows_grey_levels(words, form, options, mode):
+def test_all_decoders_give_pillows_levels(words, form, options, mode, channels):
     for content in files_of(words, form, mode, **options):
-        image = Image.open(io.BytesIO(content)).convert("L")
-        assert distance(PILLOW(content), np.asarray(image)) == 0
-        assert distance(FAST(memoryview(content)), np.asarray(image)) <= (1 if mode == "RGB" else 0)
+        image = Image.open(io.BytesIO(content)).convert("L" if channels == 1 else "RGB")
+        assert distance(PILLOW(content, channels=channels), np.asarray(image)) == 0
+        converts = mode == "RGB" and channels == 1
+        assert distance(FAST(memoryview(content), channels=channels), np.asarray(image)) <= converts
         resized = np.asarray(image.resize(at_height(*image.size), Image.Resampling.BILINEAR))
-        assert distance(PILLOW(memoryview(content), at_height), resized) == 0
-        assert distance(FAST(content, at_height), resized) <= 2
+        assert distance(PILLOW(memoryview(content), at_height, channels), resized) == 0
+        assert distance(FAST(content, at_height, channels), resized) <= 2
 
 
 @pytest.mark.parametrize("decoder", [PILLOW, OPENCV, FAST])

@@ -70,8 +70,8 @@ def test_padding_cuts_nothing_off():
 
 
 def test_paper_and_ink_after_normalising():
-    images_NHW = torch.tensor([[[0, 255]]], dtype=torch.uint8)
-    assert normalise_images(images_NHW, torch.device("cpu")).tolist() == [[[[0.5, -0.5]]]]
+    images_NHWC = torch.tensor([[[[0], [255]]]], dtype=torch.uint8)
+    assert normalise_images(images_NHWC, torch.device("cpu")).tolist() == [[[[0.5, -0.5]]]]
 
 
 @pytest.mark.parametrize("seed", range(40))

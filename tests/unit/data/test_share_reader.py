@@ -73,7 +73,7 @@ def test_for_scores_damaged_samples_are_left_out(damaged):
     lost = 2 + stream.shards[1].samples
     assert len(set(read)) == len(read) == sum(shard.samples for shard in stream.shards) - lost
     assert all(
-        len(b.labels) == len(b.images_NHW) == len(b.valid_width_N) == len(b.subsets_N) == len(b) for b in batches
+        len(b.labels) == len(b.images_NHWC) == len(b.valid_width_N) == len(b.subsets_N) == len(b) for b in batches
     )
 
 
@@ -100,10 +100,10 @@ def test_an_image_that_matches_its_digest_but_does_not_decode_is_damage(word_sha
     share = stream.plan(0).share(0)
     decode, wanted = reader.decoder, int(share.rows[0])
 
-    def refuse_first(encoded, size_of):
+    def refuse_first(encoded, size_of, channels):
         if encoded == reader.open_shards.sample(int(share.shards[0]), wanted)[0]:
             raise DamagedImageError("no image")
-        return decode(encoded, size_of)
+        return decode(encoded, size_of, channels)
 
     reader.decoder = refuse_first
     batch = reader.read(share)

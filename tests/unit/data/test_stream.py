@@ -33,10 +33,10 @@ def test_an_epoch_holds_every_label_of_the_index_once(word_shards):
 def test_images_have_their_buckets_width_and_the_rest_is_padding(word_shards):
     stream = open_stream(word_shards, augmentation=None, shuffle=False)
     for batch in stream.batches():
-        width = batch.images_NHW.shape[2]
-        assert batch.images_NHW.dtype == torch.uint8
+        width = batch.images_NHWC.shape[2]
+        assert batch.images_NHWC.dtype == torch.uint8
         assert width in {stream.geometry.width_px(number) for number in range(len(stream.store.index.bucket_edges))}
-        for image_HW, valid_width in zip(batch.images_NHW.numpy(), batch.valid_width_N.tolist(), strict=True):
+        for image_HW, valid_width in zip(batch.images_NHWC.numpy(), batch.valid_width_N.tolist(), strict=True):
             assert 0 < valid_width <= width
             assert valid_width == width or np.ptp(image_HW[:, valid_width:]) == 0
 
@@ -66,8 +66,8 @@ def test_two_ranks_augment_as_one_does(word_shards):
     pixels = {}
     for rank in (0, 1):
         part = next(open_stream(word_shards, rank=rank, world_size=2).batches())
-        pixels |= {image.numpy().tobytes(): label for image, label in zip(part.images_NHW, part.labels, strict=True)}
-    assert pixels == {i.numpy().tobytes(): label for i, label in zip(whole.images_NHW, whole.labels, strict=True)}
+        pixels |= {image.numpy().tobytes(): label for image, label in zip(part.images_NHWC, part.labels, strict=True)}
+    assert pixels == {i.numpy().tobytes(): label for i, label in zip(whole.images_NHWC, whole.labels, strict=True)}
     stream = open_stream(word_shards)
     later = {
         position: image

@@ -41,8 +41,8 @@ def test_the_model_says_which_heights_it_reads():
 
 def test_a_reading_depends_on_its_own_image_alone():
     model = small().eval()
-    images_N1HW = torch.rand(4, 1, 32, 48)
-    together, alone = model(images_N1HW), model(images_N1HW[2:3])
+    images_NCHW = torch.rand(4, 1, 32, 48)
+    together, alone = model(images_NCHW), model(images_NCHW[2:3])
     assert torch.allclose(together[:, 2:3], alone, atol=1e-6)
 
 

@@ -36,7 +36,7 @@ def test_company_changes_no_reading(payload, tmp_path):
         path = tmp_path / f"{number}.png"
         Image.fromarray(rng.integers(0, 255, (32, width)).astype(np.uint8)).save(path)
         images.append(recognizer.load(path))
-    assert sorted({image.pixels_HW.shape for image in images}) == [(32, 32), (32, 64), (32, 152)]
+    assert sorted({image.pixels_HWC.shape for image in images}) == [(32, 32, 1), (32, 64, 1), (32, 152, 1)]
     together = recognizer.read(images)
     for image, reading in zip(images, together, strict=True):
         (alone,) = recognizer.read([image])
@@ -65,9 +65,9 @@ def test_turned_and_deep_images_are_read_as_the_sharder_packs_them(payload, tmp_
     upright.save(tmp_path / "upright.png")
     turned.save(tmp_path / "turned.jpg", exif=exif, quality=100)
     Image.fromarray(np.asarray(upright).astype(np.uint16) << 8).save(tmp_path / "deep.png")
-    expected = recognizer.load(tmp_path / "upright.png").pixels_HW.astype(int)
+    expected = recognizer.load(tmp_path / "upright.png").pixels_HWC.astype(int)
     for name, most in (("turned.jpg", 4), ("deep.png", 0)):
-        assert np.abs(recognizer.load(tmp_path / name).pixels_HW.astype(int) - expected).max() <= most
+        assert np.abs(recognizer.load(tmp_path / name).pixels_HWC.astype(int) - expected).max() <= most
 
 
 def test_a_picture_of_another_kind_is_refused_with_the_kinds_that_are_read(payload, tmp_path):
