@@ -66,7 +66,8 @@ def build_step(
     world: None for a world of one. wrap: makes the model that takes the forward passes. scale: of the loss.
     """
     world = world or AloneWorld()
-    model = build_model(config.model, task.outputs, config.height, **config.model_options).train()
+    network = config.network
+    model = build_model(network.model, task.outputs, network.height, **network.model_options).train()
     exchange = Allreduce(world, model, build_optimizer(model, config.optimizer.weight_decay))
     schedule = Schedule(config.optimizer.lr, 0.0, ENDLESS)
     update = Update(model, exchange, schedule, config.optimizer.clip_norm, has_other_ranks=world.world_size > 1)

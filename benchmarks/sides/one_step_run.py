@@ -109,10 +109,11 @@ def read_batches(shards: Path, config: TrainConfig, rank: int) -> tuple[Task, li
     store = open_store(str(shards))
     global_batch = config.plan.global_batch
     options = StreamOptions(split="train", global_batch=global_batch, rank=rank, world_size=RANKS)
-    stream = Stream(store, Geometry(config.height, store.index.bucket_edges), options)
+    stream = Stream(store, Geometry(config.network.height, store.index.bucket_edges), options)
     batches = [batch for batch in stream.batches(0, stream.steps) if batch.global_samples == global_batch]
     ((width_px, _),) = Counter(batch.images_NHWC.shape[2] for batch in batches).most_common(1)
-    return task_of(store.index), [batch for batch in batches if batch.images_NHWC.shape[2] == width_px][:BATCHES]
+    alike = [batch for batch in batches if batch.images_NHWC.shape[2] == width_px]
+    return task_of(store.index, config), alike[:BATCHES]
 
 
 def busy_seconds() -> float:

@@ -38,7 +38,7 @@ def compare_widths(shards: Path, global_batch: int | None = None, rounds: int = 
     torch.manual_seed(0)
     config = load_config("demo", {})
     stream = open_stream(shards, global_batch=global_batch or config.plan.global_batch)
-    step = build_step(config, task_of(stream.store.index))
+    step = build_step(config, task_of(stream.store.index, config))
     wide = one_width_for_all(stream.store.index.counts.bucket_samples, stream.geometry.width_px)
     figures = dict.fromkeys([f"{kind}_{unit}" for kind in KINDS for unit in ("s", "px")], 0.0)
     steps = Counter(batch.images_NHWC.shape[2] for batch in stream.batches())

@@ -32,7 +32,7 @@ def evaluate(
         from horovod_ocr.distributed.open import open_world
         from horovod_ocr.distributed.watchdog import Watchdog
         from horovod_ocr.evaluation.score import score_run
-        from horovod_ocr.reports.score import draw_report
+        from horovod_ocr.reports.score import draw_pictures, draw_report
 
         with Watchdog(RanksConfig.stall_timeout_s, rank_of_process() or 0) as watchdog:
             world = open_world()
@@ -42,7 +42,10 @@ def evaluate(
                     watchdog.reached(0, f"batch {batches} of {of}")
                     progress(batches, of)
 
-                folder, report = score_run(world, folder_of_runs(runs), run, shards, split, device_given(device), read)
+                folder, report, store = score_run(
+                    world, folder_of_runs(runs), run, shards, split, device_given(device), read
+                )
         if world.is_root:
             output.print(draw_report(report))
-            print(f"written: {folder / EVAL}; run: {folder.resolve()}")
+            written = [folder / EVAL, *draw_pictures(report, store, folder)]
+            print(f"written: {', '.join(map(str, written))}; run: {folder.resolve()}")

@@ -43,9 +43,9 @@ def predict(
                     failed = reading
                     print(f"{SENTENCE}{reading}", file=sys.stderr)
                 elif form == "jsonl":
-                    line = {"path": str(path), "text": reading.text, "confidence": round(reading.confidence, 4)}
+                    line = {"path": str(path), **recognizer.task.describe(reading)}
                     print(json.dumps(line, ensure_ascii=False))
                 else:
-                    print(f"{path}\t{reading.text}")
+                    print(f"{path}\t{recognizer.task.line_of(reading)}")
         if failed:
             raise typer.Exit(failed.exit_code)

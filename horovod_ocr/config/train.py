@@ -47,6 +47,20 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
+class NetworkConfig:
+    """What is trained, and on images of which size."""
+
+    model: str = "crnn"
+    """Name of the model."""
+    model_options: dict[str, Any] = field(default_factory=dict)
+    """Options of the model."""
+    height: Annotated[int, Ge(1), Le(MOST_PX)] = 64
+    """Images are scaled to this many pixels; images of classes are as wide."""
+    pixels: Literal["auto", "grey", "rgb"] = "auto"
+    """grey or rgb; auto: grey for words, rgb for classes."""
+
+
+@dataclass(frozen=True)
 class PlanConfig:
     """How long a run is, and which samples each step holds."""
 
@@ -62,6 +76,16 @@ class PlanConfig:
     """Parts of an epoch, each read in sequence by one rank: the most ranks a run can have."""
     window: Annotated[int, Ge(1), Le(1_000_000_000)] = 4096
     """Samples of a lane that are shuffled together."""
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """What the loss of classes is like; that of words has no settings."""
+
+    label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Classes: this share of the target is spread over all classes."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """Classes; balanced: a sample counts the more, the fewer there are of its class."""
 
 
 @dataclass(frozen=True)
@@ -142,16 +166,14 @@ class TrainConfig:
     """Continue from LAST of the named run, or of the newest."""
     seed: Annotated[int, Ge(0), Lt(1 << 63)] = 0
     """Decides the initial weights, the order of samples and augmentation."""
-    model: str = "crnn"
-    """Name of the model."""
-    model_options: dict[str, Any] = field(default_factory=dict)
-    """Options of the model."""
-    height: Annotated[int, Ge(1), Le(MOST_PX)] = 64
-    """Images are scaled to this many pixels."""
+    network: NetworkConfig = NetworkConfig()
+    """Table: what is trained, and on images of which size."""
     data: DataConfig = DataConfig()
     """Table: where samples come from and how they are read."""
     plan: PlanConfig = PlanConfig()
     """Table: how long the run is, and which samples each step holds."""
+    loss: LossConfig = LossConfig()
+    """Table: what the loss of classes is like."""
     optimizer: OptimizerConfig = OptimizerConfig()
     """Table: AdamW and the learning rate."""
     ranks: RanksConfig = RanksConfig()
@@ -175,8 +197,10 @@ class TrainConfig:
 
 def lay_over(config: TrainConfig, values: dict[str, Any], source: str) -> TrainConfig:
     """`overlay`; values that name another model replace the options of the model before."""
-    model = flatten(TrainConfig, values, source).get("model", config.model)
-    return overlay(config if model == config.model else replace(config, model_options={}), values, source)
+    network = config.network
+    if flatten(TrainConfig, values, source).get("model", network.model) != network.model:
+        config = replace(config, network=replace(network, model_options={}))
+    return overlay(config, values, source)
 
 
 def check_config(config: TrainConfig) -> TrainConfig:

@@ -1,5 +1,6 @@
 """Some samples of a shard set, drawn by lot, for people to look at."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from horovod_ocr.data.decoders import DamagedImageError
 from horovod_ocr.data.image import Geometry, decode_image
-from horovod_ocr.data.store import is_remote, open_store
+from horovod_ocr.data.store import ShardStore, is_remote, open_store
 from horovod_ocr.errors import ShardError
 from sharding.format.idx import read_idx, read_sample, record_of
 from sharding.format.index import ShardIndex, read_index
@@ -72,6 +73,17 @@ def draw_samples(index: ShardIndex, count: int, seed: int) -> list[ShownSample]:
             label = index.classes[int(label)]
         samples.append(ShownSample(image, label))
     return samples
+
+
+def read_images(store: ShardStore, places: Iterable[tuple[str, int]]) -> list[bytes]:
+    """The bytes of image files. places: name of the shard, and row in it. ShardError if an .idx is damaged."""
+    shards = {shard.name: shard for shard in store.index.shards}
+    images = []
+    for name, row in places:
+        record = record_of(read_idx(store.idx_path(shards[name])), row)
+        with open(store.tar_path(shards[name]), "rb") as tar:
+            images.append(read_sample(tar, record)[0])
+    return images
 
 
 def decode_train_image(encoded: bytes, geometry: Geometry, index: ShardIndex) -> np.ndarray:

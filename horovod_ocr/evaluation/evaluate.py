@@ -33,14 +33,14 @@ def evaluate(
     """
     was_training = model.training
     model.eval()
-    scores = task.empty_scores(len(stream.store.index.subsets))
+    scores = task.empty_scores(stream.store.index)
     with killed_loader_workers_named(), closing(stream.batches()) as batches:
         for batch in prefetch(batches, next(model.parameters()).device):
             damage.add(batch.damage)
             if len(batch):
                 with torch.inference_mode():  # not around the whole: Horovod cannot write into inference tensors
                     output = forward(model, batch.images_NHWC, batch.valid_width_N, precision)
-                scores.add(task.read(output), batch.labels, batch.subsets_N)
+                scores.add(task.read(output), batch)
             if progress:
                 progress(batch.step + 1, stream.steps)
     model.train(was_training)

@@ -11,7 +11,7 @@ from horovod_ocr.console import console
 from horovod_ocr.data.options import StreamOptions
 from horovod_ocr.data.shared_memory import choose_workers
 from horovod_ocr.data.splits import divide_command, unseen_split
-from horovod_ocr.data.store import open_store
+from horovod_ocr.data.store import ShardStore, open_store
 from horovod_ocr.data.stream import Stream
 from horovod_ocr.data.worker_choice import give_workers
 from horovod_ocr.distributed.damaged_samples import DamagedSamples
@@ -33,8 +33,9 @@ def score_run(
     split: str | None = None,
     device: str = "auto",
     progress: Callable[[int, int], None] | None = None,
-) -> tuple[Path, dict[str, Any]]:
-    """Read a split with a run's best checkpoint; root writes eval.json. Returns the run's folder and the report.
+) -> tuple[Path, dict[str, Any], ShardStore]:
+    """Read a split with a run's best checkpoint; root writes eval.json. Returns the run's folder, the report, and where
+    its samples are.
 
     Defaults: the newest run, the shards it was trained with, the test split (val if there is none). The report: facts
     about the run; `unreadable`, damaged samples that are in no score; and what the task reports (`Scores.report`).
@@ -76,11 +77,11 @@ def score_run(
         "profile": index.profile.name,
         "kind": restored.task.kind,
         "unreadable": damage.count,
-        **scores.report(index.subsets),
+        **scores.report(split),
     }
     if world.is_root:
         write_report(run / EVAL, report)
-    return run, report
+    return run, report, store
 
 
 def check_readable(task: Task, index: ShardIndex) -> None:

@@ -19,7 +19,7 @@ from horovod_ocr.distributed.device import choose_precision
 from horovod_ocr.errors import SourceError
 from horovod_ocr.models.base import ImageModel
 from horovod_ocr.models.forward import forward
-from horovod_ocr.tasks.base import Reading, Task
+from horovod_ocr.tasks.base import Task
 from sharding.images.limits import Limits
 from sharding.images.read import read_bytes, read_image
 from sharding.layouts.folders import is_image
@@ -52,12 +52,12 @@ class Recognizer:
     """fp32 or bf16, as in `forward`."""
 
     @torch.inference_mode()
-    def read(self, images: list[ReadyImage]) -> list[Reading]:
-        """Images to readings in their order.
+    def read(self, images: list[ReadyImage]) -> list[Any]:
+        """Images to readings in their order; `task` tells what a reading is.
 
         Those of one width go through the model together, and a reading depends on its own image alone.
         """
-        readings: dict[int, Reading] = {}
+        readings: dict[int, Any] = {}
         for width in sorted({image.pixels_HWC.shape[1] for image in images}):
             numbers = [number for number, image in enumerate(images) if image.pixels_HWC.shape[1] == width]
             images_NHWC = torch.from_numpy(np.stack([images[number].pixels_HWC for number in numbers]))
@@ -102,10 +102,8 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
-def read_files(
-    recognizer: Recognizer, paths: list[Path], batch: int = 64
-) -> Iterator[tuple[Path, Reading | SourceError]]:
-    """Each file with its reading, or with the reason why there is none, in the order given."""
+def read_files(recognizer: Recognizer, paths: list[Path], batch: int = 64) -> Iterator[tuple[Path, Any]]:
+    """Each file with its reading, or with the SourceError that says why there is none, in the order given."""
     for start in range(0, len(paths), batch):
         chunk = paths[start : start + batch]
         loaded: list[ReadyImage | SourceError] = []

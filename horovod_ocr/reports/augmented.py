@@ -25,6 +25,7 @@ from horovod_ocr.reports.sheet import (
     paste_framed,
     png_of,
 )
+from horovod_ocr.tasks.geometry import geometry_of
 from sharding.format.index import ShardIndex
 from sharding.system.files import write_whole
 
@@ -77,7 +78,7 @@ def draw_augmented_sheet(config: TrainConfig, path: Path, seed: int = 0) -> None
     strengths = config.data.augmentation if config.data.augment else OFF
     columns = columns_of(strengths)
     samples = [image for image, _ in draw_samples(index, WORDS, seed)]
-    geometry = Geometry(config.height, index.bucket_edges)
+    geometry = geometry_of(index.kind, config.network, index.bucket_edges)
     images = [decode_train_image(encoded, geometry, index) for encoded in samples]
     lines = float(np.median([image_HW.shape[1] for image_HW in images])) > MOST_WORD_PX
     table = [

@@ -118,7 +118,7 @@ def plan_sections(name: str, run: RunForecast, config: TrainConfig) -> list[Sect
     sections = [
         Section(f"{name}, recipe {config.recipe or 'none'}, seed {config.seed}", [Figures(figures)]),
         Section(
-            f"An epoch by bucket, images {config.height} px high",
+            f"An epoch by bucket, images {config.network.height} px high",
             [TableOf(head, [*buckets, ("all", "", epoch.shards, epoch.samples, epoch.steps, "")])],
         ),
         Section("An epoch by rank", [ranks_table(epoch), Paragraph(READING)]),

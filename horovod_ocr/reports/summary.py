@@ -14,7 +14,6 @@ from horovod_ocr.reports.letter_names import visible
 from horovod_ocr.reports.page import TableOf
 from horovod_ocr.reports.terminal import draw_table
 from horovod_ocr.reports.wording import counted, splits_source, subsets_warning
-from horovod_ocr.tasks.figures import FIGURES
 from sharding.building.report import ShardReport
 from sharding.counts import by_count
 from sharding.packing.left_out import DUPLICATES_NAME, REJECTS_NAME
@@ -154,10 +153,7 @@ def draw_rejects(report: ShardReport) -> list[RenderableType | str]:
 
 def next_command(report: ShardReport) -> str:
     """The command after a build, ready to be pasted."""
-    index = report.index
-    where = option_of(index.root)
-    if index.kind not in FIGURES:  # no task trains on such a set
-        return f"horovod-ocr stats{where}"
+    where = option_of(report.index.root)
     on_hosts = f"horovodrun -np 3 -H hosts.txt horovod-ocr train{where}"
     return on_hosts if Path("hosts.txt").exists() else f"horovod-ocr train{where}; on several hosts: {on_hosts}"
 

@@ -6,25 +6,15 @@ Shapes: N images.
 from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol
 
-import numpy as np
 from torch import Tensor
 
+from horovod_ocr.config.train import TrainConfig
+from horovod_ocr.data.batch import Batch
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.models.base import ImageModel
 from horovod_ocr.models.forward import ModelOutput
 from horovod_ocr.tasks.figures import TaskFigures
 from sharding.format.index import ShardIndex
-
-
-class Reading(Protocol):
-    """What a model read in an image."""
-
-    @property
-    def text(self) -> str: ...
-
-    @property
-    def confidence(self) -> float:
-        """0 to 1."""
 
 
 class Losses(NamedTuple):
@@ -41,8 +31,8 @@ class Losses(NamedTuple):
 class Scores(Protocol):
     """Sums over the samples of a split. They can be added over ranks, and are divided once, at the end."""
 
-    def add(self, readings: Sequence[Any], labels: Sequence[str], subsets_N: np.ndarray) -> None:
-        """Add a batch: what was read, the labels as the shards hold them, and each sample's subset."""
+    def add(self, readings: Sequence[Any], batch: Batch) -> None:
+        """Add a batch and what was read in it."""
 
     def state(self) -> Any:
         """What another rank needs to add these sums to its own."""
@@ -53,17 +43,22 @@ class Scores(Protocol):
     def values(self) -> dict[str, float]:
         """The scores over the whole split, as fractions, and `samples`."""
 
-    def report(self, subsets: Sequence[str]) -> dict[str, Any]:
-        """The content of eval.json: `values`, the same for parts of the split, examples. subsets: their names."""
+    def report(self, split: str) -> dict[str, Any]:
+        """The content of eval.json: `values`, the same for parts of the split, examples. split: that was read.
+
+        `worst`, if there: samples to be looked at, each a dictionary with `label`, `reading`, `confidence`, `shard` and
+        `row`.
+        """
 
 
 class Task(Protocol):
-    """One kind of sample: its targets, loss, readings and scores."""
+    """One kind of sample: its targets, loss, readings and scores. The sizes of its images are in `tasks.geometry`, its
+    names for scores in `tasks.figures`, its recipe in `tasks.recipe`: these need no torch."""
 
     kind: ClassVar[str]
     """The kind of shard set that it is trained on: "words" or "classes"."""
-    channels: ClassVar[int]
-    """Channels of the images it wants: 1, grey."""
+    model_kind: ClassVar[type[ImageModel]]
+    """The kind of model that it needs."""
     figures: ClassVar[TaskFigures]
     """Its scores, and the one that decides which checkpoint is the best."""
     kept_in_a_run: ClassVar[str]
@@ -72,8 +67,8 @@ class Task(Protocol):
     """Names of the sums that `loss` returns for the log line."""
 
     @classmethod
-    def of(cls, index: ShardIndex) -> "Task":
-        """The task for a shard set of its kind."""
+    def of(cls, index: ShardIndex, config: TrainConfig) -> "Task":
+        """The task for a shard set of its kind. ConfigError for settings that do not go with the set."""
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Task":
@@ -86,11 +81,17 @@ class Task(Protocol):
     def loss(self, output: ModelOutput, labels: Sequence[str]) -> Losses:
         """The loss of each sample. Without samples it is still a graph that reaches the model's weights."""
 
-    def read(self, output: ModelOutput) -> Sequence[Reading]:
-        """What the model reads in each image."""
+    def read(self, output: ModelOutput) -> Sequence[Any]:
+        """What the model reads in each image; `describe` and `line_of` tell what that is."""
 
-    def empty_scores(self, subsets: int) -> Scores:
-        """Scores of no samples. subsets: how many there are."""
+    def describe(self, reading: Any) -> dict[str, Any]:
+        """A reading as the fields of a JSON object."""
+
+    def line_of(self, reading: Any) -> str:
+        """A reading as a person reads it, on one line."""
+
+    def empty_scores(self, index: ShardIndex) -> Scores:
+        """Scores of no samples. index: of the set that will be read."""
 
     def log_values(self, sums: dict[str, float]) -> dict[str, float]:
         """What metrics.jsonl holds of an interval. sums: of all ranks, by the names of `log_sums`."""

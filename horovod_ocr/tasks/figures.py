@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from horovod_ocr.tasks import word_report
+from horovod_ocr.tasks import class_report, word_report
+from horovod_ocr.tasks.report import Confusion, ScoreTable
 
 
 class Figure(NamedTuple):
@@ -19,7 +20,7 @@ class TaskFigures(NamedTuple):
     """The scores of one task."""
 
     figures: tuple[Figure, ...]
-    """In the order in which they are shown."""
+    """In the order in which they are shown; a report may lack some."""
     best: str
     """The key of the score that decides which checkpoint is the best: the lowest."""
     listed: dict[str, Figure]
@@ -28,12 +29,12 @@ class TaskFigures(NamedTuple):
     """The content of eval.json -> the rows of its table: a name, and the scores of a part of the split."""
     title_of: Callable[[dict[str, Any]], str]
     """The content of eval.json -> what the title of the table says of the task; empty for nothing."""
-    example_columns: tuple[str, ...]
-    """The columns of the table of examples; empty: the task shows no examples."""
-    examples_of: Callable[[dict[str, Any]], list[tuple[str, ...]]]
-    """The content of eval.json -> the rows of that table."""
+    tables_of: Callable[[dict[str, Any]], list[ScoreTable]]
+    """The content of eval.json -> tables for below that one."""
     remarks_on: Callable[[dict[str, Any]], list[str]]
     """The content of eval.json -> sentences for below the tables."""
+    confusion_of: Callable[[dict[str, Any]], Confusion] | None = None
+    """The content of eval.json -> what is taken for what, for a picture; None: there is no such picture."""
 
 
 _ACCURACY, _CER = Figure("word_accuracy", "word accuracy"), Figure("cer", "CER")
@@ -43,11 +44,21 @@ WORDS = TaskFigures(
     listed={"word_accuracy": _ACCURACY, "best_cer": _CER},
     parts_of=word_report.parts_of,
     title_of=word_report.title_of,
-    example_columns=("label", "reading", ""),
-    examples_of=word_report.examples_of,
+    tables_of=word_report.tables_of,
     remarks_on=word_report.remarks_on,
 )
-FIGURES = {"words": WORDS}
+_CLASS_ACCURACY = Figure("accuracy", "accuracy")
+CLASSES = TaskFigures(
+    figures=(_CLASS_ACCURACY, Figure("macro_f1", "macro F1"), Figure("auc", "AUC")),
+    best="error_rate",
+    listed={"accuracy": _CLASS_ACCURACY},
+    parts_of=class_report.parts_of,
+    title_of=class_report.title_of,
+    tables_of=class_report.tables_of,
+    remarks_on=class_report.remarks_on,
+    confusion_of=class_report.confusion_of,
+)
+FIGURES = {"words": WORDS, "classes": CLASSES}
 
 
 def figures_in(values: Mapping[str, Any]) -> TaskFigures | None:
@@ -57,4 +68,4 @@ def figures_in(values: Mapping[str, Any]) -> TaskFigures | None:
 
 def score_text(figures: TaskFigures, values: Mapping[str, float]) -> str:
     """`word accuracy 98.50%  CER 0.60%`, for a log line."""
-    return "  ".join(f"{figure.title} {values[figure.key]:.2%}" for figure in figures.figures)
+    return "  ".join(f"{figure.title} {values[figure.key]:.2%}" for figure in figures.figures if figure.key in values)

@@ -45,8 +45,10 @@ def default_recipe(shards: str | None, folder: Path = Path(".")) -> str | None:
 
 
 def recipe_for(index: ShardIndex) -> str | None:
-    """For words, the recipe of their script. If most labels are longer than words, that for lines of the script, or
-    else that for lines of any script."""
+    """For classes, the recipe of that name. For words, that of their script; if most labels are longer than words, that
+    for lines of the script, or else that for lines of any script."""
+    if index.kind == "classes":
+        return "classes"
     lengths = index.counts.label_lengths
     samples = sum(lengths.values())
     long = sum(count for length, count in lengths.items() if length > LONGEST_WORD)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from horovod_ocr.tasks.report import Row, ScoreTable
+
 
 def parts_of(report: dict[str, Any]) -> list[tuple[str, dict[str, float]]]:
     """The rows of the table of scores: the whole split, its subsets, each length."""
@@ -15,12 +17,13 @@ def title_of(report: dict[str, Any]) -> str:
     return f"normalised as {report['profile']}"
 
 
-def examples_of(report: dict[str, Any]) -> list[tuple[str, ...]]:
-    """Label, reading, and whether they are the same."""
-    return [
+def tables_of(report: dict[str, Any]) -> list[ScoreTable]:
+    """The first samples: label, reading, and whether they are the same."""
+    rows: list[Row] = [
         (label, reading or "-", "right" if label == reading else "WRONG")
         for label, reading in ((example["label"], example["reading"]) for example in report["examples"])
     ]
+    return [ScoreTable("the first samples", ("label", "reading", ""), rows)]
 
 
 def remarks_on(report: dict[str, Any]) -> list[str]:

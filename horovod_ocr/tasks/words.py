@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from horovod_ocr.config.train import LossConfig, TrainConfig
+from horovod_ocr.data.batch import Batch
 from horovod_ocr.data.image import Geometry
-from horovod_ocr.errors import CheckpointError
+from horovod_ocr.errors import CheckpointError, ConfigError
 from horovod_ocr.models.base import FrameModel, ImageModel
 from horovod_ocr.models.forward import ModelOutput
 from horovod_ocr.tasks.base import Losses
@@ -40,8 +42,8 @@ class WordTask:
     """Its letters and the blank are the outputs of the model's head."""
     kind: ClassVar[str] = "words"
     """Sets whose labels are texts."""
-    channels: ClassVar[int] = 1
-    """Grey."""
+    model_kind: ClassVar[type[ImageModel]] = FrameModel
+    """CTC needs frames."""
     figures: ClassVar[TaskFigures] = WORDS
     """The lowest CER is the best."""
     kept_in_a_run: ClassVar[str] = "charset or script profile"
@@ -50,9 +52,11 @@ class WordTask:
     """Frames whose best output is the blank, all frames, labels that need more frames than there are."""
 
     @classmethod
-    def of(cls, index: ShardIndex) -> "WordTask":
-        """The task for a set of words."""
-        return cls(Charset.build(index.alphabet, index.profile))
+    def of(cls, index: ShardIndex, config: TrainConfig) -> "WordTask":
+        """The task for a set of words. ConfigError for settings of classes."""
+        if config.loss != LossConfig():
+            raise ConfigError(f"label_smoothing and class_weights are for classes, and {index.root} holds words")
+        return cls(charset_of(index))
 
     @property
     def outputs(self) -> int:
@@ -103,8 +107,15 @@ class WordTask:
         readings = greedy_decode(output.logits, frames_of(output), self.charset)
         return [Reading(normalise(reading.text), reading.confidence) for reading in readings]
 
-    def empty_scores(self, subsets: int) -> "WordScores":
-        return WordScores(self.charset.profile, subsets)
+    def describe(self, reading: Reading) -> dict[str, Any]:
+        """text and confidence."""
+        return {"text": reading.text, "confidence": round(reading.confidence, 4)}
+
+    def line_of(self, reading: Reading) -> str:
+        return reading.text
+
+    def empty_scores(self, index: ShardIndex) -> "WordScores":
+        return WordScores(self.charset.profile, index.subsets)
 
     def log_values(self, sums: dict[str, float]) -> dict[str, float]:
         """blank_share, of all frames; too_long."""
@@ -138,7 +149,7 @@ class WordTask:
 
     def check_readable(self, index: ShardIndex) -> None:
         """CheckpointError if the model cannot write the labels, or they were normalised in another way."""
-        mine = WordTask.of(index).charset
+        mine = charset_of(index)
         self.charset.require(mine.letters, str(index.root))
         theirs = self.charset.profile
         if mine.profile.to_dict() != theirs.to_dict():
@@ -157,6 +168,11 @@ class WordTask:
         return cls(Charset.from_dict(values["charset"]))
 
 
+def charset_of(index: ShardIndex) -> Charset:
+    """The charset of a set of words."""
+    return Charset.build(index.alphabet, index.profile)
+
+
 def frames_of(output: ModelOutput) -> Tensor:
     """frames_N of a model that reads frames: `build_parts` builds no other one for words."""
     assert output.frames_N is not None, "words need a model that reads frames"
@@ -166,16 +182,17 @@ def frames_of(output: ModelOutput) -> Tensor:
 class WordScores:
     """Edits, confusions and examples of a split. See `tasks.base.Scores`."""
 
-    def __init__(self, profile: ScriptProfile, subsets: int):
-        self.profile = profile
-        self.counts = build_counts(subsets)
+    def __init__(self, profile: ScriptProfile, subsets: Sequence[str]):
+        """profile: of the model's charset. subsets: names of those of the set that is read."""
+        self.profile, self.subsets = profile, subsets
+        self.counts = build_counts(len(subsets))
         self.confusions: Counter[tuple[str, str]] = Counter()  # (letter of the label, letter read)
         self.examples: list[tuple[str, str]] = []  # (label, reading) of the first samples
 
-    def add(self, readings: Sequence[Reading], labels: Sequence[str], subsets_N: np.ndarray) -> None:
+    def add(self, readings: Sequence[Reading], batch: Batch) -> None:
         """Of labels that look alike in an image, one is what a reading can be: `ScriptProfile.as_read`."""
-        as_read = map(self.profile.as_read, labels)
-        for reading, label, subset in zip(readings, as_read, subsets_N.tolist(), strict=True):
+        as_read = map(self.profile.as_read, batch.labels)
+        for reading, label, subset in zip(readings, as_read, batch.subsets_N.tolist(), strict=True):
             count_reading(self.counts, self.confusions, subset, reading.text, label)
             if len(self.examples) < EXAMPLES:
                 self.examples.append((label, reading.text))
@@ -192,11 +209,11 @@ class WordScores:
         """word_accuracy, cer, one_minus_ned and samples."""
         return scores_of(self.counts)
 
-    def report(self, subsets: Sequence[str]) -> dict[str, Any]:
+    def report(self, split: str) -> dict[str, Any]:
         """`values` and `by_length` over the whole split; `subsets`: the same for each subset with a name; `confusions`:
         the most frequent, as [letter of the label, letter read, times], "" for a letter left out or put in;
         `examples`."""
-        named = {name: self.counts[number] for number, name in enumerate(subsets) if name}
+        named = {name: self.counts[number] for number, name in enumerate(self.subsets) if name}
         confused = sorted(self.confusions.items(), key=lambda item: (-item[1], item[0]))[:MOST_CONFUSED]
         return {
             **self.values(),

@@ -11,6 +11,7 @@ from horovod_ocr.data.run_forecast import RunForecast, forecast_run
 from horovod_ocr.data.splits import empty_split
 from horovod_ocr.data.store import Remote, is_remote, read_index_at
 from horovod_ocr.errors import ShardError
+from horovod_ocr.tasks.geometry import geometry_of
 from sharding.format.index import ShardInfo
 
 
@@ -30,19 +31,20 @@ def plan_for_set(config: TrainConfig, ranks: int) -> PlannedRun:
     if not index.counts.totals.get("train"):
         raise ShardError(empty_split(index, "train"))
     name = Remote(shards).where("") if is_remote(shards) else shards
-    return PlannedRun(name, forecast(config, index.of("train"), index.bucket_edges, ranks))
+    geometry = geometry_of(index.kind, config.network, index.bucket_edges)
+    return PlannedRun(name, forecast(config, index.of("train"), geometry, ranks))
 
 
 def plan_for_rendered_words(config: TrainConfig, samples: int, ranks: int) -> PlannedRun:
     """On a set of this many rendered words, which need not be there. ConfigError for more ranks than lanes."""
     shards = simulate_shards(samples)
-    return PlannedRun(f"{samples:,} rendered words", forecast(config, shards, RENDERED_EDGES, ranks))
+    geometry = geometry_of("words", config.network, RENDERED_EDGES)
+    return PlannedRun(f"{samples:,} rendered words", forecast(config, shards, geometry, ranks))
 
 
-def forecast(config: TrainConfig, shards: Sequence[ShardInfo], edges: tuple[float, ...], ranks: int) -> RunForecast:
-    """shards: of the train split. edges: of its buckets."""
+def forecast(config: TrainConfig, shards: Sequence[ShardInfo], geometry: Geometry, ranks: int) -> RunForecast:
+    """shards: of the train split."""
     plan = config.plan
     check_ranks(plan.lanes, ranks)
     options = StreamOptions("train", config.seed, plan.lanes, plan.global_batch, plan.window, world_size=ranks)
-    geometry = Geometry(config.height, edges)
     return forecast_run(shards, geometry, options, plan.steps, plan.epochs, plan.min_steps)

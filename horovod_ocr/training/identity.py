@@ -12,8 +12,8 @@ def identity_of(config: TrainConfig, task: dict[str, Any], geometry: Geometry, i
     plan = config.plan
     return {
         "task": task,
-        "model_name": config.model,
-        "model_options": config.model_options,
+        "model_name": config.network.model,
+        "model_options": config.network.model_options,
         "geometry": geometry.to_dict(),
         "plan": {
             "index_digest": index_digest,
@@ -43,7 +43,8 @@ def check_resumable(
                 f"{run} was trained with {name} {before}, not {mine['plan'].get(name)}: the samples left in the epoch "
                 "would not be the same; give the old value, or train anew with another --run"
             )
-    if any(payload[name] != mine[name] for name in ("model_name", "model_options", "geometry")):
+    same_geometry = Geometry.from_dict(payload["geometry"]) == Geometry.from_dict(mine["geometry"])
+    if not same_geometry or any(payload[name] != mine[name] for name in ("model_name", "model_options")):
         raise CheckpointError(f"{run} has another model or height; leave its own, or train anew")
     if payload["step"] > steps:
         raise CheckpointError(f"{run} has taken {payload['step']} steps already; give --steps above that")

@@ -31,8 +31,8 @@ def opening_lines(
         f"settings: {', '.join(f'{name}={shown(value)}' for name, value in config.to_dict().items())}",
         f"shards {shards}: {index.counts.totals}, {parts.task.describe_outputs()}, widths {widths} x "
         f"{parts.geometry.height} px; {parts.train.decoder.names}",
-        f"model {config.model}: {parameters:,} parameters; {state.steps_per_epoch} steps an epoch, steps {state.step} "
-        f"to {state.total_steps}; {validates}saves every {periods.save_steps}",
+        f"model {config.network.model}: {parameters:,} parameters; {state.steps_per_epoch} steps an epoch, steps "
+        f"{state.step} to {state.total_steps}; {validates}saves every {periods.save_steps}",
     ]
     unvalidated = [] if parts.val else [unvalidated_line(shards, index)]
     return [

@@ -62,6 +62,8 @@ class SetCounts:
     """Length of a label -> samples; empty for classes."""
     bucket_samples: tuple[int, ...] = ()
     """Samples of each bucket, over all splits."""
+    class_samples: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """Split -> samples of each class, in the order of `ShardIndex.classes`; empty for words."""
     rejects: dict[str, int] = field(default_factory=dict)
     """Reason -> samples."""
     duplicates: dict[str, int] = field(default_factory=dict)

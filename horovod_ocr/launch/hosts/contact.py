@@ -129,10 +129,13 @@ def gradient_bytes(config: TrainConfig) -> int:
 
     from horovod_ocr.models.build import build_model
     from horovod_ocr.tasks.build import task_of
+    from horovod_ocr.tasks.geometry import geometry_of
 
-    task = task_of(read_index_at(config.data.shards))
+    index = read_index_at(config.data.shards)
+    task, network = task_of(index, config), config.network
+    geometry = geometry_of(index.kind, network, index.bucket_edges)
     with torch.device("meta"):  # shapes only
-        model = build_model(config.model, task.outputs, config.height, **config.model_options)
+        model = build_model(network.model, task.outputs, geometry.height, geometry.channels, **network.model_options)
     return 4 * sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 

@@ -63,7 +63,8 @@ def examine(
         tell(f"asking {len(hosts)} host{'s' * (len(hosts) > 1)}")
         with marked(config.runs) as mark:
             batch = {
-                "height": config.height,
+                "height": config.network.height,
+                "pixels": config.network.pixels,
                 "lanes": config.plan.lanes,
                 "global_batch": config.plan.global_batch,
                 "world_size": sum(host.slots for host in hosts),

@@ -31,9 +31,10 @@ import psutil
 
 import horovod_ocr
 import sharding
-from horovod_ocr.data.image import Geometry
+from horovod_ocr.config.train import NetworkConfig
 from horovod_ocr.data.shared_memory import count_cores, free_shared_bytes, largest_batch_bytes
 from horovod_ocr.data.store import is_remote, read_index_at
+from horovod_ocr.tasks.geometry import geometry_of
 from sharding.format.index import check_shards_present
 from sharding.system.machine import total_memory
 
@@ -57,8 +58,9 @@ class Request:
     """Name of a file that the asking machine has put beside the runs; None: it could not."""
     loads: bool = True
     """Also import torch and Horovod, instead of only reading their versions?"""
-    batch: dict[str, int] | None = None
-    """The arguments of largest_batch_bytes without the shards, and with `height` for the geometry; None: not asked."""
+    batch: dict[str, Any] | None = None
+    """The arguments of largest_batch_bytes without the shards, and with `height` and `pixels` for the geometry; None:
+    not asked."""
 
     @property
     def answer_within_s(self) -> float:
@@ -209,7 +211,7 @@ def describe_memory() -> Fact:
     }
 
 
-def describe_shards(location: str, batch: dict[str, int] | None) -> Fact:
+def describe_shards(location: str, batch: dict[str, Any] | None) -> Fact:
     """The digest of the index, the samples of its train split, and the shared memory of the largest batch, if asked.
 
     Raises ShardError if there is no index or a shard is missing.
@@ -220,7 +222,8 @@ def describe_shards(location: str, batch: dict[str, int] | None) -> Fact:
     facts: Fact = {"digest": index.digest, "train": index.counts.totals.get("train", 0)}
     if batch and facts["train"]:
         asked = {**batch}
-        geometry = Geometry(asked.pop("height"), index.bucket_edges)
+        network = NetworkConfig(height=asked.pop("height"), pixels=asked.pop("pixels"))
+        geometry = geometry_of(index.kind, network, index.bucket_edges)
         facts["batch_bytes"] = largest_batch_bytes(index.of("train"), geometry, **asked)
     return facts
 

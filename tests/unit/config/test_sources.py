@@ -26,7 +26,7 @@ def test_each_source_goes_before_the_one_below(tmp_path):
     )
     config = load_config(str(recipe), {"global_batch": 32}, tmp_path)
     assert (config.seed, config.optimizer.lr, config.plan.steps, config.plan.global_batch) == (0, 1e-3, 6, 32)
-    assert config.model_options == {"width": 1.0, "hidden": 7}
+    assert config.network.model_options == {"width": 1.0, "hidden": 7}
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -60,7 +60,8 @@ def test_a_file_of_settings_that_cannot_be_read_is_one_sentence(tmp_path, conten
 def test_a_nested_setting_of_the_command_line(tmp_path):
     given = parse_settings(["augmentation.noise=0", "model_options.width=0.25", "run=my run"])
     config = load_config(None, given, tmp_path)
-    assert config.data.augmentation.noise == 0.0 and config.model_options == {"width": 0.25} and config.run == "my run"
+    assert config.data.augmentation.noise == 0.0 and config.network.model_options == {"width": 0.25}
+    assert config.run == "my run"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ import io
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from rich.console import Console
 
@@ -23,16 +22,17 @@ from horovod_ocr.text.decode import Reading
 from sharding.format.script.profile import build_profile
 from tests.unit.checkpoint.payload import tiny_payload
 from tests.unit.shard_sets import write_set
+from tests.unit.tasks.batches import batch_of
 
 
 @pytest.fixture
 def report() -> dict:
     facts = {"run": "r", "step": 7, "split": "test", "profile": "urdu", "kind": "words", "unreadable": 0}
-    scores = WordScores(build_profile("urdu"), 3)
+    scores = WordScores(build_profile("urdu"), ("", "lexicon", "random"))
     rows = [(1, "کتاب", "کتاب"), (1, "[sic]", "[/b]"), (2, "زخڑ", "زحڑ"), (2, "زخ", "زخ")]
     subsets, labels, read = zip(*rows, strict=True)
-    scores.add([Reading(text, 1.0) for text in read], labels, np.array(subsets))
-    return facts | scores.report(("", "lexicon", "random"))
+    scores.add([Reading(text, 1.0) for text in read], batch_of(labels, subsets))
+    return facts | scores.report("test")
 
 
 def test_written_as_json_and_drawn(report, tmp_path):
@@ -59,7 +59,7 @@ def test_of_words_the_report_says_the_profile_and_shows_the_first_readings(repor
 
 
 def test_a_task_that_names_no_profile_and_no_examples_shows_neither(report, monkeypatch):
-    other = WORDS._replace(title_of=lambda report: "", example_columns=(), examples_of=lambda report: [])
+    other = WORDS._replace(title_of=lambda report: "", tables_of=lambda report: [])
     monkeypatch.setitem(FIGURES, "others", other)
     lines = drawn_lines({**report, "kind": "others"})
     assert lines[0] == "r, step 7, test split"
@@ -90,7 +90,7 @@ def runs(tmp_path) -> Path:
 
 def test_a_run_of_another_version_is_scored_without_the_settings_that_are_gone(runs, tmp_path, capsys):
     write_set(tmp_path / "shards", {"test": ["ab", "ba"]})
-    run, report = score_run(AloneWorld(), runs, shards=str(tmp_path / "shards"), device="cpu")
+    run, report, _ = score_run(AloneWorld(), runs, shards=str(tmp_path / "shards"), device="cpu")
     assert json.loads((run / EVAL).read_text())["samples"] == report["samples"] == 2
     assert "was begun by another version; not known: gone" in capsys.readouterr().err
 

@@ -31,7 +31,7 @@ def config_of(**settings) -> TrainConfig:
 def run_of(samples: int, ranks: int, config: TrainConfig = CONFIG) -> RunForecast:
     p = config.plan
     options = StreamOptions("train", config.seed, p.lanes, p.global_batch, p.window, world_size=ranks)
-    geometry = Geometry(config.height, RENDERED_EDGES)
+    geometry = Geometry(config.network.height, RENDERED_EDGES)
     return forecast_run(simulate_shards(samples), geometry, options, p.steps, p.epochs, p.min_steps)
 
 

@@ -125,14 +125,14 @@ def test_many_letters_or_classes_are_not_all_named():
     [
         ("shards", "words", "horovodrun -np 3 -H hosts.txt horovod-ocr train"),
         ("my shards", "words", "horovodrun -np 3 -H hosts.txt horovod-ocr train --shards 'my shards'"),
-        ("pets", "classes", "horovod-ocr stats --shards pets"),
+        ("pets", "classes", "horovodrun -np 3 -H hosts.txt horovod-ocr train --shards pets"),
     ],
 )
 def test_the_next_command_can_be_pasted(root, kind, command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     report = altered(BUILT, root=Path(root), kind=kind)
     here = command.removeprefix("horovodrun -np 3 -H hosts.txt ")
-    assert next_command(report) == (here if kind == "classes" else f"{here}; on several hosts: {command}")
+    assert next_command(report) == f"{here}; on several hosts: {command}"
     (tmp_path / "hosts.txt").write_text("localhost slots=3\n")
     assert next_command(report) == command
 

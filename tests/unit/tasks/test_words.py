@@ -3,13 +3,13 @@
 from itertools import pairwise
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.errors import CheckpointError, ConfigError
 from horovod_ocr.models.forward import ModelOutput
 from horovod_ocr.tasks.build import task_from_dict, task_of
@@ -17,6 +17,7 @@ from horovod_ocr.tasks.words import WordScores, WordTask, count_repeats
 from horovod_ocr.text.charset import Charset
 from horovod_ocr.text.decode import Reading
 from sharding.format.script.profile import build_profile
+from tests.unit.tasks.batches import batch_of
 
 TASK = WordTask(Charset.build("abc", build_profile("latin")))
 
@@ -84,10 +85,20 @@ def test_scores_that_are_not_finite_are_found_by_sample():
     assert losses.is_finite_N.tolist() == [True, False, True]
 
 
-def test_classes_are_refused_in_one_sentence():
-    index = type("Index", (), {"kind": "classes", "root": "shards"})
-    with pytest.raises(ConfigError, match="holds classes, and this version trains words"):
-        task_of(index)
+def test_what_no_task_is_for_is_refused():
+    index = SimpleNamespace(kind="sounds", root="shards")
+    with pytest.raises(ConfigError, match="shards holds sounds, and this version trains words and classes"):
+        task_of(index, TrainConfig())
+
+
+def test_settings_of_classes_are_refused():
+    index = SimpleNamespace(kind="words", root="shards", alphabet={"a": 1}, profile=build_profile("latin"))
+    assert task_of(index, TrainConfig()).outputs == 2
+    for values in ({"label_smoothing": 0.1}, {"class_weights": "balanced"}):
+        with pytest.raises(ConfigError, match="are for classes, and shards holds words"):
+            task_of(index, TrainConfig.of(**values))
+    with pytest.raises(ConfigError, match="model cnn does not learn words; those that do: crnn"):
+        task_of(index, TrainConfig.of(model="cnn"))
 
 
 def test_of_labels_that_look_the_same_either_is_read_right():
@@ -96,8 +107,8 @@ def test_of_labels_that_look_the_same_either_is_read_right():
     task = WordTask(Charset.build("אב1a ", profile))
     read = [task.charset.decode(task.charset.encode(label)) for label in ("1 a", "a 1", "אב 1", "בא")]
     readings = [Reading(text, 1.0) for text in read]
-    scores = task.empty_scores(1)
-    scores.add(readings, ["1 a", "a 1", "אב 1", "אב"], np.zeros(4, int))
+    scores = task.empty_scores(SimpleNamespace(subsets=("",)))
+    scores.add(readings, batch_of(["1 a", "a 1", "אב 1", "אב"]))
     assert scores.values()["word_accuracy"] == 0.75
     assert scores.examples[0][0] == scores.examples[0][1]
 
@@ -118,15 +129,15 @@ def test_labels_of_another_direction_are_not_compared():
 
 @pytest.fixture
 def scores() -> WordScores:
-    scores = WordScores(build_profile("urdu"), 3)
+    scores = WordScores(build_profile("urdu"), ("", "lexicon", "random"))
     rows = [(1, "کتاب", "کتاب"), (1, "بات", ""), (2, "زخڑ", "زحڑ"), (2, "زخ", "زخ")]
     subsets, labels, read = zip(*rows, strict=True)
-    scores.add([Reading(text, 1.0) for text in read], labels, np.array(subsets))
+    scores.add([Reading(text, 1.0) for text in read], batch_of(labels, subsets))
     return scores
 
 
 def test_a_report_adds_up_and_names_what_is_most_confused(scores):
-    report = scores.report(("", "lexicon", "random"))
+    report = scores.report("test")
     assert report["word_accuracy"] == 0.5 and report["samples"] == 4
     assert report["subsets"]["lexicon"]["word_accuracy"] == 0.5 and report["subsets"]["random"]["samples"] == 2
     assert report["cer"] == pytest.approx(4 / 12)
@@ -136,7 +147,7 @@ def test_a_report_adds_up_and_names_what_is_most_confused(scores):
 
 
 def test_sums_of_ranks_are_those_of_one(scores):
-    merged = WordScores(build_profile("urdu"), 3)
+    merged = WordScores(build_profile("urdu"), ("", "a", "b"))
     merged.merge([scores.state(), scores.state()])
     assert merged.values() == scores.values() | {"samples": 8}
-    assert merged.report(("", "a", "b"))["confusions"][0][2] == 2 * scores.report(("", "a", "b"))["confusions"][0][2]
+    assert merged.report("test")["confusions"][0][2] == 2 * scores.report("test")["confusions"][0][2]

@@ -188,6 +188,6 @@ def test_bytes_of_the_gradients(word_shards):
     from sharding.format.index import read_index
 
     config = TrainConfig.of(shards=str(word_shards), model_options={"width": 0.25, "hidden": 24})
-    model = build_model("crnn", WordTask.of(read_index(word_shards)).outputs, 64, width=0.25, hidden=24)
+    model = build_model("crnn", WordTask.of(read_index(word_shards), config).outputs, 64, width=0.25, hidden=24)
     assert gradient_bytes(config) == sum(parameter.nbytes for parameter in model.parameters())
     assert wanted_bytes(TrainConfig.of(shards="none")) is None

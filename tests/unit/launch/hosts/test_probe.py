@@ -57,7 +57,7 @@ def test_the_program_answers_in_one_line(word_shards, tmp_path):
 
 
 def test_a_host_counts_what_its_loader_workers_will_hand_over(word_shards, tmp_path):
-    batch = {"height": 64, "lanes": 48, "global_batch": 24, "world_size": 2}
+    batch = {"height": 64, "pixels": "auto", "lanes": 48, "global_batch": 24, "world_size": 2}
     answers = answer_all(Request(str(word_shards), str(tmp_path), loads=False, batch=batch))
     index = read_index(word_shards)
     widest_px = max(Geometry(64, index.bucket_edges).width_px(shard.bucket) for shard in index.of("train"))

@@ -1,0 +1,45 @@
+"""How a report of class scores reads. No torch."""
+
+from typing import Any
+
+from horovod_ocr.tasks.report import Confusion, Row, ScoreTable
+
+MOST_ROWS = 10
+
+
+def parts_of(report: dict[str, Any]) -> list[tuple[str, dict[str, float]]]:
+    """The rows of the table of scores: the whole split, its subsets."""
+    return [("all", report), *report["subsets"].items()]
+
+
+def title_of(report: dict[str, Any]) -> str:
+    """How many classes there are."""
+    return f"{len(report['classes'])} classes"
+
+
+def tables_of(report: dict[str, Any]) -> list[ScoreTable]:
+    """Each class; and which classes are taken for which."""
+    by_class: list[Row] = [
+        (name, f"{part['samples']:,}", *(f"{part[key]:.1%}" for key in ("precision", "recall", "f1")))
+        for name, part in report["by_class"].items()
+    ]
+    tables = [ScoreTable("each class", ("", "samples", "precision", "recall", "F1"), by_class)]
+    confused: list[Row] = [(label, read, f"{times:,}") for label, read, times in report["confused"][:MOST_ROWS]]
+    if confused:
+        tables.append(ScoreTable("most confused", ("class", "read as", "times"), confused))
+    return tables
+
+
+def remarks_on(report: dict[str, Any]) -> list[str]:
+    """The interval of the area under the curve."""
+    if "auc" not in report:
+        return []
+    return [
+        f"AUC of {report['classes'][1]}: {report['auc']:.4f}, 95 % interval {report['auc_low']:.4f} to "
+        f"{report['auc_high']:.4f}"
+    ]
+
+
+def confusion_of(report: dict[str, Any]) -> Confusion:
+    """For a picture."""
+    return Confusion(report["classes"], report["confusion"])
