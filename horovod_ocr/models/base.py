@@ -20,6 +20,8 @@ class ImageModel(nn.Module):
 
     height_step_px: ClassVar[int] = 1
     """The height of the images must be a multiple of this."""
+    head_name: ClassVar[str] = "head"
+    """Its last layer: an nn.Linear, and the only part whose shape depends on `outputs`."""
 
     def frames(self, valid_width_N: Tensor) -> Tensor | None:
         """How many frames the valid columns of each image reach into; None: it reads an image as a whole."""

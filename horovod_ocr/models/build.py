@@ -5,9 +5,11 @@ from typing import Any
 
 from horovod_ocr.errors import ConfigError
 from horovod_ocr.models.base import ImageModel
+from horovod_ocr.models.cnn import CNN
 from horovod_ocr.models.crnn import CRNN
+from horovod_ocr.models.resnet import ResNet18, ResNet50
 
-MODELS: dict[str, type[ImageModel]] = {"crnn": CRNN}
+MODELS: dict[str, type[ImageModel]] = {"crnn": CRNN, "cnn": CNN, "resnet18": ResNet18, "resnet50": ResNet50}
 FIXED = ("outputs", "height", "channels")  # by task and geometry; the other parameters are options
 
 

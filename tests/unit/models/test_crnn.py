@@ -61,7 +61,7 @@ def test_a_batch_of_none_has_a_graph():
 
 
 def test_wrong_options_are_named():
-    with pytest.raises(ConfigError, match="no model 'vit'; there are: crnn"):
+    with pytest.raises(ConfigError, match="no model 'vit'; there are: crnn, cnn, resnet18, resnet50"):
         build_model("vit", 7, 32)
     with pytest.raises(ConfigError, match="no option 'depth'; it takes: dropout, extra_conv"):
         build_model("crnn", 7, 32, depth=3)
