@@ -86,7 +86,7 @@ def test_what_is_wrong_is_named(values, sentence, tmp_path):
 
 
 def test_unknown_recipes_files_and_tables(tmp_path):
-    with pytest.raises(ConfigError, match="no recipe 'klingon'; there are: demo"):
+    with pytest.raises(ConfigError, match="no recipe 'klingon'; there are: classes, demo"):
         load_config("klingon", {}, tmp_path)
     with pytest.raises(ConfigError, match="no file"):
         load_config(str(tmp_path / "no.toml"), {}, tmp_path)
@@ -133,7 +133,7 @@ def test_every_script_has_a_recipe_for_words_and_for_lines(tmp_path, profile, di
     out = tmp_path / "shards"
     build_shards(ShardOptions.of(src=tmp_path, out=out, profile=profile, direction=direction, workers=1))
     assert default_recipe(str(out), tmp_path) == recipe
-    assert load_config(recipe, {}, tmp_path).model == "crnn"
+    assert load_config(recipe, {}, tmp_path).network.model == "crnn"
 
 
 def test_a_profile_file_that_is_called_like_a_recipe_does_not_choose_it(word_shards, tmp_path):
@@ -231,9 +231,13 @@ def test_the_name_of_a_run_is_no_other_folder(name, tmp_path):
 def test_another_model_has_none_of_the_options_of_the_one_before(tmp_path):
     (tmp_path / "r.toml").write_text("model_options = {hidden = 7}\n")
     recipe = str(tmp_path / "r.toml")
-    assert load_config(recipe, {"model": "toy"}, tmp_path).model_options == {}
-    assert load_config(recipe, {"model": "toy", "model_options": {"depth": 2}}, tmp_path).model_options == {"depth": 2}
-    assert load_config(recipe, {"model": "crnn", "lr": 1.0}, tmp_path).model_options == {"hidden": 7}
+
+    def options_of(**given) -> dict:
+        return load_config(recipe, given, tmp_path).network.model_options
+
+    assert options_of(model="toy") == {}
+    assert options_of(model="toy", model_options={"depth": 2}) == {"depth": 2}
+    assert options_of(model="crnn", lr=1.0) == {"hidden": 7}
 
 
 @pytest.mark.parametrize("value", ["9" * 400, "9" * 5000, "[" * 3000 + "]" * 3000, "nan", "-inf"])
