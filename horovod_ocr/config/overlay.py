@@ -104,9 +104,10 @@ def names_of(kind: type) -> list[str]:
 
 @cache
 def field_docs(kind: type) -> dict[str, str]:
-    """Field -> the docstring below it, on one line. Python itself keeps none of them."""
+    """Field -> the docstring below it, on one line; also of inherited fields. Python itself keeps none of them."""
+    inherited = {name: text for base in kind.__bases__ if is_dataclass(base) for name, text in field_docs(base).items()}
     (body,) = [node.body for node in ast.walk(ast.parse(dedent(getsource(kind)))) if isinstance(node, ast.ClassDef)]
-    return {
+    return inherited | {
         node.target.id: " ".join(str(below.value.value).split())
         for node, below in pairwise(body)
         if isinstance(node, ast.AnnAssign)

@@ -87,7 +87,7 @@ def read_images(store: ShardStore, places: Iterable[tuple[str, int]]) -> list[by
 
 
 def decode_train_image(encoded: bytes, geometry: Geometry, index: ShardIndex) -> np.ndarray:
-    """The image [height, width] as training sees it before it is changed, uint8. ShardError if it is damaged."""
+    """The image as training sees it before it is changed: see `decode_image`. ShardError if it is damaged."""
     try:
         return decode_image(encoded, geometry, limit_px=WIDEST_PX)
     except DamagedImageError as error:

@@ -11,7 +11,7 @@ from itertools import islice
 import numpy as np
 import torch
 
-from horovod_ocr.data.augment.augment import augment_image, sample_generator
+from horovod_ocr.data.augment.augment import augment_image, augment_photo, sample_generator
 from horovod_ocr.data.batch import Batch
 from horovod_ocr.data.decoders import DamagedImageError, Decoder
 from horovod_ocr.data.image import Geometry, decode_image, pad_images
@@ -111,13 +111,14 @@ class ShareReader:
             image = decode_image(encoded, self.geometry, limit_px, self.decoder)
         except DamagedImageError as error:
             raise DamagedError(self.shards[shard].name, row, f"the image does not decode ({error})") from error
-        augmentation = self.options.augmentation
-        if augmentation is None:
-            valid_width = valid_width_N[position] = image.shape[1]
-            images[position, :, :valid_width] = image
-        else:
+        valid_width, augmentation = image.shape[1], self.options.augmentation
+        if augmentation is not None:
             rng = sample_generator(self.options.seed, batch.step // self.steps_per_epoch, shard, row)
-            images[position], valid_width_N[position] = augment_image(image, limit_px, rng, augmentation)
+            if self.geometry.width:
+                image = augment_photo(image, rng, augmentation)
+            else:
+                image, valid_width = augment_image(image, limit_px, rng, augmentation)
+        images[position, :, : image.shape[1]], valid_width_N[position] = image, valid_width
         batch.shards_N[position], batch.rows_N[position] = shard, row
         batch.labels.append(label)
         batch.decode_s += time.perf_counter() - started_s

@@ -1,5 +1,6 @@
 """What augmentation does to samples of a shard set: a row for each sample, a column for each change."""
 
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import NamedTuple
@@ -8,10 +9,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from horovod_ocr.config.train import TrainConfig
-from horovod_ocr.data.augment.augment import augment_image, change_image
-from horovod_ocr.data.augment.change import draw_change
-from horovod_ocr.data.augment.strengths import Augmentation
-from horovod_ocr.data.image import Geometry, pad_image
+from horovod_ocr.data.augment.augment import change_image, change_photo
+from horovod_ocr.data.augment.change import Change, draw_change, draw_photo_change
+from horovod_ocr.data.augment.strengths import ONLY_PHOTOS, Augmentation, check_for_words
+from horovod_ocr.data.image import Geometry
 from horovod_ocr.data.samples import decode_train_image, draw_samples, fetch_some
 from horovod_ocr.data.splits import empty_split
 from horovod_ocr.errors import ShardError
@@ -34,7 +35,6 @@ WORDS, LINES = 7, 2
 MIXED = 4  # columns with all changes that are on
 MOST_WORD_PX = 260
 HEAD_PX = 120  # width of a change's name
-OFF = Augmentation(**{entry.name: 0.0 for entry in fields(Augmentation)})
 # the strengths at which changes that are off are shown
 SHOWN = Augmentation(
     scale=0.1,
@@ -49,6 +49,11 @@ SHOWN = Augmentation(
     blur_px=1.0,
     paper=0.3,
     jpeg=0.85,
+    brightness=0.4,
+    colour=0.3,
+    erase=0.2,
+    crop=0.3,
+    flip=True,
     share=1.0,
 )
 
@@ -70,65 +75,78 @@ def draw_augmented_sheet(config: TrainConfig, path: Path, seed: int = 0) -> None
     """Write a PNG with samples of the train split: as they are, with each change alone, and with all changes.
 
     A change alone has its full strength of the recipe; one that is off there has that of `SHOWN`, and its head says so.
-    ShardError if there is no such split, or an image of it is damaged.
+    ShardError if there is no such split, or an image of it is damaged; ConfigError for words that are to be changed as
+    only photos can be.
     """
     index = fetch_some(config.data.shards, seed, "train", config.data.cache_dir, config.data.cache_bytes)
     if not index.shards:
         raise ShardError(empty_split(index, "train"))
-    strengths = config.data.augmentation if config.data.augment else OFF
-    columns = columns_of(strengths)
+    strengths = config.data.augmentation if config.data.augment else Augmentation.off()
     samples = [image for image, _ in draw_samples(index, WORDS, seed)]
     geometry = geometry_of(index.kind, config.network, index.bucket_edges)
+    if not geometry.width:
+        check_for_words(strengths)
+    columns = columns_of(strengths, changes_of(geometry))
     images = [decode_train_image(encoded, geometry, index) for encoded in samples]
-    lines = float(np.median([image_HW.shape[1] for image_HW in images])) > MOST_WORD_PX
+    lines = not geometry.width and float(np.median([image.shape[1] for image in images])) > MOST_WORD_PX
     table = [
         [
-            changed_image(image_HW, geometry, column, strengths, (seed, row, position))
+            changed_image(image, geometry, column, strengths, (seed, row, position))
             for position, column in enumerate(columns)
         ]
-        for row, image_HW in enumerate(images[: LINES if lines else WORDS])
+        for row, image in enumerate(images[: LINES if lines else WORDS])
     ]
-    caption = caption_of(config, index)
+    caption = caption_of(config, index, "erase" if geometry.width else "jpeg")
     sheet = draw_lines(table, columns, caption) if lines else draw_words(table, columns, caption)
     write_whole(path, png_of(sheet))
 
 
-def caption_of(config: TrainConfig, index: ShardIndex) -> str:
+def caption_of(config: TrainConfig, index: ShardIndex, last: str) -> str:
+    """last: of the changes that are made in a share of the images."""
     strengths = config.data.augmentation
-    new = f"those from rotation_deg on in {strengths.share:.0%} of the images"
+    new = f"those from rotation_deg to {last} in {strengths.share:.0%} of the images"
     drawn = f"up to their strengths, {new}" if config.data.augment else "augment is false"
     recipe = f"recipe {config.recipe}" if config.recipe else "no recipe"
     samples = f"{index.counts.totals.get('train', 0):,} samples of the train split"
     return f"{recipe}, {samples}. Each change alone at the whole of its strength; all on: {drawn}."
 
 
-def columns_of(strengths: Augmentation) -> list[Column]:
+def changes_of(geometry: Geometry) -> list[str]:
+    """What images of this geometry can be changed by, in the order of the settings."""
+    names = [entry.name for entry in fields(Augmentation) if entry.name != "share"]
+    if not geometry.width:
+        return [name for name in names if name not in ONLY_PHOTOS]
+    return [name for name in names if geometry.channels == 3 or name != "colour"]
+
+
+def columns_of(strengths: Augmentation, changes: Sequence[str]) -> list[Column]:
     columns = [Column("as it is", "", None)]
-    for entry in fields(Augmentation):
-        if entry.name == "share":
-            continue
-        value = getattr(strengths, entry.name)
-        shown = strengths if value else SHOWN
-        strength = f"{getattr(shown, entry.name):g}"
-        columns.append(Column(entry.name, strength if value else f"off, here {strength}", shown.only(entry.name)))
+    for name in changes:
+        is_on = bool(getattr(strengths, name))
+        shown = strengths if is_on else SHOWN
+        value = getattr(shown, name)
+        strength = "on" if value is True else f"{value:g}"
+        columns.append(Column(name, strength if is_on else f"off, here {strength}", shown.only(name)))
     if any(not column.note.startswith("off") for column in columns[1:]):
         columns += [Column("all on", str(number), None, mixed=True) for number in range(1, MIXED + 1)]
     return columns
 
 
 def changed_image(
-    image_HW: np.ndarray, geometry: Geometry, column: Column, strengths: Augmentation, seeds: tuple[int, int, int]
+    image: np.ndarray, geometry: Geometry, column: Column, strengths: Augmentation, seeds: tuple[int, int, int]
 ) -> Image.Image:
     """The image with one change, or with all that are on, padded to the width of its bucket."""
-    height, width = image_HW.shape
-    width_px = geometry.padded_width_px(width, height)
     rng = np.random.default_rng(seeds)
+    draw = draw_photo_change if geometry.width else draw_change
+    change = Change()
     if column.mixed:
-        canvas_HW, _ = augment_image(image_HW, width_px, rng, strengths)
+        change = draw(rng, strengths)
     elif column.shown:
-        canvas_HW, _ = change_image(image_HW, width_px, draw_change(rng, column.shown, strongest=True))
-    else:
-        canvas_HW = pad_image(image_HW, width_px)
+        change = draw(rng, column.shown, strongest=True)
+    if geometry.width:
+        return Image.fromarray(change_photo(image, change))
+    height, width = image.shape
+    canvas_HW, _ = change_image(image, geometry.padded_width_px(width, height), change)
     return Image.fromarray(canvas_HW)
 
 

@@ -4,6 +4,7 @@ import socket
 from dataclasses import replace
 
 from horovod_ocr.config.train import TrainConfig
+from horovod_ocr.data.augment.strengths import check_for_words
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.data.options import StreamOptions
 from horovod_ocr.data.shared_memory import choose_workers, free_shared_bytes, shared_bytes_needed, shortage
@@ -19,8 +20,11 @@ def open_streams(
 ) -> tuple[Stream, Stream | None]:
     """The train split, and the val split or None if the set has none, with the loader workers that there is room for.
 
-    Raises ShardError if the train split is empty, ConfigError if its loader workers have no room.
+    Raises ShardError if the train split is empty, ConfigError if its loader workers have no room, or if words are to be
+    changed as only photos can be.
     """
+    if config.data.augment and not geometry.width:
+        check_for_words(config.data.augmentation)
     ranks, free_bytes, wanted = world.local_size, free_shared_bytes(), config.data.workers
     train = Stream(store, geometry, stream_options(config, "train", world, on_gpu))
     reads_alone = wanted == 0 or not on_gpu and wanted < 0

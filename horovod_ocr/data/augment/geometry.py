@@ -1,4 +1,4 @@
-"""Scale, shear, rotation, perspective, shift, elastic: one 3 x 3 matrix, and one resampling pass over the image.
+"""Scale, shear, rotation, perspective, shift, elastic of a word: one 3 x 3 matrix, and one resampling pass over it.
 
 Coordinates are pixels from the upper left corner: x, y in the image, X, Y on the canvas.
 """
@@ -25,17 +25,27 @@ def warp_image(image_HW: np.ndarray, width_px: int, background: int, warp: Warp)
     to_canvas, right = matrix_to_canvas(width, height, width_px, warp)
     to_image = inverse_of(to_canvas)
     valid_width = max(1, min(width_px, math.ceil(right - 1e-6)))
-    if warp.elastic:
-        method: Image.Transform = Image.Transform.MESH
-        data: Sequence[Any] = elastic_mesh(to_image, valid_width, height, warp)
+    mesh = elastic_mesh(to_image, valid_width, height, warp) if warp.elastic else None
+    return canvas_of(image_HW, (width_px, height), to_image, mesh, background), valid_width
+
+
+def canvas_of(
+    image: np.ndarray, size_px: tuple[int, int], to_image: Matrix, mesh: list[Quad] | None, background: int = 0
+) -> np.ndarray:
+    """A canvas of an image, bilinear. What is outside the image has the level `background`.
+
+    size_px: width and height of the canvas.
+    mesh: where each part of the canvas is in the image; None: where `to_image` says.
+    """
+    data: Sequence[Any]
+    if mesh:
+        method, data = Image.Transform.MESH, mesh
     elif to_image[2][0] or to_image[2][1]:
         method, data = Image.Transform.PERSPECTIVE, (*to_image[0], *to_image[1], *to_image[2][:2])
     else:
         method, data = Image.Transform.AFFINE, (*to_image[0], *to_image[1])
-    canvas = Image.fromarray(image_HW).transform(
-        (width_px, height), method, data, Image.Resampling.BILINEAR, fillcolor=background
-    )
-    return np.asarray(canvas), valid_width
+    canvas = Image.fromarray(image).transform(size_px, method, data, Image.Resampling.BILINEAR, fillcolor=background)
+    return np.asarray(canvas)
 
 
 def matrix_to_canvas(width: int, height: int, width_px: int, warp: Warp) -> tuple[Matrix, float]:

@@ -1,4 +1,7 @@
-"""Changes of grey levels, in the order in which printing and scanning cause them: stroke to JPEG."""
+"""Changes of levels, in the order in which printing and scanning cause them: stroke to JPEG.
+
+Shapes: H height, W width. An image is (H, W), grey, or (H, W, 3), RGB.
+"""
 
 import io
 import math
@@ -13,50 +16,53 @@ MAX_VARIANCE = 2 / 3  # px²: that of three equal taps
 PAPER_PX = (256, 2048)  # height and width of the paper
 
 
-def change_levels(levels_HW: np.ndarray, background: int, change: LevelChange) -> np.ndarray:
-    """uint8 in and out. Contrast changes the distance to the background's level."""
-    grey = levels_HW.astype(np.float32)
+def change_levels(image: np.ndarray, pivot: float, change: LevelChange) -> np.ndarray:
+    """uint8 in and out. Contrast changes the distance to the level `pivot`."""
+    levels = image.astype(np.float32)
     if change.thickness_px:
-        grey = thicken(grey, change.thickness_px)
+        levels = thicken(levels, change.thickness_px)
     if change.paper:
-        grey *= 1 - np.float32(change.paper) * paper_at(change.paper_position, grey.shape)
+        light_HW = 1 - np.float32(change.paper) * paper_at(change.paper_position, image.shape[:2])
+        levels *= light_HW if image.ndim == 2 else light_HW[:, :, None]
     if change.blur_px:
-        grey = blur(grey, change.blur_px)
+        levels = blur(levels, change.blur_px)
     if change.contrast:
-        grey *= np.float32(1 + change.contrast)
-        grey -= np.float32(background * change.contrast)
+        levels *= np.float32(1 + change.contrast)
+        levels -= np.float32(pivot * change.contrast)
+    if change.brightness:
+        levels *= np.float32(1 + change.brightness)
     if change.noise:
-        grey += noise_at(change.noise_position, grey.shape) * np.float32(255 * change.noise)
-    grey += np.float32(0.5)  # astype truncates
-    levels_HW = np.clip(grey, 0, 255, out=grey).astype(np.uint8)
-    return jpeg_artefacts(levels_HW, change.jpeg) if change.jpeg else levels_HW
+        levels += noise_at(change.noise_position, image.shape) * np.float32(255 * change.noise)
+    levels += np.float32(0.5)  # astype truncates
+    image = np.clip(levels, 0, 255, out=levels).astype(np.uint8)
+    return jpeg_artefacts(image, change.jpeg) if change.jpeg else image
 
 
-def thicken(grey: np.ndarray, amount: float) -> np.ndarray:
+def thicken(levels: np.ndarray, amount: float) -> np.ndarray:
     """Dark strokes become thicker (amount > 0) or thinner by that part of a pixel on each side; float32 in and out."""
     darker = np.minimum if amount > 0 else np.maximum
-    grown = grey.copy()
-    darker(grown[1:], grey[:-1], out=grown[1:])
-    darker(grown[:-1], grey[1:], out=grown[:-1])
-    darker(grown[:, 1:], grey[:, :-1], out=grown[:, 1:])
-    darker(grown[:, :-1], grey[:, 1:], out=grown[:, :-1])
-    thickened: np.ndarray = grey + abs(amount) * (grown - grey)
+    grown = levels.copy()
+    darker(grown[1:], levels[:-1], out=grown[1:])
+    darker(grown[:-1], levels[1:], out=grown[:-1])
+    darker(grown[:, 1:], levels[:, :-1], out=grown[:, 1:])
+    darker(grown[:, :-1], levels[:, 1:], out=grown[:, :-1])
+    thickened: np.ndarray = levels + abs(amount) * (grown - levels)
     return thickened
 
 
-def blur(grey: np.ndarray, deviation_px: float) -> np.ndarray:
+def blur(levels: np.ndarray, deviation_px: float) -> np.ndarray:
     """Nearly a Gaussian of that standard deviation: repeated three-tap blurs along both axes; float32 in and out."""
     passes = math.ceil(deviation_px**2 / MAX_VARIANCE)
     for _ in range(passes):
-        grey = blur_taps(grey, deviation_px**2 / passes / 2)
-    return grey
+        levels = blur_taps(levels, deviation_px**2 / passes / 2)
+    return levels
 
 
-def blur_taps(grey: np.ndarray, side: float) -> np.ndarray:
+def blur_taps(levels: np.ndarray, side: float) -> np.ndarray:
     """Along both axes, each pixel gives `side` (at most a third) of its level to each neighbour it has; float32."""
     share = np.float32(side)
-    wide = (1 - 2 * share) * grey
-    part = share * grey
+    wide = (1 - 2 * share) * levels
+    part = share * levels
     wide[1:] += part[:-1]
     wide[:-1] += part[1:]
     wide[0] += part[0]
@@ -70,17 +76,17 @@ def blur_taps(grey: np.ndarray, side: float) -> np.ndarray:
     return out
 
 
-def jpeg_artefacts(levels_HW: np.ndarray, quality: int) -> np.ndarray:
+def jpeg_artefacts(image: np.ndarray, quality: int) -> np.ndarray:
     """The levels after encoding and decoding as JPEG."""
     file = io.BytesIO()
-    Image.fromarray(levels_HW).save(file, "JPEG", quality=quality)
-    with Image.open(file) as image:
-        return np.asarray(image)
+    Image.fromarray(image).save(file, "JPEG", quality=quality)
+    with Image.open(file) as decoded:
+        return np.asarray(decoded)
 
 
-def noise_at(position: float, shape: tuple[int, int]) -> np.ndarray:
+def noise_at(position: float, shape: tuple[int, ...]) -> np.ndarray:
     """A part of the table of noise as an image. position: where it is read, 0 to 1."""
-    table, size = noise_table(), shape[0] * shape[1]
+    table, size = noise_table(), math.prod(shape)
     if size > len(table):
         return np.resize(table, shape)
     start = int(position * (len(table) - size))

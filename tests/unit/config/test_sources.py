@@ -6,11 +6,12 @@ from importlib import resources
 import pytest
 from PIL import Image
 
-from horovod_ocr.config.overlay import overlay
+from horovod_ocr.config.overlay import overlay, settings_of
 from horovod_ocr.config.recipe import recipe_names
 from horovod_ocr.config.shard import load_shard_options
 from horovod_ocr.config.sources import load_config, parse_settings, table_of_settings, train_table, with_settings
 from horovod_ocr.config.train import TrainConfig, check_config
+from horovod_ocr.data.augment.strengths import Augmentation
 from horovod_ocr.errors import ConfigError
 from horovod_ocr.tasks.recipe import default_recipe, new_config
 from sharding.build import build_shards
@@ -286,3 +287,9 @@ def test_a_settings_file_that_is_a_link_to_nowhere_is_not_the_defaults(target, t
     (tmp_path / "horovod-ocr.toml").symlink_to(tmp_path / target)
     with pytest.raises(ConfigError, match="there is no file|cannot be read"):
         table_of_settings("train", tmp_path)
+
+
+def test_inherited_settings_have_their_meanings():
+    known = settings_of(Augmentation)
+    assert list(known)[0] == "scale" and list(known)[-1] == "flip"
+    assert all(len(setting.help) > 5 for setting in known.values())

@@ -1,4 +1,6 @@
-"""Augmentation keeps all ink on the canvas, says its valid width, and does what each strength is named after."""
+"""Augmentation keeps all of a word on the canvas, says its valid width, and does what each strength is named after."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,15 +9,15 @@ from hypothesis import strategies as st
 
 from horovod_ocr.config.overlay import overlay, settings_of
 from horovod_ocr.data.augment.augment import augment_image, change_image, sample_generator
-from horovod_ocr.data.augment.change import Change, LevelChange, Warp, draw_change
+from horovod_ocr.data.augment.change import Change, LevelChange, PhotoChange, Warp, draw_change
 from horovod_ocr.data.augment.geometry import inverse_of, matrix_to_canvas
 from horovod_ocr.data.augment.levels import PAPER_PX, noise_table, paper_at
-from horovod_ocr.data.augment.strengths import Augmentation
+from horovod_ocr.data.augment.strengths import ONLY_PHOTOS, Augmentation, check_for_words
 from horovod_ocr.data.image import pad_image
 from horovod_ocr.errors import ConfigError
 
-MOST = {name: setting.notes[1].le for name, setting in settings_of(Augmentation).items()}
-OFF = Augmentation(**dict.fromkeys(MOST, 0.0))
+MOST = {name: setting.notes[1].le for name, setting in settings_of(Augmentation).items() if name not in ONLY_PHOTOS}
+OFF = Augmentation.off()
 GEOMETRY = ("scale", "shear", "shift_px", "rotation_deg", "perspective", "elastic")
 LEVELS = ("thickness_px", "paper", "blur_px", "contrast", "noise", "jpeg")
 MODERATE = Augmentation(
@@ -52,7 +54,7 @@ def steepness(image_HW: np.ndarray) -> float:
 
 def alone(name: str, strength: float, image_HW: np.ndarray, seed: int, width_px: int = 96) -> tuple[np.ndarray, int]:
     """One change at the whole of its strength."""
-    strengths = Augmentation(**({entry: 0.0 for entry in MOST} | {name: strength}))
+    strengths = replace(OFF, **{name: strength})
     change = draw_change(np.random.default_rng(seed), strengths, strongest=True)
     return change_image(image_HW, width_px, change)
 
@@ -125,6 +127,19 @@ def test_the_generator_decides_and_nothing_else():
         assert one[1] == two[1] and np.array_equal(one[0], two[0])
         assert not np.array_equal(one[0], augment_image(image_HW, 96, sample_generator(seed, 1, 2, 4), MODERATE)[0])
     assert np.array_equal(image_HW, before)
+
+
+def test_the_numbers_of_a_word_never_change():
+    """Runs go on with the pictures they would have had: 25 numbers are drawn for these."""
+    rng, plain = sample_generator(3, 1, 4, 15), sample_generator(3, 1, 4, 15)
+    change = draw_change(rng, replace(MODERATE, share=1.0))
+    warp = [1.064, 0.9972, 0.0016, 0.3236, -0.8113, -0.0869, -0.0468, 0.039, 0.9102, 0.1133]
+    brightness = 0.0
+    levels = [0.2535, 0.1856, 0.8264, 0.2873, brightness, 0.0002, 98, 0.556, 0.6469]
+    assert change.warp == pytest.approx(warp, abs=1e-4) and change.levels == pytest.approx(levels, abs=1e-4)
+    assert change.photo == PhotoChange()
+    plain.random(25)
+    assert rng.random() == plain.random()
 
 
 def parts_of(change: Change) -> dict[str, float]:
@@ -277,3 +292,12 @@ def test_a_strength_out_of_its_range_is_refused_by_name(wrong):
 def test_what_is_no_number_is_refused():
     with pytest.raises(ConfigError, match="blur_px"):
         overlay(Augmentation(), {"blur_px": float("nan")}, "a test")
+
+
+def test_changes_that_only_photos_know_are_refused_by_name():
+    check_for_words(MODERATE)
+    for name in ONLY_PHOTOS:
+        with pytest.raises(ConfigError, match=f"^augmentation.{name}: only images of classes .* leave that out$"):
+            check_for_words(replace(MODERATE, **{name: 0.1}))
+    with pytest.raises(ConfigError, match=r"^augmentation.erase, augmentation.flip: "):
+        check_for_words(replace(OFF, flip=True, erase=0.1))

@@ -4,14 +4,18 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from horovod_ocr.data.augment.augment import augment_photo, sample_generator
+from horovod_ocr.data.augment.strengths import Augmentation
 from horovod_ocr.data.decoders import DamagedImageError
+from horovod_ocr.data.image import Geometry, decode_image
 from horovod_ocr.data.store import open_store
 from horovod_ocr.errors import ShardError
 from sharding.format.idx import read_idx
 from sharding.format.index import read_index
-from tests.unit.data.streams import keys_of, open_stream
+from tests.unit.data.streams import images_of, keys_of, open_stream
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*unclosed.*:ResourceWarning")
 
@@ -111,3 +115,26 @@ def test_an_image_that_matches_its_digest_but_does_not_decode_is_damage(word_sha
         (wanted, "the image does not decode (no image)")
     ]
     assert len(batch) == len(share.rows)
+
+
+def test_photos_fill_their_canvas_and_are_changed_by_seed_epoch_and_sample(word_shards):
+    """Of a geometry with a width, grey or in colour, on any number of ranks."""
+    strengths = Augmentation(crop=0.2, flip=True, colour=0.2)
+    for channels in (1, 3):
+        stream, *ranks = (
+            open_stream(word_shards, augmentation=strengths, seed=3, rank=rank, world_size=size)
+            for rank, size in ((0, 1), (0, 2), (1, 2))
+        )
+        for each in (stream, *ranks):
+            each.geometry = Geometry(32, stream.geometry.bucket_edges, width=40, channels=channels)
+        step = stream.steps + 1  # of the second epoch
+        (whole,) = stream.batches(step, step + 1)
+        assert whole.images_NHWC.shape == (32, 32, 40, channels) and whole.valid_width_N.tolist() == [40] * 32
+        reader, images = stream.build_reader(), dict(images_of(whole))
+        for (shard, row), image_HWC in images.items():
+            encoded = reader.open_shards.sample(shard, row)[0]
+            plain = decode_image(encoded, stream.geometry, 40, stream.decoder)
+            changed = augment_photo(plain, sample_generator(3, 1, shard, row), strengths)
+            assert np.array_equal(image_HWC.reshape(changed.shape), changed)
+        parts = [pair for rank in ranks for batch in rank.batches(step, step + 1) for pair in images_of(batch)]
+        assert len(parts) == 32 and all(np.array_equal(images[position], image) for position, image in parts)

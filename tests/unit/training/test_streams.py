@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from horovod_ocr.config.overlay import overlay
 from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.data import worker_choice
 from horovod_ocr.data.image import Geometry
@@ -87,3 +88,14 @@ def test_little_shared_memory_leaves_fewer_workers_and_both_splits_have_room(str
     assert [of_train for of_train, _ in found] == sorted(of_train for of_train, _ in found)
     with pytest.raises(ConfigError, match="/dev/shm has"):
         streams_of(free_bytes=least - 1, local_size=ranks)
+
+
+def test_words_are_not_changed_like_photos(word_shards):
+    store, world = open_store(str(word_shards)), SimpleNamespace(rank=0, world_size=1, local_size=1)
+    words = Geometry(64, store.index.bucket_edges)
+    config = overlay(TrainConfig(), {"augmentation": {"crop": 0.2}}, "a test")
+    with pytest.raises(ConfigError, match=r"^augmentation\.crop: only images of classes"):
+        open_streams(config, world, store, words, False, 40)
+    open_streams(overlay(config, {"augment": False}, "a test"), world, store, words, False, 40)
+    train, _ = open_streams(config, world, store, replace(words, width=64), False, 40)
+    assert train.options.augmentation.crop == 0.2
