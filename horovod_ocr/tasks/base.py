@@ -64,6 +64,8 @@ class Task(Protocol):
     """The kind of shard set that it is trained on: "words" or "classes"."""
     channels: ClassVar[int]
     """Channels of the images it wants: 1, grey."""
+    model_type: ClassVar[type[ImageModel]]
+    """The models that can learn it."""
     figures: ClassVar[TaskFigures]
     """Its scores, and the one that decides which checkpoint is the best."""
     kept_in_a_run: ClassVar[str]
@@ -82,6 +84,9 @@ class Task(Protocol):
     @property
     def outputs(self) -> int:
         """Width of the model's head."""
+
+    def output_names(self) -> list[str]:
+        """What each output stands for. In another task of this kind the same name stands for the same."""
 
     def loss(self, output: ModelOutput, labels: Sequence[str]) -> Losses:
         """The loss of each sample. Without samples it is still a graph that reaches the model's weights."""

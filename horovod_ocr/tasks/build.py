@@ -1,8 +1,11 @@
-"""The task of a shard set, or of a checkpoint."""
+"""The task of a shard set, or of a checkpoint; and a model for it."""
 
 from typing import Any
 
+from horovod_ocr.data.image import Geometry
 from horovod_ocr.errors import ConfigError
+from horovod_ocr.models.base import ImageModel
+from horovod_ocr.models.build import MODELS, build_model
 from horovod_ocr.tasks.base import Task
 from horovod_ocr.tasks.words import WordTask
 from sharding.format.index import ShardIndex
@@ -22,3 +25,14 @@ def task_of(index: ShardIndex) -> Task:
 def task_from_dict(values: dict[str, Any]) -> Task:
     """The task of a checkpoint. LookupError, TypeError or ValueError if the values are not those of a task."""
     return TASKS[values["kind"]].from_dict(values)
+
+
+def build_model_for(task: Task, geometry: Geometry, name: str, options: dict[str, Any]) -> ImageModel:
+    """A new model with random weights for the samples of a task.
+
+    Raises ConfigError as `build_model`, and for a model that does not read such samples.
+    """
+    fitting = [each for each, model in MODELS.items() if issubclass(model, task.model_type)]
+    if name in MODELS and name not in fitting:
+        raise ConfigError(f"model {name} reads no {task.kind}; give one that does: {', '.join(fitting)}")
+    return build_model(name, task.outputs, geometry.height, geometry.channels, **options)

@@ -42,6 +42,8 @@ class WordTask:
     """Sets whose labels are texts."""
     channels: ClassVar[int] = 1
     """Grey."""
+    model_type: ClassVar[type[ImageModel]] = FrameModel
+    """CTC reads a letter or a blank in each frame."""
     figures: ClassVar[TaskFigures] = WORDS
     """The lowest CER is the best."""
     kept_in_a_run: ClassVar[str] = "charset or script profile"
@@ -57,6 +59,10 @@ class WordTask:
     @property
     def outputs(self) -> int:
         return len(self.charset)
+
+    def output_names(self) -> list[str]:
+        """`blank`, then the letters."""
+        return ["blank", *self.charset.letters]
 
     def targets(self, labels: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Labels to targets_S (int64, end to end) and lengths_N."""
@@ -158,7 +164,7 @@ class WordTask:
 
 
 def frames_of(output: ModelOutput) -> Tensor:
-    """frames_N of a model that reads frames: `build_parts` builds no other one for words."""
+    """frames_N of a model that reads frames: `build_model_for` builds no other one for words."""
     assert output.frames_N is not None, "words need a model that reads frames"
     return output.frames_N
 

@@ -21,6 +21,11 @@ from sharding.format.script.profile import build_profile
 TASK = WordTask(Charset.build("abc", build_profile("latin")))
 
 
+def test_outputs_are_named_in_their_order():
+    assert [TASK.output_names().index(letter) for letter in "abc"] == TASK.charset.encode("abc")
+    assert len(TASK.output_names()) == TASK.outputs
+
+
 @pytest.mark.slow
 def test_each_sample_has_the_loss_that_it_has_alone():
     torch.manual_seed(0)
