@@ -16,7 +16,11 @@ OPCODES = (
     "BINUNICODE SHORT_BINUNICODE EMPTY_DICT EMPTY_LIST EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 APPEND APPENDS SETITEM "
     "SETITEMS BINPUT LONG_BINPUT BINGET LONG_BINGET"
 ).split()
-NAMES = {("collections", "OrderedDict"), ("torch._utils", "_rebuild_tensor_v2")}
+NAMES = {
+    ("collections", "OrderedDict"),
+    ("torch._utils", "_rebuild_tensor_v2"),
+    ("torch._utils", "_rebuild_parameter"),  # in state dicts of other programs
+}
 
 
 def check_archive(path: Path) -> None:

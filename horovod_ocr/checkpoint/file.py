@@ -97,9 +97,19 @@ def load_checkpoint(run: Path, pointer: str = LAST) -> dict[str, Any]:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The payload of one file, checked against its digest file if there is one. No code in it is ever run.
+    """The payload of one file. Raises CheckpointError if it is not a whole checkpoint, UnreadableError if it cannot be
+    read now, or by this version."""
+    payload = read_saved(path)
+    if not is_checkpoint(payload):
+        raise CheckpointError(f"{path}: not a checkpoint of horovod-ocr")
+    check_payload(path, payload)
+    return {**payload, "path": str(path)}
 
-    Raises CheckpointError if it is not a whole checkpoint, UnreadableError if it cannot be read now.
+
+def read_saved(path: Path) -> Any:
+    """What torch.save wrote, checked against its digest file if there is one. No code in it is ever run.
+
+    Raises CheckpointError if it is no whole file of torch.save, UnreadableError if it cannot be read now.
     """
     try:
         if not path.is_file():
@@ -109,7 +119,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             if digest and hashlib.file_digest(file, "sha256").hexdigest() != digest:
                 raise CheckpointError(f"{path}: damaged: its bytes differ from {digest_path(path).name}")
         check_archive(path)
-        payload = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except CheckpointError:
         raise
     except (OSError, MemoryError) as error:
@@ -118,13 +128,19 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except Exception as error:  # torch raises half a dozen kinds for a file that it has not written
         reason = str(error).split("\n")[0][:200] if isinstance(error, ValueError) else type(error).__name__
         raise CheckpointError(f"{path}: not a checkpoint, or a damaged one ({reason})") from error
-    if not isinstance(payload, dict) or payload.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: not a checkpoint of horovod-ocr")
-    check_payload(path, payload)
-    return {**payload, "path": str(path)}
+
+
+def is_checkpoint(content: object) -> bool:
+    """Whether what torch.save wrote says that it is a checkpoint of horovod-ocr, of whatever version."""
+    return isinstance(content, dict) and content.get("format") == FORMAT
 
 
 def load_best(runs: Path, name: str | None) -> tuple[Path, dict[str, Any]]:
     """A run, by default the newest, and its best checkpoint; its last one if none was validated."""
     run = run_named(runs, name) if name else newest_run(runs)
-    return run, load_checkpoint(run, BEST if (run / BEST).exists() else LAST)
+    return run, load_best_of(run)
+
+
+def load_best_of(run: Path) -> dict[str, Any]:
+    """The best checkpoint of a run's folder; its last one if none was validated."""
+    return load_checkpoint(run, BEST if (run / BEST).exists() else LAST)

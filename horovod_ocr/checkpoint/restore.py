@@ -14,9 +14,8 @@ from horovod_ocr.data.image import Geometry
 from horovod_ocr.distributed.world import World
 from horovod_ocr.errors import CheckpointError
 from horovod_ocr.models.base import ImageModel
-from horovod_ocr.models.build import build_model
 from horovod_ocr.tasks.base import Task
-from horovod_ocr.tasks.build import task_from_dict
+from horovod_ocr.tasks.build import build_model_for, task_from_dict
 
 
 @dataclass(frozen=True)
@@ -35,12 +34,12 @@ def restore(payload: dict[str, Any], device: torch.device) -> Restored:
     """The model of a checkpoint. CheckpointError if the weights do not fit the model that it names."""
     task = task_from_dict(payload["task"])
     geometry = Geometry.from_dict(payload["geometry"])
-    described = payload["model_name"], task.outputs, geometry.height, geometry.channels
+    described = task, geometry, payload["model_name"], payload["model_options"]
     with torch.device("meta"):  # no memory for what a damaged or crafted file asks for, until it fits
-        shapes = shapes_of(build_model(*described, **payload["model_options"]).state_dict())
+        shapes = shapes_of(build_model_for(*described).state_dict())
     if shapes != shapes_of(payload["model"]):
         raise does_not_fit(payload)
-    model = build_model(*described, **payload["model_options"])
+    model = build_model_for(*described)
     load_state(payload, model)
     return Restored(model.to(device).eval(), task, geometry)
 

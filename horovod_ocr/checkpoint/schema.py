@@ -90,6 +90,11 @@ def is_dense(value: object) -> bool:
     return isinstance(value, Tensor) and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
 
 
+def is_state_dict(value: object) -> bool:
+    """Whether it is tensors by name."""
+    return isinstance(value, dict) and all(isinstance(name, str) and is_dense(each) for name, each in value.items())
+
+
 def is_optimizer(state: dict[str, Any]) -> bool:
     """Whether it may be a state_dict of a torch optimizer."""
     groups, slots = state["param_groups"], state["state"]
@@ -122,7 +127,7 @@ VALID: dict[str, Callable[[Any], bool]] = {
     "step": lambda step: 0 <= step < 1 << 53,
     "epoch": math.isfinite,
     "best": lambda best: not math.isnan(best),  # infinite: nothing was validated yet
-    "model": lambda state: all(isinstance(name, str) and is_dense(value) for name, value in state.items()),
+    "model": is_state_dict,
     "optimizer": is_optimizer,
     "rng": lambda states: all(is_dense(each) and each.dtype == torch.uint8 and each.dim() == 1 for each in states),
     "plan": lambda plan: is_plain(plan) and is_plan(plan),

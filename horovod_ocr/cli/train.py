@@ -10,8 +10,8 @@ from horovod_ocr.config.train import RanksConfig, TrainConfig
 from horovod_ocr.distributed.launcher import rank_of_process
 
 SETTINGS = (
-    "shards recipe run runs resume steps epochs global_batch lr seed device precision workers cache_dir max_bad "
-    "compression accumulate profile sync_batchnorm"
+    "shards recipe run runs resume init_from steps epochs global_batch lr seed device precision workers cache_dir "
+    "max_bad compression accumulate profile sync_batchnorm"
 ).split()
 
 

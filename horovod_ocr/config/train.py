@@ -164,6 +164,8 @@ class TrainConfig:
     """Packaged recipe, or a .toml file.  [default: the script's]"""
     resume: bool = False
     """Continue from LAST of the named run, or of the newest."""
+    init_from: Annotated[str | None, "FILE|FOLDER"] = None
+    """Weights that a new run begins with: of a checkpoint, a run's folder, or a state dict."""
     seed: Annotated[int, Ge(0), Lt(1 << 63)] = 0
     """Decides the initial weights, the order of samples and augmentation."""
     network: NetworkConfig = NetworkConfig()

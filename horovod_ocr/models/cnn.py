@@ -14,7 +14,7 @@ CELLS = 3  # in a row and in a column: the features say where in the image somet
 
 
 class CNN(Classifier):
-    """Images to class scores. The images may have any size from 8 pixels on.
+    """Images to class scores. The images may have any width, and any height from 8 pixels on.
 
     Args:
         outputs: scores of an image.
@@ -40,7 +40,7 @@ class CNN(Classifier):
         super().__init__()
         if height < LOWEST_PX:
             raise ValueError(f"height {height} is less than {LOWEST_PX}")
-        c32, c64, c128 = (max(8, round(channels * width)) for channels in (32, 64, 128))
+        c32, c64, c128 = (max(8, round(count * width)) for count in (32, 64, 128))
         self.blocks = nn.Sequential(
             conv_block(channels, c32),
             nn.MaxPool2d(2, ceil_mode=True),

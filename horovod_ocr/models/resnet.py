@@ -173,7 +173,7 @@ def check_options(height: int, norm: str, stem: str) -> None:
         raise ValueError(f"norm is {' or '.join(NORMS)}, not {norm!r}")
     if stem not in STRIDES_PX:
         raise ValueError(f"stem is {' or '.join(STRIDES_PX)}, not {stem!r}")
-    if height <= STRIDES_PX[stem]:  # one row: BatchNorm would have a single value of a share of one image
+    if height <= STRIDES_PX[stem]:  # its last blocks have one row: BatchNorm takes no single value, of one image
         advice = "; give stem small" if height > STRIDES_PX["small"] else ""
         raise ValueError(f"height {height} is not above {STRIDES_PX[stem]}, which stem {stem} needs{advice}")
 

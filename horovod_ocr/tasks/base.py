@@ -78,6 +78,9 @@ class Task(Protocol):
     def outputs(self) -> int:
         """Width of the model's head."""
 
+    def output_names(self) -> list[str]:
+        """What each output stands for. In another task of this kind the same name stands for the same."""
+
     def loss(self, output: ModelOutput, labels: Sequence[str]) -> Losses:
         """The loss of each sample. Without samples it is still a graph that reaches the model's weights."""
 

@@ -62,6 +62,10 @@ class WordTask:
     def outputs(self) -> int:
         return len(self.charset)
 
+    def output_names(self) -> list[str]:
+        """`blank`, then the letters."""
+        return ["blank", *self.charset.letters]
+
     def targets(self, labels: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Labels to targets_S (int64, end to end) and lengths_N."""
         encoded = [self.charset.encode(label) for label in labels]
@@ -174,7 +178,7 @@ def charset_of(index: ShardIndex) -> Charset:
 
 
 def frames_of(output: ModelOutput) -> Tensor:
-    """frames_N of a model that reads frames: `build_parts` builds no other one for words."""
+    """frames_N of a model that reads frames: `build_model_for` builds no other one for words."""
     assert output.frames_N is not None, "words need a model that reads frames"
     return output.frames_N
 

@@ -12,9 +12,8 @@ from horovod_ocr.data.stream import Stream
 from horovod_ocr.distributed.world import World
 from horovod_ocr.models.base import ImageModel
 from horovod_ocr.models.batchnorm import synchronise_batchnorm
-from horovod_ocr.models.build import build_model
 from horovod_ocr.tasks.base import Task
-from horovod_ocr.tasks.build import task_of
+from horovod_ocr.tasks.build import build_model_for, task_of
 from horovod_ocr.tasks.geometry import geometry_of
 from horovod_ocr.training.begin import Beginning
 from horovod_ocr.training.identity import check_resumable, identity_of
@@ -52,7 +51,7 @@ def build_parts(config: TrainConfig, world: World, beginning: Beginning) -> RunP
     train, val = open_streams(c, world, beginning.store, geometry, device.type == "cuda", beginning.cores)
     total_steps = steps_of_run(c.plan.steps, c.plan.epochs, c.plan.min_steps, train.steps)
     torch.manual_seed(c.seed)
-    model = build_model(network.model, task.outputs, geometry.height, geometry.channels, **network.model_options)
+    model = build_model_for(task, geometry, network.model, network.model_options)
     model.to(device, torch.float64 if beginning.precision == "fp64" else torch.float32)
     if c.ranks.sync_batchnorm:
         synchronise_batchnorm(model, world.sum, world.rank, world.world_size)

@@ -6,12 +6,10 @@ from typing import Any
 
 import torch
 
-from horovod_ocr.checkpoint.restore import load_generator, load_state
 from horovod_ocr.checkpoint.saver import Saver
 from horovod_ocr.config.train import TrainConfig
-from horovod_ocr.distributed.device import first_contact_text, generator_of, seed_of_rank
+from horovod_ocr.distributed.device import generator_of
 from horovod_ocr.distributed.exchange.allreduce import Allreduce
-from horovod_ocr.distributed.votes import check_same_weights
 from horovod_ocr.distributed.watchdog import Watchdog
 from horovod_ocr.distributed.world import World
 from horovod_ocr.run.log import RunLog
@@ -23,6 +21,7 @@ from horovod_ocr.training.gradients import Gradients
 from horovod_ocr.training.hook_list import build_hooks
 from horovod_ocr.training.interval import Interval
 from horovod_ocr.training.loop import Trainer
+from horovod_ocr.training.meeting import meet
 from horovod_ocr.training.opening import finished_line, opening_lines
 from horovod_ocr.training.optim import build_optimizer
 from horovod_ocr.training.parts import RunParts, build_parts
@@ -37,7 +36,7 @@ def set_up(config: TrainConfig, world: World, watchdog: Watchdog) -> Trainer:
     parts = world.collectively(lambda: build_parts(config, world, beginning))
     state = TrainState(parts.total_steps, parts.train.steps)
     update = build_update(config, world, parts)
-    meet(config, world, beginning, parts, update, state, watchdog)
+    remarks = meet(config, world, beginning, parts, update, state, watchdog)
     saver = world.collectively(lambda: take_over(config, world, beginning))
     ownership = saver.ownership if saver else None
     heartbeat = Heartbeat(beginning.run, ownership, state.total_steps, world.world_size)
@@ -47,7 +46,7 @@ def set_up(config: TrainConfig, world: World, watchdog: Watchdog) -> Trainer:
         on_error.callback(log.close)
         log.note(f"rank {world.rank} of {world.world_size} on {socket.gethostname()}, from step {state.step}")
         periods = periods_of(config, state, parts)
-        for line in opening_lines(config, world, beginning, parts, state, periods):
+        for line in [*opening_lines(config, world, beginning, parts, state, periods), *remarks]:
             log.line(line)
         signals, interval = StopSignals(), Interval(parts.task, beginning.device)
         save = build_save(config, world, beginning, parts, update, interval, report, saver)
@@ -90,30 +89,6 @@ def build_update(config: TrainConfig, world: World, parts: RunParts) -> Update:
     exchange = Allreduce(world, parts.model, optimizer, ranks.compression == "fp16", ranks.accumulate)
     schedule = Schedule(o.lr, o.warmup_share, parts.total_steps)
     return Update(parts.model, exchange, schedule, o.clip_norm, has_other_ranks=world.world_size > 1)
-
-
-def meet(
-    config: TrainConfig,
-    world: World,
-    beginning: Beginning,
-    parts: RunParts,
-    update: Update,
-    state: TrainState,
-    watchdog: Watchdog,
-) -> None:
-    """Load, then broadcast. The optimizer is wrapped already: a wrapper drops what was loaded before. Collective.
-
-    Raises DivergedError on every rank if ranks hold different weights afterwards.
-    """
-    payload, weights = beginning.payload, parts.model.state_dict()
-    torch.manual_seed(seed_of_rank(config.seed, world.rank))
-    if payload:
-        world.collectively(lambda: load_state(payload, parts.model, update.optimizer))
-        load_generator(payload["rng"], generator_of(beginning.device), world)
-        state.step, state.best = payload["step"], payload["best"]
-    watchdog.reached(state.step, first_contact_text(beginning.device))
-    world.broadcast_tensors(weights)
-    check_same_weights(world, weights, "after the broadcast")
 
 
 def periods_of(config: TrainConfig, state: TrainState, parts: RunParts) -> hooks.Periods:

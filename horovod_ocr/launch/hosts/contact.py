@@ -127,15 +127,14 @@ def gradient_bytes(config: TrainConfig) -> int:
     """Bytes of the gradients of a step, fp32. Raises ShardError or ConfigError if the model cannot be built."""
     import torch
 
-    from horovod_ocr.models.build import build_model
-    from horovod_ocr.tasks.build import task_of
+    from horovod_ocr.tasks.build import build_model_for, task_of
     from horovod_ocr.tasks.geometry import geometry_of
 
     index = read_index_at(config.data.shards)
     task, network = task_of(index, config), config.network
     geometry = geometry_of(index.kind, network, index.bucket_edges)
     with torch.device("meta"):  # shapes only
-        model = build_model(network.model, task.outputs, geometry.height, geometry.channels, **network.model_options)
+        model = build_model_for(task, geometry, network.model, network.model_options)
     return 4 * sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 

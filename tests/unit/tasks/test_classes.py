@@ -12,7 +12,7 @@ from horovod_ocr.data.image import Geometry
 from horovod_ocr.errors import CheckpointError, ConfigError
 from horovod_ocr.models.base import Classifier
 from horovod_ocr.models.forward import ModelOutput
-from horovod_ocr.tasks.build import task_from_dict, task_of
+from horovod_ocr.tasks.build import build_model_for, task_from_dict, task_of
 from horovod_ocr.tasks.classes import MOST_WORST, ClassReading, ClassScores, ClassTask, class_weights
 from horovod_ocr.tasks.figures import CLASSES, figures_in
 from horovod_ocr.tasks.geometry import geometry_of
@@ -171,8 +171,9 @@ def test_plain_values_and_back():
 
 
 def test_models_that_read_frames_do_not_learn_classes():
-    with pytest.raises(ConfigError, match="model crnn does not learn classes; those that do: "):
-        task_of(index_of(), TrainConfig())
+    task = task_of(index_of(), TrainConfig())
+    with pytest.raises(ConfigError, match="model crnn does not learn classes; those that do: cnn, resnet18, resnet50"):
+        build_model_for(task, Geometry(32, (1.0,), 32), "crnn", {})
 
 
 def test_images_of_classes_are_square_and_in_colour():

@@ -22,6 +22,11 @@ from tests.unit.tasks.batches import batch_of
 TASK = WordTask(Charset.build("abc", build_profile("latin")))
 
 
+def test_outputs_are_named_in_their_order():
+    assert [TASK.output_names().index(letter) for letter in "abc"] == TASK.charset.encode("abc")
+    assert len(TASK.output_names()) == TASK.outputs
+
+
 @pytest.mark.slow
 def test_each_sample_has_the_loss_that_it_has_alone():
     torch.manual_seed(0)
@@ -97,8 +102,6 @@ def test_settings_of_classes_are_refused():
     for values in ({"label_smoothing": 0.1}, {"class_weights": "balanced"}):
         with pytest.raises(ConfigError, match="are for classes, and shards holds words"):
             task_of(index, TrainConfig.of(**values))
-    with pytest.raises(ConfigError, match="model cnn does not learn words; those that do: crnn"):
-        task_of(index, TrainConfig.of(model="cnn"))
 
 
 def test_of_labels_that_look_the_same_either_is_read_right():
