@@ -97,7 +97,9 @@ class _Build:
         (catalogue, decided), options, folder = listing, self.options, self.folder
         rules = rules_of(self.sources, catalogue, decided)
         read = read_source(workers, catalogue, rules, folder.spool, self.report, self.check_lock)
-        arranged = arrange(read, options.dedup, options.samples_per_shard, folder.spool, folder.members)
+        arranged = arrange(
+            read, options.dedup, options.samples_per_shard, folder.spool, folder.members, rules.class_hashes
+        )
         left_out = write_left_out(options.out, read.spools, catalogue, arranged.duplicates)
         if arranged.assignment is None:
             folder.forget_reading()  # a file server may have been away, or an option wrong: the next run starts anew

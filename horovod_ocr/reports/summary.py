@@ -13,9 +13,10 @@ from horovod_ocr.reports.letter_changes import fold_lines, refusal_lines
 from horovod_ocr.reports.letter_names import visible
 from horovod_ocr.reports.page import TableOf
 from horovod_ocr.reports.terminal import draw_table
-from horovod_ocr.reports.wording import counted, splits_source, subsets_warning
+from horovod_ocr.reports.wording import classes_warnings, counted, splits_source, subsets_warning
 from sharding.building.report import ShardReport
 from sharding.counts import by_count
+from sharding.format.splits import SPLITS
 from sharding.packing.left_out import DUPLICATES_NAME, REJECTS_NAME
 from sharding.reasons import REASONS
 from sharding.verify.verify import VerifyReport
@@ -49,6 +50,7 @@ def draw_build(report: ShardReport, seconds: float | None, sheet: Path | None) -
     letters = [visible(letter) for letter in index.alphabet]
     parts += [f"{counted(len(letters), 'letter')}: {some_of(letters)}"] if letters else []
     parts += [f"{counted(len(index.classes), 'class', 'classes')}: {some_of(index.classes)}"] if index.classes else []
+    parts += [f"warning: {sentence}" for sentence in classes_warnings(index.classes, counts.class_samples)]
     parts += draw_folds(report)
     parts += draw_subsets(report)
     parts += draw_rejects(report)
@@ -92,7 +94,9 @@ def draw_splits(report: ShardReport) -> list[str]:
     """Where the splits come from, and a warning if val or test is empty."""
     counts, options = report.index.counts, report.index.options
     parts = [f"splits: {splits_source(options['split'], *report.given_splits, options['asked']['group_from'])}"]
-    if empty := [split for split in ("val", "test") if not counts.totals.get(split)]:
+    shares = dict(zip(SPLITS, options["asked"]["fractions"], strict=True))
+    unwanted = {split for split, share in shares.items() if not share and not report.given_splits[0]}
+    if empty := [split for split in ("val", "test") if not counts.totals.get(split) and split not in unwanted]:
         verb = "is" if len(empty) == 1 else "are"
         parts.append(f"warning: {' and '.join(empty)} {verb} empty; {advice_on_empty_split(report)}")
     return parts

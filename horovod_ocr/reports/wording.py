@@ -1,7 +1,10 @@
 """Numbers and phrases that several reports share."""
 
+from collections.abc import Mapping, Sequence
+
 AGES = ((86400, "d"), (3600, "h"), (60, "min"))
 FEW_SUBSETS, ENTRIES_A_SUBSET = 10, 5
+MOST_CLASSES = 10  # in one sentence
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:
@@ -45,3 +48,24 @@ def subsets_warning(subsets: int, entries: int) -> str | None:
         "so many names of subsets look like texts; name the columns of the label file in its first line "
         "(path, label, subset)"
     )
+
+
+def classes_warnings(classes: Sequence[str], samples: Mapping[str, Sequence[int]]) -> list[str]:
+    """Sentences about classes that cannot be learnt, or that nothing can be scored on. samples: of each class, by
+    split."""
+    train = samples.get("train", [0] * len(classes))
+    unseen = [
+        sum(of_class) for of_class in zip(*(samples[split] for split in samples if split != "train"), strict=True)
+    ]
+    warnings = []
+    if sum(train) and (missing := [name for name, count in zip(classes, train, strict=True) if not count]):
+        warnings.append(f"the train split has no image of {some_names(missing)}, which cannot be learnt")
+    if sum(unseen) and (unscored := [name for name, count in zip(classes, unseen, strict=True) if not count]):
+        warnings.append(f"val and test have no image of {some_names(unscored)}, which is never scored")
+    return warnings
+
+
+def some_names(names: Sequence[str]) -> str:
+    """Names with commas; at most MOST_CLASSES of them."""
+    more = len(names) - MOST_CLASSES
+    return ", ".join(names[:MOST_CLASSES]) + (f" and {more:,} more" if more > 0 else "")

@@ -5,7 +5,7 @@ placed.bin in the spool folder holds the FACTS of all samples of the set, shard 
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +52,8 @@ class Assignment:
     """Samples of each split."""
     label_lengths: dict[int, int]
     """Length -> samples."""
+    class_samples: dict[str, tuple[int, ...]]
+    """Split -> samples of each class; empty for words."""
     samples_per_shard: int
     """Of every shard but the last one of each split and bucket, which may hold fewer."""
     shards: tuple[ShardPlan, ...]
@@ -69,18 +71,22 @@ def assign(
     samples_per_shard: int | None,
     placed: Path,
     members: Path,
+    class_hashes: Sequence[int] = (),
 ) -> Assignment:
     """Decide over all spooled samples; fills `placed` (FACTS) and `members` (uint32, the entry of each sample).
 
-    counts: [splits, cells] samples that stay in the set, at least one.
+    counts: [splits, cells] samples that stay in the set, at least one. class_hashes: `label_hash` of each class; empty
+    for words.
     """
-    edge_cells = choose_edges(counts.sum(axis=0))
+    edge_cells = choose_edges(counts.sum(axis=0), of_classes=bool(class_hashes))
     buckets = np.searchsorted(edge_cells, np.arange(counts.shape[1]))  # of each cell
     per_bucket = np.zeros((len(SPLITS), len(edge_cells)), np.int64)
     last = int(edge_cells[-1]) + 1
     for split in range(len(SPLITS)):
         np.add.at(per_bucket[split], buckets[:last], counts[split, :last])
     lengths = np.zeros(0, np.int64)
+    by_hash = np.argsort(np.array(class_hashes, np.uint64))
+    hashes, of_class = np.array(class_hashes, np.uint64)[by_hash], np.zeros((len(SPLITS), len(by_hash)), np.int64)
     with placed.open("wb") as rows_file, members.open("wb") as members_file:
         for rows in _in_order(spools, buckets, per_bucket, duplicates, placed.parent):
             rows_file.write(rows.tobytes())  # tofile does not report a full disk
@@ -88,24 +94,31 @@ def assign(
             seen = np.bincount(rows["length"])
             lengths = np.pad(lengths, (0, max(0, len(seen) - len(lengths))))
             lengths[: len(seen)] += seen
+            if class_hashes:
+                np.add.at(of_class, (rows["split"], by_hash[np.searchsorted(hashes, rows["label_hash"])]), 1)
     samples_per_shard = samples_per_shard or default_samples_per_shard(int(counts.sum()))
     return Assignment(
         bucket_edges=tuple(ASPECT_GRID[edge_cells].tolist()),
         bucket_samples=tuple(per_bucket.sum(axis=0).tolist()),
         totals=dict(zip(SPLITS, per_bucket.sum(axis=1).tolist(), strict=True)),
         label_lengths={length: count for length, count in enumerate(lengths.tolist()) if count},
+        class_samples=dict(zip(SPLITS, map(tuple, of_class.tolist()), strict=True)) if class_hashes else {},
         samples_per_shard=samples_per_shard,
         shards=tuple(_plan_shards(per_bucket, samples_per_shard)),
     )
 
 
-def choose_edges(cells: NDArray[np.int64]) -> NDArray[np.int64]:
+def choose_edges(cells: NDArray[np.int64], of_classes: bool) -> NDArray[np.int64]:
     """The last cell of the aspect grid in each bucket, ascending, from the [cells] samples of all splits.
+
+    Classes get one bucket: in training, images of any shape are stretched to one.
 
     Steps of 1.25 on a fixed grid, so that bounds mean the same in every set. From narrow to wide, a bucket of fewer
     than 1 % of all samples (or 64) is merged into the next wider one.
     """
     last = int(np.flatnonzero(cells)[-1])
+    if of_classes:
+        return np.array([last])
     needed = max(_MIN_BUCKET_SHARE * int(cells.sum()), _MIN_BUCKET_SAMPLES)
     edges, held = [], 0
     for cell in range(last + 1):

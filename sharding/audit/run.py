@@ -65,8 +65,8 @@ class AuditRun:
         dedup = self.decided["asked"]["dedup"]
         for rows in (copies.conflicts, *([copies.copies] if dedup else [])):
             np.subtract.at(counts, (seen["split"][rows], seen["cell"][rows]), 1)
-        edges, buckets = _samples_by_bucket(counts)
         words = not rules.classes
+        edges, buckets = _samples_by_bucket(counts, of_classes=not words)
         one_way = copies.conflicts < copies.conflicts_with  # each conflict is there from both sides
         raw = {letter: count for letter, count in found.labels.letters.items() if not "\ud800" <= letter <= "\udfff"}
         distinct, single, often = self._labels_by_count(numbers, seen) if words else (0, 0, [])
@@ -172,11 +172,11 @@ class AuditRun:
         return named
 
 
-def _samples_by_bucket(counts: NDArray[Any]) -> tuple[tuple[float, ...], NDArray[Any]]:
+def _samples_by_bucket(counts: NDArray[Any], of_classes: bool) -> tuple[tuple[float, ...], NDArray[Any]]:
     """The edges of the buckets and int64 [splits, buckets], from [splits, cells] samples."""
     if not counts.any():
         return (), np.zeros((len(SPLITS), 0), np.int64)
-    cells = choose_edges(counts.sum(axis=0))
+    cells = choose_edges(counts.sum(axis=0), of_classes)
     ends = np.cumsum(counts, axis=1)[:, cells]
     return tuple(ASPECT_GRID[cells].tolist()), np.diff(ends, axis=1, prepend=0)
 

@@ -142,6 +142,7 @@ def write_index(index: ShardIndex) -> str:
         "label_lengths": {str(length): count for length, count in sorted(counts.label_lengths.items())},
         "bucket_edges": list(index.bucket_edges),
         "bucket_samples": list(counts.bucket_samples),
+        "class_samples": {split: list(samples) for split, samples in counts.class_samples.items()},
         "shards": [dict(vars(shard)) for shard in index.shards],
     }
     content = json.dumps(values, ensure_ascii=False, indent=1).encode("utf-8") + b"\n"
@@ -218,6 +219,8 @@ def _index_of(root: Path, values: dict[str, Any], digest: str) -> ShardIndex:
             totals=dict(values["totals"]),
             label_lengths={int(length): count for length, count in values["label_lengths"].items()},
             bucket_samples=tuple(values["bucket_samples"]),
+            # sets of earlier versions lack it
+            class_samples={split: tuple(samples) for split, samples in values.get("class_samples", {}).items()},
             rejects=dict(values["rejects"]),
             duplicates=dict(values["duplicates"]),
             folded=dict(values["folded"]),
@@ -241,6 +244,8 @@ def _check_values(index: ShardIndex) -> None:
             raise ValueError(f"shards: {shard.name}")
     counts: dict[str, dict[Any, int]] = asdict(index.counts) | {"alphabet": index.alphabet}
     counts["bucket_samples"] = dict(enumerate(index.counts.bucket_samples))
+    of_classes = index.counts.class_samples
+    counts["class_samples"] = {(split, n): each for split in of_classes for n, each in enumerate(of_classes[split])}
     is_valid = {
         "kind": isinstance(index.kind, str),
         "classes": all(isinstance(name, str) for name in index.classes),
@@ -248,6 +253,7 @@ def _check_values(index: ShardIndex) -> None:
         "bucket_edges": all(0 < edge < math.inf for edge in index.bucket_edges),
         "frames": all(_is_count(length) and length > 0 for length in asdict(index.frames).values()),
         **{name: all(map(_is_count, values.values())) for name, values in counts.items()},
+        "classes of class_samples": all(len(samples) == len(index.classes) for samples in of_classes.values()),
     }
     if invalid := [name for name, valid in is_valid.items() if not valid]:
         raise ValueError(invalid[0])

@@ -2,7 +2,8 @@
 for first."""
 
 import os
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -30,6 +31,26 @@ class ClassesSource(ImageFoldersSource):
     """A person said that they are classes."""
     label_from: ClassVar[str] = "the names of the folders"
     """As in `ImageFoldersSource`."""
+
+    def entries(self) -> Iterator[Entry]:
+        """As `ImageFoldersSource`; notes folders that hold no image, and names that differ only in case. SourceError if
+        two names look the same."""
+        found: set[bytes] = set()
+        for entry in super().entries():
+            found.add(entry.label or b"")
+            yield entry
+        prefixes = list_folder(os.fsencode(self.root)).folders if self.below_splits else [b""]
+        folders = {name for prefix in prefixes for name in list_folder(os.fsencode(self.root), prefix).folders}
+        if empty := sorted(folders - found):
+            verb = "holds" if len(empty) == 1 else "hold"
+            self._notes.append(f"{_some(empty)} {verb} no image, and {'is' if len(empty) == 1 else 'are'} no class")
+        if twins := _alike(found, lambda name: unicodedata.normalize("NFC", name)):
+            raise SourceError(
+                f"{self.root} holds two classes of the same name, written in other code points: {_some(twins)}; put "
+                "their images into one folder"
+            )
+        if twins := _alike(found, str.casefold):
+            self._notes.append(f"the classes {_some(twins)} differ only in case: are they one?")
 
     def entries_of(self, folder: Folder) -> list[Entry]:
         if not self.named and (texts := texts_in(folder)):  # beyond what the finder looked at
@@ -92,6 +113,18 @@ def _not_classes(root: Path, texts: list[str]) -> str:
         "are the classes, say so with --layout classes; else name the labels as a layout has them: labels.tsv "
         "(path<TAB>label) at the top, or word.gt.txt or word.txt beside word.png"
     )
+
+
+def _alike(names: Iterable[bytes], key: Callable[[str], str]) -> list[bytes]:
+    """The names whose key another one has too, sorted by it."""
+    by_key: dict[str, list[bytes]] = {}
+    for name in sorted(names):
+        by_key.setdefault(key(os.fsdecode(name)), []).append(name)
+    return [name for alike in by_key.values() if len(alike) > 1 for name in alike]
+
+
+def _some(names: list[bytes]) -> str:
+    return ", ".join(f"{os.fsdecode(name)}/" for name in names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
 
 
 def _classes_below(root: Path, prefixes: list[bytes]) -> Iterator[bytes]:

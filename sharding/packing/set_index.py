@@ -41,6 +41,7 @@ def write_set_index(
             totals=assignment.totals,
             label_lengths={} if rules.classes else assignment.label_lengths,
             bucket_samples=assignment.bucket_samples,
+            class_samples=assignment.class_samples,
             rejects=left_out.rejects,
             duplicates=left_out.duplicates,
             folded=by_count(letters.folded),

@@ -35,6 +35,11 @@ class Rules:
     split: SplitRule
     """For samples to which no source has given a split."""
 
+    @property
+    def class_hashes(self) -> tuple[int, ...]:
+        """The `label_hash` of the samples of each class."""
+        return tuple(self.split.decide(name.encode())[0] for name in self.classes)
+
 
 class Sample(NamedTuple):
     """A sample as a shard will hold it."""

@@ -46,22 +46,23 @@ def draw_picture(kind: int, rng: np.random.Generator) -> Image.Image:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """Ten subjects with ten pictures of each class; subject 9 is for val, 8 for test."""
+    """Twenty subjects with five pictures of each class."""
     folder, rng = tmp_path_factory.mktemp("classes"), np.random.default_rng(0)
     for kind, name in enumerate(NAMES):
         (folder / "data" / name).mkdir(parents=True)
         for number in range(100):
-            draw_picture(kind, rng).save(folder / "data" / name / f"subject{number // 10}-{number % 10}.jpg")
+            draw_picture(kind, rng).save(folder / "data" / name / f"subject{number // 5}-{number % 5}.jpg")
     (folder / "horovod-ocr.toml").write_text(SETTINGS, "utf-8")
     return folder
 
 
 def test_shard_by_subject(folder):
-    sharded = say(r"horovod-ocr shard --src data/ --group-from subject\d --fractions 0.6,0.2,0.2", folder)
+    sharded = say(r"horovod-ocr shard --src data/ --group-from subject\d+ --fractions 0.6,0.2,0.2", folder)
     assert sharded.returncode == 0, sharded.stderr
     index = json.loads((folder / "shards/index.json").read_text("utf-8"))
     assert index["kind"] == "classes" and index["classes"] == sorted(NAMES)
-    assert sum(index["totals"].values()) == 300 and all(count % 30 == 0 for count in index["totals"].values())
+    assert sum(index["totals"].values()) == 300 and all(count % 15 == 0 for count in index["totals"].values())
+    assert min(index["totals"].values()) > 0
     assert len(index["bucket_edges"]) == 1
 
 
@@ -100,8 +101,7 @@ def test_classes_and_probabilities_are_predicted(folder):
 
 
 def test_a_run_is_listed_and_goes_on(folder):
-    listed = json.loads(say("horovod-ocr runs --json", folder).stdout)
-    (row,) = listed if isinstance(listed, list) else listed["runs"]
+    (row,) = map(json.loads, say("horovod-ocr runs --json", folder).stdout.splitlines())
     assert row["name"] == "shapes" and row["accuracy"] >= 0.9 and row["word_accuracy"] is None
     on = say("horovod-ocr train --resume --steps 130", folder)
     assert on.returncode == 0 and "steps 120 to 130" in on.stdout, on.stderr

@@ -13,6 +13,7 @@ from sharding.format.index import SetCounts, ShardIndex, ShardInfo
 from sharding.format.script.profile import build_profile
 from sharding.verify.verify import VerifyReport
 
+ASKED = {"group_from": None, "fractions": [0.8, 0.1, 0.1]}
 INDEX = ShardIndex(
     root=Path("my shards"),
     kind="words",
@@ -29,7 +30,7 @@ INDEX = ShardIndex(
         folded={"ي → ی": 1230, "ـ → ": 1},
         refused_letters={"é": 12, "京": 2, "\u0007": 1},
     ),
-    options={"layout": "labels", "profile_why": "as asked for", "split": "label", "asked": {"group_from": None}},
+    options={"layout": "labels", "profile_why": "as asked for", "split": "label", "asked": ASKED},
 )
 BUILT = ShardReport(INDEX, 10_037, {}, (0, 0), 0, False, read_bytes=50_000_000)
 
@@ -145,7 +146,7 @@ def test_the_next_command_can_be_pasted(root, kind, command, tmp_path, monkeypat
         ({"given_splits": (35, 40)}, "splits: given by the source for 35 of 40, the others by label"),
         ({"given_splits": (0, 40), "split": "file"}, "splits: by file"),
         ({"given_splits": (40, 40), "split": "lists"}, "splits: by lists"),
-        ({"split": "group", "asked": {"group_from": "p"}}, "splits: by group (what 'p' finds in the path)"),
+        ({"split": "group", "asked": {**ASKED, "group_from": "p"}}, "splits: by group (what 'p' finds in the path)"),
     ],
 )
 def test_the_summary_says_where_the_splits_come_from(report, line):

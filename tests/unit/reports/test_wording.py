@@ -2,7 +2,7 @@
 
 import pytest
 
-from horovod_ocr.reports.wording import age_text, counted, range_text, subsets_warning
+from horovod_ocr.reports.wording import age_text, classes_warnings, counted, range_text, subsets_warning
 
 
 def test_one_is_not_many():
@@ -27,3 +27,17 @@ def test_an_age_is_in_whole_units(age_s, text):
 def test_only_many_subsets_of_a_few_entries_look_like_texts():
     assert subsets_warning(10, 10) is None and subsets_warning(11, 55) is None
     assert "look like texts" in subsets_warning(11, 54)
+
+
+def test_classes_that_cannot_be_learnt_or_scored_are_named():
+    names = ("cat", "dog", "emu")
+    assert classes_warnings(names, {"train": [5, 3, 2], "val": [1, 0, 1], "test": [0, 1, 0]}) == []
+    assert classes_warnings(names, {"train": [5, 0, 2], "val": [1, 2, 0], "test": [1, 0, 0]}) == [
+        "the train split has no image of dog, which cannot be learnt",
+        "val and test have no image of emu, which is never scored",
+    ]
+    assert classes_warnings(names, {"train": [5, 3, 2], "val": [0, 0, 0], "test": [0, 0, 0]}) == []
+    many = [f"c{number}" for number in range(30)]
+    missing = classes_warnings(many, {"train": [1] + [0] * 29, "val": [1] * 30})
+    assert missing[0].endswith("c10 and 19 more, which cannot be learnt")
+    assert classes_warnings((), {}) == []

@@ -21,7 +21,8 @@ from sharding.reading.spool import ASPECT_GRID, FACTS, read_spool
 @given(st.lists(st.integers(0, 3000), min_size=1, max_size=40).filter(any))
 def test_every_class_has_its_share_but_the_widest_and_none_is_lost(cells):
     counts = np.array(cells)
-    edges = choose_edges(counts)
+    assert choose_edges(counts, of_classes=True).tolist() == [np.flatnonzero(counts)[-1]]
+    edges = choose_edges(counts, of_classes=False)
     assert (np.diff(edges) > 0).all()
     assert counts[edges[-1] + 1 :].sum() == 0
     held = [part.sum() for part in np.split(counts[: edges[-1] + 1], edges[:-1] + 1)]

@@ -273,7 +273,7 @@ def test_what_else_may_hold_labels_is_told(write):
     for layout, position in (("names", "the names of the pictures"), ("classes", "the names of the folders")):
         source = find_source(source.root, layout, "(.)" if layout == "names" else None)
         list(source.entries())
-        assert source.notes() == [f"labels come from {position}; not read: 1.txt, 2.gt.txt, a.tar and 3 more"]
+        assert source.notes()[0] == f"labels come from {position}; not read: 1.txt, 2.gt.txt, a.tar and 3 more"
 
 
 def test_nothing_is_told_of_what_holds_no_labels(write):
@@ -307,3 +307,31 @@ def test_texts_for_people_are_left_out_unless_they_belong_to_a_picture(write):
         (b"1.png", b"1.txt", ""),
         (b"license.png", b"license.txt", ""),
     ]
+
+
+def test_folders_without_images_are_no_classes_and_are_named(write):
+    source = find_source(write({"cat/1.png": b"i", "dog/2.png": b"i", "empty/.keep": "", "__MACOSX/cat/._1.png": b"i"}))
+    assert [entry.label for entry in source.entries()] == [b"cat", b"dog"]
+    assert source.notes() == ["__MACOSX/, empty/ hold no image, and are no class"]
+    assert [entry.label for entry in source.entries()] == [b"cat", b"dog"]
+    assert len(source.notes()) == 1, "those of the last listing"
+
+
+def test_classes_whose_names_look_the_same_are_refused(write):
+    root = write({"caf\u00e9/1.png": b"i", "cafe\u0301/2.png": b"i"})
+    with pytest.raises(SourceError, match="two classes of the same name, written in other code points"):
+        list(find_source(root).entries())
+
+
+def test_classes_that_differ_only_in_case_are_named(write):
+    source = find_source(write({"Cat/1.png": b"i", "cat/2.png": b"i", "dog/3.png": b"i"}))
+    assert len(list(source.entries())) == 3
+    assert source.notes() == ["the classes Cat/, cat/ differ only in case: are they one?"]
+
+
+def test_below_splits_a_class_may_be_in_some_of_them(write):
+    source = find_source(
+        write({"train/cat/1.png": b"i", "train/dog/2.png": b"i", "val/cat/3.png": b"i", "val/new/.k": ""})
+    )
+    assert [entry.label for entry in source.entries()] == [b"cat", b"dog", b"cat"]
+    assert source.notes() == ["new/ holds no image, and is no class"]

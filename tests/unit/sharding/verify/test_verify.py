@@ -252,6 +252,9 @@ def test_a_set_of_classes_is_proved(tmp_path: Path, make_image):
     build_shards(ShardOptions.of(src=tmp_path / "raw", out=tmp_path / "shards", samples_per_shard=10, workers=1))
     assert verify(tmp_path / "shards").ok
     edit_index(tmp_path / "shards", lambda index: index["classes"].pop())
+    with pytest.raises(ShardError, match="damaged .*classes of class_samples"):
+        verify(tmp_path / "shards")
+    edit_index(tmp_path / "shards", lambda index: index.pop("class_samples"))  # as an earlier version wrote it
     damaged = verify(tmp_path / "shards").damaged
     assert all("a class number that the index does not name" in " ".join(sentences) for sentences in damaged.values())
     assert damaged
