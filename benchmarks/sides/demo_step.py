@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from horovod_ocr.config.train import TrainConfig
@@ -13,11 +14,11 @@ from horovod_ocr.distributed.device import choose_precision
 from horovod_ocr.distributed.exchange.allreduce import Allreduce
 from horovod_ocr.distributed.votes import StopSaveVote
 from horovod_ocr.distributed.world import World
-from horovod_ocr.models.base import FrameModel
+from horovod_ocr.models.base import ImageModel
 from horovod_ocr.models.build import build_model
 from horovod_ocr.tasks.base import Task
 from horovod_ocr.training.gradients import Gradients
-from horovod_ocr.training.optim import build_optimizer
+from horovod_ocr.training.optim import build_optimizer, decay_groups
 from horovod_ocr.training.update import Schedule, Update
 
 CPU = torch.device("cpu")
@@ -27,11 +28,8 @@ ENDLESS = 10**9  # steps: the learning rate stays at its peak
 class DdpModel(DistributedDataParallel):
     """A model whose gradients torch averages over the ranks. BatchNorm's running statistics stay each rank's own."""
 
-    def __init__(self, model: FrameModel) -> None:
+    def __init__(self, model: ImageModel) -> None:
         super().__init__(model, forward_sync_buffers=False)
-
-    def frames(self, valid_width_N: torch.Tensor) -> torch.Tensor:
-        return self.module.frames(valid_width_N)
 
 
 @dataclass
@@ -49,7 +47,7 @@ class DemoStep:
         """One step, with everything that ranks do together in each step."""
         vote = StopSaveVote(self.world, None, False)
         self.gradients.compute(replace(batch, global_samples=batch.global_samples / self.scale))
-        self.gradients.update.take(self.steps)
+        self.gradients.update.take(self.steps, len(batch))
         self.steps += 1
         vote.agree()
 
@@ -58,7 +56,7 @@ def build_step(
     config: TrainConfig,
     task: Task,
     world: World | None = None,
-    wrap: Callable[[FrameModel], FrameModel | DdpModel] = lambda model: model,
+    wrap: Callable[[ImageModel], nn.Module] = lambda model: model,
     scale: int = 1,
 ) -> DemoStep:
     """A new model, ready to train.
@@ -68,10 +66,11 @@ def build_step(
     world = world or AloneWorld()
     network = config.network
     model = build_model(network.model, task.outputs, network.height, **network.model_options).train()
-    exchange = Allreduce(world, model, build_optimizer(model, config.optimizer.weight_decay))
+    exchange = Allreduce(world, model, decay_groups(model, config.optimizer.weight_decay), build_optimizer)
+    exchange.model = wrap(model)
     schedule = Schedule(config.optimizer.lr, 0.0, ENDLESS)
     update = Update(model, exchange, schedule, config.optimizer.clip_norm, has_other_ranks=world.world_size > 1)
     if world.world_size == 1:  # only ours keeps them, in case an update fails
         update.statistics = update.statistics_before = []
     precision = choose_precision(config.ranks.precision, CPU, AloneWorld())
-    return DemoStep(world, Gradients(wrap(model), task, update, precision, accumulate=1, needs_every_rank=False), scale)
+    return DemoStep(world, Gradients(model, task, update, precision, accumulate=1, needs_every_rank=False), scale)

@@ -11,6 +11,7 @@ from horovod_ocr.config.overlay import overlay, settings_of
 from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.console import console
 from horovod_ocr.data.image import Geometry
+from horovod_ocr.distributed.exchange.base import Exchange
 from horovod_ocr.distributed.world import World
 from horovod_ocr.errors import CheckpointError
 from horovod_ocr.models.base import ImageModel
@@ -56,15 +57,19 @@ def config_of(payload: dict[str, Any], run: Path) -> TrainConfig:
     return overlay(TrainConfig(), known, f"{run}: its checkpoint")
 
 
-def load_state(payload: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> None:
-    """Load the weights, and the optimizer's state, of a checkpoint. CheckpointError if they do not fit.
+def load_state(payload: dict[str, Any], model: nn.Module, exchange: Exchange | None = None, name: str = "") -> None:
+    """Load the weights, and the state of the optimizer, of a checkpoint. CheckpointError if they do not fit.
 
-    Every rank loads them: hvd.broadcast_optimizer_state takes a real step on ranks whose state is empty.
+    Every rank loads them: hvd.broadcast_optimizer_state takes a real step on ranks whose state is empty. name: of the
+    exchange; what ranks kept for themselves is loaded if the checkpoint was written under the same one.
     """
     try:
         model.load_state_dict(payload["model"])
-        if optimizer:
-            optimizer.load_state_dict(payload["optimizer"])
+        if exchange:
+            exchange.load_optimizer_state(payload["optimizer"])
+            kept = payload.get("exchange", {})
+            if kept.get("name") == name:
+                exchange.load_own_state(kept["ranks"][exchange.world.rank % len(kept["ranks"])])
     except (RuntimeError, ValueError, KeyError) as error:
         raise does_not_fit(payload) from error
 

@@ -54,6 +54,8 @@ def check_payload(path: Path, payload: dict[str, Any]) -> None:
         if not isinstance(value, kind) or isinstance(value, bool):
             raise CheckpointError(f"{path}: damaged: its field {name} is a {type(value).__name__}, not {kind.__name__}")
     for name, is_valid in VALID.items():
+        if name not in payload:  # what only some exchanges keep
+            continue
         try:
             valid = is_valid(payload[name])
         except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, OcrError):
@@ -106,6 +108,21 @@ def is_optimizer(state: dict[str, Any]) -> bool:
     )
 
 
+def is_kept(kept: dict[str, Any]) -> bool:
+    """Whether it is what ranks kept for themselves: tensors, numbers and texts in lists and dictionaries."""
+    level: list[Any] = [kept]
+    for _ in range(MOST_LEVELS):
+        inside = (each.values() if isinstance(each, dict) else each for each in level)
+        parts = [part for each in inside for part in each]
+        level = [part for part in parts if isinstance(part, dict | list | tuple)]
+        others = (part for part in parts if not isinstance(part, dict | list | tuple))
+        if len(parts) > MOST_VALUES or not all(isinstance(x, str | int | float | None) or is_dense(x) for x in others):
+            return False
+        if not level:
+            return isinstance(kept["name"], str) and len(kept["ranks"]) > 0
+    return False
+
+
 def is_plan(plan: dict[str, Any]) -> bool:
     """Whether it is numbers and a digest, as of `training.identity.identity_of`."""
     return bool(plan) and all(isinstance(name, str) and isinstance(value, str | int) for name, value in plan.items())
@@ -133,4 +150,5 @@ VALID: dict[str, Callable[[Any], bool]] = {
     "plan": lambda plan: is_plain(plan) and is_plan(plan),
     "geometry": lambda values: is_plain(values) and is_geometry(values),
     "task": lambda values: is_plain(values) and bool(task_from_dict(values)),
+    "exchange": is_kept,
 }

@@ -11,7 +11,7 @@ from horovod_ocr.distributed.launcher import rank_of_process
 
 SETTINGS = (
     "shards recipe run runs resume init_from steps epochs global_batch lr seed device precision workers cache_dir "
-    "max_bad compression accumulate profile sync_batchnorm"
+    "max_bad exchange local_steps compression accumulate profile sync_batchnorm"
 ).split()
 
 

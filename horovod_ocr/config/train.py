@@ -114,14 +114,24 @@ class RanksConfig:
     """Precision of the computation; auto: bf16 if the devices of all ranks multiply in it, otherwise fp32."""
     sync_batchnorm: bool = False
     """Batch statistics over all ranks."""
-    compression: Literal["none", "fp16"] = "none"
-    """How gradients travel between ranks; fp16 halves their bytes."""
     accumulate: Annotated[int, Ge(1), "PARTS"] = 1
     """Compute a rank's share of a batch in this many parts, for less memory."""
     check_ranks_every_steps: Annotated[int | None, Ge(1)] = 500
     """Compare the weights of all ranks this often; 0: never."""
     stall_timeout_s: Annotated[float, Gt(0), Le(1e6)] = 300.0
     """A rank without progress for this long ends itself."""
+
+
+@dataclass(frozen=True)
+class ExchangeConfig:
+    """How gradients, or weights, of the ranks meet."""
+
+    exchange: Literal["allreduce", "parameter-server", "sharded-server", "weight-average", "diloco"] = "allreduce"
+    """The way in which they meet."""
+    compression: Literal["none", "fp16"] = "none"
+    """allreduce: how gradients travel between ranks; fp16 halves their bytes."""
+    local_steps: Annotated[int, Ge(1), Le(1_000_000)] = 16
+    """weight-average and diloco: steps that a rank takes alone before weights meet."""
 
 
 @dataclass(frozen=True)
@@ -180,6 +190,8 @@ class TrainConfig:
     """Table: AdamW and the learning rate."""
     ranks: RanksConfig = RanksConfig()
     """Table: what ranks compute on, and how they work together."""
+    exchange: ExchangeConfig = ExchangeConfig()
+    """Table: how gradients, or weights, of the ranks meet."""
     checkpoints: CheckpointsConfig = CheckpointsConfig()
     """Table: when checkpoints are written, and which are kept."""
     log: LogConfig = LogConfig()

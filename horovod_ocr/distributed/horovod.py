@@ -2,14 +2,16 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from horovod_ocr.console import STOPPED_BY_ANOTHER
-from horovod_ocr.distributed.world import World
+from horovod_ocr.distributed.alone import OwnGradients
+from horovod_ocr.distributed.world import GradientSum, World, zero_loss_of
 from horovod_ocr.errors import ClusterError
 
 # Each cycle of Horovod's background loop takes time from the computation on CPU ranks, and our build of it continues at
@@ -24,11 +26,13 @@ class HorovodWorld(World):
 
     def __init__(self, hvd: Any):
         """hvd: the module horovod.torch, after its init()."""
+        super().__init__()
         self._hvd = hvd
         self.rank, self.world_size = hvd.rank(), hvd.size()
         self.local_size = hvd.local_size()
         # without NCCL, Horovod waits for ever for a tensor on a GPU
         self.sums_on_gpus = bool(hvd.nccl_built())
+        self.calls = 0  # of all_to_all
 
     def sum(self, values: Tensor) -> Tensor:
         if self.world_size == 1:
@@ -55,24 +59,42 @@ class HorovodWorld(World):
         if self.world_size > 1:
             self._hvd.broadcast_parameters(tensors, root_rank=0)
 
-    def reduce_gradients(
+    def all_to_all(self, values: Tensor, counts: Sequence[int], received: Sequence[int]) -> Tensor:
+        if self.world_size == 1:
+            return values
+        self.count_parts(values, counts, received)
+        splits = torch.tensor(counts, dtype=torch.int32)
+        # one name for one call: others may have other shapes, which Horovod would take for a mistake
+        sent = self._hvd.alltoall(values, splits, name=f"parts.{self.calls}")
+        self.calls += 1
+        return cast(Tensor, sent[0] if isinstance(sent, tuple) else sent)
+
+    def all_gather(self, values: Tensor) -> Tensor:
+        if self.world_size == 1:
+            return values
+        moved = (self.world_size - 1) * values.nbytes
+        self.traffic.add(moved, moved)
+        return cast(Tensor, self._hvd.allgather(values, name=f"gather.{values.dtype}.{len(values)}"))
+
+    def sum_gradients(
         self,
+        model: nn.Module,
         optimizer: torch.optim.Optimizer,
-        named_parameters: Iterator[tuple[str, Tensor]],
         groups: Sequence[Sequence[Tensor]],
         fp16: bool = False,
         passes: int = 1,
-    ) -> Any:
+    ) -> GradientSum:
         if self.world_size == 1:
-            return optimizer
-        return self._hvd.DistributedOptimizer(
+            return OwnGradients(model, optimizer)
+        wrapped = self._hvd.DistributedOptimizer(
             optimizer,
-            named_parameters=named_parameters,
+            named_parameters=model.named_parameters(),
             compression=self._hvd.Compression.fp16 if fp16 else self._hvd.Compression.none,
             backward_passes_per_step=passes,
             op=self._hvd.Sum,
             groups=groups,
         )
+        return HorovodGradients(model, wrapped)
 
     def explain(self, error: Exception) -> str | None:
         if type(error).__name__ != "HorovodInternalError":
@@ -83,6 +105,27 @@ class HorovodWorld(World):
         if OTHER_IS_GONE.search(reason):
             return f"{STOPPED_BY_ANOTHER}; its own message says why"
         return f"stopped: {reason}"
+
+
+class HorovodGradients:
+    """Horovod's wrapper of an optimizer. See `GradientSum`."""
+
+    def __init__(self, model: nn.Module, optimizer: Any):
+        """optimizer: a DistributedOptimizer."""
+        self.model, self.optimizer = model, optimizer
+
+    def backward_pass(self, is_last: bool) -> AbstractContextManager[None]:
+        return nullcontext()  # it counts them itself
+
+    def zero_loss(self) -> Tensor:
+        return zero_loss_of(self.model)
+
+    def wait(self) -> None:
+        self.optimizer.synchronize()
+
+    def step(self) -> None:
+        with self.optimizer.skip_synchronize():
+            self.optimizer.step()
 
 
 def init_horovod(on_cpus: bool) -> HorovodWorld:

@@ -3,15 +3,51 @@
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from horovod_ocr.errors import ClusterError, ConfigError, DataError, OcrError
+
+
+@dataclass
+class Traffic:
+    """Bytes of weights and gradients that this rank has exchanged with other ranks, without headers."""
+
+    sent: float = 0.0
+    """To other ranks."""
+    received: float = 0.0
+    """From other ranks."""
+
+    def add(self, sent: float, received: float) -> None:
+        self.sent += sent
+        self.received += received
+
+
+class GradientSum(Protocol):
+    """Sums the gradients of all ranks while backward still runs."""
+
+    model: nn.Module
+    """Forward goes through it."""
+    optimizer: torch.optim.Optimizer
+    """Of this rank. Load its state after this was built: it may be wrapped."""
+
+    def backward_pass(self, is_last: bool) -> AbstractContextManager[None]:
+        """Around forward and backward of a part of a batch. is_last: of the passes before an update."""
+
+    def zero_loss(self) -> Tensor:
+        """The loss of a rank without samples: gradients of zero, sent as the others send theirs."""
+
+    def wait(self) -> None:
+        """Return when the gradients of all ranks are summed. Collective."""
+
+    def step(self) -> None:
+        """Take the optimizer's step with the gradients as they are now."""
 
 
 class World(ABC):
@@ -28,6 +64,10 @@ class World(ABC):
     """Ranks on this host."""
     sums_on_gpus: bool = True
     """Whether this engine can sum tensors that are on a GPU."""
+
+    def __init__(self) -> None:
+        self.traffic = Traffic()
+        """Of this rank so far."""
 
     @property
     def is_root(self) -> bool:
@@ -54,19 +94,39 @@ class World(ABC):
         """Overwrite tensors, in place, with root's. Collective."""
 
     @abstractmethod
-    def reduce_gradients(
+    def all_to_all(self, values: Tensor, counts: Sequence[int], received: Sequence[int]) -> Tensor:
+        """Send counts[r] elements of a flat tensor to each rank r, one part after the other. Collective.
+
+        received: how many elements come from each rank. Returns them in the order of the ranks.
+        """
+
+    @abstractmethod
+    def all_gather(self, values: Tensor) -> Tensor:
+        """Flat tensors of the same size on all ranks, end to end in the order of the ranks. Collective."""
+
+    @abstractmethod
+    def sum_gradients(
         self,
+        model: nn.Module,
         optimizer: torch.optim.Optimizer,
-        named_parameters: Iterator[tuple[str, Tensor]],
         groups: Sequence[Sequence[Tensor]],
         fp16: bool = False,
         passes: int = 1,
-    ) -> Any:
-        """Wrap an optimizer so that gradients are summed over the ranks while the last of `passes` backwards runs.
+    ) -> GradientSum:
+        """Sum gradients over the ranks while the last of `passes` backwards runs. Collective.
 
         groups: parameters whose gradients travel together, once all of them are there. fp16: gradients travel as fp16.
-        The wrapped optimizer has `synchronize()` and `skip_synchronize()`; a world of one returns it as it is.
         """
+
+    def count_ring(self, size: float) -> None:
+        """Count an allreduce of `size` bytes in a ring: every rank sends and receives 2 (N - 1) / N of them."""
+        moved = 2 * (self.world_size - 1) / self.world_size * size
+        self.traffic.add(moved, moved)
+
+    def count_parts(self, values: Tensor, counts: Sequence[int], received: Sequence[int]) -> None:
+        """Count an `all_to_all`; what a rank sends to itself does not travel."""
+        size = values.element_size()
+        self.traffic.add(size * (sum(counts) - counts[self.rank]), size * (sum(received) - received[self.rank]))
 
     @abstractmethod
     def explain(self, error: Exception) -> str | None:
@@ -105,6 +165,11 @@ class World(ABC):
         if errors:
             raise raised_on_all_ranks(errors[0])
         return result
+
+
+def zero_loss_of(model: nn.Module) -> Tensor:
+    """A loss of zero that gives every parameter a gradient, of zero."""
+    return torch.stack([each.sum() * 0 for each in model.parameters() if each.requires_grad]).sum()
 
 
 def raised_on_all_ranks(error: OcrError) -> OcrError:

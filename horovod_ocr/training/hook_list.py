@@ -34,7 +34,9 @@ def build_hooks(
     damage, val_damage = (
         DamagedSamples(world, beginning.store.index.of(split), c.data.max_bad) for split in ("train", "val")
     )
-    skipped = hooks.SkippedUpdates(world, c.optimizer.most_skipped, parts.train.address_of, on_gpu)
+    exchange, address = update.exchange, parts.train.address_of
+    waits = on_gpu or exchange.is_local
+    skipped = hooks.SkippedUpdates(world, c.optimizer.most_skipped, address, waits, exchange.all_finite)
 
     def score() -> Scores:
         assert parts.val, "a validation is due although there is no val split"

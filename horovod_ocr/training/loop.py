@@ -97,6 +97,6 @@ class Trainer:
         self.report("its own computation")
         computed = self.gradients.compute(batch)
         self.report("the gradients of the other ranks")
-        result = self.update.take(self.state.step)
+        result = self.update.take(self.state.step, len(batch))
         self.state.step += 1
         return Step(batch, computed, result)

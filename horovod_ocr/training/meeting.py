@@ -35,7 +35,8 @@ def meet(
     payload, weights = beginning.payload, parts.model.state_dict()
     torch.manual_seed(seed_of_rank(config.seed, world.rank))
     if payload:
-        world.collectively(lambda: load_state(payload, parts.model, update.optimizer))
+        name = config.exchange.exchange
+        world.collectively(lambda: load_state(payload, parts.model, update.exchange, name))
         load_generator(payload["rng"], generator_of(beginning.device), world)
         state.step, state.best = payload["step"], payload["best"]
     elif config.init_from:
@@ -44,4 +45,5 @@ def meet(
     watchdog.reached(state.step, first_contact_text(beginning.device))
     world.broadcast_tensors(weights)
     check_same_weights(world, weights, "after the broadcast")
+    update.exchange.begin()
     return remarks

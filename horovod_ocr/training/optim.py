@@ -1,6 +1,7 @@
 """AdamW without decay on one-dimensional weights, and a learning rate that is a function of the step alone."""
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -8,15 +9,23 @@ from torch import nn
 BETAS = (0.9, 0.98)
 
 
-def build_optimizer(model: nn.Module, weight_decay: float) -> torch.optim.AdamW:
-    """Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019.
+def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """The parameters that are trained, in two groups: weights, which decay, and one-dimensional ones, which do not. A
+    group without parameters is left out."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def build_optimizer(groups: list[dict[str, Any]]) -> torch.optim.AdamW:
+    """Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019. groups: of `decay_groups`.
 
     Fused: on CPUs a fifth of the time of torch's default, and it leaves a step out if `found_inf` says so, on the
     device, so that no rank waits to know.
     """
-    weights = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
-    others = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
-    groups = [{"params": weights, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=0.0, betas=BETAS, fused=True)
 
 

@@ -9,7 +9,8 @@ import torch
 from horovod_ocr.checkpoint.saver import Saver
 from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.distributed.device import generator_of
-from horovod_ocr.distributed.exchange.allreduce import Allreduce
+from horovod_ocr.distributed.exchange.base import Exchange
+from horovod_ocr.distributed.exchange.build import build_exchange
 from horovod_ocr.distributed.watchdog import Watchdog
 from horovod_ocr.distributed.world import World
 from horovod_ocr.run.log import RunLog
@@ -23,7 +24,7 @@ from horovod_ocr.training.interval import Interval
 from horovod_ocr.training.loop import Trainer
 from horovod_ocr.training.meeting import meet
 from horovod_ocr.training.opening import finished_line, opening_lines
-from horovod_ocr.training.optim import build_optimizer
+from horovod_ocr.training.optim import build_optimizer, decay_groups
 from horovod_ocr.training.parts import RunParts, build_parts
 from horovod_ocr.training.reporter import Reporter
 from horovod_ocr.training.state import TrainState
@@ -45,7 +46,7 @@ def set_up(config: TrainConfig, world: World, watchdog: Watchdog) -> Trainer:
     with ExitStack() as on_error:
         on_error.callback(log.close)
         log.note(f"rank {world.rank} of {world.world_size} on {socket.gethostname()}, from step {state.step}")
-        periods = periods_of(config, state, parts)
+        periods = periods_of(config, state, parts, update.exchange)
         for line in [*opening_lines(config, world, beginning, parts, state, periods), *remarks]:
             log.line(line)
         signals, interval = StopSignals(), Interval(parts.task, beginning.device)
@@ -84,18 +85,20 @@ def build_gradients(config: TrainConfig, beginning: Beginning, parts: RunParts, 
 
 def build_update(config: TrainConfig, world: World, parts: RunParts) -> Update:
     """The optimizer, wrapped for the exchange, and the schedule."""
-    o, ranks = config.optimizer, config.ranks
-    optimizer = build_optimizer(parts.model, o.weight_decay)
-    exchange = Allreduce(world, parts.model, optimizer, ranks.compression == "fp16", ranks.accumulate)
+    o, groups = config.optimizer, decay_groups(parts.model, config.optimizer.weight_decay)
+    exchange = build_exchange(
+        config.exchange, world, parts.model, groups, build_optimizer, parts.total_steps, config.ranks.accumulate
+    )
     schedule = Schedule(o.lr, o.warmup_share, parts.total_steps)
     return Update(parts.model, exchange, schedule, o.clip_norm, has_other_ranks=world.world_size > 1)
 
 
-def periods_of(config: TrainConfig, state: TrainState, parts: RunParts) -> hooks.Periods:
-    """Steps between log lines, validations and saves."""
+def periods_of(config: TrainConfig, state: TrainState, parts: RunParts, exchange: Exchange) -> hooks.Periods:
+    """Steps between log lines, validations and saves. Ranks that step alone validate and save when they have met."""
     period = min(5000, max(1, state.total_steps // 10))
     validate_steps = (config.log.validate_every_steps or period) if parts.val else None
-    return hooks.Periods(config.log.log_every_steps, validate_steps, config.checkpoints.save_every_steps or period)
+    save_steps = config.checkpoints.save_every_steps or period
+    return hooks.Periods(config.log.log_every_steps, validate_steps, save_steps, exchange.is_met)
 
 
 def build_save(
@@ -112,9 +115,13 @@ def build_save(
     kept, device, settings = config.checkpoints, beginning.device, config.to_dict()
 
     def payload(state: TrainState) -> dict[str, Any]:
+        exchange, own = update.exchange, update.exchange.own_state()
+        # what each rank keeps for itself; equal numbers of ranks go on exactly
+        kept = {"exchange": {"name": config.exchange.exchange, "ranks": world.gather(own)}} if own else {}
         return {
+            **kept,
             "model": parts.model.state_dict(),
-            "optimizer": update.optimizer.state_dict(),
+            "optimizer": exchange.optimizer_state(),
             "best": state.best,
             "epoch": state.epoch,
             "rng": world.gather(generator_of(device).get_state()),

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 class Due:
     """What is to happen after this step. Equal on all ranks."""
 
+    is_met: bool = True
+    """Whether all ranks hold the same weights now; those that step alone do not always."""
     logs: bool = False
     """A log line."""
     validates: bool = False

@@ -12,8 +12,8 @@ from horovod_ocr.training.optim import learning_rate
 
 
 class UpdateResult(NamedTuple):
-    """What came of an update. Its tensors are scalars on the device, equal on every rank: to read them, a GPU would be
-    waited for."""
+    """What came of an update. Its tensors are scalars on the device: to read them, a GPU would be waited for. They are
+    equal on every rank, unless ranks step alone (`Exchange.is_local`)."""
 
     norm: Tensor
     """Norm of the global gradient before clipping."""
@@ -63,17 +63,14 @@ class Update:
 
     def begin(self) -> None:
         """Before the backward passes of an update: drop old gradients and keep the statistics, in case it fails."""
-        self.optimizer.zero_grad()
+        for parameter in self.parameters:  # not only those that this rank's optimizer has
+            parameter.grad = None
         if self.statistics:
             torch._foreach_copy_(self.statistics_before, self.statistics)
 
-    def zero_loss(self) -> Tensor:
-        """The loss of a rank without samples: gradients of zero, sent under the names the others send."""
-        return torch.stack([parameter.sum() * 0 for parameter in self.parameters]).sum()
-
-    def take(self, step: int) -> UpdateResult:
+    def take(self, step: int, samples: int) -> UpdateResult:
         """Wait for the sums of all ranks, clip them by their global norm, and apply them as the update of `step`,
-        counted from 0. Every rank must call this.
+        counted from 0. samples: of this rank. Every rank must call this.
 
         Raises ConfigError if a parameter has no gradient.
         """
@@ -84,7 +81,10 @@ class Update:
         started_s = time.monotonic()
         self.exchange.wait()
         waited_s = time.monotonic() - started_s
-        norm = nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
+        exchange = self.exchange
+        own = nn.utils.get_total_norm([each.grad for each in exchange.parameters if each.grad is not None])
+        norm = exchange.norm_of_all(own.to(self.parameters[0]))  # of no parameters it would be fp32, on the CPU
+        nn.utils.clip_grads_with_norm_(exchange.parameters, self.clip_norm, norm)
         is_finite = norm.isfinite()
         for values, before in zip(self.statistics, self.statistics_before, strict=True):
             torch.where(is_finite, values, before, out=values)
@@ -92,5 +92,7 @@ class Update:
         self.optimizer.found_inf = (~is_finite).float()  # type: ignore[attr-defined]
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.lr(step)
-        self.exchange.apply()
+        if exchange.parameters:
+            exchange.apply()
+        exchange.share(step + 1, samples)
         return UpdateResult(norm, is_finite, waited_s)

@@ -13,11 +13,11 @@ SETTINGS = """
 [train]
 recipe = "classes"
 model = "cnn"
-model_options = {width = 0.5, hidden = 32}
+model_options = {width = 0.5, hidden = 32, dropout = 0.1}
 height = 24
-steps = 120
+steps = 240
 global_batch = 24
-log_every_steps = 40
+log_every_steps = 80
 """
 NAMES = ("a circle", "مربع", "stripes")  # with a space, of another script
 pytestmark = [
@@ -69,7 +69,7 @@ def test_shard_by_subject(folder):
 def test_plan_says_what_train_will_do(folder):
     planned = say("horovod-ocr plan --json -np 2", folder)
     assert planned.returncode == 0, planned.stderr
-    assert json.loads(planned.stdout)["steps"] == 120
+    assert json.loads(planned.stdout)["steps"] == 240
 
 
 def test_train_on_two_ranks_and_score(folder):
@@ -103,5 +103,5 @@ def test_classes_and_probabilities_are_predicted(folder):
 def test_a_run_is_listed_and_goes_on(folder):
     (row,) = map(json.loads, say("horovod-ocr runs --json", folder).stdout.splitlines())
     assert row["name"] == "shapes" and row["accuracy"] >= 0.9 and row["word_accuracy"] is None
-    on = say("horovod-ocr train --resume --steps 130", folder)
-    assert on.returncode == 0 and "steps 120 to 130" in on.stdout, on.stderr
+    on = say("horovod-ocr train --resume --steps 250", folder)
+    assert on.returncode == 0 and "steps 240 to 250" in on.stdout, on.stderr

@@ -1,1 +1,1 @@
-"""How gradients meet."""
+"""How gradients, or weights, of the ranks meet."""

@@ -3,9 +3,11 @@
 Patarasuk and Yuan, "Bandwidth Optimal All-reduce Algorithms for Clusters of Workstations", 2009.
 """
 
-import torch
-from torch import nn
+from contextlib import AbstractContextManager
 
+from torch import Tensor, nn
+
+from horovod_ocr.distributed.exchange.base import Exchange, Groups, MakeOptimizer
 from horovod_ocr.distributed.world import World
 
 # Small enough that the first sums travel while backward still runs, large enough that few messages do. With 9 million
@@ -13,29 +15,39 @@ from horovod_ocr.distributed.world import World
 GROUP_BYTES = 8 << 20
 
 
-class Allreduce:
+class Allreduce(Exchange):
     """Sums in fixed groups, so in one order: on CPUs, runs on the same ranks are bit-equal. See `Exchange`."""
 
     def __init__(
-        self, world: World, model: nn.Module, optimizer: torch.optim.Optimizer, fp16: bool = False, passes: int = 1
+        self,
+        world: World,
+        model: nn.Module,
+        groups: Groups,
+        make: MakeOptimizer,
+        fp16: bool = False,
+        passes: int = 1,
     ):
         """fp16: gradients travel as fp16. passes: backward passes before each update; those of a rank without samples
         are of a loss of zero."""
-        self.is_alone = world.world_size == 1
-        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        groups = group_parameters(parameters, GROUP_BYTES)
-        self.optimizer = world.reduce_gradients(optimizer, model.named_parameters(), groups, fp16, passes)
+        super().__init__(world, model, groups, make)
+        in_order = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        together = group_parameters(in_order, GROUP_BYTES)
+        self.sums = world.sum_gradients(model, self.optimizer, together, fp16, passes)
+        self.model, self.optimizer = self.sums.model, self.sums.optimizer
+        self.bytes = sum(2 * each.numel() if fp16 else each.nbytes for each in in_order)
+
+    def backward_pass(self, is_last: bool) -> AbstractContextManager[None]:
+        return self.sums.backward_pass(is_last)
+
+    def zero_loss(self) -> Tensor:
+        return self.sums.zero_loss()
 
     def wait(self) -> None:
-        if not self.is_alone:
-            self.optimizer.synchronize()
+        self.sums.wait()
+        self.world.count_ring(self.bytes)
 
     def apply(self) -> None:
-        if self.is_alone:
-            self.optimizer.step()
-        else:
-            with self.optimizer.skip_synchronize():
-                self.optimizer.step()
+        self.sums.step()
 
 
 def group_parameters(parameters: list[nn.Parameter], most_bytes: int) -> list[list[nn.Parameter]]:

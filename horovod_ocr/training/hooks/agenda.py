@@ -21,6 +21,12 @@ class Periods:
     """Between validations; None: there is no val split."""
     save_steps: int
     """Between saves."""
+    is_met: Callable[[int], bool] = lambda step: True
+    """Whether all ranks hold the same weights after a step; what needs that waits for it."""
+
+    def passes(self, period: int, since: int, step: int) -> bool:
+        """Whether a multiple of the period is among the steps after `since` up to `step`."""
+        return step // period > since // period
 
 
 class SaveClock:
@@ -44,16 +50,22 @@ class Agenda(Hook):
     def __init__(self, world: World, periods: Periods, clock: SaveClock, stop_reason: Callable[[], str | None]):
         """stop_reason: why this rank wants to stop; None if it does not."""
         self.world, self.periods, self.clock, self.stop_reason = world, periods, clock, stop_reason
+        self.met = -1  # the latest step after which all ranks held the same weights
 
     def before_step(self, state: TrainState, batch: Batch) -> None:
+        self.met = state.step if self.met < 0 else self.met
         self.vote = StopSaveVote(self.world, self.stop_reason(), self.clock.is_due())
 
     def after_step(self, state: TrainState, step: Step) -> None:
         stop_reason, saves = self.vote.agree()
-        due, periods = Due(stop_reason=stop_reason), self.periods
-        due.logs = state.is_last or state.step % periods.log_steps == 0
+        periods, before, now = self.periods, self.met, state.step
+        state.due = due = Due(is_met=periods.is_met(now))
+        due.logs = state.is_last or now % periods.log_steps == 0
+        if not due.is_met:  # whoever wants to stop or to save says so again
+            return
+        due.stop_reason = stop_reason
         if periods.validate_steps:
-            due.validates = state.is_last or state.step % periods.validate_steps == 0
+            due.validates = state.is_last or periods.passes(periods.validate_steps, before, now)
         due.saves = saves or bool(stop_reason) or due.validates or state.is_last
-        due.saves |= state.step % periods.save_steps == 0
-        state.due = due
+        due.saves |= periods.passes(periods.save_steps, before, now)
+        self.met = now

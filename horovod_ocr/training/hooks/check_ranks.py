@@ -14,7 +14,10 @@ class CheckRanks(Hook):
     def __init__(self, world: World, model: nn.Module, every_steps: int | None):
         """every_steps: None: never."""
         self.world, self.model, self.every_steps = world, model, every_steps
+        self.is_due = False
 
     def after_step(self, state: TrainState, step: Step) -> None:
-        if self.every_steps and state.step % self.every_steps == 0:
+        self.is_due |= bool(self.every_steps) and state.step % (self.every_steps or 1) == 0
+        if self.is_due and state.due.is_met:
             check_same_weights(self.world, dict(self.model.named_parameters()), f"step {state.step}")
+            self.is_due = False

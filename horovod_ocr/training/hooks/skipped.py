@@ -16,7 +16,7 @@ MOST_LISTED = 20
 
 
 class Pending(NamedTuple):
-    """An update that has not been looked at yet: on a GPU, looking would wait for it."""
+    """An update that has not been looked at yet."""
 
     step: int
     """Its number, from 1."""
@@ -33,10 +33,19 @@ class Pending(NamedTuple):
 class SkippedUpdates(Hook):
     """Counts the updates that were left out, the same ones on every rank, and stops after too many in a row."""
 
-    def __init__(self, world: World, most: int, address: Callable[[int, int], str], on_gpu: bool):
-        """most: this many in a row stop the run. address: a shard's number and a row -> where that sample is. on_gpu:
-        updates are looked at only every few steps."""
-        self.world, self.most, self.address, self.on_gpu = world, most, address, on_gpu
+    def __init__(
+        self,
+        world: World,
+        most: int,
+        address: Callable[[int, int], str],
+        waits: bool,
+        all_finite: Callable[[Tensor], Tensor],
+    ):
+        """most: this many in a row stop the run. address: a shard's number and a row -> where that sample is. waits:
+        to look would wait for a GPU or for other ranks, and is done only every few steps. all_finite: of
+        `Exchange`."""
+        self.world, self.most, self.address, self.waits = world, most, address, waits
+        self.all_finite = all_finite
         self.count = self.in_a_row = 0
         self.suspects: list[str] = []  # samples of this rank
         self.pending: list[Pending] = []
@@ -46,7 +55,7 @@ class SkippedUpdates(Hook):
         self.pending.append(
             Pending(state.step, step.update.is_finite, batch.shards_N, batch.rows_N, step.computed.finite_N)
         )
-        if not self.on_gpu or state.due.logs or state.due.saves or len(self.pending) >= self.most:
+        if not self.waits or state.due.logs or state.due.saves or len(self.pending) >= self.most:
             self.settle()
 
     def settle(self) -> None:
@@ -55,7 +64,9 @@ class SkippedUpdates(Hook):
         Raises DivergedError, on every rank, with the samples, if too many in a row were left out.
         """
         pending, self.pending = self.pending, []
-        taken = torch.stack([each.is_finite for each in pending]).tolist() if pending else []
+        if not pending:
+            return
+        taken = self.all_finite(torch.stack([each.is_finite for each in pending])).tolist()
         for is_taken, update in zip(taken, pending, strict=True):
             if is_taken:
                 self.in_a_row, self.suspects = 0, []

@@ -7,29 +7,32 @@ import torch
 from torch import nn
 
 from horovod_ocr.checkpoint.restore import load_generator, load_state, restore
+from horovod_ocr.distributed.alone import AloneWorld
+from horovod_ocr.distributed.exchange.base import Exchange
 from horovod_ocr.errors import CheckpointError
-from horovod_ocr.training.optim import build_optimizer
+from horovod_ocr.training.optim import build_optimizer, decay_groups
 from tests.unit.checkpoint.payload import tiny_payload
 
 
-def trained(outputs: int = 2) -> tuple[nn.Module, torch.optim.Optimizer]:
+def trained(outputs: int = 2) -> tuple[nn.Module, Exchange]:
     model = nn.Linear(3, outputs)
-    optimizer = build_optimizer(model, 0.0)
+    exchange = Exchange(AloneWorld(), model, decay_groups(model, 0.0), build_optimizer)
     model(torch.ones(1, 3)).sum().backward()
-    optimizer.step()
-    return model, optimizer
+    exchange.apply()
+    return model, exchange
 
 
-def payload_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict:
-    return {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "model_name": "crnn", "path": "step.pt"}
+def payload_of(model: nn.Module, exchange: Exchange) -> dict:
+    state = exchange.optimizer_state()
+    return {"model": model.state_dict(), "optimizer": state, "model_name": "crnn", "path": "step.pt"}
 
 
 def test_weights_and_moments_come_back():
-    model, optimizer = trained()
-    other, its_optimizer = trained()
-    load_state(payload_of(model, optimizer), other, its_optimizer)
+    model, exchange = trained()
+    other, its_exchange = trained()
+    load_state(payload_of(model, exchange), other, its_exchange)
     assert torch.equal(other.weight, model.weight)
-    moments = its_optimizer.state[other.weight]["exp_avg"], optimizer.state[model.weight]["exp_avg"]
+    moments = its_exchange.optimizer.state[other.weight]["exp_avg"], exchange.optimizer.state[model.weight]["exp_avg"]
     assert torch.equal(*moments)
 
 
@@ -37,9 +40,9 @@ def test_what_does_not_fit_is_said_with_the_file():
     payload = payload_of(*trained())
     with pytest.raises(CheckpointError, match="step.pt: weights that do not fit model crnn"):
         load_state(payload, *trained(outputs=3))
-    model, optimizer = trained()
+    model, exchange = trained()
     with pytest.raises(CheckpointError, match="do not fit"):
-        load_state({**payload, "optimizer": {**payload["optimizer"], "param_groups": []}}, model, optimizer)
+        load_state({**payload, "optimizer": {**payload["optimizer"], "param_groups": []}}, model, exchange)
 
 
 def test_random_numbers_go_on_but_not_those_of_another_device():

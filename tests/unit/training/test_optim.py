@@ -3,7 +3,7 @@
 import pytest
 from torch import nn
 
-from horovod_ocr.training.optim import build_optimizer, learning_rate
+from horovod_ocr.training.optim import build_optimizer, decay_groups, learning_rate
 
 
 def test_warm_up_then_cosine_to_zero():
@@ -21,6 +21,6 @@ def test_without_warm_up_and_for_one_step():
 
 def test_biases_and_norms_do_not_decay():
     model = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
-    decaying, others = build_optimizer(model, 0.02).param_groups
+    decaying, others = build_optimizer(decay_groups(model, 0.02)).param_groups
     assert decaying["weight_decay"] == 0.02 and [p.ndim for p in decaying["params"]] == [2]
     assert others["weight_decay"] == 0 and [p.ndim for p in others["params"]] == [1, 1, 1]

@@ -13,7 +13,7 @@ from horovod_ocr.distributed.alone import AloneWorld
 from horovod_ocr.distributed.exchange.allreduce import Allreduce, group_parameters
 from horovod_ocr.errors import ConfigError
 from horovod_ocr.training.gradients import split_batch
-from horovod_ocr.training.optim import build_optimizer
+from horovod_ocr.training.optim import build_optimizer, decay_groups
 from horovod_ocr.training.update import Schedule, Update
 
 CONSTANT = Schedule(peak=0.1, warmup_share=0.0, total_steps=1 << 30)
@@ -21,7 +21,8 @@ CONSTANT = Schedule(peak=0.1, warmup_share=0.0, total_steps=1 << 30)
 
 def update_of(model: nn.Module, weight_decay: float = 0.0) -> Update:
     """One rank's, with a learning rate of 0.1 and gradients clipped to 1."""
-    return Update(model, Allreduce(AloneWorld(), model, build_optimizer(model, weight_decay)), CONSTANT, clip_norm=1.0)
+    exchange = Allreduce(AloneWorld(), model, decay_groups(model, weight_decay), build_optimizer)
+    return Update(model, exchange, CONSTANT, clip_norm=1.0)
 
 
 def build(dtype: torch.dtype = torch.float32) -> tuple[nn.Linear, Update]:
@@ -54,7 +55,7 @@ def test_the_norm_before_clipping_is_told_and_the_step_taken():
     model, update = build()
     before = model.weight.detach().clone()
     (model(torch.ones(4, 3)).sum() * 10).backward()
-    norm, is_finite, _ = update.take(0)
+    norm, is_finite, _ = update.take(0, 4)
     assert is_finite.item() and norm.item() == pytest.approx(math.sqrt(6 * 40**2 + 2 * 40**2))
     clipped = math.sqrt(sum(float(p.grad.square().sum()) for p in model.parameters()))
     assert clipped == pytest.approx(1, rel=1e-4)
@@ -67,12 +68,12 @@ def test_an_update_that_is_not_finite_changes_nothing(bad, dtype):
     model, update = build(dtype)
     images = torch.ones(4, 3, dtype=dtype)
     model(images).sum().backward()
-    update.take(0)
+    update.take(0, 4)
     before = [p.detach().clone() for p in model.parameters()]
     state = {k: v.clone() for k, v in update.optimizer.state[model.weight].items()}
     update.optimizer.zero_grad()
     (model(images).sum() * bad).backward()
-    norm, is_finite, _ = update.take(0)
+    norm, is_finite, _ = update.take(0, 4)
     assert not is_finite and not norm.isfinite()
     assert all(torch.equal(p, q) for p, q in zip(model.parameters(), before, strict=True))
     assert all(torch.equal(update.optimizer.state[model.weight][k], v) for k, v in state.items())
@@ -86,14 +87,14 @@ def test_an_update_that_is_not_finite_leaves_no_trace_in_the_statistics():
         before = {name: values.clone() for name, values in model.state_dict().items() if values.is_floating_point()}
         update.begin()
         model(images).square().sum().backward()
-        assert update.take(0).is_finite == is_taken
+        assert update.take(0, 4).is_finite == is_taken
         for name, values in before.items():
             assert torch.equal(model.state_dict()[name], values) != is_taken
 
 
 def test_the_loss_without_samples_gives_gradients_of_zero():
     model, update = build()
-    update.zero_loss().backward()
+    update.exchange.zero_loss().backward()
     assert all(p.grad is not None and not p.grad.any() for p in model.parameters())
 
 
@@ -101,7 +102,7 @@ def test_a_parameter_that_no_loss_reaches_is_one_sentence():
     model, update = build()
     model.weight.sum().backward()
     with pytest.raises(ConfigError, match="1 of the model's parameters get no gradient"):
-        update.take(0)
+        update.take(0, 4)
 
 
 def test_an_update_asks_for_no_value_of_the_device():
@@ -112,6 +113,6 @@ def test_an_update_asks_for_no_value_of_the_device():
         for _ in range(2):
             update.begin()
             model(torch.ones(4, 3)).sum().backward()
-            norm, is_finite, _ = update.take(0)
+            norm, is_finite, _ = update.take(0, 4)
         with pytest.raises(DataDependentOutputException):
             bool(is_finite)

@@ -14,6 +14,11 @@ from horovod_ocr.training.update import UpdateResult
 from tests.unit.distributed.other_ranks import OtherRanks
 
 
+def same(finite_S: torch.Tensor) -> torch.Tensor:
+    """What all ranks say of steps that all of them take together."""
+    return finite_S
+
+
 def step_of(is_finite: bool, rows: tuple[int, ...], finite: list[bool]) -> Step:
     batch = SimpleNamespace(shards_N=np.zeros(len(rows), int), rows_N=np.array(rows))
     computed = SimpleNamespace(finite_N=torch.tensor(finite))
@@ -23,7 +28,7 @@ def step_of(is_finite: bool, rows: tuple[int, ...], finite: list[bool]) -> Step:
 @pytest.mark.parametrize("on_gpu", [False, True], ids=["each step", "when a line is due"])
 def test_updates_left_out_in_a_row_stop_the_run_with_the_samples(on_gpu):
     ranks = OtherRanks(["train-000009.tar, sample 5"])
-    skipped = SkippedUpdates(ranks, 2, lambda shard, row: f"shard {shard}, row {row}", on_gpu)
+    skipped = SkippedUpdates(ranks, 2, lambda shard, row: f"shard {shard}, row {row}", on_gpu, same)
     steps = [
         step_of(False, (3, 4), [False, True]),
         step_of(True, (3, 4), [True, True]),
@@ -48,14 +53,14 @@ def test_updates_left_out_in_a_row_stop_the_run_with_the_samples(on_gpu):
 
 
 def test_gradients_that_overflow_without_a_bad_loss_are_said_without_samples():
-    skipped = SkippedUpdates(AloneWorld(), 1, str, on_gpu=False)
+    skipped = SkippedUpdates(AloneWorld(), 1, str, False, same)
     with pytest.raises(DivergedError, match="go on with --resume$"):
         skipped.after_step(TrainState(9, 9, step=1), step_of(False, (1,), [True]))
 
 
 def test_on_a_gpu_nothing_is_looked_at_until_a_line_is_due():
     """To look would wait for the device."""
-    skipped = SkippedUpdates(AloneWorld(), 10, str, on_gpu=True)
+    skipped = SkippedUpdates(AloneWorld(), 10, str, True, same)
     state = TrainState(total_steps=9, steps_per_epoch=9)
     for state.step in range(1, 4):
         skipped.after_step(state, step_of(False, (1,), [True]))

@@ -1,0 +1,39 @@
+"""The exchange that a configuration names."""
+
+from torch import nn
+
+from horovod_ocr.config.train import ExchangeConfig
+from horovod_ocr.distributed.exchange.allreduce import Allreduce
+from horovod_ocr.distributed.exchange.base import Exchange, Groups, MakeOptimizer
+from horovod_ocr.distributed.exchange.diloco import DiLoCo
+from horovod_ocr.distributed.exchange.parameter_server import ParameterServer
+from horovod_ocr.distributed.exchange.sharded_server import ShardedServer
+from horovod_ocr.distributed.exchange.weight_average import WeightAverage
+from horovod_ocr.distributed.world import World
+from horovod_ocr.errors import ConfigError
+
+
+def build_exchange(
+    config: ExchangeConfig,
+    world: World,
+    model: nn.Module,
+    groups: Groups,
+    make: MakeOptimizer,
+    total_steps: int,
+    passes: int = 1,
+) -> Exchange:
+    """As in `Exchange`. total_steps: of the run. passes: backward passes before each update.
+
+    Raises ConfigError for settings that do not go together.
+    """
+    name, fp16 = config.exchange, config.compression == "fp16"
+    if fp16 and name != "allreduce":
+        raise ConfigError(f"compression fp16 goes with exchange allreduce, not with {name}; leave it out")
+    if name == "allreduce":
+        return Allreduce(world, model, groups, make, fp16, passes)
+    if name == "parameter-server":
+        return ParameterServer(world, model, groups, make)
+    if name == "sharded-server":
+        return ShardedServer(world, model, groups, make)
+    kind = WeightAverage if name == "weight-average" else DiLoCo
+    return kind(world, model, groups, make, config.local_steps, total_steps)

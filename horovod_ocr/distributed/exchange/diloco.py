@@ -1,0 +1,47 @@
+"""Local AdamW steps, then an outer step of Nesterov momentum on how far the ranks have come on average.
+
+Douillard et al., "DiLoCo: Distributed Low-Communication Training of Language Models", 2023. The moments of a rank's
+AdamW are its own, so a checkpoint holds those of every rank.
+"""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from horovod_ocr.distributed.exchange.base import Groups, MakeOptimizer
+from horovod_ocr.distributed.exchange.flat import flatten, unflatten_into
+from horovod_ocr.distributed.exchange.weight_average import LocalSteps
+from horovod_ocr.distributed.world import World
+
+OUTER_LR, OUTER_MOMENTUM = 0.7, 0.9  # the paper's best
+
+
+class DiLoCo(LocalSteps):
+    """See `Exchange`."""
+
+    def __init__(
+        self, world: World, model: nn.Module, groups: Groups, make: MakeOptimizer, local_steps: int, total_steps: int
+    ):
+        super().__init__(world, model, groups, make, local_steps, total_steps)
+        self.met = torch.zeros_like(flatten(self.parameters), requires_grad=False)
+        """The weights at the last meeting; flat."""
+        self.momentum = torch.zeros_like(self.met)
+        """Of the outer step; equal on all ranks."""
+
+    @torch.no_grad()
+    def begin(self) -> None:
+        self.met.copy_(flatten(self.parameters))
+
+    def meet(self) -> None:
+        way = self.met - self.average(list(self.parameters))  # the outer gradient
+        self.momentum.mul_(OUTER_MOMENTUM).add_(way)
+        self.met.sub_(way.add(self.momentum, alpha=OUTER_MOMENTUM), alpha=OUTER_LR)
+        unflatten_into(self.met, self.parameters)
+
+    def own_state(self) -> dict[str, Any]:
+        return {"momentum": self.momentum, "optimizer": self.optimizer.state_dict()}
+
+    def load_own_state(self, state: dict[str, Any]) -> None:
+        self.momentum.copy_(state["momentum"])
+        self.optimizer.load_state_dict(state["optimizer"])
