@@ -37,7 +37,9 @@ class ThreadWorld(World):
         return self.meeting.swap(self.rank, value)
 
     def sum(self, values: Tensor) -> Tensor:
-        return torch.stack(self.swap(values.clone())).sum(0)
+        found = self.swap(values.clone())
+        assert len({(each.dtype, each.shape) for each in found}) == 1, "Horovod would wait for ever"
+        return torch.stack(found).sum(0)
 
     def begin_sum(self, values: Tensor) -> Callable[[], Tensor]:
         return lambda: self.sum(values)
