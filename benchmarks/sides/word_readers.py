@@ -66,7 +66,7 @@ def build_ours(shards: Path, decoder: str) -> Epoch:
     def batches() -> Batches:
         first_step = next(epochs) * stream.steps
         for batch in stream.batches(first_step, first_step + stream.steps):
-            yield batch.images_NHWC, batch.labels
+            yield batch.images_NHWC[..., 0], batch.labels
 
     return batches
 
