@@ -318,7 +318,7 @@ def test_folders_without_images_are_no_classes_and_are_named(write):
 
 
 def test_classes_whose_names_look_the_same_are_refused(write):
-    root = write({"caf\u00e9/1.png": b"i", "cafe\u0301/2.png": b"i"})
+    root = write({"\u00e9/1.png": b"i", "e\u0301/2.png": b"i"})
     with pytest.raises(SourceError, match="two classes of the same name, written in other code points"):
         list(find_source(root).entries())
 
