@@ -121,7 +121,7 @@ def work(tmp_path: Path, monkeypatch) -> Path:
 def test_options_are_made_from_settings(command, config):
     options = {option.name: option for option in typer.main.get_command(app).commands[command].params}
     made = [name for name in settings_of(config) if name in options]
-    assert len(made) == (len(settings_of(config)) if command == "shard" else 20)
+    assert len(made) == (len(settings_of(config)) if command == "shard" else 22)
     for name in made:
         option, setting = options[name], settings_of(config)[name]
         default = setting.of(config())
