@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from horovod_ocr.config.train import TrainConfig
@@ -30,9 +31,6 @@ class DdpModel(DistributedDataParallel):
     def __init__(self, model: FrameModel) -> None:
         super().__init__(model, forward_sync_buffers=False)
 
-    def frames(self, valid_width_N: torch.Tensor) -> torch.Tensor:
-        return self.module.frames(valid_width_N)
-
 
 @dataclass
 class DemoStep:
@@ -58,19 +56,21 @@ def build_step(
     config: TrainConfig,
     task: Task,
     world: World | None = None,
-    wrap: Callable[[FrameModel], FrameModel | DdpModel] = lambda model: model,
+    wrap: Callable[[FrameModel], nn.Module] | None = None,
     scale: int = 1,
 ) -> DemoStep:
     """A new model, ready to train.
 
-    world: None for a world of one. wrap: makes the model that takes the forward passes. scale: of the loss.
+    world: None for a world of one. wrap: wraps the model for the forward passes. scale: of the loss.
     """
     world = world or AloneWorld()
     model = build_model(config.model, task.outputs, config.height, **config.model_options).train()
     exchange = Allreduce(world, model, build_optimizer(model, config.optimizer.weight_decay))
+    if wrap:
+        exchange.model = wrap(model)
     schedule = Schedule(config.optimizer.lr, 0.0, ENDLESS)
     update = Update(model, exchange, schedule, config.optimizer.clip_norm, has_other_ranks=world.world_size > 1)
     if world.world_size == 1:  # only ours keeps them, in case an update fails
         update.statistics = update.statistics_before = []
     precision = choose_precision(config.ranks.precision, CPU, AloneWorld())
-    return DemoStep(world, Gradients(wrap(model), task, update, precision, accumulate=1, needs_every_rank=False), scale)
+    return DemoStep(world, Gradients(model, task, update, precision, accumulate=1, needs_every_rank=False), scale)

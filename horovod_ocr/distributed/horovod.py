@@ -1,22 +1,20 @@
 """Horovod as the engine. The only file that imports it."""
 
 import os
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from horovod_ocr.console import STOPPED_BY_ANOTHER
-from horovod_ocr.distributed.world import World
+from horovod_ocr.distributed.alone import OwnGradients
+from horovod_ocr.distributed.world import GradientSum, World, bytes_of_gradients, explain_collective, zero_loss_of
 from horovod_ocr.errors import ClusterError
 
 # Each cycle of Horovod's background loop takes time from the computation on CPU ranks, and our build of it continues at
 # once if a rank waits: cycles may be long (ms)
 CPU_CYCLE_TIME_MS = "25"
-# What Horovod and Gloo say if another process is gone. Anything else is a reason of its own.
-OTHER_IS_GONE = re.compile(r"has been shut down|closed by peer|reset by peer|broken pipe|pair closure", re.IGNORECASE)
 
 
 class HorovodWorld(World):
@@ -24,15 +22,18 @@ class HorovodWorld(World):
 
     def __init__(self, hvd: Any):
         """hvd: the module horovod.torch, after its init()."""
+        super().__init__()
         self._hvd = hvd
         self.rank, self.world_size = hvd.rank(), hvd.size()
         self.local_size = hvd.local_size()
         # without NCCL, Horovod waits for ever for a tensor on a GPU
         self.sums_on_gpus = bool(hvd.nccl_built())
+        self.calls = 0  # of all_to_all
 
     def sum(self, values: Tensor) -> Tensor:
         if self.world_size == 1:
             return values
+        self.count_sum(values.nbytes)
         # Horovod's default name counts gradients too, which a rank without samples sends later. Names that come again
         # find what was negotiated for them before; one name stands for one type and shape.
         name = f"sum.{values.dtype}.{'x'.join(map(str, values.shape))}"
@@ -41,6 +42,7 @@ class HorovodWorld(World):
     def begin_sum(self, values: Tensor) -> Callable[[], Tensor]:
         if self.world_size == 1:
             return lambda: values
+        self.count_sum(values.nbytes)
         handle = self._hvd.allreduce_async(values, name="vote", op=self._hvd.Sum)
         return lambda: self._hvd.synchronize(handle)
 
@@ -53,36 +55,76 @@ class HorovodWorld(World):
 
     def broadcast_tensors(self, tensors: dict[str, Tensor]) -> None:
         if self.world_size > 1:
+            self.count_broadcast(sum(tensor.nbytes for tensor in tensors.values()))
             self._hvd.broadcast_parameters(tensors, root_rank=0)
 
-    def reduce_gradients(
+    def broadcast_tensor(self, values: Tensor) -> None:
+        if self.world_size > 1:
+            self.count_broadcast(values.nbytes)
+            self._hvd.broadcast_(values, 0, name=f"broadcast.{values.dtype}.{len(values)}")
+
+    def all_gather(self, values: Tensor) -> Tensor:
+        if self.world_size == 1:
+            return values
+        self.count_gather(values.nbytes)
+        return cast(Tensor, self._hvd.allgather(values, name=f"gather.{values.dtype}.{len(values)}"))
+
+    def all_to_all(self, values: Tensor, counts: Sequence[int], received: Sequence[int]) -> Tensor:
+        if self.world_size == 1:
+            return values
+        self.count_parts(values, counts, received)
+        splits = torch.tensor(counts, dtype=torch.int32)
+        # a name for each call: sizes differ between ranks, so none of them can be part of a name
+        parts, _ = self._hvd.alltoall(values, splits, name=f"parts.{self.calls}")
+        self.calls += 1
+        return cast(Tensor, parts)
+
+    def sum_gradients(
         self,
+        model: nn.Module,
         optimizer: torch.optim.Optimizer,
-        named_parameters: Iterator[tuple[str, Tensor]],
         groups: Sequence[Sequence[Tensor]],
         fp16: bool = False,
         passes: int = 1,
-    ) -> Any:
+    ) -> GradientSum:
         if self.world_size == 1:
-            return optimizer
-        return self._hvd.DistributedOptimizer(
+            return OwnGradients(model, optimizer)
+        wrapped = self._hvd.DistributedOptimizer(
             optimizer,
-            named_parameters=named_parameters,
+            named_parameters=model.named_parameters(),
             compression=self._hvd.Compression.fp16 if fp16 else self._hvd.Compression.none,
             backward_passes_per_step=passes,
             op=self._hvd.Sum,
             groups=groups,
         )
+        return HorovodGradients(self, model, wrapped, bytes_of_gradients(groups, fp16))
 
     def explain(self, error: Exception) -> str | None:
         if type(error).__name__ != "HorovodInternalError":
             return None
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        if "network error" in reason:  # NCCL cannot tell
-            return f"{STOPPED_BY_ANOTHER}, whose own message says why, or because of the network ({reason})"
-        if OTHER_IS_GONE.search(reason):
-            return f"{STOPPED_BY_ANOTHER}; its own message says why"
-        return f"stopped: {reason}"
+        return explain_collective((str(error) or type(error).__name__).splitlines()[0])
+
+
+class HorovodGradients:
+    """Horovod's wrapper of an optimizer. See `GradientSum`."""
+
+    def __init__(self, world: World, model: nn.Module, optimizer: Any, size: int):
+        """optimizer: a DistributedOptimizer. size: bytes of the gradients, as they travel."""
+        self.world, self.model, self.optimizer, self.size = world, model, optimizer, size
+
+    def backward_pass(self, is_last: bool) -> AbstractContextManager[None]:
+        return nullcontext()  # the optimizer counts them itself
+
+    def zero_loss(self) -> Tensor:
+        return zero_loss_of(self.model)
+
+    def wait(self) -> None:
+        self.optimizer.synchronize()
+        self.world.count_sum(self.size)
+
+    def step(self) -> None:
+        with self.optimizer.skip_synchronize():
+            self.optimizer.step()
 
 
 def init_horovod(on_cpus: bool) -> HorovodWorld:

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from horovod_ocr.data.batch import normalise_images
 from horovod_ocr.models.base import ImageModel
@@ -23,16 +23,18 @@ class ModelOutput(NamedTuple):
     """int64: the frames that the valid columns of each image reach into; None: of a classifier."""
 
 
-def forward(model: ImageModel, images_NHWC: Tensor, valid_width_N: Tensor, precision: str) -> ModelOutput:
+def forward(
+    model: ImageModel, images_NHWC: Tensor, valid_width_N: Tensor, precision: str, through: nn.Module | None = None
+) -> ModelOutput:
     """Images (uint8) to a model's scores, on the device and in the type of its weights. precision: bf16 runs it under
-    autocast.
+    autocast. through: a wrapper of the model that is called in its place.
 
     Not within torch.inference_mode in training; whoever evaluates puts it around this call.
     """
     weight = next(model.parameters())
     images_NCHW = normalise_images(images_NHWC, weight.device, weight.dtype)
     with autocast(weight.device, precision):
-        logits = model(images_NCHW)
+        logits = (through or model)(images_NCHW)
     return ModelOutput(logits, model.frames(valid_width_N))
 
 

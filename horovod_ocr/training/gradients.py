@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from horovod_ocr.data.batch import Batch
+from horovod_ocr.distributed.world import zero_loss_of
 from horovod_ocr.models.base import ImageModel
 from horovod_ocr.models.forward import forward
 from horovod_ocr.tasks.base import Losses, Task
@@ -51,18 +52,26 @@ class Gradients:
         """Forward and backward, part after part. The loss is divided by the global count, and gradients are summed over
         the ranks: exact for unequal shares."""
         self.update.begin()
-        computed = []
-        for part in split_batch(len(batch), self.accumulate):
-            if part.start == part.stop and not self.needs_every_rank:
-                self.update.zero_loss().backward()  # type: ignore[no-untyped-call]  # a rank without samples sends zeros
-                continue
-            output = forward(self.model, batch.images_NHWC[part], batch.valid_width_N[part], self.precision)
-            losses = self.task.loss(output, batch.labels[part])
-            loss = losses.losses_N.sum() / batch.global_samples
-            loss = loss if len(losses.losses_N) else loss + self.update.zero_loss()
-            loss.backward()  # type: ignore[no-untyped-call]
-            computed.append(losses._replace(losses_N=losses.losses_N.detach()))
+        parts, computed = split_batch(len(batch), self.accumulate), []
+        for number, part in enumerate(parts, start=1):
+            with self.update.exchange.backward_pass(is_last=number == len(parts)):
+                if losses := self.compute_part(batch, part):
+                    computed.append(losses)
         return Computed(computed)
+
+    def compute_part(self, batch: Batch, part: slice) -> Losses | None:
+        """Forward and backward over some of the samples; None if there are none, and no other rank needs them."""
+        exchange = self.update.exchange
+        if part.start == part.stop and not self.needs_every_rank:
+            exchange.zero_loss().backward()  # type: ignore[no-untyped-call]  # a rank without samples sends zeros
+            return None
+        images, widths = batch.images_NHWC[part], batch.valid_width_N[part]
+        losses = self.task.loss(forward(self.model, images, widths, self.precision, exchange.model), batch.labels[part])
+        loss = losses.losses_N.sum() / batch.global_samples
+        if not len(losses.losses_N):
+            loss = loss + zero_loss_of(self.model)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return losses._replace(losses_N=losses.losses_N.detach())
 
 
 def split_batch(count: int, parts: int) -> list[slice]:

@@ -67,10 +67,6 @@ class Update:
         if self.statistics:
             torch._foreach_copy_(self.statistics_before, self.statistics)
 
-    def zero_loss(self) -> Tensor:
-        """The loss of a rank without samples: gradients of zero, sent under the names the others send."""
-        return torch.stack([parameter.sum() * 0 for parameter in self.parameters]).sum()
-
     def take(self, step: int) -> UpdateResult:
         """Wait for the sums of all ranks, clip them by their global norm, and apply them as the update of `step`,
         counted from 0. Every rank must call this.

@@ -3,8 +3,10 @@
 Patarasuk and Yuan, "Bandwidth Optimal All-reduce Algorithms for Clusters of Workstations", 2009.
 """
 
+from contextlib import AbstractContextManager
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from horovod_ocr.distributed.world import World
 
@@ -21,21 +23,22 @@ class Allreduce:
     ):
         """fp16: gradients travel as fp16. passes: backward passes before each update; those of a rank without samples
         are of a loss of zero."""
-        self.is_alone = world.world_size == 1
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         groups = group_parameters(parameters, GROUP_BYTES)
-        self.optimizer = world.reduce_gradients(optimizer, model.named_parameters(), groups, fp16, passes)
+        self.sums = world.sum_gradients(model, optimizer, groups, fp16, passes)
+        self.model, self.optimizer = self.sums.model, self.sums.optimizer
+
+    def backward_pass(self, is_last: bool) -> AbstractContextManager[None]:
+        return self.sums.backward_pass(is_last)
+
+    def zero_loss(self) -> Tensor:
+        return self.sums.zero_loss()
 
     def wait(self) -> None:
-        if not self.is_alone:
-            self.optimizer.synchronize()
+        self.sums.wait()
 
     def apply(self) -> None:
-        if self.is_alone:
-            self.optimizer.step()
-        else:
-            with self.optimizer.skip_synchronize():
-                self.optimizer.step()
+        self.sums.step()
 
 
 def group_parameters(parameters: list[nn.Parameter], most_bytes: int) -> list[list[nn.Parameter]]:

@@ -93,7 +93,7 @@ def test_an_update_that_is_not_finite_leaves_no_trace_in_the_statistics():
 
 def test_the_loss_without_samples_gives_gradients_of_zero():
     model, update = build()
-    update.zero_loss().backward()
+    update.exchange.zero_loss().backward()
     assert all(p.grad is not None and not p.grad.any() for p in model.parameters())
 
 
