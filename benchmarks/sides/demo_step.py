@@ -61,7 +61,7 @@ def build_step(
 ) -> DemoStep:
     """A new model, ready to train.
 
-    world: None for a world of one. wrap: makes the model that takes the forward passes. scale: of the loss.
+    world: None for a world of one. wrap: wraps the model for the forward passes. scale: of the loss.
     """
     world = world or AloneWorld()
     network = config.network

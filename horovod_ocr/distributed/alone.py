@@ -28,10 +28,13 @@ class AloneWorld(World):
     def broadcast_tensors(self, tensors: dict[str, Tensor]) -> None:
         pass
 
-    def all_to_all(self, values: Tensor, counts: Sequence[int], received: Sequence[int]) -> Tensor:
-        return values
+    def broadcast_tensor(self, values: Tensor) -> None:
+        pass
 
     def all_gather(self, values: Tensor) -> Tensor:
+        return values
+
+    def all_to_all(self, values: Tensor, counts: Sequence[int], received: Sequence[int]) -> Tensor:
         return values
 
     def sum_gradients(

@@ -1,7 +1,6 @@
 """Horovod as the engine. The only file that imports it."""
 
 import os
-import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
@@ -9,16 +8,13 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from horovod_ocr.console import STOPPED_BY_ANOTHER
 from horovod_ocr.distributed.alone import OwnGradients
-from horovod_ocr.distributed.world import GradientSum, World, zero_loss_of
+from horovod_ocr.distributed.world import GradientSum, World, bytes_of_gradients, explain_collective, zero_loss_of
 from horovod_ocr.errors import ClusterError
 
 # Each cycle of Horovod's background loop takes time from the computation on CPU ranks, and our build of it continues at
 # once if a rank waits: cycles may be long (ms)
 CPU_CYCLE_TIME_MS = "25"
-# What Horovod and Gloo say if another process is gone. Anything else is a reason of its own.
-OTHER_IS_GONE = re.compile(r"has been shut down|closed by peer|reset by peer|broken pipe|pair closure", re.IGNORECASE)
 
 
 class HorovodWorld(World):
@@ -37,6 +33,7 @@ class HorovodWorld(World):
     def sum(self, values: Tensor) -> Tensor:
         if self.world_size == 1:
             return values
+        self.count_sum(values.nbytes)
         # Horovod's default name counts gradients too, which a rank without samples sends later. Names that come again
         # find what was negotiated for them before; one name stands for one type and shape.
         name = f"sum.{values.dtype}.{'x'.join(map(str, values.shape))}"
@@ -45,6 +42,7 @@ class HorovodWorld(World):
     def begin_sum(self, values: Tensor) -> Callable[[], Tensor]:
         if self.world_size == 1:
             return lambda: values
+        self.count_sum(values.nbytes)
         handle = self._hvd.allreduce_async(values, name="vote", op=self._hvd.Sum)
         return lambda: self._hvd.synchronize(handle)
 
@@ -57,24 +55,29 @@ class HorovodWorld(World):
 
     def broadcast_tensors(self, tensors: dict[str, Tensor]) -> None:
         if self.world_size > 1:
+            self.count_broadcast(sum(tensor.nbytes for tensor in tensors.values()))
             self._hvd.broadcast_parameters(tensors, root_rank=0)
+
+    def broadcast_tensor(self, values: Tensor) -> None:
+        if self.world_size > 1:
+            self.count_broadcast(values.nbytes)
+            self._hvd.broadcast_(values, 0, name=f"broadcast.{values.dtype}.{len(values)}")
+
+    def all_gather(self, values: Tensor) -> Tensor:
+        if self.world_size == 1:
+            return values
+        self.count_gather(values.nbytes)
+        return cast(Tensor, self._hvd.allgather(values, name=f"gather.{values.dtype}.{len(values)}"))
 
     def all_to_all(self, values: Tensor, counts: Sequence[int], received: Sequence[int]) -> Tensor:
         if self.world_size == 1:
             return values
         self.count_parts(values, counts, received)
         splits = torch.tensor(counts, dtype=torch.int32)
-        # one name for one call: others may have other shapes, which Horovod would take for a mistake
-        sent = self._hvd.alltoall(values, splits, name=f"parts.{self.calls}")
+        # a name for each call: sizes differ between ranks, so none of them can be part of a name
+        parts, _ = self._hvd.alltoall(values, splits, name=f"parts.{self.calls}")
         self.calls += 1
-        return cast(Tensor, sent[0] if isinstance(sent, tuple) else sent)
-
-    def all_gather(self, values: Tensor) -> Tensor:
-        if self.world_size == 1:
-            return values
-        moved = (self.world_size - 1) * values.nbytes
-        self.traffic.add(moved, moved)
-        return cast(Tensor, self._hvd.allgather(values, name=f"gather.{values.dtype}.{len(values)}"))
+        return cast(Tensor, parts)
 
     def sum_gradients(
         self,
@@ -94,34 +97,30 @@ class HorovodWorld(World):
             op=self._hvd.Sum,
             groups=groups,
         )
-        return HorovodGradients(model, wrapped)
+        return HorovodGradients(self, model, wrapped, bytes_of_gradients(groups, fp16))
 
     def explain(self, error: Exception) -> str | None:
         if type(error).__name__ != "HorovodInternalError":
             return None
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        if "network error" in reason:  # NCCL cannot tell
-            return f"{STOPPED_BY_ANOTHER}, whose own message says why, or because of the network ({reason})"
-        if OTHER_IS_GONE.search(reason):
-            return f"{STOPPED_BY_ANOTHER}; its own message says why"
-        return f"stopped: {reason}"
+        return explain_collective((str(error) or type(error).__name__).splitlines()[0])
 
 
 class HorovodGradients:
     """Horovod's wrapper of an optimizer. See `GradientSum`."""
 
-    def __init__(self, model: nn.Module, optimizer: Any):
-        """optimizer: a DistributedOptimizer."""
-        self.model, self.optimizer = model, optimizer
+    def __init__(self, world: World, model: nn.Module, optimizer: Any, size: int):
+        """optimizer: a DistributedOptimizer. size: bytes of the gradients, as they travel."""
+        self.world, self.model, self.optimizer, self.size = world, model, optimizer, size
 
     def backward_pass(self, is_last: bool) -> AbstractContextManager[None]:
-        return nullcontext()  # it counts them itself
+        return nullcontext()  # the optimizer counts them itself
 
     def zero_loss(self) -> Tensor:
         return zero_loss_of(self.model)
 
     def wait(self) -> None:
         self.optimizer.synchronize()
+        self.world.count_sum(self.size)
 
     def step(self) -> None:
         with self.optimizer.skip_synchronize():

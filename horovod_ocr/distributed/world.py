@@ -1,5 +1,6 @@
 """The ranks of a job as one object. Code that trains receives a `World` and imports no engine."""
 
+import re
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -12,12 +13,20 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from horovod_ocr.console import STOPPED_BY_ANOTHER
 from horovod_ocr.errors import ClusterError, ConfigError, DataError, OcrError
+
+# What Horovod and Gloo say if another process is gone. Anything else is a reason of its own.
+OTHER_IS_GONE = re.compile(r"has been shut down|closed by peer|reset by peer|broken pipe|pair closure", re.IGNORECASE)
 
 
 @dataclass
 class Traffic:
-    """Bytes of weights and gradients that this rank has exchanged with other ranks, without headers."""
+    """Bytes of tensors that a rank has exchanged with other ranks, as they travelled, without headers.
+
+    Computed from the sizes, by the algorithms of Gloo and NCCL for large tensors. Objects are not counted: there are
+    few, between steps.
+    """
 
     sent: float = 0.0
     """To other ranks."""
@@ -33,7 +42,7 @@ class GradientSum(Protocol):
     """Sums the gradients of all ranks while backward still runs."""
 
     model: nn.Module
-    """Forward goes through it."""
+    """Forward goes through it; weights are loaded into, and saved from, the model that was given."""
     optimizer: torch.optim.Optimizer
     """Of this rank. Load its state after this was built: it may be wrapped."""
 
@@ -94,15 +103,19 @@ class World(ABC):
         """Overwrite tensors, in place, with root's. Collective."""
 
     @abstractmethod
+    def broadcast_tensor(self, values: Tensor) -> None:
+        """Overwrite a flat tensor, in place, with root's. Collective."""
+
+    @abstractmethod
+    def all_gather(self, values: Tensor) -> Tensor:
+        """Flat tensors of the same size on all ranks, end to end in the order of the ranks. Collective."""
+
+    @abstractmethod
     def all_to_all(self, values: Tensor, counts: Sequence[int], received: Sequence[int]) -> Tensor:
         """Send counts[r] elements of a flat tensor to each rank r, one part after the other. Collective.
 
         received: how many elements come from each rank. Returns them in the order of the ranks.
         """
-
-    @abstractmethod
-    def all_gather(self, values: Tensor) -> Tensor:
-        """Flat tensors of the same size on all ranks, end to end in the order of the ranks. Collective."""
 
     @abstractmethod
     def sum_gradients(
@@ -115,13 +128,25 @@ class World(ABC):
     ) -> GradientSum:
         """Sum gradients over the ranks while the last of `passes` backwards runs. Collective.
 
-        groups: parameters whose gradients travel together, once all of them are there. fp16: gradients travel as fp16.
+        groups: all parameters that are trained, in the order in which backward reaches them; the gradients of a group
+        travel together, once all of them are there. fp16: gradients travel as fp16.
         """
 
-    def count_ring(self, size: float) -> None:
-        """Count an allreduce of `size` bytes in a ring: every rank sends and receives 2 (N - 1) / N of them."""
+    def count_sum(self, size: float) -> None:
+        """Count a sum of `size` bytes in a ring: every rank sends and receives 2 (N - 1) / N of them."""
         moved = 2 * (self.world_size - 1) / self.world_size * size
         self.traffic.add(moved, moved)
+
+    def count_gather(self, size: float) -> None:
+        """Count an `all_gather` of `size` bytes of each rank in a ring: N - 1 of these go in and out of every rank."""
+        moved = (self.world_size - 1) * size
+        self.traffic.add(moved, moved)
+
+    def count_broadcast(self, size: float) -> None:
+        """Count a broadcast of `size` bytes in a binomial tree: in round i, rank r < 2^i sends to rank r + 2^i."""
+        rounds = range(self.rank.bit_length(), self.world_size.bit_length())
+        sends = sum(self.rank + (1 << number) < self.world_size for number in rounds)
+        self.traffic.add(sends * size, 0 if self.is_root else size)
 
     def count_parts(self, values: Tensor, counts: Sequence[int], received: Sequence[int]) -> None:
         """Count an `all_to_all`; what a rank sends to itself does not travel."""
@@ -168,14 +193,28 @@ class World(ABC):
 
 
 def zero_loss_of(model: nn.Module) -> Tensor:
-    """A loss of zero that gives every parameter a gradient, of zero."""
+    """A loss of zero that gives every parameter a gradient, of zero; that of the last parameter first."""
     return torch.stack([each.sum() * 0 for each in model.parameters() if each.requires_grad]).sum()
+
+
+def bytes_of_gradients(groups: Sequence[Sequence[Tensor]], fp16: bool) -> int:
+    """As they travel. groups, fp16: see `World.sum_gradients`."""
+    return sum(2 * each.numel() if fp16 else each.nbytes for group in groups for each in group)
 
 
 def raised_on_all_ranks(error: OcrError) -> OcrError:
     """An error that every rank raises: root alone prints it."""
     error.shown_by = 0
     return error
+
+
+def explain_collective(reason: str) -> str:
+    """Why a collective failed, as the end of a sentence. reason: what the engine said."""
+    if "network error" in reason:  # NCCL cannot tell
+        return f"{STOPPED_BY_ANOTHER}, whose own message says why, or because of the network ({reason})"
+    if OTHER_IS_GONE.search(reason):
+        return f"{STOPPED_BY_ANOTHER}; its own message says why"
+    return f"stopped: {reason}"
 
 
 def explain_device(error: Exception) -> str | None:

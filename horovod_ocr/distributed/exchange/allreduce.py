@@ -34,7 +34,6 @@ class Allreduce(Exchange):
         together = group_parameters(in_order, GROUP_BYTES)
         self.sums = world.sum_gradients(model, self.optimizer, together, fp16, passes)
         self.model, self.optimizer = self.sums.model, self.sums.optimizer
-        self.bytes = sum(2 * each.numel() if fp16 else each.nbytes for each in in_order)
 
     def backward_pass(self, is_last: bool) -> AbstractContextManager[None]:
         return self.sums.backward_pass(is_last)
@@ -44,7 +43,6 @@ class Allreduce(Exchange):
 
     def wait(self) -> None:
         self.sums.wait()
-        self.world.count_ring(self.bytes)
 
     def apply(self) -> None:
         self.sums.step()

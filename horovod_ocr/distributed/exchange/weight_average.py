@@ -46,9 +46,7 @@ class LocalSteps(Exchange):
         """The mean over the ranks, weighed by their samples since the last meeting; flat. Collective."""
         flat = flatten(tensors)
         # in one message: the weight of a rank is not known before
-        weighed = torch.cat([flat * self.samples, flat.new_tensor([self.samples])])
-        sums = self.world.sum(weighed)
-        self.world.count_ring(weighed.nbytes)
+        sums = self.world.sum(torch.cat([flat * self.samples, flat.new_tensor([self.samples])]))
         return sums[:-1] / sums[-1]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from horovod_ocr.distributed.world import World, zero_loss_of
+from horovod_ocr.distributed.world import World, bytes_of_gradients, zero_loss_of
 
 
 class Meeting:
@@ -37,6 +37,10 @@ class ThreadWorld(World):
         return self.meeting.swap(self.rank, value)
 
     def sum(self, values: Tensor) -> Tensor:
+        self.count_sum(values.nbytes)
+        return self.sum_uncounted(values)
+
+    def sum_uncounted(self, values: Tensor) -> Tensor:
         found = self.swap(values.clone())
         assert len({(each.dtype, each.shape) for each in found}) == 1, "Horovod would wait for ever"
         return torch.stack(found).sum(0)
@@ -54,6 +58,9 @@ class ThreadWorld(World):
         for name, values in self.swap({name: tensor.clone() for name, tensor in tensors.items()})[0].items():
             tensors[name].copy_(values)
 
+    def broadcast_tensor(self, values: Tensor) -> None:
+        self.broadcast_tensors({"": values})
+
     def all_to_all(self, values: Tensor, counts: Sequence[int], received: Sequence[int]) -> Tensor:
         assert len(values) == sum(counts) and len(counts) == len(received) == self.world_size
         self.count_parts(values, counts, received)
@@ -62,12 +69,11 @@ class ThreadWorld(World):
         return torch.cat(parts)
 
     def all_gather(self, values: Tensor) -> Tensor:
-        moved = (self.world_size - 1) * values.nbytes
-        self.traffic.add(moved, moved)
+        self.count_gather(values.nbytes)
         return torch.cat(self.swap(values.clone()))
 
     def sum_gradients(self, model, optimizer, groups, fp16=False, passes=1) -> "SummedAfterwards":
-        return SummedAfterwards(self, model, optimizer)
+        return SummedAfterwards(self, model, optimizer, bytes_of_gradients(groups, fp16))
 
     def explain(self, error: Exception) -> None:
         return None
@@ -76,8 +82,8 @@ class ThreadWorld(World):
 class SummedAfterwards:
     """Sums gradients when they are waited for. See `GradientSum`."""
 
-    def __init__(self, world: ThreadWorld, model: nn.Module, optimizer: torch.optim.Optimizer):
-        self.world, self.model, self.optimizer = world, model, optimizer
+    def __init__(self, world: ThreadWorld, model: nn.Module, optimizer: torch.optim.Optimizer, size: int):
+        self.world, self.model, self.optimizer, self.size = world, model, optimizer, size
 
     def backward_pass(self, is_last: bool):
         return nullcontext()
@@ -87,7 +93,8 @@ class SummedAfterwards:
 
     def wait(self) -> None:
         for parameter in self.model.parameters():
-            parameter.grad = self.world.sum(parameter.grad)
+            parameter.grad = self.world.sum_uncounted(parameter.grad)
+        self.world.count_sum(self.size)
 
     def step(self) -> None:
         self.optimizer.step()

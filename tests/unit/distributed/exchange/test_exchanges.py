@@ -205,13 +205,16 @@ def bytes_of(ranks: int, name: str, steps: int, **options) -> list[tuple[float, 
 
 @pytest.mark.parametrize("ranks", [2, 3, 5])
 def test_bytes_are_those_of_theory(ranks):
-    """S bytes of weights: a ring moves 2 (N - 1) / N S in and out of every rank, a server (N - 1) S in and out."""
+    """S bytes of weights: a ring moves 2 (N - 1) / N S in and out of every rank, a server (N - 1) S in and out. Beside
+    it servers sum one number, the norm of the gradient."""
     size, ring = 8 * NUMBERS, 2 * (ranks - 1) / ranks
+    norm = 8 * ring
     assert bytes_of(ranks, "allreduce", 3) == [(pytest.approx(3 * ring * size),) * 2] * ranks
     server, *others = bytes_of(ranks, "parameter-server", 3)
-    assert server == (3 * (ranks - 1) * size,) * 2 and others == [(3 * size,) * 2] * (ranks - 1)
+    assert server == (pytest.approx(3 * ((ranks - 1) * size + norm)),) * 2
+    assert others == [(pytest.approx(3 * (size + norm)),) * 2] * (ranks - 1)
     padded = 8 * sum(-(-group // ranks) * ranks for group in (18, 4))  # two groups, of weights and of biases
-    assert bytes_of(ranks, "sharded-server", 3) == [(pytest.approx(3 * ring * padded),) * 2] * ranks
+    assert bytes_of(ranks, "sharded-server", 3) == [(pytest.approx(3 * (ring * padded + norm)),) * 2] * ranks
     diloco = bytes_of(ranks, "diloco", 8, local_steps=4)
     assert diloco == [(pytest.approx(2 * ring * (size + 8)),) * 2] * ranks
     moments = 3 * size + 4 * 8 + 8  # weights, two moments, a step of each parameter, and the samples
