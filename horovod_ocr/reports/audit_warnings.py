@@ -9,7 +9,6 @@ from sharding.audit.counts import likely_slips, rare_letters
 from sharding.audit.result import Audit
 from sharding.audit.set_stats import RARE_BELOW
 from sharding.counts import by_count
-from sharding.format.splits import SPLITS
 
 MOST_SLIPS = 5
 MOST_LETTERS = 5  # in one sentence
@@ -26,9 +25,7 @@ def warnings_on(audit: Audit) -> Iterator[str]:
     if audit.kind == "words":
         yield from warnings_on_letters(audit)
     else:
-        numbers = range(len(audit.classes))
-        of_split = {split: [audit.found.classes[n, at] for n in numbers] for at, split in enumerate(SPLITS)}
-        yield from classes_warnings(audit.classes, of_split)
+        yield from classes_warnings(audit.classes, audit.class_samples)
     empty = [split for split, count in audit.samples.items() if not count]
     if audit.packed and empty:
         yield f"{' and '.join(empty)} would be empty"

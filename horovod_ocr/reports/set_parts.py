@@ -28,13 +28,16 @@ def sizes_part(stats: SetStats) -> list[Part]:
 
 
 def classes_part(names: Sequence[str], stats: SetStats) -> list[Part]:
+    """Nothing for words, and for a set that does not say how many samples each class has."""
+    if not stats.classes.size:
+        return []
     in_train = stats.classes_in_train
     marked = frozenset(position for position, count in enumerate(in_train) if count < RARE_BELOW)
     rows = [
         (*row, rarity_of(int(count)))
         for row, count in zip(rows_by_split(names, stats.splits, stats.classes), in_train, strict=True)
     ]
-    return [TableOf(("class", "samples", *stats.splits, ""), rows, marked, bars=1)] if rows else []
+    return [TableOf(("class", "samples", *stats.splits, ""), rows, marked, bars=1)]
 
 
 def buckets_part(edges: Sequence[float], stats: SetStats) -> list[Part]:
