@@ -2,9 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 
+from sharding.format.splits import SPLITS
+
 AGES = ((86400, "d"), (3600, "h"), (60, "min"))
 FEW_SUBSETS, ENTRIES_A_SUBSET = 10, 5
 MOST_CLASSES = 10  # in one sentence
+_IF_LACKING = {
+    "train": "no model learns to read such images",
+    "val": "the best checkpoint is chosen without such images",
+    "test": "the test score says nothing of such images",
+}
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:
@@ -50,22 +57,43 @@ def subsets_warning(subsets: int, entries: int) -> str | None:
     )
 
 
+def empty_splits(samples: Mapping[str, int], fractions: Sequence[float], given: int) -> list[str]:
+    """The splits that hold no sample, without those that were asked to be empty. given: as in `splits_source`."""
+    shares = zip(SPLITS, fractions, strict=True)
+    return [split for split, share in shares if not samples.get(split) and (share or given)]
+
+
+def groups_warning(by: str, samples: Mapping[str, int], fractions: Sequence[float]) -> str | None:
+    """A sentence if the share of a split differs by more than half from the fraction that was asked for, as happens if
+    there are only a few groups. by: as in `splits_source`."""
+    total = sum(samples.values())
+    shares = [samples.get(split, 0) / total if total else 0.0 for split in SPLITS]
+    pairs = list(zip(shares, fractions, strict=True))
+    if by != "group" or not total or all(abs(share - fraction) <= fraction / 2 for share, fraction in pairs):
+        return None
+    shown = ", ".join(
+        f"{split} {share:.1%} ({fraction:.1%} asked for)"
+        for split, (share, fraction) in zip(SPLITS, pairs, strict=True)
+    )
+    return (
+        f"the shares are far from --fractions: {shown}; there are few groups, or some are large: give more, or divide "
+        "them otherwise with another --seed and another --out"
+    )
+
+
 def classes_warnings(classes: Sequence[str], samples: Mapping[str, Sequence[int]]) -> list[str]:
-    """Sentences about classes that cannot be learnt, or that nothing can be scored on. samples: of each class, by
-    split."""
-    train = samples.get("train", [0] * len(classes))
-    unseen = [
-        sum(of_class) for of_class in zip(*(samples[split] for split in samples if split != "train"), strict=True)
-    ]
+    """A sentence for each split that lacks classes, and what follows from it; not for a split without any image.
+
+    samples: of each class, by split; empty if they are not known."""
+    in_all = [sum(of_class) for of_class in zip(*samples.values(), strict=True)]
     warnings = []
-    if sum(train) and (missing := [name for name, count in zip(classes, train, strict=True) if not count]):
-        warnings.append(f"the train split has no image of {some_names(missing)}, which cannot be learnt")
-    if sum(unseen) and (unscored := [name for name, count in zip(classes, unseen, strict=True) if not count]):
-        warnings.append(f"val and test have no image of {some_names(unscored)}, which is never scored")
+    for split, follows in _IF_LACKING.items():
+        counts = samples.get(split, ())
+        missing = [number for number, count in enumerate(counts) if not count]
+        if any(counts) and missing:
+            shown = ", ".join(f"{classes[n]} ({in_all[n]:,} elsewhere)" for n in missing[:MOST_CLASSES])
+            more = f" and {len(missing) - MOST_CLASSES:,} more" if len(missing) > MOST_CLASSES else ""
+            have = "has" if len(missing) == 1 else "have"
+            what = f"{len(missing):,} of {counted(len(classes), 'class', 'classes')} {have} no image in {split}"
+            warnings.append(f"{what}: {shown}{more}; {follows}")
     return warnings
-
-
-def some_names(names: Sequence[str]) -> str:
-    """Names with commas; at most MOST_CLASSES of them."""
-    more = len(names) - MOST_CLASSES
-    return ", ".join(names[:MOST_CLASSES]) + (f" and {more:,} more" if more > 0 else "")

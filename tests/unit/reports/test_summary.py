@@ -117,8 +117,24 @@ def test_what_there_is_none_of_is_left_out():
 
 def test_many_letters_or_classes_are_not_all_named():
     many = altered(BUILT, kind="classes", alphabet={}, classes=tuple(f"[c{number}]" for number in range(250)))
-    assert "250 classes: [c0] [c1]" in text_of(draw_build(many, 1.0, None))
+    assert "250 classes: [c0], [c1]" in text_of(draw_build(many, 1.0, None))
     assert "[c99] and 150 more" in text_of(draw_build(many, 1.0, None))
+
+
+def test_classes_are_named_with_their_samples_and_with_what_they_lack():
+    classes = {"classes": ("cat", "big dog"), "class_samples": {"train": (7_000, 1), "val": (90, 0), "test": (10, 2)}}
+    built = altered(BUILT, kind="classes", alphabet={}, folded={}, refused_letters={}, **classes)
+    text = text_of(draw_build(built, 1.0, None))
+    assert "2 classes: cat 7,100, big dog 3\n" in text
+    assert "warning: 1 of 2 classes has no image in val: big dog (3 elsewhere); the best checkpoint" in text
+    assert "my shards: classes, labels\n" in text and not [word for word in ("profile", "bucket") if word in text]
+
+
+def test_groups_that_do_not_divide_as_asked_are_a_warning():
+    few = {"totals": {"train": 60, "val": 40, "test": 0}, "split": "group"}
+    text = text_of(draw_build(altered(BUILT, **few), 5.0, None))
+    assert "warning: test is empty" in text
+    assert "warning: the shares are far from --fractions: train 60.0% (80.0% asked for), val 40.0% (10.0%" in text
 
 
 @pytest.mark.parametrize(
