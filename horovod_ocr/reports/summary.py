@@ -43,7 +43,7 @@ def draw_build(report: ShardReport, seconds: float | None, sheet: Path | None) -
     images = report.entries
     is_words = index.kind == "words"  # classes have no profile, and one bucket
     profile = f", profile {index.profile.name} ({index.profile.direction})" if is_words else ""
-    parts: list[RenderableType | str] = [f"{index.root}: {index.kind}{profile}, {options['layout']}"]
+    parts: list[RenderableType | str] = [f"{index.root}: {index.kind}{profile}, layout {options['layout']}"]
     parts += [f"the profile: {options['profile_why']}"] if is_words else []
     if report.already_complete:
         parts.append("complete already: made from this source with these options")

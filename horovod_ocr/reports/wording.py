@@ -37,7 +37,7 @@ def splits_source(by: str, given: int, entries: int, group_from: str | None = No
 
     by: the rule, one of `sharding.reading.split.RULES`. given: entries that the source gave a split.
     """
-    rule = f"by {by}" + (f" (what {group_from!r} finds in the path)" if by == "group" and group_from else "")
+    rule = f"by {by}" + (f" (what '{group_from}' finds in the path)" if by == "group" and group_from else "")
     if by == "lists":
         return rule
     if given == entries and given:
@@ -82,18 +82,24 @@ def groups_warning(by: str, samples: Mapping[str, int], fractions: Sequence[floa
 
 
 def classes_warnings(classes: Sequence[str], samples: Mapping[str, Sequence[int]]) -> list[str]:
-    """A sentence for each split that lacks classes, and what follows from it; not for a split without any image.
-
-    samples: of each class, by split; empty if they are not known."""
+    """Sentences about classes without images, and about those that a split lacks, with what follows; not about a split
+    that is empty. samples: of each class, by split; empty if they are not known."""
     in_all = [sum(of_class) for of_class in zip(*samples.values(), strict=True)]
+    of_classes = f"of {counted(len(classes), 'class', 'classes')}"
     warnings = []
-    for split, follows in _IF_LACKING.items():
-        counts = samples.get(split, ())
-        missing = [number for number, count in enumerate(counts) if not count]
-        if any(counts) and missing:
-            shown = ", ".join(f"{classes[n]} ({in_all[n]:,} elsewhere)" for n in missing[:MOST_CLASSES])
-            more = f" and {len(missing) - MOST_CLASSES:,} more" if len(missing) > MOST_CLASSES else ""
-            have = "has" if len(missing) == 1 else "have"
-            what = f"{len(missing):,} of {counted(len(classes), 'class', 'classes')} {have} no image in {split}"
-            warnings.append(f"{what}: {shown}{more}; {follows}")
+    if unused := [name for name, total in zip(classes, in_all, strict=False) if not total]:
+        warnings.append(f"no image of {len(unused):,} {of_classes} can be used: {some_names(unused)}")
+    for split, counts in samples.items():
+        rows = zip(classes, counts, in_all, strict=True)
+        lacking = [f"{name} {total:,}" for name, count, total in rows if total and not count]
+        if lacking and any(counts):
+            have = "has" if len(lacking) == 1 else "have"
+            where = f"no image in {split} (elsewhere: {some_names(lacking)})"
+            warnings.append(f"{len(lacking):,} {of_classes} {have} {where}; {_IF_LACKING[split]}")
     return warnings
+
+
+def some_names(names: Sequence[str]) -> str:
+    """Names with commas; at most MOST_CLASSES of them."""
+    more = len(names) - MOST_CLASSES
+    return ", ".join(names[:MOST_CLASSES]) + (f" and {more:,} more" if more > 0 else "")

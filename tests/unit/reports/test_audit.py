@@ -165,7 +165,7 @@ def test_what_the_splits_of_classes_lack_is_worth_a_look(tmp_path: Path, make_im
     (tmp_path / "empty").mkdir()
     notes = texts_of(audit_of(tmp_path, group_from=r"video\d"), "Worth a look")
     assert "empty/ holds no image, and is no class" in notes
-    assert [note for note in notes if "1 of 2 classes has no image in " in note and "ant (" in note]
+    assert [note for note in notes if "1 of 2 classes has no image in " in note and "ant 5" in note]
     assert [note for note in notes if note.startswith("the shares are far from --fractions: train ")]
     asked_for = texts_of(audit_of(tmp_path, fractions=(1.0, 0.0, 0.0)), "Worth a look")
     assert not [note for note in asked_for if "would be empty" in note]

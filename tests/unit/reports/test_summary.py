@@ -86,7 +86,7 @@ def test_the_summary_of_a_build_has_all_its_numbers():
         "30 images occur more than once, with different labels",
         "10,037 images in 5.0 s: 2,007 images/s, 10.0 MB/s",
         "contact sheet: my shards/sheet.png",
-        "words, profile urdu (rtl), labels",
+        "words, profile urdu (rtl), layout labels",
         "the profile: as asked for",
         "1,231 letters of labels changed by the profile:",
         "ي U+064A became ی U+06CC 1,230 times",
@@ -126,8 +126,10 @@ def test_classes_are_named_with_their_samples_and_with_what_they_lack():
     built = altered(BUILT, kind="classes", alphabet={}, folded={}, refused_letters={}, **classes)
     text = text_of(draw_build(built, 1.0, None))
     assert "2 classes: cat 7,100, big dog 3\n" in text
-    assert "warning: 1 of 2 classes has no image in val: big dog (3 elsewhere); the best checkpoint" in text
-    assert "my shards: classes, labels\n" in text and not [word for word in ("profile", "bucket") if word in text]
+    assert "warning: 1 of 2 classes has no image in val (elsewhere: big dog 3); the best checkpoint" in text
+    assert "my shards: classes, layout labels\n" in text and not [
+        word for word in ("profile", "bucket") if word in text
+    ]
 
 
 def test_groups_that_do_not_divide_as_asked_are_a_warning():
@@ -162,7 +164,10 @@ def test_the_next_command_can_be_pasted(root, kind, command, tmp_path, monkeypat
         ({"given_splits": (35, 40)}, "splits: given by the source for 35 of 40, the others by label"),
         ({"given_splits": (0, 40), "split": "file"}, "splits: by file"),
         ({"given_splits": (40, 40), "split": "lists"}, "splits: by lists"),
-        ({"split": "group", "asked": {**ASKED, "group_from": "p"}}, "splits: by group (what 'p' finds in the path)"),
+        (
+            {"split": "group", "asked": {**ASKED, "group_from": r"p\d"}},
+            r"splits: by group (what 'p\d' finds in the path)",
+        ),
     ],
 )
 def test_the_summary_says_where_the_splits_come_from(report, line):

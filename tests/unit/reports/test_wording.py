@@ -60,13 +60,15 @@ def test_classes_that_a_split_lacks_are_named_with_what_follows():
     names = ("cat", "dog", "emu")
     assert classes_warnings(names, {"train": (5, 3, 2), "val": (1, 1, 1), "test": (9, 1, 1)}) == []
     assert classes_warnings(names, {"train": (5, 0, 1), "val": (1, 2, 0), "test": (1, 0, 0)}) == [
-        "1 of 3 classes has no image in train: dog (2 elsewhere); no model learns to read such images",
-        "1 of 3 classes has no image in val: emu (1 elsewhere); the best checkpoint is chosen without such images",
-        "2 of 3 classes have no image in test: dog (2 elsewhere), emu (1 elsewhere); "
-        "the test score says nothing of such images",
+        "1 of 3 classes has no image in train (elsewhere: dog 2); no model learns to read such images",
+        "1 of 3 classes has no image in val (elsewhere: emu 1); the best checkpoint is chosen without such images",
+        "2 of 3 classes have no image in test (elsewhere: dog 2, emu 1); the test score says nothing of such images",
     ]
     assert classes_warnings(names, {"train": (5, 3, 2), "val": (0, 0, 0), "test": (0, 0, 0)}) == []
+    assert classes_warnings(names, {"train": (5, 0, 2), "val": (1, 0, 1), "test": (0, 0, 0)}) == [
+        "no image of 1 of 3 classes can be used: dog"
+    ]
     many = [f"c{number}" for number in range(30)]
     (missing,) = classes_warnings(many, {"train": [1] + [0] * 29, "val": [1] * 30})
-    assert "c10 (1 elsewhere) and 19 more; no model" in missing
+    assert "c9 1, c10 1 and 19 more); no model" in missing
     assert classes_warnings((), {}) == classes_warnings(names, {}) == []
