@@ -19,7 +19,7 @@ REASONS = {
     "damaged image": "it cannot be decoded to its end",
     "several pictures": "an animation or a file of several pages",
     "unsupported pixels": "its pixels are not 8 or 16-bit numbers",
-    "too many pixels": "larger than a picture of text can be",
+    "too many pixels": "more than 16 million",
     "too wide": "wider, for its height, than a model can read",
     "empty label": "nothing is left after normalising",
     "label is not UTF-8": "its bytes are not UTF-8 text",

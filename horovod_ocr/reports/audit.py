@@ -7,7 +7,7 @@ from horovod_ocr.console import size_text
 from horovod_ocr.reports.audit_letters import letters_part, look_alikes_part, script_part
 from horovod_ocr.reports.audit_warnings import warnings_on
 from horovod_ocr.reports.page import Figures, Paragraph, Part, Picture, Section, TableOf, write_page
-from horovod_ocr.reports.set_parts import buckets_part, classes_part, sizes_part, subsets_part
+from horovod_ocr.reports.set_parts import buckets_part, classes_part, kind_figures, sizes_part, subsets_part
 from horovod_ocr.reports.sheet import sheet_png
 from horovod_ocr.reports.wording import counted, splits_source
 from sharding.audit.counts import count_formats, count_letters
@@ -74,10 +74,7 @@ def figures_of(audit: Audit) -> list[tuple[str, str]]:
         ("rejected", f"{audit.found.rejects.total():,}"),
         ("read", size_text(audit.found.read_bytes)),
         ("layout", ", ".join(dict.fromkeys(layout for _, layout in audit.sources))),
-        ("profile", f"{audit.profile.name} ({audit.profile.direction})"),
-        ("letters", f"{len(count_letters(audit)):,}")
-        if audit.kind == "words"
-        else ("classes", f"{len(audit.classes)}"),
+        *kind_figures(audit.profile, audit.classes, len(count_letters(audit))),
     ]
 
 

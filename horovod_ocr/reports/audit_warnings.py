@@ -4,12 +4,11 @@ from collections.abc import Iterator
 
 from horovod_ocr.reports.letter_changes import fold_lines, refusal_lines
 from horovod_ocr.reports.letter_names import letter_text, signs
-from horovod_ocr.reports.wording import classes_warnings, counted, subsets_warning
+from horovod_ocr.reports.wording import classes_warnings, counted, empty_splits, groups_warning, subsets_warning
 from sharding.audit.counts import likely_slips, rare_letters
 from sharding.audit.result import Audit
 from sharding.audit.set_stats import RARE_BELOW
 from sharding.counts import by_count
-from sharding.format.splits import SPLITS
 
 MOST_SLIPS = 5
 MOST_LETTERS = 5  # in one sentence
@@ -25,13 +24,19 @@ def warnings_on(audit: Audit) -> Iterator[str]:
     yield from warnings_on_images(audit)
     if audit.kind == "words":
         yield from warnings_on_letters(audit)
-    else:
-        numbers = range(len(audit.classes))
-        of_split = {split: [audit.found.classes[n, at] for n in numbers] for at, split in enumerate(SPLITS)}
-        yield from classes_warnings(audit.classes, of_split)
-    empty = [split for split, count in audit.samples.items() if not count]
+    yield from warnings_on_splits(audit)
+
+
+def warnings_on_splits(audit: Audit) -> Iterator[str]:
+    """Splits that are empty, of another size than asked for, or without some classes."""
+    asked = audit.options["asked"]
+    empty = empty_splits(audit.samples, asked["fractions"], audit.given_splits[0])
     if audit.packed and empty:
         yield f"{' and '.join(empty)} would be empty"
+    if warning := groups_warning(audit.options["split"], audit.samples, asked["fractions"]):
+        yield warning
+    if audit.looked_at == audit.entries:  # a sample may lack any class
+        yield from classes_warnings(audit.classes, audit.class_samples)
 
 
 def warnings_on_images(audit: Audit) -> Iterator[str]:

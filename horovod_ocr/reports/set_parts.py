@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from horovod_ocr.reports.page import BarChart, Cell, Part, TableOf
 from sharding.audit.set_stats import RARE_BELOW, SetStats
+from sharding.format.script.profile import ScriptProfile
 
 QUANTILES = (0.0, 0.01, 0.25, 0.5, 0.75, 0.99, 1.0)
 SIZE_TITLES = {
@@ -15,6 +16,13 @@ SIZE_TITLES = {
     "image_size": "image, bytes",
     "label_length": "label, letters",
 }
+
+
+def kind_figures(profile: ScriptProfile, classes: Sequence[str], letters: int) -> list[tuple[str, str]]:
+    """The key figures of words, or of classes, which have no profile."""
+    if classes:
+        return [("classes", f"{len(classes):,}")]
+    return [("profile", f"{profile.name} ({profile.direction})"), ("letters", f"{letters:,}")]
 
 
 def sizes_part(stats: SetStats) -> list[Part]:
@@ -28,13 +36,16 @@ def sizes_part(stats: SetStats) -> list[Part]:
 
 
 def classes_part(names: Sequence[str], stats: SetStats) -> list[Part]:
+    """Nothing for words, and for a set that does not say how many samples each class has."""
+    if not stats.classes.size:
+        return []
     in_train = stats.classes_in_train
     marked = frozenset(position for position, count in enumerate(in_train) if count < RARE_BELOW)
     rows = [
         (*row, rarity_of(int(count)))
         for row, count in zip(rows_by_split(names, stats.splits, stats.classes), in_train, strict=True)
     ]
-    return [TableOf(("class", "samples", *stats.splits, ""), rows, marked, bars=1)] if rows else []
+    return [TableOf(("class", "samples", *stats.splits, ""), rows, marked, bars=1)]
 
 
 def buckets_part(edges: Sequence[float], stats: SetStats) -> list[Part]:

@@ -8,7 +8,7 @@ from horovod_ocr.console import size_text
 from horovod_ocr.data.samples import draw_samples
 from horovod_ocr.reports.letter_names import code_point, letter_name, visible
 from horovod_ocr.reports.page import Figures, Paragraph, Part, Picture, Section, TableOf, write_page
-from horovod_ocr.reports.set_parts import buckets_part, classes_part, rarity_of, sizes_part, subsets_part
+from horovod_ocr.reports.set_parts import buckets_part, classes_part, kind_figures, rarity_of, sizes_part, subsets_part
 from horovod_ocr.reports.sheet import sheet_png
 from sharding.audit.set_stats import RARE_BELOW, SetStats
 from sharding.counts import by_count
@@ -42,8 +42,7 @@ def stats_sections(index: ShardIndex, stats: SetStats) -> list[Section]:
         ("shards", f"{len(index.shards):,}"),
         ("bytes", size_text(sum(shard.bytes for shard in index.shards))),
         ("kind", index.kind),
-        ("profile", f"{index.profile.name} ({index.profile.direction})"),
-        ("letters", f"{len(index.alphabet):,}") if index.kind == "words" else ("classes", f"{len(index.classes):,}"),
+        *kind_figures(index.profile, index.classes, len(index.alphabet)),
         ("digest", index.digest[:16]),
     ]
     return [Section("The set", [Figures(figures)]), *(Section(name, part) for name, part in parts.items() if part)]

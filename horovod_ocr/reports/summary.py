@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from rich.console import Group, RenderableType
@@ -13,10 +14,16 @@ from horovod_ocr.reports.letter_changes import fold_lines, refusal_lines
 from horovod_ocr.reports.letter_names import visible
 from horovod_ocr.reports.page import TableOf
 from horovod_ocr.reports.terminal import draw_table
-from horovod_ocr.reports.wording import classes_warnings, counted, splits_source, subsets_warning
+from horovod_ocr.reports.wording import (
+    classes_warnings,
+    counted,
+    empty_splits,
+    groups_warning,
+    splits_source,
+    subsets_warning,
+)
 from sharding.building.report import ShardReport
 from sharding.counts import by_count
-from sharding.format.splits import SPLITS
 from sharding.packing.left_out import DUPLICATES_NAME, REJECTS_NAME
 from sharding.reasons import REASONS
 from sharding.verify.verify import VerifyReport
@@ -34,9 +41,10 @@ def draw_build(report: ShardReport, seconds: float | None, sheet: Path | None) -
     """
     index, counts, options = report.index, report.index.counts, report.index.options
     images = report.entries
-    profile = f"profile {index.profile.name} ({index.profile.direction})"
-    parts: list[RenderableType | str] = [f"{index.root}: {index.kind}, {profile}, {options['layout']}"]
-    parts += [f"the profile: {options['profile_why']}"] if index.kind == "words" else []
+    is_words = index.kind == "words"  # classes have no profile, and one bucket
+    profile = f", profile {index.profile.name} ({index.profile.direction})" if is_words else ""
+    parts: list[RenderableType | str] = [f"{index.root}: {index.kind}{profile}, layout {options['layout']}"]
+    parts += [f"the profile: {options['profile_why']}"] if is_words else []
     if report.already_complete:
         parts.append("complete already: made from this source with these options")
     total = sum(counts.totals.values())
@@ -44,13 +52,11 @@ def draw_build(report: ShardReport, seconds: float | None, sheet: Path | None) -
     parts.append(draw_table(TableOf(("split", "samples", "share"), rows)))
     parts += draw_splits(report)
     edges = ", ".join(f"{edge:.2f}" for edge in index.bucket_edges)
-    parts.append(
-        f"{counted(len(index.shards), 'shard')}, {size_text(report.bytes)}; buckets up to width / height {edges}"
-    )
+    buckets = f"; buckets up to width / height {edges}" if is_words else ""
+    parts.append(f"{counted(len(index.shards), 'shard')}, {size_text(report.bytes)}{buckets}")
     letters = [visible(letter) for letter in index.alphabet]
     parts += [f"{counted(len(letters), 'letter')}: {some_of(letters)}"] if letters else []
-    parts += [f"{counted(len(index.classes), 'class', 'classes')}: {some_of(index.classes)}"] if index.classes else []
-    parts += [f"warning: {sentence}" for sentence in classes_warnings(index.classes, counts.class_samples)]
+    parts += draw_classes(report)
     parts += draw_folds(report)
     parts += draw_subsets(report)
     parts += draw_rejects(report)
@@ -91,14 +97,15 @@ def draw_folds(report: ShardReport) -> list[str]:
 
 
 def draw_splits(report: ShardReport) -> list[str]:
-    """Where the splits come from, and a warning if val or test is empty."""
-    counts, options = report.index.counts, report.index.options
-    parts = [f"splits: {splits_source(options['split'], *report.given_splits, options['asked']['group_from'])}"]
-    shares = dict(zip(SPLITS, options["asked"]["fractions"], strict=True))
-    unwanted = {split for split, share in shares.items() if not share and not report.given_splits[0]}
-    if empty := [split for split in ("val", "test") if not counts.totals.get(split) and split not in unwanted]:
-        verb = "is" if len(empty) == 1 else "are"
-        parts.append(f"warning: {' and '.join(empty)} {verb} empty; {advice_on_empty_split(report)}")
+    """Where the splits come from, and a warning if val or test is empty, or if the shares are not as asked."""
+    totals, options, asked = report.index.counts.totals, report.index.options, report.index.options["asked"]
+    parts = [f"splits: {splits_source(options['split'], *report.given_splits, asked['group_from'])}"]
+    empty = empty_splits(totals, asked["fractions"], report.given_splits[0])
+    if unseen := [split for split in empty if split != "train"]:
+        verb = "is" if len(unseen) == 1 else "are"
+        parts.append(f"warning: {' and '.join(unseen)} {verb} empty; {advice_on_empty_split(report)}")
+    if warning := groups_warning(options["split"], totals, asked["fractions"]):
+        parts.append(f"warning: {warning}")
     return parts
 
 
@@ -108,6 +115,19 @@ def advice_on_empty_split(report: ShardReport) -> str:
     if report.given_splits[0]:
         return f"give images of it, or divide those there are: {divide_command(index.kind)}"
     return "give more images, or other --fractions and another --out"
+
+
+def draw_classes(report: ShardReport) -> list[str]:
+    """The classes and how many samples each has, and warnings of those that a split lacks."""
+    classes, samples = report.index.classes, report.index.counts.class_samples
+    if not classes:
+        return []
+    in_all = [f" {sum(of_class):,}" for of_class in zip(*samples.values(), strict=True)]
+    names = [f"{name}{count}" for name, count in zip_longest(classes, in_all, fillvalue="")]  # an older set: no counts
+    return [
+        f"{counted(len(classes), 'class', 'classes')}: {some_of(names, ', ')}",
+        *(f"warning: {warning}" for warning in classes_warnings(classes, samples)),
+    ]
 
 
 def draw_subsets(report: ShardReport) -> list[str]:
@@ -123,10 +143,10 @@ def draw_subsets(report: ShardReport) -> list[str]:
     return parts
 
 
-def some_of(names: Sequence[str]) -> str:
+def some_of(names: Sequence[str], separator: str = " ") -> str:
     """The first names, and how many more there are."""
     more = f" and {len(names) - SHOWN_NAMES:,} more" if len(names) > SHOWN_NAMES else ""
-    return f"{' '.join(names[:SHOWN_NAMES])}{more}"
+    return f"{separator.join(names[:SHOWN_NAMES])}{more}"
 
 
 def draw_rejects(report: ShardReport) -> list[RenderableType | str]:

@@ -2,9 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 
+from sharding.format.splits import SPLITS
+
 AGES = ((86400, "d"), (3600, "h"), (60, "min"))
 FEW_SUBSETS, ENTRIES_A_SUBSET = 10, 5
 MOST_CLASSES = 10  # in one sentence
+_IF_LACKING = {
+    "train": "no model learns to read such images",
+    "val": "the best checkpoint is chosen without such images",
+    "test": "the test score says nothing of such images",
+}
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:
@@ -30,7 +37,7 @@ def splits_source(by: str, given: int, entries: int, group_from: str | None = No
 
     by: the rule, one of `sharding.reading.split.RULES`. given: entries that the source gave a split.
     """
-    rule = f"by {by}" + (f" (what {group_from!r} finds in the path)" if by == "group" and group_from else "")
+    rule = f"by {by}" + (f" (what '{group_from}' finds in the path)" if by == "group" and group_from else "")
     if by == "lists":
         return rule
     if given == entries and given:
@@ -50,18 +57,45 @@ def subsets_warning(subsets: int, entries: int) -> str | None:
     )
 
 
+def empty_splits(samples: Mapping[str, int], fractions: Sequence[float], given: int) -> list[str]:
+    """The splits that hold no sample, without those that were asked to be empty. given: as in `splits_source`."""
+    shares = zip(SPLITS, fractions, strict=True)
+    return [split for split, share in shares if not samples.get(split) and (share or given)]
+
+
+def groups_warning(by: str, samples: Mapping[str, int], fractions: Sequence[float]) -> str | None:
+    """A sentence if the share of a split differs by more than half from the fraction that was asked for, as happens if
+    there are only a few groups. by: as in `splits_source`."""
+    total = sum(samples.values())
+    shares = [samples.get(split, 0) / total if total else 0.0 for split in SPLITS]
+    pairs = list(zip(shares, fractions, strict=True))
+    if by != "group" or not total or all(abs(share - fraction) <= fraction / 2 for share, fraction in pairs):
+        return None
+    shown = ", ".join(
+        f"{split} {share:.1%} ({fraction:.1%} asked for)"
+        for split, (share, fraction) in zip(SPLITS, pairs, strict=True)
+    )
+    return (
+        f"the shares are far from --fractions: {shown}; there are few groups, or some are large: give more, or divide "
+        "them otherwise with another --seed and another --out"
+    )
+
+
 def classes_warnings(classes: Sequence[str], samples: Mapping[str, Sequence[int]]) -> list[str]:
-    """Sentences about classes that cannot be learnt, or that nothing can be scored on. samples: of each class, by
-    split."""
-    train = samples.get("train", [0] * len(classes))
-    unseen = [
-        sum(of_class) for of_class in zip(*(samples[split] for split in samples if split != "train"), strict=True)
-    ]
+    """Sentences about classes without images, and about those that a split lacks, with what follows; not about a split
+    that is empty. samples: of each class, by split; empty if they are not known."""
+    in_all = [sum(of_class) for of_class in zip(*samples.values(), strict=True)]
+    of_classes = f"of {counted(len(classes), 'class', 'classes')}"
     warnings = []
-    if sum(train) and (missing := [name for name, count in zip(classes, train, strict=True) if not count]):
-        warnings.append(f"the train split has no image of {some_names(missing)}, which cannot be learnt")
-    if sum(unseen) and (unscored := [name for name, count in zip(classes, unseen, strict=True) if not count]):
-        warnings.append(f"val and test have no image of {some_names(unscored)}, which is never scored")
+    if unused := [name for name, total in zip(classes, in_all, strict=False) if not total]:
+        warnings.append(f"no image of {len(unused):,} {of_classes} can be used: {some_names(unused)}")
+    for split, counts in samples.items():
+        rows = zip(classes, counts, in_all, strict=True)
+        lacking = [f"{name} {total:,}" for name, count, total in rows if total and not count]
+        if lacking and any(counts):
+            have = "has" if len(lacking) == 1 else "have"
+            where = f"no image in {split} (elsewhere: {some_names(lacking)})"
+            warnings.append(f"{len(lacking):,} {of_classes} {have} {where}; {_IF_LACKING[split]}")
     return warnings
 
 

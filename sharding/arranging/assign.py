@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,8 +86,7 @@ def assign(
     for split in range(len(SPLITS)):
         np.add.at(per_bucket[split], buckets[:last], counts[split, :last])
     lengths = np.zeros(0, np.int64)
-    by_hash = np.argsort(np.array(class_hashes, np.uint64))
-    hashes, of_class = np.array(class_hashes, np.uint64)[by_hash], np.zeros((len(SPLITS), len(by_hash)), np.int64)
+    of_class = np.zeros((len(SPLITS), len(class_hashes)), np.int64)
     with placed.open("wb") as rows_file, members.open("wb") as members_file:
         for rows in _in_order(spools, buckets, per_bucket, duplicates, placed.parent):
             rows_file.write(rows.tobytes())  # tofile does not report a full disk
@@ -94,27 +94,41 @@ def assign(
             seen = np.bincount(rows["length"])
             lengths = np.pad(lengths, (0, max(0, len(seen) - len(lengths))))
             lengths[: len(seen)] += seen
-            if class_hashes:
-                np.add.at(of_class, (rows["split"], by_hash[np.searchsorted(hashes, rows["label_hash"])]), 1)
+            of_class += count_classes(rows["split"], rows["label_hash"], class_hashes)
     samples_per_shard = samples_per_shard or default_samples_per_shard(int(counts.sum()))
     return Assignment(
         bucket_edges=tuple(ASPECT_GRID[edge_cells].tolist()),
         bucket_samples=tuple(per_bucket.sum(axis=0).tolist()),
         totals=dict(zip(SPLITS, per_bucket.sum(axis=1).tolist(), strict=True)),
         label_lengths={length: count for length, count in enumerate(lengths.tolist()) if count},
-        class_samples=dict(zip(SPLITS, map(tuple, of_class.tolist()), strict=True)) if class_hashes else {},
+        class_samples=by_split(of_class),
         samples_per_shard=samples_per_shard,
         shards=tuple(_plan_shards(per_bucket, samples_per_shard)),
     )
 
 
+def count_classes(splits: NDArray[Any], label_hashes: NDArray[Any], class_hashes: Sequence[int]) -> NDArray[np.int64]:
+    """[splits, classes] samples, from the split and the `label_hash` of each sample; [splits, 0] for words."""
+    counts = np.zeros((len(SPLITS), len(class_hashes)), np.int64)
+    if class_hashes:
+        hashes = np.array(class_hashes, np.uint64)
+        ascending = np.argsort(hashes)
+        classes = ascending[np.searchsorted(hashes, label_hashes, sorter=ascending)]
+        np.add.at(counts, (splits, classes), 1)
+    return counts
+
+
+def by_split(classes: NDArray[np.int64]) -> dict[str, tuple[int, ...]]:
+    """[splits, classes] samples as `SetCounts.class_samples` holds them."""
+    return dict(zip(SPLITS, map(tuple, classes.tolist()), strict=True)) if classes.size else {}
+
+
 def choose_edges(cells: NDArray[np.int64], of_classes: bool) -> NDArray[np.int64]:
     """The last cell of the aspect grid in each bucket, ascending, from the [cells] samples of all splits.
 
-    Classes get one bucket: in training, images of any shape are stretched to one.
-
-    Steps of 1.25 on a fixed grid, so that bounds mean the same in every set. From narrow to wide, a bucket of fewer
-    than 1 % of all samples (or 64) is merged into the next wider one.
+    Classes get one bucket: in training, images of any shape are stretched to one. Words get steps of 1.25 on a fixed
+    grid, so that bounds mean the same in every set. From narrow to wide, a bucket of fewer than 1 % of all samples (or
+    64) is merged into the next wider one.
     """
     last = int(np.flatnonzero(cells)[-1])
     if of_classes:

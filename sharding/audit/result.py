@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sharding.audit.confusables import Confusable
 from sharding.audit.scan import MOST_REJECTED_PICTURES, SourceScan, Specimen
 from sharding.format.script.profile import ScriptProfile
+from sharding.format.splits import SPLITS
 
 
 class Twin(NamedTuple):
@@ -74,8 +75,6 @@ class Audit:
     """Entries that were listed."""
     looked_at: int
     """Entries that were read: all, unless a sample was asked for."""
-    samples: dict[str, int]
-    """Samples of each split that would be packed."""
     found: SourceScan
     """What was counted entry by entry, conflicts and copies included."""
     bucket_edges: tuple[float, ...]
@@ -86,6 +85,8 @@ class Audit:
     """Names, "" first, then sorted."""
     classes: tuple[str, ...]
     """Sorted names; empty for words."""
+    class_samples: dict[str, tuple[int, ...]]
+    """As in `SetCounts`: of the samples that would be packed."""
     copies: AuditCopies
     """Among the samples that were read."""
     labels: AuditLabels
@@ -94,6 +95,11 @@ class Audit:
     @property
     def kind(self) -> str:
         return "classes" if self.classes else "words"
+
+    @property
+    def samples(self) -> dict[str, int]:
+        """Samples of each split that would be packed."""
+        return dict(zip(SPLITS, self.buckets.sum(axis=1).tolist(), strict=True))
 
     @property
     def profile_why(self) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sharding.arranging.assign import choose_edges
+from sharding.arranging.assign import by_split, choose_edges, count_classes
 from sharding.arranging.copies import Copies, find_copies
 from sharding.audit.confusables import find_confusables
 from sharding.audit.result import Audit, AuditCopies, AuditLabels, Twin
@@ -63,8 +63,10 @@ class AuditRun:
         if len(copies.conflicts):
             found.rejects["conflicting labels"] = len(copies.conflicts)
         dedup = self.decided["asked"]["dedup"]
+        packed = seen["split"] != UNDECIDED
         for rows in (copies.conflicts, *([copies.copies] if dedup else [])):
             np.subtract.at(counts, (seen["split"][rows], seen["cell"][rows]), 1)
+            packed[rows] = False
         words = not rules.classes
         edges, buckets = _samples_by_bucket(counts, of_classes=not words)
         one_way = copies.conflicts < copies.conflicts_with  # each conflict is there from both sides
@@ -79,12 +81,14 @@ class AuditRun:
             given_splits=catalogue.count_given_splits(),
             entries=catalogue.entries,
             looked_at=len(numbers),
-            samples=dict(zip(SPLITS, counts.sum(axis=1).tolist(), strict=True)),
             found=found,
             bucket_edges=edges,
             buckets=buckets,
             subsets=catalogue.subsets,
             classes=catalogue.classes,
+            class_samples=by_split(
+                count_classes(seen["split"][packed], seen["label_hash"][packed], rules.class_hashes)
+            ),
             copies=AuditCopies(
                 _count_copies(copies, seen["split"], dedup),
                 self._twins(numbers, seen, copies.copies, copies.copies_of),

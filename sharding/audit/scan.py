@@ -140,8 +140,6 @@ class SourceScan:
     """width, height and read_bytes of samples."""
     subsets: Counter[tuple[int, int]] = field(default_factory=Counter)
     """(number, split) -> samples."""
-    classes: Counter[tuple[int, int]] = field(default_factory=Counter)
-    """(number, split) -> samples."""
     formats: Counter[tuple[bytes, bool]] = field(default_factory=Counter)
     """(first bytes of the file, is it converted) -> samples."""
     read_bytes: int = 0
@@ -164,7 +162,6 @@ class SourceScan:
         self.labels.add(other.labels)
         self.lengths.update(other.lengths)
         self.subsets.update(other.subsets)
-        self.classes.update(other.classes)
         self.formats.update(other.formats)
         self.rejects.update(other.rejects)
         for letters, others in zip(self.letters, other.letters, strict=True):
@@ -215,10 +212,7 @@ def scan_entries(task: ScanTask) -> SourceScan:
             raw_labels.append(reader.label if source.labels_apart else entry.label)
     found.labels.folded, found.labels.refused = sample_reader.take_counts()
     _count_samples(found, len(task.numbers), positions, rows)
-    if classes:
-        for split, numbers in enumerate(texts):
-            found.classes.update((int(number), split) for number in numbers)
-    else:
+    if not classes:
         for letters, of_split in zip(found.letters, texts, strict=True):
             letters.update(b"".join(of_split).decode())
         _count_labels(found.labels, Counter(label for label in raw_labels if label), sample_reader)

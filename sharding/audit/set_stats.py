@@ -1,6 +1,7 @@
 """The samples of a shard set by size, bucket, subset and class: counted in a finished set, or in an audit."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,15 +9,13 @@ from numpy.typing import NDArray
 
 from sharding.audit.int_histogram import IntHistogram
 from sharding.audit.result import Audit
-from sharding.errors import ShardError
 from sharding.format.idx import read_idx
-from sharding.format.index import ShardIndex, ShardInfo
+from sharding.format.index import ShardIndex
 from sharding.format.splits import SPLITS
 from sharding.progress import Progress, Report
 
 RARE_BELOW = 20  # a letter or class that occurs less often in train is rare
 SIZES = ("width", "height", "image_size", "label_length")  # fields of an .idx
-_MOST_DIGITS = 9  # of the number of a class
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class SetStats:
     buckets: NDArray[np.int64]
     """Samples by [split, bucket]."""
     classes: NDArray[np.int64]
-    """Samples by [split, class]."""
+    """Samples by [split, class]; [split, 0] for words, and if the set does not say."""
 
     @property
     def classes_in_train(self) -> NDArray[np.int64]:
@@ -43,10 +42,10 @@ class SetStats:
 
 
 def count_set(index: ShardIndex, report: Report = lambda record: None) -> SetStats:
-    """Read every .idx once, one after the other, and every label if the set is one of classes.
+    """Read every .idx once, one after the other.
 
-    Memory grows with the number of distinct widths, heights and sizes, not with the samples. Raises ShardError if a
-    file is damaged.
+    Memory grows with the number of distinct widths, heights and sizes, not with the samples. Raises ShardError if an
+    .idx is damaged.
     """
     splits = tuple(dict.fromkeys(shard.split for shard in index.shards))
     stats = SetStats(
@@ -54,7 +53,7 @@ def count_set(index: ShardIndex, report: Report = lambda record: None) -> SetSta
         sizes={name: IntHistogram() for name in SIZES if name != "label_length" or index.kind == "words"},
         subsets=np.zeros((len(splits), len(index.subsets)), np.int64),
         buckets=np.zeros((len(splits), len(index.bucket_edges)), np.int64),
-        classes=np.zeros((len(splits), len(index.classes)), np.int64),
+        classes=_class_table(index.counts.class_samples, splits),
     )
     total, done = sum(shard.samples for shard in index.shards), 0
     for shard in index.shards:
@@ -65,30 +64,9 @@ def count_set(index: ShardIndex, report: Report = lambda record: None) -> SetSta
             histogram.add(records[name])
         stats.subsets[split] += np.bincount(records["subset"], minlength=len(index.subsets))[: len(index.subsets)]
         stats.buckets[split, shard.bucket] += len(records)
-        if index.kind == "classes":
-            stats.classes[split] += _count_classes(index, shard, records)
         done += len(records)
     report(Progress("reading", done, total))
     return stats
-
-
-def _count_classes(index: ShardIndex, shard: ShardInfo, records: NDArray[np.void]) -> NDArray[np.int64]:
-    """The samples of each class in a shard, from the digits of its .cls members."""
-    tar = np.memmap(index.tar_path(shard), np.uint8, mode="r")
-    numbers = np.zeros(len(records), np.int64)
-    ends = records["label_offset"].astype(np.int64) + records["label_size"]
-    longest = int(records["label_size"].max(initial=0))
-    if longest > _MOST_DIGITS or int(ends.max(initial=0)) > len(tar):
-        raise ShardError(f"{index.tar_path(shard)} does not hold the labels its .idx names; run: horovod-ocr verify")
-    for position in range(longest):
-        has_digit = records["label_size"] > position
-        digits = tar[records["label_offset"][has_digit].astype(np.int64) + position].astype(np.int64) - ord("0")
-        if ((digits < 0) | (digits > 9)).any():
-            raise ShardError(f"{index.tar_path(shard)} has a label that is not a number; run: horovod-ocr verify")
-        numbers[has_digit] = 10 * numbers[has_digit] + digits
-    if numbers.max(initial=-1) >= len(index.classes):
-        raise ShardError(f"{index.tar_path(shard)} has a class that index.json does not name; run: horovod-ocr verify")
-    return np.bincount(numbers, minlength=len(index.classes))
 
 
 def stats_of_audit(audit: Audit) -> SetStats:
@@ -105,8 +83,12 @@ def stats_of_audit(audit: Audit) -> SetStats:
         sizes=sizes,
         subsets=_by_split(found.subsets, len(audit.subsets)),
         buckets=audit.buckets,
-        classes=_by_split(found.classes, len(audit.classes)),
+        classes=_class_table(audit.class_samples, SPLITS),
     )
+
+
+def _class_table(class_samples: Mapping[str, Sequence[int]], splits: Sequence[str]) -> NDArray[np.int64]:
+    return np.array([class_samples.get(split, ()) for split in splits], np.int64)
 
 
 def _by_split(counts: Counter[tuple[int, int]], numbers: int) -> NDArray[np.int64]:

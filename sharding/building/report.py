@@ -70,6 +70,7 @@ class ShardReport:
             "bucket_edges": index.bucket_edges,
             "alphabet": index.alphabet,
             "classes": index.classes,
+            "class_samples": index.counts.class_samples,
             "already_complete": self.already_complete,
             "subsets": self.subsets,
             "notes": self.notes,

@@ -2,8 +2,7 @@
 for first."""
 
 import os
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -33,34 +32,26 @@ class ClassesSource(ImageFoldersSource):
     """As in `ImageFoldersSource`."""
 
     def entries(self) -> Iterator[Entry]:
-        """As `ImageFoldersSource`; notes folders that hold no image, and names that differ only in case. SourceError if
-        two names look the same."""
+        """As `ImageFoldersSource`; notes folders that hold no image."""
         found: set[bytes] = set()
         for entry in super().entries():
             found.add(entry.label or b"")
             yield entry
-        prefixes = list_folder(os.fsencode(self.root)).folders if self.below_splits else [b""]
-        folders = {name for prefix in prefixes for name in list_folder(os.fsencode(self.root), prefix).folders}
-        if empty := sorted(folders - found):
+        folders = {self._class_of(os.fsencode(path)) for path, *_ in self._listed}
+        if empty := sorted(name for name in folders if name and name not in found):
             verb = "holds" if len(empty) == 1 else "hold"
             self._notes.append(f"{_some(empty)} {verb} no image, and {'is' if len(empty) == 1 else 'are'} no class")
-        if twins := _alike(found, lambda name: unicodedata.normalize("NFC", name)):
-            raise SourceError(
-                f"{self.root} holds two classes of the same name, written in other code points: {_some(twins)}; put "
-                "their images into one folder"
-            )
-        if twins := _alike(found, str.casefold):
-            self._notes.append(f"the classes {_some(twins)} differ only in case: are they one?")
 
     def entries_of(self, folder: Folder) -> list[Entry]:
         if not self.named and (texts := texts_in(folder)):  # beyond what the finder looked at
             raise SourceError(_not_classes(self.root, texts))
-        parts = folder.path.split(b"/") if folder.path else []
-        if self.below_splits and parts:
-            del parts[0]
-        label = parts[0] if parts else None  # an image outside all class folders has no label
-        split = self.splits.split_of(folder.path)
+        label, split = self._class_of(folder.path), self.splits.split_of(folder.path)
         return [Entry(folder.prefix + name, label, "", split) for name in folder.images()]
+
+    def _class_of(self, folder: bytes) -> bytes | None:
+        """The class of the images in a folder; None outside all class folders."""
+        parts = folder.split(b"/")[1 if self.below_splits else 0 :]
+        return parts[0] or None if parts else None
 
 
 def find_classes(root: Path, named: bool = False) -> ClassesSource | None:
@@ -113,14 +104,6 @@ def _not_classes(root: Path, texts: list[str]) -> str:
         "are the classes, say so with --layout classes; else name the labels as a layout has them: labels.tsv "
         "(path<TAB>label) at the top, or word.gt.txt or word.txt beside word.png"
     )
-
-
-def _alike(names: Iterable[bytes], key: Callable[[str], str]) -> list[bytes]:
-    """The names whose key another one has too, sorted by it."""
-    by_key: dict[str, list[bytes]] = {}
-    for name in sorted(names):
-        by_key.setdefault(key(os.fsdecode(name)), []).append(name)
-    return [name for alike in by_key.values() if len(alike) > 1 for name in alike]
 
 
 def _some(names: list[bytes]) -> str:

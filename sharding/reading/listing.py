@@ -18,6 +18,7 @@ from sharding.layouts.naming import other_spellings
 from sharding.layouts.text_files import is_utf8
 from sharding.progress import Progress, Report
 from sharding.reading.catalogue import CATALOGUE_NAME, ENTRY, NO_LABEL, PROBLEMS, SCAN, Catalogue, Listed, read_order
+from sharding.reading.class_names import check_class_names
 from sharding.reading.hashes import hash_paths, is_among, repeated_values
 from sharding.reading.split import UNDECIDED, SplitLists
 from sharding.system.files import write_whole
@@ -37,7 +38,8 @@ def write_catalogue(
     lists: SplitLists | None = None,
     keep_splits: bool = True,
 ) -> Catalogue:
-    """List every entry of the sources. SourceError if there is none, or if there are more subsets than fit.
+    """List every entry of the sources. SourceError if there is none, if there are more subsets than fit, or if names of
+    classes look the same.
 
     seed: of the order. lists: they decide the split. keep_splits: False: the split that a source gives is not taken.
     """
@@ -57,6 +59,7 @@ def write_catalogue(
         raise SourceError(f"{roots}: the label files name no image; write a line `path<TAB>label` for each image")
     notes = [note for source in sources for note in source.notes()]
     notes += lists.check_all_named() if lists else []
+    notes += check_class_names(writer.classes)
     subsets = tuple(sorted(writer.subsets))  # "" sorts first
     _renumber_subsets(folder, np.array([subsets.index(name) for name in writer.subsets], np.uint8), writer.entries)
     classes, names = tuple(sorted(writer.classes)), _names_of(sources)

@@ -65,6 +65,8 @@ class ShardProof:
     """Of the labels of words."""
     label_lengths: Counter[int] = field(default_factory=Counter)
     """Length -> samples, for words."""
+    class_samples: Counter[int] = field(default_factory=Counter)
+    """Number of a class -> samples."""
     image_digests: NDArray[Any] = field(default_factory=lambda: np.empty(0, np.uint64))
     """uint64, each value once, ascending."""
     label_hashes: NDArray[Any] = field(default_factory=lambda: np.empty(0, np.uint64))
@@ -263,6 +265,7 @@ class _Walk:
         proof.first_key = self._first_key
         proof.image_digests = np.unique(self._records["digest"])
         if self._task.classes:
+            proof.class_samples = Counter({int(label): count for label, count in self._labels.items()})
             return
         texts = [label.decode("utf-8") for label in self._labels]
         for text, count in zip(texts, self._labels.values(), strict=True):

@@ -111,6 +111,7 @@ class SetProof:
         self.whole: list[tuple[ShardInfo, int]] = []  # the undamaged shards, and their first keys
         self.letters: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
         self.label_lengths: Counter[int] = Counter()
+        self.class_samples: Counter[str] = Counter()  # "ant in train" -> samples
         self._images: dict[str, list[NDArray[np.uint64]]] = {split: [] for split in SPLITS}
         self._labels: dict[str, list[NDArray[np.uint64]]] = {split: [] for split in SPLITS}
         self._started = time.monotonic()
@@ -152,6 +153,8 @@ class SetProof:
         self.whole.append((shard, proof.first_key))
         self.letters[shard.split].update(proof.letters)
         self.label_lengths.update(proof.label_lengths)
+        for number, count in proof.class_samples.items():
+            self.class_samples[f"{self.index.classes[number]} in {shard.split}"] += count
         self._images[shard.split].append(proof.image_digests)
         self._labels[shard.split].append(proof.label_hashes)
 
@@ -208,12 +211,19 @@ def _wrong_keys(proof: SetProof) -> Iterator[str]:
 
 
 def _wrong_contents(proof: SetProof) -> Iterator[str]:
-    """Letters and label lengths, counted again."""
-    index = proof.index
+    """Letters, label lengths and classes, counted again. An older index may hold no counts of classes."""
+    index, of_classes = proof.index, proof.index.counts.class_samples
     letters = {letter: proof.letters["train"][letter] for counts in proof.letters.values() for letter in counts}
+    classes = {
+        f"{name} in {split}": count
+        for split in of_classes
+        for name, count in zip(index.classes, of_classes[split], strict=True)
+        if count
+    }
     counts: tuple[tuple[str, Mapping[Any, int], Mapping[Any, int]], ...] = (
         ("letter", index.alphabet, letters),
         ("label length", index.counts.label_lengths, proof.label_lengths),
+        ("class", classes, proof.class_samples if of_classes else {}),
     )
     for name, said, counted in counts:
         wrong = [

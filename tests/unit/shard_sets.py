@@ -50,6 +50,13 @@ def write_shard(root: Path, name: str, samples: list[tuple[bytes, str, int, tupl
     return ShardInfo(name, name.split("-")[0], 0, len(samples), len(content), digest, idx_digest)
 
 
+def count_classes(labels: dict[str, list[str]], classes: int) -> dict[str, tuple[int, ...]]:
+    """As `SetCounts.class_samples`."""
+    if not classes:
+        return {}
+    return {split: tuple(texts.count(str(number)) for number in range(classes)) for split, texts in labels.items()}
+
+
 def write_set(root: Path, labels: dict[str, list[str]], kind: str = "words", per_shard: int = 4, **facts) -> ShardIndex:
     """A set with these labels in each split. The n-th image of all is `image_bytes(n)`; widths repeat 48, 96, 144.
 
@@ -80,7 +87,7 @@ def write_set(root: Path, labels: dict[str, list[str]], kind: str = "words", per
         bucket_edges=(2.5,),
         shards=tuple(shards),
         subsets=("", "odd"),
-        counts=SetCounts(totals, lengths, (number,)),
+        counts=SetCounts(totals, lengths, (number,), count_classes(labels, len(facts.get("classes", ())))),
     )
     counts = {each.name: facts.pop(each.name) for each in fields(SetCounts) if each.name in facts}
     index = ShardIndex(root=root, **(values | facts))

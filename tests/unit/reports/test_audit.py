@@ -11,7 +11,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from horovod_ocr.cli.main import app
-from horovod_ocr.reports.audit import audit_sections, verdict, write_audit_page
+from horovod_ocr.reports.audit import audit_sections, figures_of, verdict, write_audit_page
 from horovod_ocr.reports.audit_values import audit_values
 from horovod_ocr.reports.page import Paragraph, TableOf
 from horovod_ocr.reports.terminal import draw_sections
@@ -154,6 +154,23 @@ def test_classes_have_no_letters(tmp_path: Path, make_image):
     assert [row[:2] for row in tables["Classes"]] == [["c0", 30], ["c1", 30]]
     assert not {"Letters", "Look-alikes", "Labels", "Script"} & set(tables)
     assert audit_values(audit)["classes"] == {"c0": 30, "c1": 30}
+    assert figures_of(audit)[-1] == ("classes", "2") and "profile" not in dict(figures_of(audit))
+
+
+def test_what_the_splits_of_classes_lack_is_worth_a_look(tmp_path: Path, make_image):
+    for number in range(120):
+        folder = tmp_path / ("ant" if number < 5 else "bee")
+        folder.mkdir(exist_ok=True)
+        (folder / f"video{number // 40}-{number}.png").write_bytes(make_image(number))
+    (tmp_path / "empty").mkdir()
+    notes = texts_of(audit_of(tmp_path, group_from=r"video\d"), "Worth a look")
+    assert "empty/ holds no image, and is no class" in notes
+    assert [note for note in notes if "1 of 2 classes has no image in " in note and "ant 5" in note]
+    assert [note for note in notes if note.startswith("the shares are far from --fractions: train ")]
+    asked_for = texts_of(audit_of(tmp_path, fractions=(1.0, 0.0, 0.0)), "Worth a look")
+    assert not [note for note in asked_for if "would be empty" in note]
+    sampled = texts_of(audit_of(tmp_path, sample=100, group_from=r"video\d"), "Worth a look")
+    assert not [note for note in sampled if "no image in" in note]
 
 
 @pytest.mark.slow

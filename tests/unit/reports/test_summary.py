@@ -86,7 +86,7 @@ def test_the_summary_of_a_build_has_all_its_numbers():
         "30 images occur more than once, with different labels",
         "10,037 images in 5.0 s: 2,007 images/s, 10.0 MB/s",
         "contact sheet: my shards/sheet.png",
-        "words, profile urdu (rtl), labels",
+        "words, profile urdu (rtl), layout labels",
         "the profile: as asked for",
         "1,231 letters of labels changed by the profile:",
         "ي U+064A became ی U+06CC 1,230 times",
@@ -117,8 +117,26 @@ def test_what_there_is_none_of_is_left_out():
 
 def test_many_letters_or_classes_are_not_all_named():
     many = altered(BUILT, kind="classes", alphabet={}, classes=tuple(f"[c{number}]" for number in range(250)))
-    assert "250 classes: [c0] [c1]" in text_of(draw_build(many, 1.0, None))
+    assert "250 classes: [c0], [c1]" in text_of(draw_build(many, 1.0, None))
     assert "[c99] and 150 more" in text_of(draw_build(many, 1.0, None))
+
+
+def test_classes_are_named_with_their_samples_and_with_what_they_lack():
+    classes = {"classes": ("cat", "big dog"), "class_samples": {"train": (7_000, 1), "val": (90, 0), "test": (10, 2)}}
+    built = altered(BUILT, kind="classes", alphabet={}, folded={}, refused_letters={}, **classes)
+    text = text_of(draw_build(built, 1.0, None))
+    assert "2 classes: cat 7,100, big dog 3\n" in text
+    assert "warning: 1 of 2 classes has no image in val (elsewhere: big dog 3); the best checkpoint" in text
+    assert "my shards: classes, layout labels\n" in text and not [
+        word for word in ("profile", "bucket") if word in text
+    ]
+
+
+def test_groups_that_do_not_divide_as_asked_are_a_warning():
+    few = {"totals": {"train": 60, "val": 40, "test": 0}, "split": "group"}
+    text = text_of(draw_build(altered(BUILT, **few), 5.0, None))
+    assert "warning: test is empty" in text
+    assert "warning: the shares are far from --fractions: train 60.0% (80.0% asked for), val 40.0% (10.0%" in text
 
 
 @pytest.mark.parametrize(
@@ -146,7 +164,10 @@ def test_the_next_command_can_be_pasted(root, kind, command, tmp_path, monkeypat
         ({"given_splits": (35, 40)}, "splits: given by the source for 35 of 40, the others by label"),
         ({"given_splits": (0, 40), "split": "file"}, "splits: by file"),
         ({"given_splits": (40, 40), "split": "lists"}, "splits: by lists"),
-        ({"split": "group", "asked": {**ASKED, "group_from": "p"}}, "splits: by group (what 'p' finds in the path)"),
+        (
+            {"split": "group", "asked": {**ASKED, "group_from": r"p\d"}},
+            r"splits: by group (what 'p\d' finds in the path)",
+        ),
     ],
 )
 def test_the_summary_says_where_the_splits_come_from(report, line):

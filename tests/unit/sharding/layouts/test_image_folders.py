@@ -317,21 +317,22 @@ def test_folders_without_images_are_no_classes_and_are_named(write):
     assert len(source.notes()) == 1, "those of the last listing"
 
 
-def test_classes_whose_names_look_the_same_are_refused(write):
-    root = write({"\u00e9/1.png": b"i", "e\u0301/2.png": b"i"})
-    with pytest.raises(SourceError, match="two classes of the same name, written in other code points"):
-        list(find_source(root).entries())
-
-
-def test_classes_that_differ_only_in_case_are_named(write):
-    source = find_source(write({"Cat/1.png": b"i", "cat/2.png": b"i", "dog/3.png": b"i"}))
-    assert len(list(source.entries())) == 3
-    assert source.notes() == ["the classes Cat/, cat/ differ only in case: are they one?"]
-
-
 def test_below_splits_a_class_may_be_in_some_of_them(write):
     source = find_source(
         write({"train/cat/1.png": b"i", "train/dog/2.png": b"i", "val/cat/3.png": b"i", "val/new/.k": ""})
     )
     assert [entry.label for entry in source.entries()] == [b"cat", b"dog", b"cat"]
     assert source.notes() == ["new/ holds no image, and is no class"]
+
+
+def test_folders_that_are_not_read_are_not_named(write):
+    """Hidden ones, and the shard set that is made of this source."""
+    files = {
+        "cat/1.png": b"i",
+        "dog/2.png": b"i",
+        ".ipynb_checkpoints/1.png": b"i",
+        "cat/.ipynb_checkpoints/1.png": b"i",
+    }
+    source = find_source(write(files | {"shards/build/entries.bin": b"", "shards/sheet.png": b"i"}))
+    assert [(entry.path, entry.label) for entry in source.entries()] == [(b"cat/1.png", b"cat"), (b"dog/2.png", b"dog")]
+    assert source.notes() == []

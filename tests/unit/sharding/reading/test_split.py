@@ -9,6 +9,8 @@ from sharding.errors import SourceError
 from sharding.reading.hashes import hash_paths
 from sharding.reading.split import UNDECIDED, SplitLists, SplitRule
 
+ROOT = Path(__file__).parents[4]
+
 
 def splits(count: int, **rule) -> list[int]:
     return [SplitRule(**rule).choose(f"word{number}", b"") for number in range(count)]
@@ -88,6 +90,34 @@ def test_a_group_is_never_cut(source, split_of, read_list, tmp_path: Path):
         assert len(set.union(*pages.values())) > 1
         assert report.index.counts.rejects == {"no group": 1}
         assert [row["path"] for row in read_list(out / "rejects.tsv")] == ["nopage.png"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "groups"),
+    [
+        (
+            r"(IM-\d+|person\d+)",
+            [
+                ["NORMAL/IM-0033-0001.jpeg", "NORMAL/IM-0033-0001-0002.jpeg", "NORMAL/NORMAL2-IM-0033-0001.jpeg"],
+                ["PNEUMONIA/person994_virus_1672.jpeg", "PNEUMONIA/person994_bacteria_2.jpeg"],
+                ["PNEUMONIA/person99_virus_1.jpeg"],
+            ],
+        ),
+        (
+            r"([^/]+?)\d{0,2}\.jpg$",
+            [["A/A1.jpg", "A/A99.jpg"], ["A/A100.jpg", "A/A111.jpg"], ["A/A3000.jpg"], ["B/B1.jpg", "B/B07.jpg"]],
+        ),
+    ],
+)
+def test_the_documented_patterns_group_the_images_of_class_folders(pattern, groups):
+    assert pattern in (ROOT / "docs/classes.md").read_text("utf-8").replace("\\|", "|")
+    together = set()
+    for seed in range(50):
+        rule = SplitRule("group", seed, (0.4, 0.3, 0.3), pattern)
+        found = [{rule.choose("", path.encode()) for path in paths} for paths in groups]
+        assert all(len(splits) == 1 for splits in found)
+        together.add(tuple(splits.pop() for splits in found))
+    assert all(len({splits[n] == splits[m] for splits in together}) == 2 for n in range(len(groups)) for m in range(n))
 
 
 def test_by_file_equal_labels_may_part_and_by_label_they_may_not(source, build, read_packed, tmp_path: Path):

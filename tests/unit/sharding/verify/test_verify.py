@@ -251,6 +251,11 @@ def test_a_set_of_classes_is_proved(tmp_path: Path, make_image):
         (folder / f"{number}.jpg").write_bytes(make_image(number, (30, 30), "RGB", "jpg"))
     build_shards(ShardOptions.of(src=tmp_path / "raw", out=tmp_path / "shards", samples_per_shard=10, workers=1))
     assert verify(tmp_path / "shards").ok
+    ants = read_index(tmp_path / "shards").counts.class_samples["train"][0]
+    edit_index(tmp_path / "shards", lambda index: index["class_samples"]["train"].__setitem__(0, ants + 1))
+    assert verify(tmp_path / "shards").problems == (
+        f"counts of each class in the shards and in the index: 'ant in train' {ants} instead of {ants + 1}",
+    )
     edit_index(tmp_path / "shards", lambda index: index["classes"].pop())
     with pytest.raises(ShardError, match="damaged .*classes of class_samples"):
         verify(tmp_path / "shards")
