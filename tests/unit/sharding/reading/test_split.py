@@ -104,8 +104,8 @@ def test_a_group_is_never_cut(source, split_of, read_list, tmp_path: Path):
             ],
         ),
         (
-            r"([^/]+?)\d{0,2}\.jpg$",
-            [["A/A1.jpg", "A/A99.jpg"], ["A/A100.jpg", "A/A111.jpg"], ["A/A3000.jpg"], ["B/B1.jpg", "B/B07.jpg"]],
+            r"(\d*?)\d{0,2}\.jpg$",
+            [["A/A1.jpg", "A/A99.jpg", "B/B07.jpg"], ["A/A100.jpg", "Del/Del111.jpg"], ["A/A3000.jpg"]],
         ),
     ],
 )
