@@ -15,7 +15,7 @@ from sharding.errors import ConfigError, ShardError
 from sharding.format.frames import Frames
 from sharding.format.idx import idx_bytes
 from sharding.format.script.profile import ScriptProfile
-from sharding.format.splits import SHARD_FILE
+from sharding.format.splits import SHARD_FILE, SPLITS
 from sharding.system.files import fsync_folder, write_whole
 
 FORMAT = "horovod-ocr shards"
@@ -253,6 +253,7 @@ def _check_values(index: ShardIndex) -> None:
         "bucket_edges": all(0 < edge < math.inf for edge in index.bucket_edges),
         "frames": all(_is_count(length) and length > 0 for length in asdict(index.frames).values()),
         **{name: all(map(_is_count, values.values())) for name, values in counts.items()},
+        "splits of class_samples": tuple(of_classes) in ((), SPLITS),
         "classes of class_samples": all(len(samples) == len(index.classes) for samples in of_classes.values()),
     }
     if invalid := [name for name, valid in is_valid.items() if not valid]:

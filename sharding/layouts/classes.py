@@ -51,7 +51,7 @@ class ClassesSource(ImageFoldersSource):
     def _class_of(self, folder: bytes) -> bytes | None:
         """The class of the images in a folder; None outside all class folders."""
         parts = folder.split(b"/")[1 if self.below_splits else 0 :]
-        return parts[0] or None if parts else None
+        return parts[0] if any(parts) else None
 
 
 def find_classes(root: Path, named: bool = False) -> ClassesSource | None:

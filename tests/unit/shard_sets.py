@@ -13,6 +13,7 @@ from PIL import Image
 from sharding.format.idx import IDX_RECORD, IdxHeader, digest_of, write_idx
 from sharding.format.index import SetCounts, ShardIndex, ShardInfo, write_index
 from sharding.format.script.profile import build_profile
+from sharding.format.splits import SPLITS
 
 
 def image_bytes(number: int, size: tuple[int, int] = (96, 64)) -> bytes:
@@ -54,7 +55,7 @@ def count_classes(labels: dict[str, list[str]], classes: int) -> dict[str, tuple
     """As `SetCounts.class_samples`."""
     if not classes:
         return {}
-    return {split: tuple(texts.count(str(number)) for number in range(classes)) for split, texts in labels.items()}
+    return {split: tuple(labels.get(split, []).count(str(number)) for number in range(classes)) for split in SPLITS}
 
 
 def write_set(root: Path, labels: dict[str, list[str]], kind: str = "words", per_shard: int = 4, **facts) -> ShardIndex:

@@ -1,5 +1,6 @@
 """Names of classes that a person cannot tell apart, or may have meant as one."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from sharding.errors import SourceError
 from sharding.reading.class_names import check_class_names
 
-COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
+COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "crème") for form in ("NFC", "NFD"))
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,7 @@ def test_names_that_differ_only_in_case_are_noted():
     assert note.endswith(": A, a; B, b; C, c and 23 more")
 
 
-@pytest.mark.parametrize("names", [(), ("cat",), ("big cat", "bigcat"), (DECOMPOSED, "cafe"), ("گربه", "گرگ")])
+@pytest.mark.parametrize("names", [(), ("cat",), ("big cat", "bigcat"), (DECOMPOSED, "creme"), ("گربه", "گرگ")])
 def test_other_names_are_classes_of_their_own(names):
     assert check_class_names(names) == []
 

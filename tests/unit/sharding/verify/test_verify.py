@@ -256,6 +256,10 @@ def test_a_set_of_classes_is_proved(tmp_path: Path, make_image):
     assert verify(tmp_path / "shards").problems == (
         f"counts of each class in the shards and in the index: 'ant in train' {ants} instead of {ants + 1}",
     )
+    edit_index(tmp_path / "shards", lambda index: index["class_samples"].update(all=[1, 1]))
+    with pytest.raises(ShardError, match="damaged .*splits of class_samples"):
+        verify(tmp_path / "shards")
+    edit_index(tmp_path / "shards", lambda index: index["class_samples"].pop("all"))
     edit_index(tmp_path / "shards", lambda index: index["classes"].pop())
     with pytest.raises(ShardError, match="damaged .*classes of class_samples"):
         verify(tmp_path / "shards")
