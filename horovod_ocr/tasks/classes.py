@@ -123,7 +123,7 @@ class ClassTask:
 
     def opening_remarks(self, index: ShardIndex, model: ImageModel, geometry: Geometry) -> list[str]:
         """Warnings of classes that cannot be learnt or scored; and what `right` means."""
-        train, *others = (index.counts.class_samples.get(split, ()) for split in ("train", "val", "test"))
+        train = index.counts.class_samples.get("train", ())
         missing = [name for name, count in zip(index.classes, train, strict=False) if not count]
         remarks = []
         if missing:
