@@ -113,7 +113,7 @@ class TorchGradients:
         fp16: bool,
     ):
         """groups, fp16: see `World.sum_gradients`. Collective."""
-        self.world, self.bare, self.optimizer, self.fp16 = world, model, optimizer, fp16
+        self.world, self.optimizer, self.fp16 = world, optimizer, fp16
         self.size = bytes_of_gradients(groups, fp16)
         self.sums: list[tuple[dist.Work, Tensor, Tensor]] = []  # begun: of a bucket, as it travels and as it is
         # the gradient of a convolution over one channel, which is small, is copied into its bucket
@@ -162,6 +162,8 @@ class TorchGradients:
             work.wait()
             if self.fp16:
                 gradients.copy_(travelling)
+        if self.sums and self.sums[0][2].is_cuda:
+            torch.cuda.current_stream().synchronize()  # NCCL's wait is one of the GPU, and not of this process
         self.sums.clear()
         self.world.count_sum(self.size)
 
