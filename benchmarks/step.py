@@ -13,6 +13,7 @@ sides take turns; a run's figure is the mean of its steps, a side's the median o
     ddp            DistributedDataParallel with gloo and its defaults, except that it does not exchange BatchNorm's
                    statistics
     ours           this project's defaults
+    torch          this project's defaults with the engine torch, as under torchrun
     ours, <n> ms   with that HOROVOD_CYCLE_TIME; 1 ms is Horovod's own default, 25 ms ours
 Each in the precision that training chooses on this machine, and in fp32. All sides that exchange must end with the
 same weights, bit by bit. noise: the interquartile range of a side's runs, as a fraction of the median. Then a run of
@@ -40,7 +41,7 @@ from sharding.options import ShardOptions
 SIDES = Path(__file__).parent / "sides"
 RANKS = 2
 SAVE_EVERY_STEPS = 50
-SIDES_OF_ALL = ("alone", "apart", "ddp", "ours")
+SIDES_OF_ALL = ("alone", "apart", "ddp", "ours", "torch")
 SIDES_OF_CYCLES = ("ours, 1 ms", "ours, 5 ms")
 PRECISIONS = ("auto", "fp32")
 MOST_OTHERS = 0.05  # of the cores' time that other processes may take
@@ -141,7 +142,8 @@ class Bench:
             return self._horovod("one_step_run.py", task, {"HOROVOD_CYCLE_TIME": cycle_ms} if cycle_ms else {})
         ranks = 1 if how == "alone" else RANKS
         meet = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(ranks)}
-        return self._watched([], "one_step_run.py", task, [{**meet, "RANK": str(rank)} for rank in range(ranks)])
+        environments = [{**meet, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(ranks)]
+        return self._watched([], "one_step_run.py", task, environments)
 
     def save(self) -> dict[str, list[float]]:
         """The rows of rank 0, as step_saving_run.py names them."""

@@ -58,10 +58,10 @@ def main() -> None:
 
 @contextmanager
 def open_job(side: str) -> Iterator[Job]:
-    """alone: one rank's share and no other rank. apart: two ranks that exchange nothing. ddp. ours."""
+    """alone: one rank's share and no other rank. apart: two ranks that exchange nothing. ddp. ours. torch."""
     if side == "alone":
         yield Job()
-    elif side == "ours":
+    elif side in ("ours", "torch"):
         world = open_world()
         yield Job(world.rank, world, wait=lambda: world.gather(None))
     else:

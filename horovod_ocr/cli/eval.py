@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from horovod_ocr.cli.options import Device, RunsFolder, TrainedRun, device_given, folder_of_runs
+from horovod_ocr.cli.options import Device, Engine, RunsFolder, TrainedRun, device_given, engine_given, folder_of_runs
 from horovod_ocr.cli.sentence import one_sentence
 from horovod_ocr.config.train import RanksConfig
 from horovod_ocr.distributed.launcher import rank_of_process
@@ -26,6 +26,7 @@ def evaluate(
         typer.Option(metavar="train|val|test", help="train, val or test.  [default: test, or val without one]"),
     ] = None,
     device: Device = None,
+    engine: Engine = None,
 ) -> None:
     """Score the best checkpoint of a run on samples that it was not trained on: tables, and eval.json in its folder."""
     with one_sentence():
@@ -35,7 +36,7 @@ def evaluate(
         from horovod_ocr.reports.score import draw_pictures, draw_report
 
         with Watchdog(RanksConfig.stall_timeout_s, rank_of_process() or 0) as watchdog:
-            world = open_world()
+            world = open_world(engine_given(engine))
             with progress_bar("reading", shown=world.is_root) as progress, world.guard("evaluation"):
 
                 def read(batches: int, of: int) -> None:

@@ -30,6 +30,12 @@ Device = Annotated[
     str | None,
     typer.Option(metavar="auto|cpu|cuda", help="auto: a GPU for each process, or the CPU for all.  [default: auto]"),
 ]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|horovod|torch|data-parallel", help="What moves bytes between ranks, as in train.  [default: auto]"
+    ),
+]
 Hosts = Annotated[
     str | None,
     typer.Option(
@@ -124,6 +130,14 @@ def device_given(option: str | None) -> str:
     from horovod_ocr.config.train import RanksConfig
 
     return train_table().get("device", RanksConfig.device) if option is None else option
+
+
+def engine_given(option: str | None) -> str:
+    """Each process needs it before it knows the others."""
+    from horovod_ocr.config.sources import train_table
+    from horovod_ocr.config.train import RanksConfig
+
+    return train_table().get("engine", RanksConfig.engine) if option is None else option
 
 
 def folder_of_shards(given: str | None) -> Path:

@@ -4,14 +4,14 @@ from typing import Annotated, Any
 
 import typer
 
-from horovod_ocr.cli.options import takes_settings
+from horovod_ocr.cli.options import engine_given, takes_settings
 from horovod_ocr.cli.sentence import one_sentence
 from horovod_ocr.config.train import RanksConfig, TrainConfig
 from horovod_ocr.distributed.launcher import rank_of_process
 
 SETTINGS = (
-    "shards recipe run runs resume init_from steps epochs global_batch lr seed device precision workers cache_dir "
-    "max_bad exchange local_steps compression accumulate profile sync_batchnorm"
+    "shards recipe run runs resume init_from steps epochs global_batch lr seed engine device precision workers "
+    "cache_dir max_bad exchange local_steps compression accumulate profile sync_batchnorm"
 ).split()
 
 
@@ -27,7 +27,7 @@ def train(
         ),
     ] = None,
 ) -> None:
-    """Train on this process's part of the shards; under horovodrun one process for each GPU."""
+    """Train on this process's part of the shards; under horovodrun or torchrun one process for each GPU."""
     with one_sentence():
         from horovod_ocr.config.sources import with_settings
         from horovod_ocr.distributed.open import open_world
@@ -38,7 +38,7 @@ def train(
         given = with_settings(given, settings or [])
         recipe = given.pop("recipe", None)
         with Watchdog(RanksConfig.stall_timeout_s, rank_of_process() or 0):  # ranks may wait for each other at once
-            world = open_world()
+            world = open_world(engine_given(given.get("engine")))
             with world.guard("training"):
                 config = world.collectively(lambda: choose_config(recipe, given) if world.is_root else None)
                 config = world.broadcast(config)

@@ -5,6 +5,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from horovod_ocr.config.overlay import flatten
+from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.errors import ConfigError
 from sharding.system.files import read_settings_text
 
@@ -15,9 +17,16 @@ def recipe_names() -> list[str]:
 
 
 def read_recipe(name: str) -> dict[str, Any]:
-    """A packaged recipe by name, or any TOML file by path."""
+    """A packaged recipe by name, or any TOML file by path. ConfigError for one that cannot be read, or names an
+    engine."""
     if name.endswith(".toml"):
-        return read_toml(Path(name))
+        values = read_toml(Path(name))
+        if "engine" in flatten(TrainConfig, values, f"recipe {name}"):
+            raise ConfigError(
+                f"recipe {name} names an engine, but ranks have met when it is read; give --engine, or set it in "
+                "horovod-ocr.toml"
+            )
+        return values
     if name not in recipe_names():
         raise ConfigError(f"no recipe {name!r}; there are: {', '.join(recipe_names())}, or give a .toml file")
     return tomllib.loads((resources.files("horovod_ocr") / "recipes" / f"{name}.toml").read_text("utf-8"))

@@ -16,6 +16,7 @@ from horovod_ocr.errors import ConfigError
 from sharding.format.frames import MOST_PX
 
 Device = Literal["auto", "cpu", "cuda"]
+Engine = Literal["auto", "horovod", "torch", "data-parallel"]
 MOST_STEPS = 1_000_000_000_000
 
 
@@ -108,6 +109,8 @@ class OptimizerConfig:
 class RanksConfig:
     """What ranks compute on, and how they work together."""
 
+    engine: Engine = "auto"
+    """What moves bytes between ranks; auto: what the launcher serves; data-parallel: one process for all its GPUs."""
     device: Device = "auto"
     """auto: a GPU for each rank, or the CPU for all."""
     precision: Literal["auto", "bf16", "fp32", "fp64"] = "auto"
@@ -247,6 +250,12 @@ def check_device(name: str) -> None:
     """ConfigError for what is not a Device."""
     if name not in get_args(Device):
         raise ConfigError(f"device is auto, cpu or cuda, not {name!r}")
+
+
+def check_engine(name: str) -> None:
+    """ConfigError for what is not an Engine."""
+    if name not in get_args(Engine):
+        raise ConfigError(f"engine is auto, horovod, torch or data-parallel, not {name!r}")
 
 
 def check_ranks(lanes: int, world_size: int) -> None:

@@ -138,7 +138,10 @@ def init_horovod(on_cpus: bool) -> HorovodWorld:
     try:
         import horovod.torch as hvd
     except ImportError as error:
-        raise ClusterError(f"Horovod is not in this environment ({error}); build it with: make setup") from error
+        raise ClusterError(
+            f"Horovod is not in this environment ({error}); build it with: make setup; or start the ranks with "
+            "torchrun, which needs no Horovod"
+        ) from error
     hvd.init()
     return HorovodWorld(hvd)
 

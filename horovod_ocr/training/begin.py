@@ -72,8 +72,8 @@ def choose_config(recipe: str | None, given: dict[str, Any]) -> TrainConfig:
         return new_config(recipe, given)
     runs = Path(asked.get("runs") or TrainConfig.runs)
     run = run_named(runs, asked["run"]) if asked.get("run") else newest_run(runs)
-    of_machine = {"device": shared.get("device", RanksConfig.device)}  # and not of the run
-    config = overlay(config_of(load_checkpoint(run), run), of_machine, SETTINGS_FILE)
+    of_job = {name: shared.get(name, getattr(RanksConfig, name)) for name in ("engine", "device")}  # not of the run
+    config = overlay(config_of(load_checkpoint(run), run), of_job, SETTINGS_FILE)
     config = overlay(config, read_recipe(recipe) if recipe else {}, f"recipe {recipe}")
     config = overlay(config, {**given, "resume": True, "run": run.name, "runs": str(runs)}, "the command line")
     return check_config(config)

@@ -1,4 +1,4 @@
-"""Ranks that live as long as the tests: a job for them costs no start of interpreters and of Horovod.
+"""Ranks that live as long as the tests: a job for them costs no start of interpreters and of an engine.
 
 Start ranks of its own (`launch.py`) for a job in which something dies or hangs, that needs variables of Horovod or
 another launcher, or that looks at what horovodrun itself prints and returns.
@@ -19,7 +19,8 @@ PATIENCE_S = 600  # on a busy machine
 
 
 class Groups:
-    """A group of ranks for each number of ranks, started when it first has a job. A context that ends them."""
+    """A group of ranks for each launcher and number of ranks, started when it first has a job. A context that ends
+    them."""
 
     def __init__(self, folder: Path):
         self.folder, self.groups, self.started = folder, {}, 0
@@ -31,10 +32,15 @@ class Groups:
         for group in self.groups.values():
             group.close()
 
-    def train(self, ranks: int, out: Path, **settings) -> subprocess.CompletedProcess:
+    def train(self, ranks: int, out: Path, launcher: str = "horovodrun", **settings) -> subprocess.CompletedProcess:
         """Run `rank_program` as `launch.train_on_ranks` does."""
         job = {"kind": "train", "settings": job_settings(out, settings)}
-        return self.run(ranks, {**job, "folder": str(ROOT), "environment": environment()})
+        return self.run(ranks, {**job, "folder": str(ROOT), "environment": environment()}, launcher)
+
+    def try_collectives(self, ranks: int, out: Path, launcher: str) -> subprocess.CompletedProcess:
+        """Run `collectives.try_all`, which leaves a file of each rank in `out`."""
+        job = {"kind": "collectives", "out": str(out), "folder": str(ROOT), "environment": environment()}
+        return self.run(ranks, job, launcher)
 
     def say(self, ranks: int, command: str | list[str], folder: Path) -> subprocess.CompletedProcess:
         """A command of horovod-ocr as each rank runs it, in a working folder and the environment that the test has set.
@@ -47,25 +53,25 @@ class Groups:
         job = {"kind": "command", "words": command, "folder": str(folder)}
         return self.run(ranks, {**job, "environment": {**environment(), "COLUMNS": "120"}})
 
-    def run(self, ranks: int, job: dict) -> subprocess.CompletedProcess:
-        group = self.groups.get(ranks)
+    def run(self, ranks: int, job: dict, launcher: str = "horovodrun") -> subprocess.CompletedProcess:
+        group = self.groups.get((launcher, ranks))
         if group is None or not group.is_alive():
             if group:
                 group.close()
             self.started += 1
             folder = self.folder / f"group-{self.started}"
-            group = self.groups[ranks] = Group(ranks, folder)
+            group = self.groups[launcher, ranks] = Group(ranks, folder, launcher)
         return group.run(job)
 
 
 class Group:
-    """Interpreters that run job after job (serve.py): ranks under horovodrun, or one without Horovod."""
+    """Interpreters that run job after job (serve.py): ranks under a launcher, or one without."""
 
-    def __init__(self, ranks: int, folder: Path):
+    def __init__(self, ranks: int, folder: Path, launcher: str):
         folder.mkdir()
         self.ranks, self.folder, self.jobs = ranks, folder, 0
         self.output = folder / "output.txt"
-        command = over_ranks(ranks, [sys.executable, str(PROGRAM), str(folder), str(os.getpid())])
+        command = over_ranks(ranks, [sys.executable, str(PROGRAM), str(folder), str(os.getpid())], launcher)
         with self.output.open("w") as output:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment()

@@ -1,4 +1,4 @@
-"""Start real Horovod processes on this machine. Most jobs need none of their own: see group.py."""
+"""Start real ranks on this machine, by any launcher. Most jobs need none of their own: see group.py."""
 
 import json
 import subprocess
@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
 import torch
 
 from sharding.format.idx import read_idx
@@ -13,12 +14,15 @@ from sharding.format.index import read_index
 
 PROGRAM = Path(__file__).with_name("rank_program.py")
 ROOT = Path(__file__).parents[2]
+LAUNCHERS = ("horovodrun", "torchrun")  # one for each engine
 SMALL = {"precision": "fp32", "workers": 0, "log_every_steps": 5, "model_options": {"width": 0.25, "hidden": 24}}
 
 
-def train_on_ranks(ranks: int, out: Path, timeout_s: float = 600, **settings) -> subprocess.CompletedProcess:
-    """Run rank_program under horovodrun, in interpreters of its own; with one rank, without horovodrun."""
-    command = over_ranks(ranks, [sys.executable, str(PROGRAM), json.dumps(job_settings(out, settings))])
+def train_on_ranks(
+    ranks: int, out: Path, launcher: str = "horovodrun", timeout_s: float = 600, **settings
+) -> subprocess.CompletedProcess:
+    """Run rank_program under a launcher, in interpreters of its own; with one rank, without a launcher."""
+    command = over_ranks(ranks, [sys.executable, str(PROGRAM), json.dumps(job_settings(out, settings))], launcher)
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout_s, env=environment())
 
 
@@ -28,11 +32,25 @@ def job_settings(out: Path, settings: dict) -> dict:
     return {**SMALL, "runs": str(out / "runs"), "run": "it", "out": str(out), **settings}
 
 
-def over_ranks(ranks: int, command: list[str]) -> list[str]:
-    """The command that starts a command for each of the ranks; with one rank, the command itself."""
+def over_ranks(ranks: int, command: list[str], launcher: str = "horovodrun") -> list[str]:
+    """The command that starts a command for each of the ranks; with one rank, the command itself.
+
+    launcher: horovodrun, torchrun or mpiexec.
+    """
     if ranks == 1:
         return command
+    if launcher == "torchrun":
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--no-python"]
+        return [*torchrun, "--nproc-per-node", str(ranks), *command]
+    if launcher == "mpiexec":
+        return ["mpiexec", "--allow-run-as-root", "--oversubscribe", "-n", str(ranks), *command]
     return [horovodrun(), "--gloo", "-np", str(ranks), "-H", f"localhost:{ranks}", *command]
+
+
+def needs_launcher(launcher: str) -> None:
+    """Skip the test if the launcher is not installed; torchrun comes with torch."""
+    if launcher != "torchrun" and not Path(horovodrun()).exists():
+        pytest.skip("needs Horovod: make setup builds it")
 
 
 def horovodrun() -> str:

@@ -81,13 +81,14 @@ class NoteWhatIsRead(Hook):
 class Faulty(Hook):
     """What goes wrong, on the last rank alone where it is not said otherwise. Steps count from 1.
 
-    dies_after: SIGKILL, on every rank. asked_after: SIGTERM to itself. drifts_after: one weight changes. nan_at: steps
-    whose images are not finite. slow_s: longer for every step. silent_s: before it first talks to other ranks. On all
-    ranks: frozen_batchnorm, statistics stay; group_bytes, of gradients that travel together; gpus, that each host seems
-    to have, with a Horovod without NCCL; one_thread, whatever the cores.
+    dies_after: SIGKILL, on every rank. lost_after: SIGKILL. asked_after: SIGTERM to itself. drifts_after: one weight
+    changes. nan_at: steps whose images are not finite. slow_s: longer for every step. silent_s: before it first talks
+    to other ranks. On all ranks: frozen_batchnorm, statistics stay; group_bytes, of gradients that travel together;
+    gpus, that each host seems to have, with a Horovod without NCCL; one_thread, whatever the cores.
     """
 
     dies_after: int = 0
+    lost_after: int = 0
     asked_after: int = 0
     drifts_after: int = 0
     nan_at: tuple[int, ...] = ()
@@ -134,6 +135,8 @@ class Faulty(Hook):
             os.kill(os.getpid(), signal.SIGKILL)
         if not self.is_last_rank:
             return
+        if state.step == self.lost_after:
+            os.kill(os.getpid(), signal.SIGKILL)
         if state.step == self.asked_after:
             os.kill(os.getpid(), signal.SIGTERM)
         if state.step == self.drifts_after:

@@ -21,6 +21,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 POLL_S = 0.02
+OF_LAUNCHERS = ("HOROVOD_", "OMPI_", "PMIX_", "RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_", "TORCHELASTIC_")
 
 
 def main(folder: Path, owner: int) -> None:
@@ -35,7 +36,7 @@ def main(folder: Path, owner: int) -> None:
     ensure_utf8()
     world = open_world()
     started_with = torch.get_rng_state()  # every interpreter starts with it
-    launched_with = {name: os.environ[name] for name in os.environ if name.startswith(("HOROVOD_", "OMPI_", "PMIX_"))}
+    launched_with = {name: value for name, value in os.environ.items() if name.startswith(OF_LAUNCHERS)}
     assert rank_of_process() == (world.rank if world.world_size > 1 else None)
     for number in itertools.count(1):
         job = wait_for(folder, number, owner)
@@ -67,6 +68,10 @@ def run(job: dict) -> tuple[int, bool]:
             from tests.ranks.rank_program import train_as_told
 
             train_as_told(job["settings"])
+        elif job["kind"] == "collectives":
+            from tests.ranks.collectives import try_all
+
+            try_all(Path(job["out"]))
         else:
             from horovod_ocr.cli.main import app
 

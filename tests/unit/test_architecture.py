@@ -4,6 +4,8 @@ import ast
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 # the order of the data's way; a room imports only rooms before it
 ROOMS = (
@@ -57,9 +59,12 @@ def test_a_room_imports_only_rooms_before_it():
         assert not later, f"{module_of(path)} imports {later}"
 
 
-def test_only_world_imports_horovod():
-    importers = [module_of(path) for path in FILES if any(n.split(".")[0] == "horovod" for n in imported_by(path))]
-    assert importers == ["horovod_ocr.distributed.horovod"]
+@pytest.mark.parametrize("package, module", [("horovod", "horovod"), ("torch.distributed", "torch_engine")])
+def test_one_file_imports_an_engine(package, module):
+    importers = [
+        module_of(path) for path in FILES if any(f"{name}.".startswith(f"{package}.") for name in imported_by(path))
+    ]
+    assert importers == [f"horovod_ocr.distributed.{module}"]
 
 
 def test_no_circle_between_files():

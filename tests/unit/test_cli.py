@@ -19,6 +19,7 @@ from horovod_ocr.cli.sentence import one_sentence, show_tracebacks
 from horovod_ocr.config.overlay import settings_of
 from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.data.samples import FETCHED_SHARDS
+from horovod_ocr.distributed.gpus import Gpus
 from horovod_ocr.errors import ConfigError
 from sharding.format.script.profile import DIRECTION_NAMES, PROFILES
 from sharding.images.read import CHECKS, FORMS
@@ -121,7 +122,7 @@ def work(tmp_path: Path, monkeypatch) -> Path:
 def test_options_are_made_from_settings(command, config):
     options = {option.name: option for option in typer.main.get_command(app).commands[command].params}
     made = [name for name in settings_of(config) if name in options]
-    assert len(made) == (len(settings_of(config)) if command == "shard" else 22)
+    assert len(made) == (len(settings_of(config)) if command == "shard" else 23)
     for name in made:
         option, setting = options[name], settings_of(config)[name]
         default = setting.of(config())
@@ -248,3 +249,23 @@ def test_show_needs_no_torch(work: Path):
     program += "print('torch' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=work)
     assert said.stdout == "written: augment.png\nFalse\n", said.stderr
+
+
+@pytest.mark.parametrize(
+    "words, shared",
+    [
+        ("train --engine data-parallel", ""),
+        ("train --set ranks.engine=data-parallel", 'engine = "torch"'),
+        ("train", 'engine = "data-parallel"'),
+        ("eval --engine data-parallel", 'engine = "torch"'),
+        ("eval", '[train.ranks]\nengine = "data-parallel"'),
+    ],
+)
+def test_the_engine_is_known_before_there_is_a_world(tmp_path, monkeypatch, capfd, words, shared):
+    """From the command line, or else from the settings file: here one that needs GPUs."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("horovod_ocr.distributed.data_parallel.find_gpus", Gpus)
+    (tmp_path / "horovod-ocr.toml").write_text(f"[train]\n{shared}\n")
+    with pytest.raises(SystemExit, match="2"):
+        app(words.split())
+    assert "--engine data-parallel needs two GPUs or more" in capfd.readouterr().err

@@ -3,6 +3,7 @@
 from torch import nn
 
 from horovod_ocr.config.train import ExchangeConfig
+from horovod_ocr.distributed.data_parallel import DataParallelWorld
 from horovod_ocr.distributed.exchange.allreduce import Allreduce
 from horovod_ocr.distributed.exchange.base import Exchange, Groups, MakeOptimizer
 from horovod_ocr.distributed.exchange.diloco import DiLoCo
@@ -29,6 +30,8 @@ def build_exchange(
     name, fp16 = config.exchange, config.compression == "fp16"
     if fp16 and name != "allreduce":
         raise ConfigError(f"compression fp16 goes with exchange allreduce, not with {name}; leave it out")
+    if name != "allreduce" and isinstance(world, DataParallelWorld):
+        raise ConfigError(f"--engine data-parallel is one rank, which has no other to exchange with by {name}")
     if name == "allreduce":
         return Allreduce(world, model, groups, make, fp16, passes)
     if name == "parameter-server":

@@ -86,6 +86,14 @@ def test_what_is_wrong_is_named(values, sentence, tmp_path):
         load_config(None, values, tmp_path)
 
 
+@pytest.mark.parametrize("text", ['engine = "torch"', '[ranks]\nengine = "torch"'])
+def test_a_recipe_that_names_an_engine_is_refused(tmp_path, text):
+    """The ranks have met by then."""
+    (tmp_path / "r.toml").write_text(f"{text}\n")
+    with pytest.raises(ConfigError, match="r.toml names an engine, but ranks have met when it is read; give --engine"):
+        load_config(str(tmp_path / "r.toml"), {}, tmp_path)
+
+
 def test_unknown_recipes_files_and_tables(tmp_path):
     with pytest.raises(ConfigError, match="no recipe 'klingon'; there are: classes, demo"):
         load_config("klingon", {}, tmp_path)

@@ -6,9 +6,11 @@ from unittest.mock import MagicMock
 
 import pytest
 import torch
+from torch import nn
 
+from horovod_ocr.distributed.alone import AloneWorld
 from horovod_ocr.distributed.horovod import HorovodWorld
-from horovod_ocr.distributed.open import check_launcher
+from horovod_ocr.distributed.open import check_launcher, open_world
 from horovod_ocr.errors import ClusterError, ConfigError, OcrError
 
 
@@ -88,3 +90,60 @@ def test_processes_that_were_started_together_and_are_alone_are_refused(monkeypa
     monkeypatch.setattr(sys.stdin, "isatty", lambda: False)
     monkeypatch.setenv("HOROVOD_RANK", "0")  # horovodrun -np 1
     check_launcher(1)
+
+
+def test_ranks_of_horovodrun_without_horovod_are_told_what_to_do(monkeypatch):
+    monkeypatch.setenv("HOROVOD_RANK", "0")
+    monkeypatch.setitem(sys.modules, "horovod.torch", None)  # as if it were not installed
+    with pytest.raises(ClusterError, match="Horovod is not in this environment .* make setup; or .* with torchrun"):
+        open_world()
+
+
+def test_an_engine_that_nobody_knows_is_refused():
+    with pytest.raises(ConfigError, match="engine is auto, horovod, torch or data-parallel, not 'mpi'"):
+        open_world("mpi")
+
+
+def test_a_process_that_was_started_alone_is_a_world_of_one_whatever_the_engine():
+    """horovod-ocr.toml may name one that a team trains with, and `eval` is one process."""
+    for engine in ("auto", "horovod", "torch"):
+        assert isinstance(open_world(engine), AloneWorld)
+
+
+class Ranks(AloneWorld):
+    """Counts as one of several ranks."""
+
+    def __init__(self, rank: int, world_size: int):
+        super().__init__()
+        self.rank, self.world_size = rank, world_size
+
+
+@pytest.mark.parametrize("size", [2, 3, 4, 5, 8, 13])
+def test_all_ranks_send_as_many_bytes_as_all_receive(size):
+    counts = [[(7 * source + target) % 5 for target in range(size)] for source in range(size)]
+    worlds = [Ranks(rank, size) for rank in range(size)]
+    for rank, world in enumerate(worlds):
+        world.count_sum(12)
+        world.count_gather(12)
+        world.count_broadcast(12)
+        world.count_parts(torch.ones(1), counts[rank], [row[rank] for row in counts])
+    sent, received = (sum(getattr(world.traffic, name) for world in worlds) for name in ("sent", "received"))
+    parts = sum(sum(row) - row[rank] for rank, row in enumerate(counts))
+    assert sent == pytest.approx(received)
+    assert sent == pytest.approx(2 * (size - 1) * 12 + size * (size - 1) * 12 + (size - 1) * 12 + 4 * parts)
+
+
+def test_a_world_of_one_sends_nothing():
+    world, values = AloneWorld(), torch.arange(4.0)
+    assert torch.equal(world.all_to_all(values, [4], [4]), values) and torch.equal(world.all_gather(values), values)
+    world.broadcast_tensor(values)
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    sums = world.sum_gradients(model, optimizer, [list(model.parameters())])
+    with sums.backward_pass(is_last=True):
+        sums.model(torch.ones(1, 3)).sum().backward()
+    before = model.bias.detach().clone()
+    sums.wait()
+    sums.step()
+    assert torch.equal(before - 1, model.bias) and sums.optimizer is optimizer
+    assert (world.traffic.sent, world.traffic.received) == (0, 0)

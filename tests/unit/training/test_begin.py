@@ -22,17 +22,19 @@ def test_a_run_of_another_version_goes_on_without_the_settings_that_are_gone(tmp
         choose_config(None, {"resume": True, "runs": str(tmp_path), "run": "it", "gone": 1})
 
 
-def test_the_device_is_that_of_the_machine_and_not_of_the_run(tmp_path, monkeypatch):
+def test_device_and_engine_are_those_of_the_machine_and_not_of_the_run(tmp_path, monkeypatch):
     """What was trained on a GPU goes on where there is none, and the other way round."""
     monkeypatch.chdir(tmp_path)
-    saved = TrainConfig.of(run="it", device="cuda", lr=0.5).to_dict()
+    saved = TrainConfig.of(run="it", device="cuda", engine="torch", lr=0.5).to_dict()
     monkeypatch.setattr(begin, "load_checkpoint", lambda run: {"config": saved})
     (tmp_path / "runs/it").mkdir(parents=True)
     resumed = {"resume": True, "run": "it"}
     assert (choose_config(None, resumed).ranks.device, choose_config(None, resumed).optimizer.lr) == ("auto", 0.5)
-    assert choose_config(None, resumed | {"device": "cpu"}).ranks.device == "cpu"
-    (tmp_path / "horovod-ocr.toml").write_text('[train]\ndevice = "cuda"\n')
-    assert choose_config(None, resumed).ranks.device == "cuda"
+    assert choose_config(None, resumed).ranks.engine == "auto"
+    assert choose_config(None, resumed | {"device": "cpu", "engine": "torch"}).ranks.device == "cpu"
+    (tmp_path / "horovod-ocr.toml").write_text('[train]\ndevice = "cuda"\nengine = "horovod"\n')
+    ranks = choose_config(None, resumed).ranks
+    assert (ranks.device, ranks.engine) == ("cuda", "horovod")
 
 
 @pytest.mark.parametrize("shared", ['run = "it"', 'run = "it"\nresume = true'])

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from horovod_ocr.config.train import ExchangeConfig
 from horovod_ocr.distributed.alone import AloneWorld
+from horovod_ocr.distributed.data_parallel import DataParallelWorld
 from horovod_ocr.distributed.exchange.base import Exchange
 from horovod_ocr.distributed.exchange.build import build_exchange
 from horovod_ocr.distributed.world import World
@@ -260,3 +261,9 @@ def test_fp16_is_of_allreduce():
     )
     with pytest.raises(ConfigError, match="compression fp16 goes with exchange allreduce, not with diloco"):
         build(ExchangeConfig(exchange="diloco", compression="fp16"))
+
+
+def test_one_process_for_all_gpus_exchanges_nothing():
+    with pytest.raises(ConfigError, match="is one rank, which has no other to exchange with by sharded-server"):
+        config = ExchangeConfig(exchange="sharded-server")
+        build_exchange(config, DataParallelWorld([0, 1]), tiny_model(), [], build_optimizer, total_steps=1)

@@ -1,0 +1,67 @@
+"""All GPUs of one process as a world of one: torch copies the model to each of them in every step.
+
+A launcher is not needed, but a rank for each GPU is faster: one process drives all of them here, and the first GPU also
+holds the weights, collects the outputs and takes the optimizer's step.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import gather
+
+from horovod_ocr.distributed.alone import AloneWorld, OwnGradients
+from horovod_ocr.distributed.gpus import find_gpus
+from horovod_ocr.distributed.world import GradientSum
+from horovod_ocr.errors import ConfigError
+
+
+class DataParallelWorld(AloneWorld):
+    """One rank that computes on several GPUs."""
+
+    def __init__(self, gpus: Sequence[int]):
+        """gpus: as torch counts them."""
+        super().__init__()
+        self.gpus = gpus
+
+    def sum_gradients(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        groups: Sequence[Sequence[Tensor]],
+        fp16: bool = False,
+        passes: int = 1,
+    ) -> GradientSum:
+        if not next(model.parameters()).is_cuda:
+            raise ConfigError(
+                "--engine data-parallel computes on GPUs, not on the CPU; give --device cuda, or leave --engine out"
+            )
+        return OwnGradients(SplitOverGpus(model, list(self.gpus)), optimizer)
+
+
+class SplitOverGpus(nn.DataParallel[nn.Module]):
+    """Each GPU gets a part of the images, whose scores come back as one tensor.
+
+    Shapes: N images, C channels (of scores: outputs), T frames.
+    """
+
+    def gather(self, outputs: Sequence[Tensor], output_device: int | torch.device) -> Tensor:
+        """(T, N, C) or (N, C): images are the last dimension but one, and not the one they are split by."""
+        scores: Tensor = gather(outputs, output_device, dim=outputs[0].ndim - 2)
+        return scores
+
+
+def open_data_parallel(ranks: int) -> DataParallelWorld:
+    """ranks: that a launcher has started. ConfigError for several, and for fewer than two GPUs."""
+    if ranks > 1:
+        raise ConfigError(
+            f"--engine data-parallel is for one process, and there are {ranks}; give --engine auto for a rank a GPU"
+        )
+    gpus = find_gpus()
+    if len(gpus.numbers) < 2:
+        why = f" ({reason})" if (reason := gpus.problem or gpus.remark) else ""
+        raise ConfigError(
+            f"--engine data-parallel needs two GPUs or more in one process, there is {len(gpus.numbers)}{why}; "
+            "leave --engine out"
+        )
+    return DataParallelWorld(gpus.numbers)

@@ -1,0 +1,59 @@
+"""One process for several GPUs, which are made up here."""
+
+from unittest.mock import MagicMock
+
+import pytest
+import torch
+from torch import nn
+
+from horovod_ocr.distributed import data_parallel
+from horovod_ocr.distributed.data_parallel import DataParallelWorld, SplitOverGpus, open_data_parallel
+from horovod_ocr.distributed.gpus import Gpus
+from horovod_ocr.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    "gpus, said",
+    [
+        (Gpus(), r"needs two GPUs or more in one process, there is 0; leave --engine out"),
+        (Gpus((0,), ("a",)), r"there is 1; leave"),
+        (Gpus(remark="CUDA_VISIBLE_DEVICES="), r"there is 0 \(CUDA_VISIBLE_DEVICES=\); leave"),
+        (Gpus(problem="the driver is too old"), r"there is 0 \(the driver is too old\); leave"),
+    ],
+)
+def test_fewer_than_two_gpus_are_refused(monkeypatch, gpus, said):
+    monkeypatch.setattr(data_parallel, "find_gpus", lambda: gpus)
+    with pytest.raises(ConfigError, match=said):
+        open_data_parallel(1)
+
+
+def test_several_ranks_are_refused():
+    with pytest.raises(ConfigError, match="for one process, and there are 3; give --engine auto for a rank a GPU"):
+        open_data_parallel(3)
+
+
+def test_a_model_on_the_cpu_is_refused():
+    model = nn.Linear(3, 2)
+    with pytest.raises(ConfigError, match="computes on GPUs, not on the CPU; give --device cuda"):
+        DataParallelWorld([0, 1]).sum_gradients(model, torch.optim.SGD(model.parameters()), [])
+
+
+def test_forward_goes_through_all_gpus(monkeypatch):
+    monkeypatch.setattr(data_parallel, "find_gpus", lambda: Gpus((1, 3), ("a", "b")))
+    world = open_data_parallel(1)
+    split = []
+    monkeypatch.setattr(SplitOverGpus, "__init__", lambda self, model, gpus: split.append((model, gpus)))
+    model, optimizer = MagicMock(), MagicMock()
+    model.parameters.return_value = iter([MagicMock(is_cuda=True)])
+    sums = world.sum_gradients(model, optimizer, [])
+    assert world.world_size == 1 and split == [(model, [1, 3])]
+    assert isinstance(sums.model, SplitOverGpus) and sums.optimizer is optimizer
+
+
+@pytest.mark.parametrize("shape, dim", [((5, 2, 7), 1), ((2, 7), 0)])
+def test_scores_of_all_images_come_back_in_their_order(monkeypatch, shape, dim):
+    """(T, N, C) of words, (N, C) of classes; torch alone would put the frames of images end to end."""
+    monkeypatch.setattr(data_parallel, "gather", lambda outputs, device, dim: torch.cat(list(outputs), dim))
+    parts = [torch.full(shape, float(gpu)) for gpu in range(2)]
+    scores = SplitOverGpus(nn.Identity(), [0, 1]).gather(parts, 0)
+    assert torch.equal(scores, torch.cat(parts, dim))
