@@ -129,12 +129,16 @@ class RanksConfig:
 class ExchangeConfig:
     """How gradients, or weights, of the ranks meet."""
 
-    exchange: Literal["allreduce", "parameter-server", "sharded-server", "weight-average", "diloco"] = "allreduce"
+    exchange: Literal["allreduce", "parameter-server", "sharded-server", "weight-average", "diloco", "powersgd"] = (
+        "allreduce"
+    )
     """The way in which they meet."""
     compression: Literal["none", "fp16"] = "none"
     """allreduce: how gradients travel between ranks; fp16 halves their bytes."""
     local_steps: Annotated[int, Ge(1), Le(1_000_000)] = 16
     """weight-average and diloco: steps that a rank takes alone before weights meet."""
+    powersgd_rank: Annotated[int, Ge(1), Le(1000)] = 4
+    """powersgd: rank of the matrices as which gradients travel."""
 
 
 @dataclass(frozen=True)

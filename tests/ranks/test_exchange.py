@@ -1,4 +1,4 @@
-"""Real Horovod processes: every way to exchange, on 2 and 3 ranks."""
+"""Real processes: every way to exchange, on 2 and 3 ranks, under both engines."""
 
 import shutil
 
@@ -26,13 +26,13 @@ SETTINGS = {
 EXACT = {**SETTINGS, "faults": {"frozen_batchnorm": True}, "model_options": {"width": 0.25, "hidden": 24}}
 
 
-@pytest.mark.parametrize("ranks", [2, 3])
-def test_gradients_that_meet_give_the_same_weights_in_any_way(groups, word_shards, tmp_path, ranks):
+@pytest.mark.parametrize(("ranks", "launcher"), [(2, "horovodrun"), (3, "horovodrun"), (2, "torchrun")])
+def test_gradients_that_meet_give_the_same_weights_in_any_way(groups, word_shards, tmp_path, ranks, launcher):
     settings = {**EXACT, "shards": str(word_shards)}
-    assert_ran(groups.train(ranks, tmp_path / "allreduce", **settings))
+    assert_ran(groups.train(ranks, tmp_path / "allreduce", launcher, **settings))
     summed = parameters_of(tmp_path / "allreduce")
     for name in ("parameter-server", "sharded-server"):
-        assert_ran(groups.train(ranks, tmp_path / name, **settings, exchange=name))
+        assert_ran(groups.train(ranks, tmp_path / name, launcher, **settings, exchange=name))
         for rank in range(ranks):
             assert largest_difference(summed, parameters_of(tmp_path / name, rank)) < 1e-6
         moments = load_checkpoint(tmp_path / name / "runs/it", LAST)["optimizer"]["state"]
@@ -42,7 +42,7 @@ def test_gradients_that_meet_give_the_same_weights_in_any_way(groups, word_shard
             torch.testing.assert_close(moments[number]["exp_avg"], slot["exp_avg"], rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["parameter-server", "sharded-server", "weight-average", "diloco"])
+@pytest.mark.parametrize("name", ["parameter-server", "sharded-server", "weight-average", "diloco", "powersgd"])
 def test_a_run_that_is_killed_goes_on_bit_by_bit(groups, word_shards, tmp_path, name):
     settings = {**SETTINGS, "shards": str(word_shards), "exchange": name, "local_steps": 4}
     assert_ran(groups.train(2, tmp_path / "whole", **settings))
@@ -68,3 +68,13 @@ def test_an_exchange_that_does_not_go_with_fp16_is_one_sentence(groups, word_sha
     refused = groups.train(2, tmp_path, shards=str(word_shards), exchange="diloco", compression="fp16")
     assert refused.returncode == 2
     assert "compression fp16 goes with exchange allreduce, not with diloco" in refused.stderr + refused.stdout
+
+
+@pytest.mark.parametrize("name", ["sharded-server", "diloco", "powersgd"])
+def test_a_run_goes_on_under_the_other_engine_bit_by_bit(groups, word_shards, tmp_path, name):
+    settings = {**SETTINGS, "shards": str(word_shards), "exchange": name, "local_steps": 4}
+    assert_ran(groups.train(2, tmp_path / "whole", **settings))
+    assert_ran(groups.train(2, tmp_path / "both", "torchrun", **settings, faults={"asked_after": 7}))
+    assert_ran(groups.train(2, tmp_path / "both", **settings, resume=True))
+    for rank in (0, 1):
+        assert largest_difference(parameters_of(tmp_path / "whole", rank), parameters_of(tmp_path / "both", rank)) == 0

@@ -8,6 +8,7 @@ from horovod_ocr.distributed.exchange.allreduce import Allreduce
 from horovod_ocr.distributed.exchange.base import Exchange, Groups, MakeOptimizer
 from horovod_ocr.distributed.exchange.diloco import DiLoCo
 from horovod_ocr.distributed.exchange.parameter_server import ParameterServer
+from horovod_ocr.distributed.exchange.powersgd import PowerSGD
 from horovod_ocr.distributed.exchange.sharded_server import ShardedServer
 from horovod_ocr.distributed.exchange.weight_average import WeightAverage
 from horovod_ocr.distributed.world import World
@@ -38,5 +39,7 @@ def build_exchange(
         return ParameterServer(world, model, groups, make)
     if name == "sharded-server":
         return ShardedServer(world, model, groups, make)
+    if name == "powersgd":
+        return PowerSGD(world, model, groups, make, config.powersgd_rank)
     kind = WeightAverage if name == "weight-average" else DiLoCo
     return kind(world, model, groups, make, config.local_steps, total_steps)

@@ -12,6 +12,7 @@ from horovod_ocr.distributed.alone import AloneWorld
 from horovod_ocr.distributed.data_parallel import DataParallelWorld
 from horovod_ocr.distributed.exchange.base import Exchange
 from horovod_ocr.distributed.exchange.build import build_exchange
+from horovod_ocr.distributed.exchange.powersgd import PowerSGD
 from horovod_ocr.distributed.world import World
 from horovod_ocr.errors import ConfigError
 from horovod_ocr.training.optim import build_optimizer, decay_groups
@@ -21,11 +22,12 @@ from tests.unit.distributed.thread_world import ThreadWorld, on_ranks
 STEPS, SAMPLES, FEATURES = 20, 24, 5
 EXACT = ("allreduce", "parameter-server", "sharded-server")
 LOCAL = ("weight-average", "diloco")
-NUMBERS = 3 * 5 + 3 + 3 + 1  # of the model: no number of ranks divides it
+MATRICES, VECTORS = 8 * 5 + 8, 8 + 1  # numbers in the two groups of the model's parameters
+NUMBERS = MATRICES + VECTORS
 
 
 def tiny_model() -> nn.Module:
-    model = nn.Sequential(nn.Linear(FEATURES, 3), nn.Tanh(), nn.Linear(3, 1)).double()
+    model = nn.Sequential(nn.Linear(FEATURES, 8), nn.Tanh(), nn.Linear(8, 1)).double()
     with torch.no_grad():
         for number, parameter in enumerate(model.parameters()):
             parameter.copy_(torch.linspace(-0.6 - number / 10, 0.7, parameter.numel()).view_as(parameter))
@@ -57,7 +59,7 @@ class Training:
         clip_norm: float = 0.5,
         weight_decay: float = 0.1,
     ):
-        config = ExchangeConfig(exchange=name, local_steps=local_steps)
+        config = ExchangeConfig(exchange=name, local_steps=local_steps, powersgd_rank=1)
         self.world, self.model = world, tiny_model()
         groups = decay_groups(self.model, weight_decay)
         self.exchange: Exchange = build_exchange(config, world, self.model, groups, make, STEPS)
@@ -83,10 +85,10 @@ def trained(world: World, name: str, **options) -> Tensor:
 
 
 @pytest.mark.parametrize("ranks", [2, 3, 5])
-@pytest.mark.parametrize("name", EXACT)
+@pytest.mark.parametrize("name", (*EXACT, "powersgd"))
 def test_gradients_that_meet_give_the_weights_of_a_rank_alone(name, ranks):
     """Also with clipping, unequal shares, and shares of none."""
-    alone = trained(AloneWorld(), "allreduce")
+    alone = trained(AloneWorld(), "powersgd" if name == "powersgd" else "allreduce")
     for weights in on_ranks(ranks, partial(trained, name=name)):
         torch.testing.assert_close(weights, alone, rtol=0, atol=1e-6)
 
@@ -171,7 +173,7 @@ def clone(value):
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3])
-@pytest.mark.parametrize("name", EXACT + LOCAL)
+@pytest.mark.parametrize("name", (*EXACT, *LOCAL, "powersgd"))
 def test_a_training_goes_on_bit_by_bit(name, ranks):
     for whole, again in on_ranks(ranks, partial(resumed, name=name)):
         assert torch.equal(whole, again)
@@ -214,7 +216,7 @@ def test_bytes_are_those_of_theory(ranks):
     server, *others = bytes_of(ranks, "parameter-server", 3)
     assert server == (pytest.approx(3 * ((ranks - 1) * size + norm)),) * 2
     assert others == [(pytest.approx(3 * (size + norm)),) * 2] * (ranks - 1)
-    padded = 8 * sum(-(-group // ranks) * ranks for group in (18, 4))  # two groups, of weights and of biases
+    padded = 8 * sum(-(-group // ranks) * ranks for group in (MATRICES, VECTORS))
     assert bytes_of(ranks, "sharded-server", 3) == [(pytest.approx(3 * (ring * padded + norm)),) * 2] * ranks
     diloco = bytes_of(ranks, "diloco", 8, local_steps=4)
     assert diloco == [(pytest.approx(2 * ring * (size + 8)),) * 2] * ranks
@@ -229,7 +231,7 @@ def test_a_rank_of_the_sharded_server_holds_its_part_of_the_moments(ranks):
         state = Training(world, "sharded-server").run(0, 2).update.optimizer.state
         return sum(slot["exp_avg"].numel() for slot in state.values())
 
-    assert on_ranks(ranks, program) == [sum(-(-group // ranks) for group in (18, 4))] * ranks
+    assert on_ranks(ranks, program) == [sum(-(-group // ranks) for group in (MATRICES, VECTORS))] * ranks
 
 
 def not_finite(world: ThreadWorld, name: str) -> tuple[bool, bool]:
@@ -245,7 +247,7 @@ def not_finite(world: ThreadWorld, name: str) -> tuple[bool, bool]:
     return bool(finite[0]), torch.equal(before, training.weights)
 
 
-@pytest.mark.parametrize("name", EXACT)
+@pytest.mark.parametrize("name", (*EXACT, "powersgd"))
 def test_no_rank_takes_an_update_that_is_not_finite(name):
     assert on_ranks(3, partial(not_finite, name=name)) == [(False, True)] * 3
 
@@ -267,3 +269,40 @@ def test_one_process_for_all_gpus_exchanges_nothing():
     with pytest.raises(ConfigError, match="is one rank, which has no other to exchange with by sharded-server"):
         config = ExchangeConfig(exchange="sharded-server")
         build_exchange(config, DataParallelWorld([0, 1]), tiny_model(), [], build_optimizer, total_steps=1)
+
+
+def wide_model() -> nn.Module:
+    """One matrix that is worth compressing."""
+    torch.manual_seed(0)
+    return nn.Linear(40, 30).double()
+
+
+def compressed(world: World, rank: int, steps: int = 1) -> tuple[Tensor, float]:
+    """The gradient of the latest step as it has travelled, and the bytes sent."""
+    model = wide_model()
+    exchange = PowerSGD(world, model, decay_groups(model, 0.0), build_optimizer, rank)
+    for _ in range(steps):
+        model.zero_grad()
+        x = torch.randn(4, 40, generator=torch.Generator().manual_seed(world.rank), dtype=torch.float64)
+        model(x).square().sum().backward()
+        exchange.wait()
+    return model.weight.grad.clone(), world.traffic.sent
+
+
+def test_a_gradient_travels_as_a_product_of_its_rank():
+    (gradient, sent), _ = on_ranks(2, partial(compressed, rank=2))
+    assert torch.linalg.matrix_rank(gradient) == 2
+    assert sent == 8 * (30 + 2 * (30 + 40))  # the bias, and P and Q
+
+
+def test_what_a_product_leaves_out_comes_with_the_next_ones():
+    """The mean of what has travelled comes near the gradient, which stays the same here."""
+    whole = wide_model()
+    for rank in (0, 1):
+        x = torch.randn(4, 40, generator=torch.Generator().manual_seed(rank), dtype=torch.float64)
+        whole(x).square().sum().backward()
+    exact = whole.weight.grad
+    travelled = [on_ranks(2, partial(compressed, rank=1, steps=steps))[0][0] for steps in range(1, 25)]
+    first = (travelled[0] - exact).norm() / exact.norm()
+    mean = (torch.stack(travelled).mean(0) - exact).norm() / exact.norm()
+    assert first > 0.5 and mean < 0.25 * first
