@@ -9,7 +9,7 @@ from horovod_ocr.launch.supervise.job_monitor import JobMonitor
 from horovod_ocr.launch.supervise.signals import LaunchSignals
 from horovod_ocr.run.state import RunStatus
 
-POLL_S = 0.5
+POLL_S = 0.2
 
 
 class Attempt:
@@ -33,13 +33,13 @@ class Attempt:
             why = self.wait_for_end()
         finally:
             code = self.monitor.job.end()
-        monitor, output = self.monitor, self.monitor.job.output
+        lost = self.pool.end_job(self.hosts)
+        monitor, output = self.monitor, self.monitor.job.read_rest()
         state = monitor.last_state()
         if state and state.state == RunStatus.STOPPED:
             reason = monitor.request or f"asked to stop: {state.reason}"
         else:
             reason = output.reason(code)
-        lost = self.pool.end_job(self.hosts)
         return AttemptResult(
             code,
             reason="; ".join([why or reason, *lost]),

@@ -114,7 +114,7 @@ class Supervisor:
                 f"the last time: {result.reason}"
             )
         seconds = pause_after(self.history.failures_in_a_row)
-        self.log.line(f"{result.reason}; again in {seconds:g} s")
+        self.log.line(f"{result.reason}; again {f'in {seconds:g} s' if seconds else 'at once'}")
         self.pause(seconds)
         return seconds
 
@@ -141,7 +141,7 @@ class Supervisor:
             if tries == 0:
                 self.log.line(f"waits: {f'{spec.run} is not there' if has_enough else lack}")
             tries += 1
-            self.pause(pause_after(tries))
+            self.pause(pause_after(tries + 1))
         return ()
 
     def pause(self, seconds: float) -> None:
