@@ -21,6 +21,7 @@ TRAINING, SERVER = 3, "node4"
 LAUNCHER = "node1"  # it trains too
 # hosts see each other's files at once; a cable that is out for less than 15 s breaks no connection
 MOUNT_OPTIONS = "reconnect,dir_cache=no,ServerAliveInterval=5,ServerAliveCountMax=3,ConnectTimeout=5"
+RESEND_MS = 1000  # TCP's longest pause between two attempts to send: a repaired connection goes on within this time
 PATIENCE_S = 300
 
 
@@ -54,7 +55,7 @@ class Cluster:
         hosts_txt.write_text("".join(f"{host} slots=1\n" for host in self.hosts))
         settings = {"shards": self.mounted / "shards", "runs": self.mounted / "runs", **settings}
         self.command = [sys.executable, PROGRAM, "launch", "-H", hosts_txt, "--run", "it"]
-        self.command += ["--network-interfaces", "eth0", "--max-restarts", "1000"]
+        self.command += ["--standby", "--network-interfaces", "eth0", "--max-restarts", "1000"]
         self.command += [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
         self.lines: list[tuple[float, str]] = []  # what `launch` said, and when
         self.launches = 0
@@ -73,6 +74,7 @@ class Cluster:
         self.bed.close()
 
     def mount(self, host: str) -> None:
+        self.bed.as_host(host, "sysctl", "-q", "-w", f"net.ipv4.tcp_rto_max_ms={RESEND_MS}")
         where = [f"{SERVER}:{self.served}", str(self.mounted)]
         self.bed.as_host(host, "sshfs", *where, "-o", MOUNT_OPTIONS)
 

@@ -188,3 +188,21 @@ def test_a_job_that_says_nothing_is_killed(run, monkeypatch):
     cluster = FakeCluster(run, "deaf", "finish")
     assert cluster.supervisor().supervise() == 0
     assert restarts_of(run)[0]["reason"] == "no heartbeat of rank 0 for 15 s"
+
+
+def test_a_standby_is_prepared_once_there_is_a_checkpoint_to_resume_from(run):
+    cluster = FakeCluster(run, "train")
+    polls = []
+
+    def save_then_stop() -> None:
+        polls.append(list(cluster.prepared))
+        if cluster.prepared:
+            os.kill(os.getpid(), signal.SIGTERM)
+        elif len(polls) > 5 and (run / "state.json").exists():
+            (run / "LAST").write_text("step-00000005.pt\n")
+
+    cluster.on_sleep = save_then_stop
+    assert cluster.supervisor(standby=True).supervise() == 0
+    assert len(polls) > 5 and not polls[5]
+    assert cluster.prepared == [(f"{read_record(run).run_id}/2", ["node1", "node2", "node3"])]
+    assert not cluster.has_standby
