@@ -135,10 +135,10 @@ class Fault(NamedTuple):
 KINDS: dict[str, float | None] = {
     "rank killed": None,
     "horovodrun killed": None,
-    "rank stopped": 20.0,  # beyond stall_timeout_s too
-    "host cut off": 10.0,
-    "host without power": 10.0,
-    "storage cut off": 10.0,
+    "rank stopped": 10.0,  # beyond stall_timeout_s too
+    "host cut off": 5.0,
+    "host without power": 5.0,
+    "storage cut off": 5.0,
 }
 SHORTEST_S = 1.0
 
