@@ -26,6 +26,10 @@ def launch(
         int, typer.Option(metavar="RANKS", help="Continue with fewer ranks while hosts are away, down to this.")
     ] = 1,
     max_restarts: Annotated[int, typer.Option(metavar="N", min=0, help="Give up after this many restarts.")] = 20,
+    standby: Annotated[
+        bool,
+        typer.Option("--standby", help="Keep a second set of ranks ready, for faster restarts; it takes memory."),
+    ] = False,
     network_interfaces: Annotated[
         str | None, typer.Option(metavar="NAMES", help="As in horovodrun: eth0,eth1.")
     ] = None,
@@ -53,7 +57,7 @@ def launch(
             launcher += [name, value] if value is not None else []
         where = hosts_given(hosts, np or 1)
         np = np or sum(host.slots for host in where)
-        raise typer.Exit(launch_run(where, np, min_np, max_restarts, launcher, train_options(context.args)))
+        raise typer.Exit(launch_run(where, np, min_np, max_restarts, standby, launcher, train_options(context.args)))
 
 
 def train_options(words: list[str]) -> "TrainOptions":

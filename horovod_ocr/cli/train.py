@@ -32,11 +32,14 @@ def train(
         from horovod_ocr.config.sources import with_settings
         from horovod_ocr.distributed.open import open_world
         from horovod_ocr.distributed.watchdog import Watchdog
+        from horovod_ocr.run.turn import wait_for_turn
         from horovod_ocr.training.begin import choose_config
         from horovod_ocr.training.train import train as train_run
 
         given = with_settings(given, settings or [])
         recipe = given.pop("recipe", None)
+        if not wait_for_turn():
+            return
         with Watchdog(RanksConfig.stall_timeout_s, rank_of_process() or 0):  # ranks may wait for each other at once
             world = open_world(engine_given(given.get("engine")))
             with world.guard("training"):

@@ -49,6 +49,7 @@ StrictModes no
 UsePAM no
 PermitRootLogin prohibit-password
 MaxStartups 100
+Subsystem sftp internal-sftp
 PidFile none
 """
 SSH_CONFIG = """Host *

@@ -9,11 +9,14 @@ from horovod_ocr.launch.supervise.job_monitor import JobMonitor
 from horovod_ocr.launch.supervise.signals import LaunchSignals
 from horovod_ocr.run.state import RunStatus
 
-POLL_S = 0.5
+POLL_S = 0.2
 
 
 class Attempt:
-    """A job that runs on these hosts, of np ranks if they are enough. say: called with news of it."""
+    """A job that runs on these hosts, of np ranks if they are enough. say: called with news of it.
+
+    prepare: called now and then once it has taken steps, until the next job is prepared, which it returns.
+    """
 
     def __init__(
         self,
@@ -23,9 +26,11 @@ class Attempt:
         np: int,
         signals: LaunchSignals,
         say: Callable[[str], None],
+        prepare: Callable[[], bool],
     ) -> None:
         self.monitor, self.pool, self.hosts, self.np = monitor, pool, hosts, np
         self.signals, self.say, self.clock = signals, say, monitor.clock
+        self.prepare, self.is_next_prepared = prepare, False
 
     def run(self) -> AttemptResult:
         """Wait until the job has ended, or end it; then kill what is left of it."""
@@ -33,13 +38,13 @@ class Attempt:
             why = self.wait_for_end()
         finally:
             code = self.monitor.job.end()
-        monitor, output = self.monitor, self.monitor.job.output
+        lost = self.pool.end_job(self.hosts)
+        monitor, output = self.monitor, self.monitor.job.read_rest()
         state = monitor.last_state()
         if state and state.state == RunStatus.STOPPED:
             reason = monitor.request or f"asked to stop: {state.reason}"
         else:
             reason = output.reason(code)
-        lost = self.pool.end_job(self.hosts)
         return AttemptResult(
             code,
             reason="; ".join([why or reason, *lost]),
@@ -58,6 +63,8 @@ class Attempt:
                 return why
             if self.signals.received and monitor.state is None:
                 return self.signals.received  # there is nothing to save yet
+            if monitor.took_steps and not self.is_next_prepared:
+                self.is_next_prepared = self.prepare()
             if self.signals.received:
                 monitor.ask(self.signals.received, must_leave=True)
             elif self.wants_more_hosts and self.clock.now_s() >= next_look_s:

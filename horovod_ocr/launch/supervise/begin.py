@@ -35,9 +35,18 @@ class TrainOptions:
 
 
 def launch(
-    hosts: tuple[Host, ...], np: int, min_np: int, max_restarts: int, launcher: list[str], options: TrainOptions
+    hosts: tuple[Host, ...],
+    np: int,
+    min_np: int,
+    max_restarts: int,
+    standby: bool,
+    launcher: list[str],
+    options: TrainOptions,
 ) -> int:
-    """Begin a run or go on with it, and supervise it until it ends; the exit code. launcher: options of horovodrun."""
+    """Begin a run or go on with it, and supervise it until it ends; the exit code.
+
+    The numbers and the standby are those of `LaunchSpec`. launcher: options of horovodrun.
+    """
     check_ranks(hosts, np, min_np)
     run = choose_run(options)
     state = read_state(run)
@@ -52,8 +61,8 @@ def launch(
         if variables := variables_to_send():
             log.line(f"{' '.join(variables)} goes to the ranks on all hosts")
         train = [*options.words, "--run", run.name]
-        cluster = SshCluster(Ssh(hosts, Path(folder)), record.run_id, config, launcher, train, log.line)
-        return Supervisor(LaunchSpec(run, hosts, np, min_np, max_restarts), record, cluster).supervise()
+        cluster = SshCluster(Ssh(hosts, Path(folder)), run, record.run_id, config, launcher, train, log.line)
+        return Supervisor(LaunchSpec(run, hosts, np, min_np, max_restarts, standby), record, cluster).supervise()
 
 
 def check_ranks(hosts: tuple[Host, ...], np: int, min_np: int) -> None:

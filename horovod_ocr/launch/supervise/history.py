@@ -89,5 +89,8 @@ def decide_next(result: AttemptResult, history: AttemptHistory) -> Outcome:
 
 
 def pause_after(failures: int) -> float:
-    """Seconds before the next start. failures: in a row, without a newer checkpoint between them, at least 1."""
-    return min(2.0 ** (failures - 1), LONGEST_PAUSE_S)
+    """Seconds before the next start. failures: in a row, without a newer checkpoint between them, at least 1.
+
+    The first is followed by a start at once.
+    """
+    return min(2.0 ** (failures - 2), LONGEST_PAUSE_S) if failures > 1 else 0.0

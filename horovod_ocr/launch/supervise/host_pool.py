@@ -9,6 +9,7 @@ from horovod_ocr.launch.supervise.clock import Clock
 from horovod_ocr.launch.supervise.cluster import Cluster, Problems
 
 LOOK_S = 5.0  # between two looks for missing hosts
+CLEAN_S = 1.0  # so long after the end of a job nothing of it comes back
 MOST_LOSSES = 8  # a host that was lost n times must answer 2**n looks in a row before it is used again
 
 
@@ -37,6 +38,8 @@ class HostPool:
         self.losses: dict[str, int] = {}  # how often a host was lost
         self.answers: dict[str, int] = {}  # looks in a row that a missing host has answered
         self.ask_again_s: dict[str, float] = {}  # when a host that did not answer may be asked again
+        self.clean: set[str] = set()  # hosts that answered at the end of the last job, with nothing of the run left
+        self.clean_until_s = 0.0  # they are not asked again before
         self.proven: set[str] = set()  # hosts of the last attempt that took steps
         self.left_out: set[str] = set()  # hosts that broke a start
 
@@ -64,19 +67,24 @@ class HostPool:
     def kill_leftovers(self, hosts: tuple[Host, ...], spared: str | None = None) -> Problems:
         """Kill what is left of the run on hosts, except the job `spared`; the problems of the hosts.
 
-        A host that did not answer a moment ago is not asked again, which would take seconds.
+        A host that did not answer a moment ago, or was clean at the end of a job, is not asked again: it takes seconds.
         """
-        asked = tuple(host for host in hosts if self.clock.now_s() >= self.ask_again_s.get(host.name, 0.0))
+        now_s = self.clock.now_s()
+        clean = self.clean if now_s < self.clean_until_s else set()
+        asked = tuple(
+            host for host in hosts if now_s >= self.ask_again_s.get(host.name, 0.0) and host.name not in clean
+        )
         found = self.cluster.kill_leftovers(asked, spared)
         silent: Problems = {name: problem for name, problem in found.items() if problem}
         self.ask_again_s |= dict.fromkeys(silent, self.clock.now_s() + LOOK_S)
         self.passed -= silent.keys()
         self.note(silent)
-        return {host.name: found.get(host.name, self.problems.get(host.name)) for host in hosts}
+        known = {**self.problems, **dict.fromkeys(clean), **found}
+        return {host.name: known.get(host.name) for host in hosts}
 
     def end_all(self) -> None:
         """Kill what is left of the run, also on hosts that did not answer a moment ago."""
-        self.ask_again_s = {}
+        self.ask_again_s, self.clean = {}, set()
         self.kill_leftovers(self.hosts)
 
     def note(self, problems: Problems) -> None:
@@ -88,8 +96,10 @@ class HostPool:
 
     def end_job(self, used: tuple[Host, ...]) -> list[str]:
         """Kill what is left of a job that has ended. Those of its hosts that do not answer, with their problems."""
-        self.answers = {}
+        self.answers, self.clean = {}, set()
         problems = self.kill_leftovers(self.hosts)
+        self.clean = {name for name, problem in problems.items() if not problem}
+        self.clean_until_s = self.clock.now_s() + CLEAN_S
         lost = [host.name for host in used if problems[host.name]]
         for name in lost:
             self.losses[name] = self.losses.get(name, 0) + 1

@@ -19,7 +19,7 @@ RANK_ENDED = re.compile(r"Process (\d+) exit with status code (\d+)\.")
 CONNECTION_LOST = re.compile(r"Timeout, server \S+ not responding|Connection (to|closed|reset)|[Bb]roken pipe|ssh: ")
 OUR_CODES = range(ConfigError.exit_code, DivergedError.exit_code + 1)
 SSH_FAILED = 255  # also if the command that ssh ran was killed by a signal
-READ_S = 2.0  # time to read the last lines of a job that has ended
+READ_S = 2.0  # time to read the last lines of a job of which nothing is left
 
 
 class JobOutput:
@@ -140,10 +140,13 @@ class Job:
         """Kill horovodrun's session if it still runs; the exit code. Ranks on other hosts need `kill_leftovers`."""
         if self.process.poll() is None:
             kill_session(self.process)
-        code = self.process.wait()
+        return self.process.wait()
+
+    def read_rest(self) -> JobOutput:
+        """Its last lines too. After `kill_leftovers`: an orphan of the job holds the pipes open until it is killed."""
         for relay in self.relays:
-            relay.join(READ_S)  # an orphan of the job may hold the pipe open until it is killed
-        return code
+            relay.join(READ_S)
+        return self.output
 
 
 def write_line(line: str, target: IO[str]) -> None:

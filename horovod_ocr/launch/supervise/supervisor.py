@@ -5,6 +5,7 @@ again from its last checkpoint on the hosts that answer.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from horovod_ocr.errors import ClusterError
@@ -33,6 +34,8 @@ class LaunchSpec:
     """Go on with fewer ranks while hosts are away, down to this."""
     max_restarts: int = 20
     """Give up after this many."""
+    standby: bool = False
+    """Prepare the next job while one trains, so that a restart takes less time."""
 
 
 class Supervisor:
@@ -55,6 +58,7 @@ class Supervisor:
             try:
                 return self.run_attempts()
             finally:
+                self.cluster.end_standby()
                 self.pool.end_all()
 
     def run_attempts(self) -> int:
@@ -89,13 +93,25 @@ class Supervisor:
             write_record(self.spec.run, self.record)
         except OSError as error:
             self.log.line(f"{RECORD} cannot be written ({error.strerror})")
-        name = f"{self.record.run_id}/{self.record.attempts}"
+        name = self.job_name(self.record.attempts)
         step = last_step(self.spec.run)
         self.has_checkpoint |= step is not None
         self.log.line(f"attempt {self.record.attempts} from step {step or 0}: {spell_hosts(chosen)}")
         job = self.cluster.start(name, chosen, self.has_checkpoint)
         monitor = JobMonitor(job, name, self.spec.run, step or 0, self.record.stall_timeout_s, self.clock)
-        return Attempt(monitor, self.pool, chosen, self.spec.np, self.signals, self.log.line).run()
+        prepare = partial(self.prepare_next, chosen)
+        return Attempt(monitor, self.pool, chosen, self.spec.np, self.signals, self.log.line, prepare).run()
+
+    def job_name(self, attempt: int) -> str:
+        return f"{self.record.run_id}/{attempt}"
+
+    def prepare_next(self, chosen: tuple[Host, ...]) -> bool:
+        """Start the standby on the hosts of the attempt that runs; whether that is done, or not asked for."""
+        if self.spec.standby and last_step(self.spec.run) is None:
+            return False
+        if self.spec.standby:
+            self.cluster.prepare(self.job_name(self.record.attempts + 1), chosen)
+        return True
 
     def judge_hosts(self, chosen: tuple[Host, ...], result: AttemptResult) -> None:
         """Leave out a host that answers, but breaks every start. One broken start alone may be chance."""
@@ -114,7 +130,7 @@ class Supervisor:
                 f"the last time: {result.reason}"
             )
         seconds = pause_after(self.history.failures_in_a_row)
-        self.log.line(f"{result.reason}; again in {seconds:g} s")
+        self.log.line(f"{result.reason}; again {f'in {seconds:g} s' if seconds else 'at once'}")
         self.pause(seconds)
         return seconds
 
@@ -141,7 +157,7 @@ class Supervisor:
             if tries == 0:
                 self.log.line(f"waits: {f'{spec.run} is not there' if has_enough else lack}")
             tries += 1
-            self.pause(pause_after(tries))
+            self.pause(pause_after(tries + 1))
         return ()
 
     def pause(self, seconds: float) -> None:

@@ -35,6 +35,8 @@ class FakeCluster(Clock):
         self.cleared: list[tuple[list[str], str | None]] = []
         self.on_sleep: Callable[[], object] = lambda: None
         self.job: Job | None = None
+        self.prepared: list[tuple[str, list[str]]] = []
+        self.has_standby = False
         self.action = ""
 
     def start(self, job: str, hosts: Sequence[Host], resumes: bool) -> Job:
@@ -46,6 +48,13 @@ class FakeCluster(Clock):
         self.job = Job(command, {**os.environ, JOB_VARIABLE: job}, hosts)
         self.time_s += 1.0
         return self.job
+
+    def prepare(self, job: str, hosts: Sequence[Host]) -> None:
+        self.prepared.append((job, [host.name for host in hosts]))
+        self.has_standby = True
+
+    def end_standby(self) -> None:
+        self.has_standby = False
 
     @property
     def is_time_frozen(self) -> bool:

@@ -272,9 +272,12 @@ def test_one_process_for_all_gpus_exchanges_nothing():
 
 
 def wide_model() -> nn.Module:
-    """One matrix that is worth compressing."""
-    torch.manual_seed(0)
-    return nn.Linear(40, 30).double()
+    """One matrix that is worth compressing. Threads share torch's own generator."""
+    model, generator = nn.Linear(40, 30).double(), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) / 6)
+    return model
 
 
 def compressed(world: World, rank: int, steps: int = 1) -> tuple[Tensor, float]:

@@ -67,13 +67,13 @@ def test_a_new_run_has_its_settings_from_the_file_too(folder):
 
 def test_a_misspelt_run_to_resume_is_not_begun(folder):
     with pytest.raises(CheckpointError, match="no run 'urdo' in runs/"):
-        launch((Host("localhost"),), 1, 1, 20, [], train_options(["--run", "urdo", "--resume"]))
+        launch((Host("localhost"),), 1, 1, 20, False, [], train_options(["--run", "urdo", "--resume"]))
     assert not (folder / "runs").exists()
 
 
 def test_a_run_is_named_without_its_folder(folder):
     with pytest.raises(ConfigError, match="'runs/urdu'"):
-        launch((Host("localhost"),), 1, 1, 20, [], train_options(["--run", "runs/urdu"]))
+        launch((Host("localhost"),), 1, 1, 20, False, [], train_options(["--run", "runs/urdu"]))
     assert not (folder / "runs").exists()
 
 
@@ -120,7 +120,7 @@ def test_a_finished_run_is_said_to_be(folder, capsys):
     run = folder / "runs" / "it"
     open_record(run, [], 300.0)
     write_state(run, RunState(RunStatus.FINISHED, 40, 40))
-    assert launch((Host("localhost"),), 1, 1, 20, [], train_options(["--run", "it"])) == 0
+    assert launch((Host("localhost"),), 1, 1, 20, False, [], train_options(["--run", "it"])) == 0
     assert "runs/it is finished, with 40 steps" in capsys.readouterr().out
 
 

@@ -91,6 +91,26 @@ def test_the_pause_before_a_host_is_asked_again_grows(run):
     assert pool.blame(NODES, "node3") == []  # it is node2, which is gone
 
 
+def test_hosts_that_were_clean_at_the_end_of_a_job_are_not_asked_again_for_a_moment(run):
+    cluster = FakeCluster(run)
+    cluster.away = {"node3": (0, 1e9)}
+    pool = HostPool(NODES, cluster, print, cluster)
+    pool.passed = {host.name for host in NODES}
+
+    def asked_by(act) -> list[list[str]]:
+        cluster.cleared.clear()
+        act()
+        return [hosts for hosts, _ in cluster.cleared if hosts]
+
+    assert asked_by(lambda: pool.end_job(NODES)) == [["node1", "node2", "node3"]]
+    assert asked_by(lambda: pool.choose(3, 1)) == []
+    assert pool.choose(3, 1) == NODES[:2]
+    cluster.time_s += 2
+    assert asked_by(lambda: pool.choose(3, 1)) == [["node1", "node2"]]
+    pool.end_job(NODES)
+    assert asked_by(lambda: pool.end_job(NODES)) == [["node1", "node2"]]  # of another job
+
+
 @pytest.mark.parametrize("error", [ClusterError("no ssh on this machine"), BrokenPipeError(32, "Broken pipe")])
 def test_a_check_that_fails_is_a_problem_of_its_hosts(run, error):
     class BrokenCluster(FakeCluster):

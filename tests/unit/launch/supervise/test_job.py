@@ -1,5 +1,7 @@
 """The output of a job tells why it ended."""
 
+import os
+import signal
 from unittest.mock import MagicMock
 
 import pytest
@@ -7,7 +9,8 @@ import pytest
 from horovod_ocr.distributed.horovod import HorovodWorld
 from horovod_ocr.errors import ClusterError
 from horovod_ocr.launch.hosts.hosts_file import Host
-from horovod_ocr.launch.supervise.job import JobOutput
+from horovod_ocr.launch.supervise.job import Job, JobOutput
+from tests.hosts.bed import wait_until
 
 NODES = (Host("node1", 2), Host("node2"))
 
@@ -71,3 +74,16 @@ def test_a_rank_that_ended_because_it_missed_another_is_not_the_cause():
     assert output.reason(4) == f"rank 0 on node1 ended with exit code 4: {raised.value}"
     output.add("Process 2 exit with status code 255.\n")
     assert output.reason(4) == "rank 2 on node2: killed, or the connection to it is lost"
+
+
+@pytest.mark.slow
+def test_an_orphan_that_holds_the_pipes_does_not_delay_the_end_of_a_job():
+    """Whoever ends the job kills the orphan, and then all is read."""
+    command = ["sh", "-c", "setsid sleep 600 & echo horovodrun: orphan $!; wait"]
+    job = Job(command, dict(os.environ), NODES)
+    wait_until(lambda: job.output.launcher_line, "its line")
+    assert job.end() == -signal.SIGKILL
+    assert all(relay.is_alive() for relay in job.relays)
+    os.kill(int(job.output.launcher_line.split()[-1]), signal.SIGKILL)
+    job.read_rest()
+    assert not any(relay.is_alive() for relay in job.relays)

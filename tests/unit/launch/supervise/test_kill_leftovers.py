@@ -8,7 +8,14 @@ import pytest
 
 from horovod_ocr.launch.hosts.hosts_file import Host
 from horovod_ocr.launch.hosts.ssh import Answer, Ssh
-from horovod_ocr.launch.supervise.kill_leftovers import PROGRAM, kill_on_hosts, kill_processes, problem_of, processes_of
+from horovod_ocr.launch.supervise.kill_leftovers import (
+    PROGRAM,
+    Cleared,
+    cleared,
+    kill_on_hosts,
+    kill_processes,
+    processes_of,
+)
 from horovod_ocr.run.state import JOB_VARIABLE
 
 
@@ -58,17 +65,19 @@ def test_never_ends_itself(monkeypatch):
 def test_hosts_are_cleared_and_say_what_they_lack(sleeper, tmp_path, monkeypatch):
     left = sleeper("left-e/1")
     here = Host("localhost")
-    assert kill_on_hosts(Ssh((here,), tmp_path), (here,), "left-e") == {"localhost": None}
-    assert left.wait() == -9
+    waits = sleeper("left-e/2")
+    found = kill_on_hosts(Ssh((here,), tmp_path), (here,), "left-e", ["left-e/2", "left-e/3"])
+    assert found == {"localhost": Cleared(None, frozenset({"left-e/2"}))}
+    assert (left.wait(), waits.poll()) == (-9, None)
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    assert "cannot be used" in kill_on_hosts(Ssh((here,), tmp_path), (here,), "left-e")["localhost"]
+    assert "cannot be used" in kill_on_hosts(Ssh((here,), tmp_path), (here,), "left-e")["localhost"].problem
 
 
 def test_a_host_that_does_not_answer_is_told_from_one_that_lacks_something():
-    assert problem_of(Answer(0, "", "Warning: added to known hosts")) is None
-    assert problem_of(Answer(255, "", "ssh: connect to host node2 port 22: No route to host\n")) == (
-        "does not answer (ssh: connect to host node2 port 22: No route to host)"
+    assert cleared(Answer(0, "", "Warning: added to known hosts")).problem is None
+    silent, lacking = (
+        cleared(Answer(255, "", "ssh: connect to host node2 port 22: No route to host\n")),
+        cleared(Answer(1, "", "...\nNo module named horovod_ocr")),
     )
-    assert (
-        problem_of(Answer(1, "", "...\nNo module named horovod_ocr")) == "cannot be used: No module named horovod_ocr"
-    )
+    assert silent.problem == "does not answer (ssh: connect to host node2 port 22: No route to host)"
+    assert lacking.problem == "cannot be used: No module named horovod_ocr"

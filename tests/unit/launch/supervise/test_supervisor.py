@@ -36,7 +36,7 @@ def test_goes_on_from_the_last_checkpoint_and_says_why(run):
         "attempt": 2,
         "reason": "rank 1 on node2 was killed (SIGKILL)",
         "exit_code": 137,
-        "pause_s": 1.0,
+        "pause_s": 0.0,
         "step": 40,
         "hosts": ["node1", "node2", "node3"],
         "ranks": 3,
@@ -58,15 +58,15 @@ def test_gives_up_after_so_many_restarts_with_growing_pauses(run):
     with pytest.raises(ClusterError, match="after 3 restarts.*exit code 1: it went wrong"):
         cluster.supervisor(max_restarts=3).supervise()
     assert len(cluster.started) == 4
-    assert [restart["pause_s"] for restart in restarts_of(run)] == [1, 2, 4]
+    assert [restart["pause_s"] for restart in restarts_of(run)] == [0, 1, 2]
 
 
 @pytest.mark.slow
 def test_pauses_start_over_after_progress(run):
     cluster = FakeCluster(run, "die 1", "die 1", "die 1 5", "die 1", "finish")
     assert cluster.supervisor().supervise() == 0
-    assert [restart["pause_s"] for restart in restarts_of(run)] == [1, 2, 1, 2]
-    assert pause_after(7) == pause_after(40) == 60
+    assert [restart["pause_s"] for restart in restarts_of(run)] == [0, 1, 0, 1]
+    assert pause_after(8) == pause_after(40) == 60
 
 
 def test_the_same_command_takes_up_a_run_under_a_new_attempt(run):
@@ -188,3 +188,21 @@ def test_a_job_that_says_nothing_is_killed(run, monkeypatch):
     cluster = FakeCluster(run, "deaf", "finish")
     assert cluster.supervisor().supervise() == 0
     assert restarts_of(run)[0]["reason"] == "no heartbeat of rank 0 for 15 s"
+
+
+def test_a_standby_is_prepared_once_there_is_a_checkpoint_to_resume_from(run):
+    cluster = FakeCluster(run, "train")
+    polls = []
+
+    def save_then_stop() -> None:
+        polls.append(list(cluster.prepared))
+        if cluster.prepared:
+            os.kill(os.getpid(), signal.SIGTERM)
+        elif len(polls) > 5 and (run / "state.json").exists():
+            (run / "LAST").write_text("step-00000005.pt\n")
+
+    cluster.on_sleep = save_then_stop
+    assert cluster.supervisor(standby=True).supervise() == 0
+    assert len(polls) > 5 and not polls[5]
+    assert cluster.prepared == [(f"{read_record(run).run_id}/2", ["node1", "node2", "node3"])]
+    assert not cluster.has_standby
