@@ -6,13 +6,14 @@ Shapes: N images.
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from horovod_ocr.data.batch import Batch
-from horovod_ocr.distributed.world import World
+from horovod_ocr.distributed.world import Traffic, World
 from horovod_ocr.tasks.base import Losses, Task
 
 
@@ -22,6 +23,7 @@ class Interval:
 
     def __init__(self, task: Task, device: torch.device):
         self.task, self.device = task, device
+        self.exchanged = Traffic()  # of this rank when the latest line was written
         self.reset()
 
     def reset(self) -> None:
@@ -67,15 +69,17 @@ class Interval:
         """The sums of all ranks as figures a person reads. Collective.
 
         loss of a sample, what the task says (`Task.log_values`), images_per_s of all ranks together, data_wait_share of
-        the time, decode_us of a sample (augmentation included), read_bytes of images, slowest_rank and slowest_ratio
-        (see `slowest`), passed_s.
+        the time, decode_us of a sample (augmentation included), read_bytes of images, sent_bytes from rank to rank,
+        slowest_rank and slowest_ratio (see `slowest`), passed_s.
         """
         passed_s = time.monotonic() - self.started_s
         own_s = np.zeros(world.world_size)
         own_s[world.rank] = passed_s - self.ranks_wait_s
         sums = [float(self.sums[name]) for name in self.task.log_sums]
-        mine = [float(self.loss_sum), self.samples, self.data_wait_s, passed_s, self.decode_s, self.read_bytes]
-        loss_sum, samples, wait_s, all_s, decode_s, read_bytes, *more = world.sum_array(
+        before, self.exchanged = self.exchanged, replace(world.traffic)
+        sent = self.exchanged.sent - before.sent
+        mine = [float(self.loss_sum), self.samples, self.data_wait_s, passed_s, self.decode_s, self.read_bytes, sent]
+        loss_sum, samples, wait_s, all_s, decode_s, read_bytes, sent_bytes, *more = world.sum_array(
             np.array([*mine, *sums, *own_s])
         ).tolist()
         slowest_rank, slowest_ratio = slowest(more[len(sums) :])
@@ -86,6 +90,7 @@ class Interval:
             "data_wait_share": wait_s / all_s,
             "decode_us": 1e6 * decode_s / max(1, samples),
             "read_bytes": int(read_bytes),
+            "sent_bytes": int(sent_bytes),
             "slowest_rank": slowest_rank,
             "slowest_ratio": slowest_ratio,
             "passed_s": all_s / world.world_size,

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from horovod_ocr.distributed.alone import AloneWorld
 from horovod_ocr.tasks.base import Losses
 from horovod_ocr.training.interval import Interval, slowest
 from horovod_ocr.training.lines import straggler_line
@@ -32,3 +33,12 @@ def test_a_loss_that_is_not_finite_counts_as_none():
     assert float(interval.loss_sum) == 6.0 and interval.sums == {"odd": 4, "even": 6}
     interval.reset()
     assert float(interval.loss_sum) == 0.0 and interval.sums == {"odd": 0, "even": 0}
+
+
+def test_bytes_are_those_since_the_line_before():
+    task = SimpleNamespace(log_sums=(), log_values=lambda sums: {})
+    interval, world = Interval(task, torch.device("cpu")), AloneWorld()
+    for sent, expected in ((100, 100), (30, 30), (0, 0)):
+        world.traffic.add(sent, 7)
+        assert interval.summarise(world)["sent_bytes"] == expected
+        interval.reset()
