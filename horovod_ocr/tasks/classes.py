@@ -190,7 +190,11 @@ class ClassScores:
         """classes: of the model. index: of the set that is read; its classes are among them."""
         self.classes, self.index = classes, index
         self.numbers = {name: number for number, name in enumerate(classes)}
-        size = len(classes)
+        self.reset()
+
+    def reset(self) -> None:
+        """No samples."""
+        size = len(self.classes)
         self.confusions: dict[int, NDArray[np.int64]] = defaultdict(lambda: np.zeros((size, size), np.int64))
         self.log_loss = 0.0
         # of two classes: the probability of the second one, for each sample of either
@@ -218,7 +222,7 @@ class ClassScores:
         return dict(self.confusions), self.log_loss, self.probabilities, self.worst
 
     def merge(self, states: Sequence[Any]) -> None:
-        self.__init__(self.classes, self.index)  # type: ignore[misc]
+        self.reset()
         for confusions, log_loss, probabilities, worst in states:
             for subset, confusion in confusions.items():
                 self.confusions[subset] += confusion
