@@ -42,6 +42,7 @@ def draw_pictures(report: dict[str, Any], store: ShardStore, run: Path) -> list[
     if task.confusion_of:
         pictures.append(run / "confusion.png")
         draw_confusion(task.confusion_of(report), pictures[-1], f"{caption}: rows are labels, columns what was read")
+    (run / "worst.png").unlink(missing_ok=True)  # of an earlier evaluation
     if worst := report.get("worst"):
         pictures.append(run / "worst.png")
         images = read_images(store, [(each["shard"], each["row"]) for each in worst])
