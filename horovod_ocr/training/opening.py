@@ -1,10 +1,12 @@
 """The first lines of a run, and the last one."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from horovod_ocr.config.train import TrainConfig, profiled_steps
+from horovod_ocr.data.plan import BucketPlan
 from horovod_ocr.data.splits import divide_command, unseen_split
 from horovod_ocr.distributed.world import World
 from horovod_ocr.training.begin import Beginning
@@ -38,6 +40,7 @@ def opening_lines(
     return [
         *lines,
         *unvalidated,
+        *idle_ranks(parts.train.plan(0).buckets, world.world_size),
         *unprofiled(config.log.profile, state),
         *parts.task.opening_remarks(index, parts.model, parts.geometry),
     ]
@@ -45,6 +48,18 @@ def opening_lines(
 
 def shown(value: object) -> object:
     return "-" if value is None else value
+
+
+def idle_ranks(buckets: Sequence[BucketPlan], world_size: int) -> list[str]:
+    """A warning if a bucket has fewer samples than there are ranks. buckets: of an epoch."""
+    small = [bucket.total for bucket in buckets if bucket.total < world_size]
+    if not small:
+        return []
+    where = f"{len(small)} of {len(buckets)} buckets have" if len(buckets) > 1 else "the train split has"
+    return [
+        f"warning: {where} fewer samples than there are ranks ({min(small)} for {world_size}): some ranks compute nothing "
+        "in such steps; fewer ranks are as fast"
+    ]
 
 
 def unprofiled(profile: str | None, state: TrainState) -> list[str]:
