@@ -57,8 +57,8 @@ def idle_ranks(buckets: Sequence[BucketPlan], world_size: int) -> list[str]:
         return []
     where = f"{len(small)} of {len(buckets)} buckets have" if len(buckets) > 1 else "the train split has"
     return [
-        f"warning: {where} fewer samples than there are ranks ({min(small)} for {world_size}): some ranks compute nothing "
-        "in such steps; fewer ranks are as fast"
+        f"warning: {where} fewer samples than there are ranks ({min(small)} for {world_size}): some ranks compute "
+        "nothing in such steps; fewer ranks are as fast"
     ]
 
 
