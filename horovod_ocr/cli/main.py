@@ -18,6 +18,7 @@ from horovod_ocr.cli.launch import TAKES_MORE, launch
 from horovod_ocr.cli.plan import plan
 from horovod_ocr.cli.predict import predict
 from horovod_ocr.cli.runs import runs
+from horovod_ocr.cli.scaling import scaling
 from horovod_ocr.cli.sentence import one_sentence, show_tracebacks
 from horovod_ocr.cli.shard import shard
 from horovod_ocr.cli.show import show
@@ -39,6 +40,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "launch": launch,
     "train": train,
     "runs": runs,
+    "scaling": scaling,
     "eval": evaluate,
     "predict": predict,
 }

@@ -71,7 +71,17 @@ class Picture:
     """Also its alternative text in HTML; empty for none."""
 
 
-Part = Paragraph | Figures | TableOf | BarChart | Picture
+@dataclass(frozen=True)
+class Drawing:
+    """An SVG with its caption."""
+
+    svg: str
+    """The element, without what stands before it in a file of its own."""
+    caption: str = ""
+    """Empty for none."""
+
+
+Part = Paragraph | Figures | TableOf | BarChart | Picture | Drawing
 
 
 @dataclass(frozen=True)
@@ -155,6 +165,8 @@ def part_html(part: Part) -> str:
             data = base64.b64encode(part.png).decode()
             image = f'<img src="data:image/png;base64,{data}" alt="{escape(part.caption)}">'
             return f"<figure>{image}{caption_html(part.caption)}</figure>"
+        case Drawing():
+            return f'<figure><div class="wide">{part.svg}</div>{caption_html(part.caption)}</figure>'
 
 
 def caption_html(caption: str) -> str:

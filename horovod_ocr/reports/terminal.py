@@ -9,6 +9,7 @@ from rich.text import Text
 from horovod_ocr.reports.page import (
     BarChart,
     Cell,
+    Drawing,
     Figures,
     Paragraph,
     Part,
@@ -30,7 +31,7 @@ def draw_sections(sections: Sequence[Section]) -> Group:
     """The sections of a page, one after the other, without pictures and without rows after the 60th."""
     drawn: list[RenderableType] = []
     for section in sections:
-        parts = [part for part in section.parts if not isinstance(part, Picture)]
+        parts = [part for part in section.parts if not isinstance(part, Picture | Drawing)]
         if parts:
             drawn += [Text(f"\n{section.heading}", style="bold"), *map(draw_part, parts)]
     return Group(*drawn)
@@ -52,7 +53,7 @@ def draw_part(part: Part) -> RenderableType:
             top = max(part.counts, default=0) or 1
             shares = [bar_share(count, top, part.log) for count in part.counts]
             return Group(Text(part.caption, style="italic"), with_bars(table, shares))
-        case Picture():
+        case Picture() | Drawing():
             return Text(part.caption)
 
 

@@ -3,10 +3,7 @@
 `meet` starts `python -m horovod_ocr.launch.hosts.contact DEVICE` by horovodrun; root prints one line of JSON.
 """
 
-import json
-import re
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -15,10 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.data.store import read_index_at
 from horovod_ocr.distributed.launcher import rank_of_process
-from horovod_ocr.errors import ClusterError, OcrError
-from horovod_ocr.launch.hosts.horovodrun import START_TIMEOUT_S, spell_horovodrun
+from horovod_ocr.errors import OcrError
+from horovod_ocr.launch.hosts.ask_ranks import ask_ranks, print_answer
+from horovod_ocr.launch.hosts.horovodrun import START_TIMEOUT_S
 from horovod_ocr.launch.hosts.hosts_file import Host
-from horovod_ocr.launch.hosts.ssh import Ssh, kill_session
+from horovod_ocr.launch.hosts.ssh import Ssh
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 
 ALLREDUCE_BYTES = 64 << 20
 MOST_TIMES, MOST_S = 5, 5.0  # the allreduce is repeated up to 5 times, or 5 s
-MARK = "contact: "  # begins the line of JSON
 LIMIT_S = 100  # a rank without progress for this long ends itself
 
 
@@ -59,7 +56,7 @@ def main() -> None:
         sys.exit(str(error))
     if world.is_root:
         speed = ALLREDUCE_BYTES / seconds
-        print(MARK + json.dumps(Contact(chosen.device.type, speed, chosen.why_cpu)), flush=True)
+        print_answer(Contact(chosen.device.type, speed, chosen.why_cpu))
 
 
 def time_allreduce(world: "World", device: "torch.device") -> float:
@@ -79,48 +76,9 @@ def time_allreduce(world: "World", device: "torch.device") -> float:
 
 
 def meet(ssh: Ssh, hosts: Sequence[Host], device: str, timeout_s: float = START_TIMEOUT_S + LIMIT_S) -> Contact:
-    """Run an allreduce over all slots of the hosts. device: as in RanksConfig. Raises ClusterError if it fails."""
-    command = spell_horovodrun(hosts, [sys.executable, "-m", "horovod_ocr.launch.hosts.contact", device])
-    try:
-        started = subprocess.Popen(
-            command,
-            env=ssh.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise ClusterError(f"{command[0]}: {error.strerror}") from error
-    try:
-        said, _ = started.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired as error:
-        raise ClusterError(f"no allreduce ended within {timeout_s:g} s") from error
-    finally:
-        if started.poll() is None:  # after an interrupt too
-            kill_session(started)
-            started.communicate()
-    if found := re.search(rf"{MARK}(.*)", said):
-        return Contact(*json.loads(found[1]))
-    raise ClusterError(why_horovodrun_failed(said, started.returncode))
-
-
-def why_horovodrun_failed(said: str, code: int) -> str:
-    """The most telling line: the last of the rank that ended first, else the last one about an error.
-
-    NCCL's own reason is added.
-    """
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    of_rank = []
-    if first := re.search(r"rank (\d+) ended first", said):
-        mark = f"[{first[1]}]<stderr>:"
-        of_rank = [f"rank {first[1]}: {line.removeprefix(mark)}" for line in lines if line.startswith(mark)]
-    errors = [line for line in lines if re.search("error|unable|could not|timed out", line, re.IGNORECASE)]
-    line = (of_rank or errors or lines or [f"horovodrun ended with code {code}"])[-1]
-    warned = re.search(r"NCCL WARN (.+)", said)
-    return f"{line} (NCCL: {warned[1].strip()})" if warned else line
+    """Run an allreduce over all slots of the hosts. device: as in RanksConfig. timeout_s: see `ask_ranks`. Raises
+    ClusterError if it fails."""
+    return Contact(*ask_ranks(ssh, hosts, "horovod_ocr.launch.hosts.contact", device, timeout_s))
 
 
 def gradient_bytes(config: TrainConfig) -> int:

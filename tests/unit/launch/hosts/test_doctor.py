@@ -11,7 +11,8 @@ import pytest
 
 from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.launch.hosts import contact, doctor
-from horovod_ocr.launch.hosts.contact import Contact, gradient_bytes, why_horovodrun_failed
+from horovod_ocr.launch.hosts.ask_ranks import why_horovodrun_failed
+from horovod_ocr.launch.hosts.contact import Contact, gradient_bytes
 from horovod_ocr.launch.hosts.doctor import (
     failed_contact,
     judge_contact,

@@ -1,0 +1,203 @@
+"""The page of a scaling study: three results (time, bytes, score), the forecasts, and how far these can be trusted."""
+
+import statistics
+from collections.abc import Sequence
+
+from horovod_ocr.console import size_text
+from horovod_ocr.reports import scaling_charts as charts
+from horovod_ocr.reports.page import Cell, Drawing, Figures, Paragraph, Part, Section, TableOf
+from horovod_ocr.scaling.figures import Study
+from horovod_ocr.scaling.forecast import Miss, Work, check_forecasts, crossings, work_of
+from horovod_ocr.scaling.link import Link
+from horovod_ocr.scaling.scores import Curve, Race, race
+from horovod_ocr.scaling.ways import WAYS
+
+SPEEDS = {"1 Gbit/s": 1e9, "10 Gbit/s": 10e9, "25 Gbit/s": 25e9, "100 Gbit/s": 100e9}
+FAR_OFF = 0.25  # a forecast that misses by more is named
+MOST_CROSSINGS = 12
+
+
+def scaling_sections(studies: Sequence[Study], curves: Sequence[Curve]) -> list[Section]:
+    """From top to bottom."""
+    sections = [about(studies), step_times(studies)]
+    several = [study for study in studies if study.last.ranks > 1]
+    for study in several:
+        sections.append(over_ranks(study))
+    for task in dict.fromkeys(curve.task for curve in curves):
+        sections.append(score_section([curve for curve in curves if curve.task == task], several))
+    if several:
+        sections += [forecast_section(several[-1]), errors_section(check_forecasts(several))]
+    return sections
+
+
+def about(studies: Sequence[Study]) -> Section:
+    study = studies[0]
+    parts: list[Part] = [
+        Figures(
+            [
+                ("model", study.model),
+                ("parameters", f"{study.parameters:,}"),
+                ("gradients", size_text(study.last.timeline.size)),
+                ("device", study.device),
+                ("most ranks", str(max(each.last.ranks for each in studies))),
+            ]
+        )
+    ]
+    if study.simulated_step_ms is not None:
+        parts.append(
+            Paragraph(
+                f"The computation is simulated: forward and backward sleep {study.simulated_step_ms:g} ms, so that the "
+                "network decides and not the cores. Gradients, exchange and update are real."
+            )
+        )
+    parts.append(
+        TableOf(
+            ["link", "ranks", "alpha, ms", "beta, Gbit/s"],
+            [
+                [study.name, job.ranks, f"{1e3 * job.link.alpha_s:.3f}", f"{8e-9 * job.link.beta:.3f}"]
+                for study in studies
+                for job in (*study.jobs, *study.strong)
+                if job.ranks > 1
+            ],
+        )
+    )
+    return Section("What was measured", parts)
+
+
+def step_times(studies: Sequence[Study]) -> Section:
+    """Time and bytes of a step, with the most ranks of each study."""
+    rows: list[list[Cell]] = []
+    for study in studies:
+        job = study.last
+        base = job.ways["allreduce"].step_s if "allreduce" in job.ways else None
+        for name, way in job.ways.items():
+            ratio = f"{way.step_s / base:.2f}" if base else ""
+            sent, received = (f"{max(each, default=0.0) / 1e6:,.2f}" for each in (way.sent, way.received))
+            rows.append([study.name, job.ranks, name, ms(way.step_s), ms(way.own_s), ratio, sent, received])
+    head = ["link", "ranks", "way", "step, ms", "own, ms", "of allreduce", "most MB sent", "most MB received"]
+    caption = "A step with the most ranks. Of ways that step alone, the mean over whole rounds."
+    left_out = [
+        Paragraph(f"{study.name}, {name}: {why}") for study in studies for name, why in study.last.left_out.items()
+    ]
+    note = Paragraph(
+        "own: the same step while nothing is exchanged. Bytes are those of tensors, of the rank that moves the most, "
+        "in a step on average."
+    )
+    return Section(
+        "Time and bytes of a step",
+        [Drawing(charts.steps_by_link(studies), caption), TableOf(head, rows), note, *left_out],
+    )
+
+
+def over_ranks(study: Study) -> Section:
+    """Measured points over forecast lines."""
+    works = works_of(study)
+    links = {name: study.last.link_of(WAYS[name].wire) for name in works}
+    head = ["scaling", "ranks", *works]
+    rows: list[list[Cell]] = [
+        [scaling, job.ranks, *(ms(job.ways[way].step_s) if way in job.ways else "" for way in works)]
+        for scaling, jobs in (("weak", study.jobs), ("strong", study.strong))
+        for job in jobs
+    ]
+    caption = "Points are measured, lines are forecast from the link and from one rank's own step; dots: no exchange."
+    drawing = Drawing(charts.times_over_ranks(study, works, links), caption)
+    return Section(
+        f"Over ranks: {study.name}", [drawing, TableOf(head, rows), *crossing_parts(works, links, study.name)]
+    )
+
+
+def forecast_section(study: Study) -> Section:
+    """Other links, with the latency and the work of this study."""
+    works = works_of(study)
+    latency = study.last.link.alpha_s
+    links = {name: Link(latency, speed / 8) for name, speed in SPEEDS.items()}
+    parts: list[Part] = [
+        Drawing(
+            charts.forecasts(works, links),
+            f"Forecast speed with weak scaling, 1 to 128 ranks, alpha {1e3 * latency:.2f} ms as on {study.name}.",
+        )
+    ]
+    for name, link in links.items():
+        parts += crossing_parts(works, dict.fromkeys(works, link), name)
+    return Section("Forecast for other links", parts)
+
+
+def crossing_parts(works: dict[str, Work], links: dict[str, Link], name: str) -> list[Part]:
+    found = crossings(works, links)
+    if not found:
+        return [Paragraph(f"{name}: no two ways change places between 2 and 128 ranks.")]
+    texts = [f"from {each.ranks} ranks on {each.faster} is faster than {each.slower}" for each in found]
+    more = f"; and {len(texts) - MOST_CROSSINGS} more" if len(texts) > MOST_CROSSINGS else ""
+    return [Paragraph(f"{name}: {'; '.join(texts[:MOST_CROSSINGS])}{more}.")]
+
+
+def errors_section(misses: Sequence[Miss]) -> Section:
+    """How far forecasts are off."""
+    median, most = (function(abs(miss.error) for miss in misses) for function in (statistics.median, max))
+    far: list[list[Cell]] = [
+        [miss.study, miss.scaling, miss.ranks, miss.way, ms(miss.measured_s), ms(miss.forecast_s), f"{miss.error:+.0%}"]
+        for miss in misses
+        if abs(miss.error) > FAR_OFF
+    ]
+    parts: list[Part] = [
+        Figures([("steps", str(len(misses))), ("median error", f"{median:.1%}"), ("largest", f"{most:.1%}")]),
+        Drawing(charts.forecast_against_measured(misses), "Each step of two ranks or more."),
+    ]
+    head = ["link", "scaling", "ranks", "way", "measured, ms", "forecast, ms", "off"]
+    parts.append(TableOf(head, far) if far else Paragraph("No forecast is off by more than 25 %."))
+    return Section("Forecast against measured", parts)
+
+
+def score_section(curves: Sequence[Curve], studies: Sequence[Study]) -> Section:
+    """Score at equal samples and at equal time."""
+    steps = {
+        study.name: {name: way.step_s for name, way in study.last.ways.items() if can_race(name, curves)}
+        for study in studies
+    }
+    runs = ", ".join(f"{curve.way} {curve.runs}" for curve in curves)
+    parts: list[Part] = [
+        Drawing(charts.score_curves(curves, steps), f"{curves[0].score} of the val split; runs: {runs}."),
+        TableOf(
+            ["way", "samples", curves[0].score],
+            [[curve.way, curve.steps[-1] * curve.samples_of_step, f"{curve.scores[-1]:.2%}"] for curve in curves],
+        ),
+    ]
+    for study in studies:
+        if steps[study.name]:
+            result = race(curves, steps[study.name])
+            parts += [Paragraph(race_text(study.name, result)), race_table(result)]
+    parts.append(
+        Paragraph(
+            "Time is steps times the step measured on that link. In equal time, a slower way is cut off before its "
+            "learning rate has come down; a run planned for fewer steps would score more. parameter-server and "
+            "sharded-server give the weights of allreduce, and so its scores."
+        )
+    )
+    return Section(f"Score at equal samples and in equal time: {curves[0].task}", parts)
+
+
+def can_race(name: str, curves: Sequence[Curve]) -> bool:
+    return WAYS[name].is_exact or any(curve.way == name for curve in curves)
+
+
+def race_text(link: str, result: Race) -> str:
+    return f"{link}: time until {result.target:.1%}, and scores after {result.time_s:,.0f} s, when the first has ended."
+
+
+def race_table(result: Race) -> TableOf:
+    rows = [
+        [way, f"{result.to_target_s[way]:,.1f}", f"{result.at_end[way]:.2%}", f"{result.in_time[way]:.2%}"]
+        for way in sorted(result.to_target_s, key=result.to_target_s.__getitem__)
+    ]
+    return TableOf(["way", f"s until {result.target:.1%}", "equal samples", "equal time"], rows)
+
+
+def works_of(study: Study) -> dict[str, Work]:
+    """Of each way that was measured with the most ranks: of a rank with all samples."""
+    job = study.last
+    works = {name: work_of(job, name, study.local_steps) for name in job.ways}
+    return works if study.jobs else {name: work.for_samples(job.ranks) for name, work in works.items()}
+
+
+def ms(seconds: float) -> str:
+    return f"{1e3 * seconds:,.1f}"

@@ -1,0 +1,196 @@
+"""The charts of a scaling study, as SVG. Drawn by matplotlib; computes nothing but forecasts' lines."""
+
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from horovod_ocr.scaling.figures import Job, Study
+from horovod_ocr.scaling.forecast import MOST_RANKS, Miss, Work, forecast_s
+from horovod_ocr.scaling.link import Link
+from horovod_ocr.scaling.scores import Curve
+from horovod_ocr.scaling.ways import WAYS
+
+# Okabe and Ito's colours, which colour-blind people tell apart, and one more
+COLOURS = ("#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#000000", "#999999", "#7A4FBF")
+MARKERS = "osD^vP*Xh"
+COLUMNS = 3
+PANEL = (4.0, 3.0)  # inches
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "horovod-ocr",
+    "font.size": 9,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "text.color": "#333333",
+}
+
+
+def style_of(way: str) -> dict[str, Any]:
+    """Colour and marker: the same in every chart."""
+    number = list(WAYS).index(way)
+    return {"color": COLOURS[number], "marker": MARKERS[number], "markersize": 5, "label": way}
+
+
+def line_of(way: str) -> dict[str, Any]:
+    return {**style_of(way), "marker": None}
+
+
+def panels(count: int) -> tuple[Figure, list[Axes]]:
+    """A figure with so many panels, in rows of three at most."""
+    columns = min(COLUMNS, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows + 0.5), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
+    for unused in axes[count:]:
+        unused.remove()
+    return figure, axes[:count]
+
+
+def svg_of(figure: Figure, axes: Sequence[Axes]) -> str:
+    """The element, with one legend for all panels."""
+    handles: dict[str, Any] = {}
+    for each in axes:
+        for handle, label in zip(*each.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    if handles:
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5, frameon=False)
+    written = StringIO()
+    figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
+    text = written.getvalue()
+    return text[text.index("<svg") :]
+
+
+def draw(count: int, draw_panel: Any) -> str:
+    """draw_panel: (axes, number of the panel)."""
+    with matplotlib.rc_context(STYLE):
+        figure, axes = panels(count)
+        for number, each in enumerate(axes):
+            draw_panel(each, number)
+        return svg_of(figure, axes)
+
+
+def steps_by_link(studies: Sequence[Study]) -> str:
+    """The step of each way with the most ranks, on each link."""
+
+    def panel(axes: Axes, number: int) -> None:
+        for way in ways_of(jobs_of(studies)):
+            found = [(study.name, job.ways[way].step_s) for study, job in last_jobs(studies) if way in job.ways]
+            axes.plot([name for name, _ in found], [1e3 * step_s for _, step_s in found], **style_of(way), linestyle="")
+        axes.set_yscale("log")
+        axes.set_ylabel("a step, ms")
+        axes.tick_params(axis="x", rotation=45 if len(studies) > 3 else 0)
+
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(max(5.0, 1.0 * len(studies) + 3), 4.4), layout="constrained")
+        axes = figure.subplots()
+        panel(axes, 0)
+        return svg_of(figure, [axes])
+
+
+def times_over_ranks(study: Study, works: Mapping[str, Work], links: Mapping[str, Link]) -> str:
+    """Measured points over forecast lines, 1 to 128 ranks: step time and speed with weak scaling, step time with
+    strong. works, links: of each way; of a rank with all samples."""
+    ranks = range(1, MOST_RANKS + 1)
+
+    def panel(axes: Axes, number: int) -> None:
+        is_strong, is_speed = number == 2, number == 1
+        for way, work in works.items():
+            own = [work.for_samples(1 / each) if is_strong else work for each in ranks]
+            steps = [forecast_s(WAYS[way], each, links[way], count) for each, count in zip(own, ranks, strict=True)]
+            values = [work.own_s * count / step for step, count in zip(steps, ranks, strict=True)]
+            axes.plot(ranks, values if is_speed else [1e3 * step for step in steps], **line_of(way))
+        for way in works:
+            jobs = study.strong if is_strong else study.jobs
+            seen = [(job.ranks, job.ways[way].step_s) for job in jobs if way in job.ways]
+            alone = works[way].own_s
+            axes.plot(
+                [count for count, _ in seen],
+                [alone * count / step if is_speed else 1e3 * step for count, step in seen],
+                **{**style_of(way), "label": None},
+                linestyle="",
+            )
+        if is_speed:
+            axes.plot(ranks, ranks, color="grey", linestyle=":", linewidth=1)
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        axes.set_xlabel("ranks")
+        axes.set_ylabel("times one rank" if is_speed else "a step, ms")
+        axes.set_title(("weak scaling: step", "weak scaling: speed", "strong scaling: step")[number])
+
+    return draw(3, panel)
+
+
+def forecasts(works: Mapping[str, Work], links: Mapping[str, Link]) -> str:
+    """Speed over ranks on other links, weak scaling."""
+    names = list(links)
+    ranks = range(1, MOST_RANKS + 1)
+
+    def panel(axes: Axes, number: int) -> None:
+        link = links[names[number]]
+        for way, work in works.items():
+            values = [work.own_s * count / forecast_s(WAYS[way], work, link, count) for count in ranks]
+            axes.plot(ranks, values, **line_of(way))
+        axes.plot(ranks, ranks, color="grey", linestyle=":", linewidth=1)
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log", base=2)
+        axes.set_xlabel("ranks")
+        axes.set_ylabel("times one rank")
+        axes.set_title(names[number])
+
+    return draw(len(names), panel)
+
+
+def forecast_against_measured(misses: Sequence[Miss]) -> str:
+    def panel(axes: Axes, number: int) -> None:
+        for way in [each for each in WAYS if any(miss.way == each for miss in misses)]:
+            mine = [miss for miss in misses if miss.way == way]
+            measured = [1e3 * miss.measured_s for miss in mine]
+            axes.plot(measured, [1e3 * miss.forecast_s for miss in mine], **style_of(way), linestyle="", alpha=0.8)
+        ends = [
+            1e3 * min(miss.measured_s for miss in misses) / 1.2,
+            1e3 * max(miss.measured_s for miss in misses) * 1.2,
+        ]
+        axes.plot(ends, ends, color="grey", linewidth=1)
+        axes.fill_between(ends, [0.75 * end for end in ends], [1.25 * end for end in ends], color="grey", alpha=0.15)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlabel("measured, ms")
+        axes.set_ylabel("forecast, ms (band: 25 %)")
+
+    return draw(1, panel)
+
+
+def score_curves(curves: Sequence[Curve], steps: Mapping[str, Mapping[str, float]]) -> str:
+    """The score of one recipe over samples, and over time on each link. steps: link -> way -> seconds of a step."""
+    links = list(steps)
+
+    def panel(axes: Axes, number: int) -> None:
+        for curve in curves:
+            if number == 0:
+                axes.plot([step * curve.samples_of_step for step in curve.steps], curve.scores, **style_of(curve.way))
+            elif curve.way in steps[links[number - 1]]:
+                step_s = steps[links[number - 1]][curve.way]
+                axes.plot([step * step_s for step in curve.steps], curve.scores, **style_of(curve.way))
+        axes.set_xlabel("samples" if number == 0 else "seconds of steps")
+        axes.set_ylabel(curves[0].score)
+        axes.set_title("equal samples" if number == 0 else links[number - 1])
+
+    return draw(1 + len(links), panel)
+
+
+def last_jobs(studies: Sequence[Study]) -> list[tuple[Study, Job]]:
+    """The job of each study with the most ranks."""
+    return [(study, study.last) for study in studies]
+
+
+def jobs_of(studies: Sequence[Study]) -> list[Job]:
+    return [job for study in studies for job in (*study.jobs, *study.strong)]
+
+
+def ways_of(jobs: Sequence[Job]) -> list[str]:
+    """Those of any job, in the order of WAYS."""
+    return [way for way in WAYS if any(way in job.ways for job in jobs)]

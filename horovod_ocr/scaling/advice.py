@@ -1,0 +1,164 @@
+"""What to use on this link, in three sentences. Arithmetic alone; no torch."""
+
+import statistics
+from dataclasses import dataclass, replace
+
+from horovod_ocr.errors import DataError
+from horovod_ocr.scaling.figures import Job, Study
+from horovod_ocr.scaling.forecast import Work, check_forecasts, forecast_s, work_of
+from horovod_ocr.scaling.ways import USUAL, WAYS
+
+MEASURED = ("allreduce", "allreduce-fp16", "sharded-server", "powersgd")
+"""What is measured for an advice: the others follow from these and the link, or are never the fastest."""
+# Samples until the same score, of those that allreduce needs, by ways that do not give the same weights
+SAMPLES_TO_SCORE = {"weight-average": 1.5, "diloco": 2.0, "powersgd": 1.1}
+CLOSE = 0.05  # a way must gain more than this to be advised instead of a simpler one
+MUCH_WAITING, LITTLE_WAITING = 0.35, 0.2  # shares of a step
+MOST_ACCUMULATED = 16
+
+
+@dataclass(frozen=True)
+class Option:
+    """A way on so many ranks."""
+
+    way: str
+    """By the names of WAYS."""
+    ranks: int
+    step_s: float
+    """For the global batch."""
+    is_measured: bool
+    """Otherwise it is a forecast."""
+
+    @property
+    def cost_s(self) -> float:
+        """Time of as many steps as bring it as far as one of allreduce does."""
+        return self.step_s * SAMPLES_TO_SCORE.get(self.way, 1.0)
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to use, and why."""
+
+    chosen: Option
+    options: tuple[Option, ...]
+    """All, by way and number of ranks; those of one rank too."""
+    accumulate: int
+    """A global batch so many times as large would be worth a try; 1: the batch is large enough."""
+    waiting: float
+    """Share of a step that a rank of `chosen` waits."""
+    waiting_then: float
+    """With the larger batch."""
+    error: float
+    """Largest error of the forecasts that could be checked here, as a fraction."""
+
+    def of(self, way: str, ranks: int) -> Option:
+        return next(each for each in self.options if (each.way, each.ranks) == (way, ranks))
+
+
+def advise(study: Study) -> Advice:
+    """study: one job, of all ranks, that share the global batch. DataError if it has only one rank."""
+    job = study.strong[-1]
+    if job.ranks < 2:
+        raise DataError("an advice needs two ranks or more; give -H with all hosts")
+    works = {name: work_for(job, name, study.local_steps) for name in USUAL}
+    options = []
+    for ranks in range(1, job.ranks + 1):
+        for name, work in works.items():
+            shared = work.for_samples(job.ranks / ranks)
+            figures = job.ways.get(name) if ranks == job.ranks else None
+            step_s = figures.step_s if figures else forecast_s(WAYS[name], shared, job.link_of(WAYS[name].wire), ranks)
+            options.append(Option(name, ranks, step_s, figures is not None))
+    chosen = choose(options)
+    work = works[chosen.way].for_samples(job.ranks / chosen.ranks)
+    larger, waiting_then = accumulation(chosen, work, job)
+    error = max(abs(miss.error) for miss in check_forecasts([study]))
+    return Advice(chosen, tuple(options), larger, 1 - work.own_s / chosen.step_s, waiting_then, error)
+
+
+def work_for(job: Job, name: str, local_steps: int) -> Work:
+    """Of a way that was measured; or of allreduce, which all others have the computation of."""
+    if name in job.ways:
+        return work_of(job, name, local_steps)
+    work = work_of(job, "allreduce", local_steps)
+    return replace(work, local_steps=local_steps) if WAYS[name].is_local else work
+
+
+def choose(options: list[Option]) -> Option:
+    """The cheapest, but for a way that comes earlier in WAYS, or fewer ranks, if these cost hardly more."""
+    order = list(WAYS)
+    cheapest = min(option.cost_s for option in options)
+    close = [option for option in options if option.cost_s <= (1 + CLOSE) * cheapest]
+    return min(close, key=lambda option: (order.index(option.way), option.ranks))
+
+
+def accumulation(chosen: Option, work: Work, job: Job) -> tuple[int, float]:
+    """(how many times larger the batch should be, share of a step that a rank would wait)."""
+    waiting = 1 - work.own_s / chosen.step_s
+    if waiting <= MUCH_WAITING or WAYS[chosen.way].is_local:
+        return 1, waiting
+    factor = 1
+    while waiting > LITTLE_WAITING and factor < MOST_ACCUMULATED:
+        factor *= 2
+        larger = work.for_samples(factor)
+        link = job.link_of(WAYS[chosen.way].wire)
+        waiting = 1 - larger.own_s / forecast_s(WAYS[chosen.way], larger, link, chosen.ranks)
+    return factor, waiting
+
+
+def sentences(study: Study, advice: Advice, global_batch: int, hosts: str) -> list[str]:
+    """Three: what to use, what it gains, how sure that is. hosts: as -H takes them."""
+    return [what_to_use(advice, global_batch, hosts), what_it_gains(study, advice), how_sure(study, advice)]
+
+
+def what_to_use(advice: Advice, global_batch: int, hosts: str) -> str:
+    chosen = advice.chosen
+    if chosen.ranks == 1:
+        return "Use one rank: over this link every way to use more is slower, or hardly faster: horovod-ocr train."
+    command = f"horovodrun -np {chosen.ranks} -H {hosts} horovod-ocr train {WAYS[chosen.way].options}".rstrip()
+    batch = f"the global batch of {global_batch} as it is"
+    if advice.accumulate > 1:
+        batch = (
+            f"if its score allows a larger batch, --global-batch {global_batch * advice.accumulate} --accumulate "
+            f"{advice.accumulate} (waiting for {advice.waiting_then:.0%} of a step instead of {advice.waiting:.0%})"
+        )
+    wire = "fp16" if WAYS[chosen.way].compression == "fp16" else "fp32"
+    return f"Use {chosen.way} ({wire} on the wire) on {chosen.ranks} ranks, with {batch}: {command}."
+
+
+def what_it_gains(study: Study, advice: Advice) -> str:
+    chosen, ranks = advice.chosen, study.strong[-1].ranks
+    alone = advice.of("allreduce", 1)
+    others = [advice.of(name, ranks) for name in USUAL if (name, ranks) != (chosen.way, chosen.ranks)]
+    best = min(others, key=lambda option: option.cost_s)
+    worst = max(others, key=lambda option: option.step_s)
+    gain = (
+        "" if chosen.ranks == 1 else f", {alone.step_s / chosen.cost_s:.1f} times as far in the same time as one rank"
+    )
+    dear = SAMPLES_TO_SCORE.get(chosen.way, 1.0)
+    more = f" (it needs about {dear:g} times the samples for the same score, which that counts)" if dear > 1 else ""
+    return (
+        f"A step of the batch takes {ms(chosen.step_s)}{gain}{more}; the next best is {best.way} on {ranks} ranks with "
+        f"{ms(best.step_s)}, the slowest {worst.way} with {ms(worst.step_s)}, and one rank takes {ms(alone.step_s)}."
+    )
+
+
+def how_sure(study: Study, advice: Advice) -> str:
+    job = study.strong[-1]
+    misses = [abs(miss.error) for miss in check_forecasts([study])]
+    steps = sum(way.steps for way in job.ways.values())
+    forecast_only = [name for name in USUAL if name not in job.ways]
+    chosen = advice.chosen
+    base = "measured" if chosen.is_measured else "a forecast"
+    others = [each for each in advice.options if each != chosen and each.way != chosen.way and each.ranks > 1]
+    rival = min(others, key=lambda option: option.cost_s)
+    margin = rival.cost_s / chosen.cost_s - 1
+    close = f"; {rival.way} is too close to tell" if margin < max(CLOSE, advice.error) else ""
+    return (
+        f"How sure: this step is {base}, from {steps} steps on a link of {8 * job.link.beta / 1e9:.2g} Gbit/s and "
+        f"{1e3 * job.link.alpha_s:.2g} ms, where forecasts miss what was measured by {statistics.median(misses):.0%} "
+        f"at the median and {max(misses):.0%} at most{close}; only forecast: {', '.join(forecast_only) or 'nothing'}."
+    )
+
+
+def ms(seconds: float) -> str:
+    return f"{1e3 * seconds:,.0f} ms"

@@ -1,0 +1,136 @@
+"""What a study has measured, and its file. No torch."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from horovod_ocr.errors import DataError
+from horovod_ocr.scaling.link import Link, fit_link
+from sharding.system.files import write_whole
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """When a rank's gradients are there, from the beginning of its step."""
+
+    ready_s: tuple[float, ...]
+    """Of each group that travels together, in the order of backward."""
+    sizes: tuple[int, ...]
+    """Bytes of each group."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all gradients."""
+        return sum(self.sizes)
+
+
+@dataclass(frozen=True)
+class WayFigures:
+    """One way to exchange, on so many ranks."""
+
+    own_s: float
+    """Median of a step in which the rank exchanges nothing, while the others do the same."""
+    step_s: float
+    """Median of a step; of ranks that step alone, the mean over whole rounds of meetings."""
+    steps: int
+    """Measured, without those to warm up."""
+    sent: tuple[float, ...] = ()
+    """Bytes that each rank sends in a step."""
+    received: tuple[float, ...] = ()
+    """Bytes that each rank receives in a step."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a job of so many ranks has measured."""
+
+    ranks: int
+    """One for each slot."""
+    samples: int
+    """Of a rank in a step."""
+    allreduce_s: dict[str, dict[int, float]]
+    """`Way.wire` -> bytes of gradients, in fp32 -> median seconds of a bare allreduce; empty for one rank."""
+    timeline: Timeline
+    """Of rank 0."""
+    ways: dict[str, WayFigures]
+    """By the names of `ways.WAYS`."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Way -> why it was not measured."""
+
+    def link_of(self, wire: str) -> Link:
+        """Fitted, in bytes of gradients in fp32; of the plain allreduce where that wire was not measured. There must be
+        two ranks or more."""
+        return fit_link(self.allreduce_s.get(wire) or self.allreduce_s["fp32"], self.ranks)
+
+    @property
+    def link(self) -> Link:
+        """That of the plain allreduce."""
+        return self.link_of("fp32")
+
+
+@dataclass(frozen=True)
+class Study:
+    """Jobs of one model over one link."""
+
+    name: str
+    """Of the link, for people."""
+    model: str
+    """What is trained, for people."""
+    parameters: int
+    """That are trained."""
+    device: str
+    """cpu or cuda."""
+    simulated_step_ms: float | None
+    """The computation is asleep for so long; None: it computes."""
+    local_steps: int
+    """Of ways that step alone."""
+    jobs: tuple[Job, ...]
+    """By number of ranks, the largest last. Weak scaling: a rank's samples do not depend on the number of ranks."""
+    strong: tuple[Job, ...] = ()
+    """Strong scaling: the ranks share the samples of one."""
+
+    @property
+    def last(self) -> Job:
+        """The job with the most ranks."""
+        return (self.jobs or self.strong)[-1]
+
+
+def save_studies(studies: list[Study], more: Mapping[str, Any], path: Path) -> None:
+    """Write scaling.json. more: other values to be read by machines, such as forecasts."""
+    body = {"version": VERSION, "studies": [asdict(study) for study in studies], **more}
+    write_whole(path, (json.dumps(body, indent=1) + "\n").encode())
+
+
+def load_studies(path: Path) -> list[Study]:
+    """Read what `save_studies` wrote. DataError if it is something else."""
+    try:
+        body = json.loads(path.read_text("utf-8"))
+        if body["version"] != VERSION:
+            raise DataError(f"{path}: of another version of horovod-ocr; measure again")
+        return [study_of(values) for values in body["studies"]]
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: not a file of horovod-ocr scaling ({error})") from error
+
+
+def study_of(values: dict[str, Any]) -> Study:
+    jobs, strong = (tuple(job_of(job) for job in values[name]) for name in ("jobs", "strong"))
+    return Study(**{**values, "jobs": jobs, "strong": strong})
+
+
+def job_of(values: dict[str, Any]) -> Job:
+    """A job as JSON has it: keys are texts there."""
+    ways = {
+        name: WayFigures(**{**way, "sent": tuple(way["sent"]), "received": tuple(way["received"])})
+        for name, way in values["ways"].items()
+    }
+    timeline = Timeline(*(tuple(values["timeline"][name]) for name in ("ready_s", "sizes")))
+    seconds = {
+        wire: {int(size): time_s for size, time_s in times.items()} for wire, times in values["allreduce_s"].items()
+    }
+    return Job(**{**values, "allreduce_s": seconds, "timeline": timeline, "ways": ways})

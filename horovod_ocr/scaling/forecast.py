@@ -1,0 +1,139 @@
+"""How long a step takes on other ranks and other links: alpha, beta, and what overlaps. Arithmetic alone; no torch.
+
+The model of Hockney for a message; rings and stars of `link`; a group of gradients begins to travel when it is there
+and the group before it has arrived, as Shi et al., "A DAG Model of Synchronous Stochastic Gradient Descent in
+Distributed Deep Learning", 2018, have it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from horovod_ocr.scaling.figures import Job, Study, Timeline
+from horovod_ocr.scaling.link import Link
+from horovod_ocr.scaling.ways import WAYS, Way
+
+MOST_RANKS = 128
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a rank does in a step, and what it has to send."""
+
+    timeline: Timeline
+    """Of its gradients."""
+    own_s: float
+    """A step without other ranks."""
+    share: float = 1.0
+    """Of powersgd: the bytes that travel, of those of all gradients."""
+    local_steps: int = 1
+    """Of ways that step alone."""
+
+    @property
+    def after_s(self) -> float:
+        """From the last gradient to the end of the step: update, and copies that the exchange makes."""
+        return max(0.0, self.own_s - max(self.timeline.ready_s, default=0.0))
+
+    def for_samples(self, factor: float) -> "Work":
+        """With so many times the samples: forward and backward grow with them, the rest does not."""
+        ready_s = tuple(factor * each for each in self.timeline.ready_s)
+        own_s = self.after_s + max(ready_s, default=0.0)
+        return replace(self, timeline=replace(self.timeline, ready_s=ready_s), own_s=own_s)
+
+
+def forecast_s(way: Way, work: Work, link: Link, ranks: int) -> float:
+    """Seconds of a step of `ranks` ranks, on average. link: of the way's wire."""
+    if ranks == 1:
+        return work.own_s
+    size = work.timeline.size
+    if way.exchange == "allreduce":
+        return overlapped_s(work, lambda group: link.allreduce_s(group, ranks))
+    if way.exchange == "parameter-server":
+        return work.own_s + 2 * link.star_s(size, ranks) + link.allreduce_s(0, ranks)
+    if way.exchange == "sharded-server":
+        return work.own_s + 2 * link.scatter_s(size, ranks) + link.allreduce_s(0, ranks)
+    if way.exchange == "powersgd":
+        return work.own_s + link.allreduce_s(work.share * size, ranks) + link.allreduce_s(0, ranks)
+    copies = 3 if way.exchange == "weight-average" else 1  # AdamW's two moments travel too
+    return work.own_s + link.allreduce_s(copies * size, ranks) / work.local_steps
+
+
+def overlapped_s(work: Work, allreduce_s: Callable[[float], float]) -> float:
+    """A step whose gradients travel, group after group, while backward goes on."""
+    arrived_s = 0.0
+    for ready_s, size in zip(work.timeline.ready_s, work.timeline.sizes, strict=True):
+        arrived_s = max(arrived_s, ready_s) + allreduce_s(size)
+    return max(arrived_s, *work.timeline.ready_s) + work.after_s
+
+
+def work_of(job: Job, name: str, local_steps: int) -> Work:
+    """What a rank of this job does in a step of a way that was measured."""
+    figures = job.ways[name]
+    share = 1.0
+    if WAYS[name].exchange == "powersgd" and figures.sent and job.ranks > 1:
+        share = max(figures.sent) * job.ranks / (2 * (job.ranks - 1)) / job.timeline.size
+    return Work(job.timeline, figures.own_s, share, local_steps if WAYS[name].is_local else 1)
+
+
+class Miss(NamedTuple):
+    """A step as it was measured and as it was forecast."""
+
+    study: str
+    """Name of the link."""
+    scaling: str
+    """weak or strong."""
+    ranks: int
+    way: str
+    """By the names of WAYS."""
+    measured_s: float
+    forecast_s: float
+
+    @property
+    def error(self) -> float:
+        """Of the forecast, as a fraction of the measured step."""
+        return self.forecast_s / self.measured_s - 1
+
+
+def check_forecasts(studies: Sequence[Study]) -> list[Miss]:
+    """Every step that several ranks took, against its forecast from the bare allreduce of the same job."""
+    return [
+        Miss(
+            study.name,
+            scaling,
+            job.ranks,
+            name,
+            figures.step_s,
+            forecast_s(WAYS[name], work_of(job, name, study.local_steps), job.link_of(WAYS[name].wire), job.ranks),
+        )
+        for study in studies
+        for scaling, jobs in (("weak", study.jobs), ("strong", study.strong))
+        for job in jobs
+        if job.ranks > 1
+        for name, figures in job.ways.items()
+    ]
+
+
+class Crossing(NamedTuple):
+    """From how many ranks on one way is faster than another."""
+
+    ranks: int
+    faster: str
+    slower: str
+
+
+def crossings(works: Mapping[str, Work], links: Mapping[str, Link], most: int = MOST_RANKS) -> list[Crossing]:
+    """Where the lines of two ways cross, from 2 ranks to `most`. works, links: of each way, by its name."""
+    found = []
+    names = list(works)
+    steps = {
+        name: [forecast_s(WAYS[name], works[name], links[name], ranks) for ranks in range(2, most + 1)]
+        for name in names
+    }
+    for at, one in enumerate(names):
+        for other in names[at + 1 :]:
+            signs = [a < b for a, b in zip(steps[one], steps[other], strict=True)]
+            for number in range(1, len(signs)):
+                if signs[number] != signs[number - 1]:
+                    faster, slower = (one, other) if signs[number] else (other, one)
+                    found.append(Crossing(number + 2, faster, slower))
+    return found

@@ -1,0 +1,81 @@
+"""Measures a study: a job of the probe for each number of ranks."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from horovod_ocr.errors import ConfigError
+from horovod_ocr.launch.hosts.ask_ranks import ask_ranks
+from horovod_ocr.launch.hosts.horovodrun import START_TIMEOUT_S
+from horovod_ocr.launch.hosts.hosts_file import Host, ranks_of
+from horovod_ocr.launch.hosts.ssh import Ssh
+from horovod_ocr.scaling.figures import Study, job_of
+from horovod_ocr.scaling.request import Request
+
+PROBE = "horovod_ocr.scaling.probe"
+OWN_S = 60.0  # of a job, beside its ways: imports, connections, bare allreduces
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Which jobs a study has."""
+
+    ranks: tuple[int, ...]
+    """Numbers of ranks, rising."""
+    weak: bool = True
+    """Whether a rank keeps its samples, however many ranks there are."""
+    strong: bool = True
+    """Whether the ranks share the samples of one."""
+
+
+def measure(
+    name: str,
+    hosts: Sequence[Host],
+    request: Request,
+    axes: Axes,
+    tell: Callable[[str], None] = lambda sentence: None,
+) -> Study:
+    """Measure every job. request: of one rank. tell: called with a sentence before each job.
+
+    Raises ConfigError for numbers of ranks that the hosts do not have, ClusterError if ranks do not answer.
+    """
+    if axes.ranks[-1] > ranks_of(hosts):
+        raise ConfigError(f"{axes.ranks[-1]} ranks, but the hosts have {ranks_of(hosts)} slots in all")
+    with tempfile.TemporaryDirectory(prefix="horovod-ocr-") as folder:
+        ssh = Ssh(tuple(hosts), Path(folder))
+
+        def ask(ranks: int, asked: Request, what: str) -> dict[str, Any]:
+            tell(f"{what}: {ranks} rank{'s' * (ranks > 1)}")
+            timeout_s = START_TIMEOUT_S + OWN_S + 8 * asked.seconds * (len(asked.ways) + 1)
+            answer = ask_ranks(ssh, take_slots(hosts, ranks), PROBE, asked.to_json(), timeout_s)
+            assert isinstance(answer, dict)
+            return answer
+
+        weak = [ask(ranks, request, name) for ranks in axes.ranks] if axes.weak else []
+        shares = [
+            ask(ranks, request.shared_by(ranks), f"{name}, strong scaling") for ranks in axes.ranks if axes.strong
+        ]
+    first = (weak or shares)[0]
+    about = {key: first[key] for key in ("model", "parameters", "device")}
+    jobs, strong = (tuple(job_of(answer["job"]) for answer in answers) for answers in (weak, shares))
+    return Study(
+        name, **about, simulated_step_ms=request.step_ms, local_steps=request.local_steps, jobs=jobs, strong=strong
+    )
+
+
+def take_slots(hosts: Sequence[Host], ranks: int) -> list[Host]:
+    """Hosts with so many slots in all: the first slots of hosts.txt, as horovodrun takes them."""
+    taken: list[Host] = []
+    for host in hosts:
+        slots = min(host.slots, ranks - ranks_of(taken))
+        if slots:
+            taken.append(replace(host, slots=slots))
+    return taken
+
+
+def usual_ranks(slots: int) -> tuple[int, ...]:
+    """1, 2, 4, ... and all slots."""
+    doubled = [1 << power for power in range(slots.bit_length())]
+    return tuple(sorted({*(ranks for ranks in doubled if ranks <= slots), slots}))

@@ -1,0 +1,270 @@
+"""Measures the ways to exchange, on every rank of a job. `measure.py` starts it by horovodrun; root prints one line.
+
+Each way trains a model of its own, as training does: forward and backward, exchange, clipping, update.
+"""
+
+import json
+import os
+import socket
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from horovod_ocr.config.sources import load_config
+from horovod_ocr.config.train import ExchangeConfig
+from horovod_ocr.distributed.alone import AloneWorld
+from horovod_ocr.distributed.device import choose_device
+from horovod_ocr.distributed.exchange.allreduce import GROUP_BYTES, group_parameters
+from horovod_ocr.distributed.exchange.build import build_exchange
+from horovod_ocr.distributed.launcher import Meeting, rank_of_process
+from horovod_ocr.distributed.open import open_world
+from horovod_ocr.distributed.torch_engine import init_torch
+from horovod_ocr.distributed.watchdog import Watchdog
+from horovod_ocr.distributed.world import World
+from horovod_ocr.errors import OcrError
+from horovod_ocr.launch.hosts.ask_ranks import print_answer
+from horovod_ocr.scaling.figures import Job, Timeline, WayFigures
+from horovod_ocr.scaling.forecast import Work, forecast_s
+from horovod_ocr.scaling.link import fit_link
+from horovod_ocr.scaling.request import Request
+from horovod_ocr.scaling.subject import Asleep, Recipe, Subject
+from horovod_ocr.scaling.ways import WAYS, Way
+from horovod_ocr.training.optim import build_optimizer, decay_groups
+from horovod_ocr.training.update import Schedule, Update
+
+LIMIT_S = 300  # a rank without progress for this long ends itself
+ENDLESS = 10**9  # steps: the learning rate stays at its peak
+WARM_UP = 2  # steps
+MOST_ROUNDS = 30
+SMALLEST_BYTES, LARGEST_BYTES, GROWTH = 1 << 10, 64 << 20, 16  # of bare allreduces
+
+
+def main() -> None:
+    request = Request(**json.loads(sys.argv[1]))
+    try:
+        # a rank that waits for another that never comes ends itself, on every host
+        with Watchdog(LIMIT_S, rank_of_process() or 0) as watchdog:
+            world = open_world()
+            with world.guard("the measurement"):
+                answer = Probe(world, request, watchdog).measure()
+    except OcrError as error:
+        sys.exit(str(error))
+    if world.is_root:
+        print_answer(answer)
+
+
+class Probe:
+    """One rank's part of a job."""
+
+    def __init__(self, world: World, request: Request, watchdog: Watchdog):
+        """Collective."""
+        self.world, self.request, self.watchdog = world, request, watchdog
+        self.device = choose_device(world, request.device).device
+        self.subject = self.build_subject()
+
+    def build_subject(self) -> Subject:
+        asked = self.request
+        if asked.step_ms is not None:
+            return Asleep(asked.parameters, asked.step_ms / 1000, asked.samples, self.device)
+        config = self.world.collectively(lambda: load_config(asked.recipe or "", asked.settings or {}))
+        return Recipe(config, asked.samples, self.world, self.device)
+
+    def measure(self) -> dict[str, Any]:
+        """Everything that was asked for. Collective."""
+        world = self.world
+        bare = Steps(self.subject, AloneWorld(), WAYS["allreduce"], self.request.local_steps)
+        timeline = self.timeline_of(bare)
+        ways: dict[str, WayFigures] = {}
+        self.allreduce_s: dict[str, dict[int, float]] = {}
+        left_out: dict[str, str] = {}
+        for name in self.request.ways:
+            self.reached(f"a step of {name}")
+            try:
+                # an error is one of all ranks, so that all of them go on
+                ways[name] = self.measure_way(WAYS[name], timeline)
+            except LeftOut as why:
+                left_out[name] = str(why)
+        job = Job(world.world_size, self.subject.samples, self.allreduce_s, timeline, ways, left_out)
+        weights = bare.update.exchange.weights
+        return {
+            "job": asdict(job),
+            "model": self.subject.name,
+            "parameters": sum(weight.numel() for weight in weights),
+            "device": self.device.type,
+        }
+
+    def reached(self, what: str) -> None:
+        self.watchdog.reached(0, what)
+
+    # ---- the link
+
+    def time_allreduces(self, world: World, most_bytes: int, is_half: bool) -> dict[int, float]:
+        """Bytes in fp32 -> median seconds, from few to about those of the model, while that is quick. Collective."""
+        seconds: dict[int, float] = {}
+        size = SMALLEST_BYTES
+        largest = min(LARGEST_BYTES, max(most_bytes, 1 << 20))
+        while True:
+            self.reached(f"an allreduce of {size} bytes")
+            seconds[size] = self.time_allreduce(world, size, is_half)
+            following = min(size * GROWTH, largest)
+            # time grows by less than the size does
+            is_slow = seconds[size] * following / size > 2 * self.request.seconds
+            if size == largest or (len(seconds) > 2 and self.world.broadcast(is_slow)):
+                return seconds
+            size = following
+
+    def time_allreduce(self, world: World, size: int, is_half: bool) -> float:
+        """Collective. is_half: values travel as fp16."""
+        values = torch.ones(size // 4, device=self.device)
+
+        def once() -> float:
+            started_s = time.perf_counter()
+            summed = world.sum(values.half()).float() if is_half else world.sum(values)
+            summed[0].item()  # waits for a GPU too
+            return time.perf_counter() - started_s
+
+        once()  # opens the connections
+        times = self.world.broadcast(max(3, min(20, int(self.request.seconds / 4 / once()))))
+        return float(self.world.broadcast(statistics.median(once() for _ in range(times))))
+
+    # ---- the ways
+
+    def timeline_of(self, steps: "Steps") -> Timeline:
+        """Of steps in which this rank exchanges nothing."""
+        groups = group_parameters(list(steps.update.parameters), GROUP_BYTES)
+        ready = [0.0] * len(groups)
+
+        def note(number: int) -> Callable[[nn.Parameter], None]:
+            def arrived(parameter: nn.Parameter) -> None:
+                self.wait_for_device()
+                ready[number] = time.perf_counter() - steps.started_s  # of its last parameter
+
+            return arrived
+
+        hooks = [
+            parameter.register_post_accumulate_grad_hook(note(number))  # type: ignore[no-untyped-call]
+            for number, group in enumerate(groups)
+            for parameter in group
+        ]
+        seen = []
+        for _ in range(WARM_UP + 3):
+            steps.take()
+            seen.append(list(ready))
+        for hook in hooks:
+            hook.remove()
+        medians = [statistics.median(times) for times in zip(*seen[WARM_UP:], strict=True)]
+        return Timeline(tuple(medians), tuple(sum(each.nbytes for each in group) for group in groups))
+
+    def measure_way(self, way: Way, timeline: Timeline) -> WayFigures:
+        """Collective. Raises LeftOut, on all ranks, if it cannot be measured."""
+        world, local_steps = self.world, self.request.local_steps
+        own_s, _ = self.time_steps(Steps(self.subject, AloneWorld(), way, local_steps), self.request.seconds / 4)
+        if way.engine == "data-parallel":
+            raise LeftOut("one process for several GPUs: measured with --gpus")
+        if world.world_size == 1:
+            return WayFigures(own_s, own_s, 0)
+        of_way = world if way.engine == "horovod" else self.meet_in_torch()
+        if way.wire not in self.allreduce_s:
+            self.allreduce_s[way.wire] = self.time_allreduces(of_way, timeline.size, way.compression == "fp16")
+        self.check_time(way, timeline, own_s)
+        steps = Steps(self.subject, of_way, way, local_steps)
+        before = replace(of_way.traffic)
+        step_s, measured = self.time_steps(steps, self.request.seconds)
+        moved = (of_way.traffic.sent - before.sent, of_way.traffic.received - before.received)
+        every = world.gather(moved)
+        sent, received = (tuple(each / steps.taken for each in all_ranks) for all_ranks in zip(*every, strict=True))
+        return WayFigures(own_s, step_s, measured, sent, received)
+
+    def time_steps(self, steps: "Steps", seconds: float) -> tuple[float, int]:
+        """(seconds of a step, steps measured): median over rounds that end with a meeting. Collective."""
+        length = steps.round_steps
+        for _ in range(max(WARM_UP, length)):
+            latest_s = steps.take()
+        round_s = latest_s * length
+        rounds = self.world.broadcast(max(3 if length == 1 else 1, min(MOST_ROUNDS, int(seconds / round_s))))
+        self.world.gather(None)
+        seen = []
+        for _ in range(rounds):
+            seen.append(sum(steps.take() for _ in range(length)) / length)
+            self.reached("the next step")
+        return self.world.broadcast(statistics.median(seen)), rounds * length
+
+    def check_time(self, way: Way, timeline: Timeline, own_s: float) -> None:
+        """LeftOut if a few steps would take much longer than is given for them."""
+        link = fit_link(self.allreduce_s[way.wire], self.world.world_size)
+        local_steps = self.request.local_steps if way.is_local else 1
+        work = Work(timeline, own_s, 1.0, local_steps)
+        step_s = self.world.broadcast(forecast_s(way, work, link, self.world.world_size))
+        if step_s * local_steps > self.request.seconds:
+            raise LeftOut(f"forecast only: {local_steps} steps take about {step_s * local_steps:.0f} s")
+
+    def meet_in_torch(self) -> World:
+        """The same ranks in torch.distributed. LeftOut if they do not meet there."""
+        port = free_port() if self.world.is_root else 0
+        address, port = self.world.broadcast((own_address(), port))
+        try:
+            meeting = Meeting(self.world.rank, self.world.world_size, address, port)
+            joined: World = self.world.collectively(lambda: init_torch(meeting))
+            return joined
+        except OcrError as error:
+            raise LeftOut(str(error)) from error
+
+    def wait_for_device(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+class LeftOut(Exception):
+    """Why a way is not measured."""
+
+
+class Steps:
+    """A new model that is trained in one way."""
+
+    def __init__(self, subject: Subject, world: World, way: Way, local_steps: int):
+        """Collective."""
+        model = subject.build_model()
+        settings = ExchangeConfig(way.exchange, way.compression, local_steps)  # type: ignore[arg-type]
+        exchange = build_exchange(settings, world, model, decay_groups(model, 0.0), build_optimizer, ENDLESS)
+        exchange.begin()
+        self.update = Update(model, exchange, Schedule(1e-3, 0.0, ENDLESS), 5.0, world.world_size > 1)
+        self.compute = subject.computation(model, self.update)
+        self.samples = subject.samples
+        self.is_on_gpu = next(model.parameters()).is_cuda
+        self.round_steps = local_steps if way.is_local else 1
+        self.taken = 0
+        self.started_s = 0.0
+
+    def take(self) -> float:
+        """One step; its seconds. Collective."""
+        self.started_s = time.perf_counter()
+        self.compute()
+        self.update.take(self.taken, self.samples)
+        if self.is_on_gpu:
+            torch.cuda.synchronize()
+        self.taken += 1
+        return time.perf_counter() - self.started_s
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("", 0))
+        return int(free.getsockname()[1])
+
+
+def own_address() -> str:
+    """Of this host, in the network in which horovodrun waits for the ranks."""
+    meeting = os.environ.get("HOROVOD_GLOO_RENDEZVOUS_ADDR", "127.0.0.1")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as towards:
+        towards.connect((meeting, 9))  # sends nothing; only chooses the interface
+        return str(towards.getsockname()[0])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""What the ranks of a study are asked to measure. No torch."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from horovod_ocr.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the ranks measure."""
+
+    ways: tuple[str, ...]
+    """By the names of `ways.WAYS`."""
+    samples: int
+    """Of a rank in a step."""
+    local_steps: int
+    """Of ways that step alone."""
+    seconds: float
+    """For each way, about."""
+    device: str
+    """As in RanksConfig."""
+    step_ms: float | None = None
+    """Of the simulated computation of a rank; None: a recipe's model computes."""
+    parameters: int = 0
+    """Of the model that sleeps."""
+    recipe: str | None = None
+    """That is trained."""
+    settings: dict[str, Any] | None = None
+    """Of training, laid over the recipe."""
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    def shared_by(self, ranks: int) -> "Request":
+        """Of one of so many ranks that share the samples. ConfigError for fewer samples than ranks."""
+        if self.samples < ranks:
+            raise ConfigError(f"{self.samples} samples for {ranks} ranks; give a larger --global-batch")
+        step_ms = None if self.step_ms is None else self.step_ms / ranks
+        return replace(self, samples=self.samples // ranks, step_ms=step_ms)

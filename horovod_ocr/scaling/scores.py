@@ -1,0 +1,132 @@
+"""What runs score after so many steps, and so after so much time: some ways trade score for time. No torch."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from horovod_ocr.checkpoint.file import load_checkpoint
+from horovod_ocr.checkpoint.restore import config_of
+from horovod_ocr.errors import DataError
+from horovod_ocr.run.folder import METRICS
+from horovod_ocr.scaling.ways import WAYS, Way
+from horovod_ocr.tasks.figures import FIGURES
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The score of the val split during runs of one way; the mean of its runs."""
+
+    task: str
+    """The recipe, for people."""
+    way: str
+    """By the names of `ways.WAYS`."""
+    score: str
+    """Name of the score, for people; a fraction, the higher the better."""
+    steps: tuple[int, ...]
+    """Of each validation, rising."""
+    scores: tuple[float, ...]
+    """At these steps."""
+    samples_of_step: int
+    """The global batch."""
+    runs: int = 1
+    """That it is the mean of."""
+
+    def at(self, step: float) -> float:
+        """The score after so many steps, between validations on a straight line; before the first as a part of it."""
+        return float(np.interp(step, (0, *self.steps), (0.0, *self.scores)))
+
+    def steps_to(self, score: float) -> float | None:
+        """Steps until this score is reached for the first time; None if it never is."""
+        before = (0, 0.0)
+        for step, reached in zip(self.steps, self.scores, strict=True):
+            if reached >= score:
+                part = (score - before[1]) / (reached - before[1])
+                return before[0] + part * (step - before[0])
+            before = (step, reached)
+        return None
+
+
+def read_curves(runs: Iterable[Path]) -> list[Curve]:
+    """A curve for each recipe and way, in the order of WAYS. DataError for a run without validations, or for runs of
+    one recipe that cannot be compared."""
+    alike: dict[tuple[str, str], list[Curve]] = {}
+    for run in runs:
+        curve = read_curve(run)
+        alike.setdefault((curve.task, curve.way), []).append(curve)
+    for curves in alike.values():
+        if len({(curve.steps, curve.samples_of_step) for curve in curves}) > 1:
+            raise DataError(f"runs of {curves[0].task} by {curves[0].way} validate at other steps; compare equal ones")
+    order = list(WAYS)
+    return [mean_of(alike[key]) for key in sorted(alike, key=lambda key: (key[0], order.index(key[1])))]
+
+
+def read_curve(run: Path) -> Curve:
+    """Of one run. DataError if it has no validation, CheckpointError if it has no checkpoint."""
+    config = config_of(load_checkpoint(run), run)
+    rows = [json.loads(line) for line in (run / METRICS).read_text("utf-8").splitlines()]
+    rows = [row for row in rows if row["kind"] == "val"]
+    if not rows:
+        raise DataError(f"{run}: no validation yet; train on, or validate more often")
+    figure = next(task.figures[0] for task in FIGURES.values() if task.figures[0].key in rows[0])
+    scores = {row["step"]: row[figure.key] for row in rows}  # a resumed run may have validated twice
+    steps = tuple(sorted(scores))
+    way = way_of(Way(config.exchange.exchange, config.exchange.compression))
+    values = tuple(scores[step] for step in steps)
+    return Curve(Path(config.recipe or "run").stem, way, figure.title, steps, values, config.plan.global_batch)
+
+
+def way_of(way: Way) -> str:
+    """Its name."""
+    return next(name for name, each in WAYS.items() if each == way)
+
+
+def mean_of(curves: Sequence[Curve]) -> Curve:
+    scores = np.mean([curve.scores for curve in curves], axis=0)
+    first = curves[0]
+    return Curve(
+        first.task, first.way, first.score, first.steps, tuple(scores.tolist()), first.samples_of_step, len(curves)
+    )
+
+
+@dataclass(frozen=True)
+class Race:
+    """The ways of one recipe on one link, to the same score and in the same time."""
+
+    task: str
+    target: float
+    """The score that all of them reach: the least of their best ones."""
+    time_s: float
+    """The time that the fastest of them needs for all of its steps."""
+    to_target_s: dict[str, float]
+    """Way -> seconds until `target`."""
+    at_end: dict[str, float]
+    """Way -> score after all steps: equal samples."""
+    in_time: dict[str, float]
+    """Way -> score after `time_s`: equal wall time. Its learning rate has not come down yet where it needs longer."""
+
+
+def race(curves: Sequence[Curve], step_s: Mapping[str, float]) -> Race:
+    """curves: of one recipe. step_s: way -> seconds of a step on this link; only ways of both are compared.
+
+    A way that gives the weights of allreduce has the curve of allreduce.
+    """
+    by_way = {curve.way: curve for curve in curves}
+    for name, way in WAYS.items():
+        if way.is_exact and "allreduce" in by_way:
+            by_way.setdefault(name, by_way["allreduce"])
+    both = [name for name in WAYS if name in by_way and name in step_s]
+    target = min(max(by_way[name].scores) for name in both)
+    ends = {name: step_s[name] * by_way[name].steps[-1] for name in both}
+    time_s = min(ends.values())
+    to_target = {name: step_s[name] * (by_way[name].steps_to(target) or 0.0) for name in both}
+    return Race(
+        curves[0].task,
+        target,
+        time_s,
+        to_target,
+        {name: by_way[name].scores[-1] for name in both},
+        {name: by_way[name].at(time_s / step_s[name]) for name in both},
+    )

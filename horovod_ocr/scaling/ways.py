@@ -1,0 +1,64 @@
+"""The ways to train on several ranks that a study compares. No torch."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from horovod_ocr.errors import ConfigError
+
+
+class Way(NamedTuple):
+    """An exchange, and what it runs on."""
+
+    exchange: str
+    """As in ExchangeConfig."""
+    compression: str = "none"
+    """As in ExchangeConfig."""
+    engine: str = "horovod"
+    """What moves the bytes; torch with allreduce: DistributedDataParallel."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether ranks take steps alone between two meetings."""
+        return self.exchange in ("weight-average", "diloco")
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether its weights are those of one rank with the whole batch."""
+        return self.exchange in ("allreduce", "parameter-server", "sharded-server") and self.compression == "none"
+
+    @property
+    def wire(self) -> str:
+        """What its allreduces cost is measured by: fp32 or fp16 by Horovod, or torch."""
+        if self.engine == "torch":
+            return "torch"
+        return "fp16" if self.compression == "fp16" else "fp32"
+
+    @property
+    def options(self) -> str:
+        """How train is told to go this way; "" for the default."""
+        typed = [] if self.exchange == "allreduce" else [f"--exchange {self.exchange}"]
+        typed += [] if self.compression == "none" else [f"--compression {self.compression}"]
+        return " ".join(typed)
+
+
+WAYS = {
+    "allreduce": Way("allreduce"),
+    "allreduce-fp16": Way("allreduce", "fp16"),
+    "parameter-server": Way("parameter-server"),
+    "sharded-server": Way("sharded-server"),
+    "weight-average": Way("weight-average"),
+    "diloco": Way("diloco"),
+    "powersgd": Way("powersgd"),
+    "torch-ddp": Way("allreduce", engine="torch"),
+    "data-parallel": Way("allreduce", engine="data-parallel"),
+}
+"""Name -> way."""
+USUAL = tuple(name for name, way in WAYS.items() if way.engine == "horovod")
+"""What a study measures unless it is told otherwise."""
+
+
+def ways_named(names: Sequence[str]) -> tuple[str, ...]:
+    """The names, in the order of WAYS. ConfigError for one that there is not."""
+    if unknown := sorted(set(names) - set(WAYS)):
+        raise ConfigError(f"no way {unknown[0]!r} to exchange; there are: {', '.join(WAYS)}")
+    return tuple(name for name in WAYS if name in names)

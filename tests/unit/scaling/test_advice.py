@@ -1,0 +1,66 @@
+"""Advice on ideal links: the way that is fastest to the same score, said in three sentences."""
+
+import pytest
+
+from horovod_ocr.scaling.advice import (
+    CLOSE,
+    MEASURED,
+    SAMPLES_TO_SCORE,
+    Option,
+    accumulation,
+    advise,
+    choose,
+    sentences,
+    work_for,
+)
+from horovod_ocr.scaling.link import Link
+from horovod_ocr.scaling.ways import USUAL
+
+
+@pytest.mark.parametrize("gigabits", [0.1, 1, 10, 100])
+def test_the_advised_way_is_the_cheapest_of_all_that_were_measured_or_close_to_it(gigabits, study_on):
+    link = Link(1e-4, gigabits * 125e6)
+    advice = advise(study_on(link, list(MEASURED)))
+    every = study_on(link).strong[-1].ways
+    costs = {name: every[name].step_s * SAMPLES_TO_SCORE.get(name, 1.0) for name in USUAL}
+    assert advice.chosen.cost_s <= (1 + CLOSE) * min(costs.values()) * (1 + 1e-6)
+
+
+def test_a_slow_link_wants_few_bytes_and_a_fast_one_the_simplest_way(study_on):
+    slow, fast = (advise(study_on(Link(1e-4, beta), list(MEASURED))) for beta in (12.5e6, 12.5e9))
+    assert slow.chosen.way in ("powersgd", "diloco", "weight-average")
+    assert (fast.chosen.way, fast.chosen.ranks, fast.accumulate) == ("allreduce", 3, 1)
+
+
+def test_a_simpler_way_or_fewer_ranks_are_preferred_to_a_small_gain():
+    options = [
+        Option("powersgd", 3, 0.100 / SAMPLES_TO_SCORE["powersgd"], True),
+        Option("allreduce", 3, 0.104, True),
+        Option("allreduce", 2, 0.1045, False),
+    ]
+    assert choose(options) == options[2]
+    assert choose([*options, Option("diloco", 3, 0.02, False)]).way == "diloco"
+
+
+def test_a_link_that_makes_two_ranks_slower_than_one_is_left_alone(study_on):
+    study = study_on(Link(0.5, 1e5), list(MEASURED))
+    advice = advise(study)
+    assert advice.chosen.ranks == 1
+    assert sentences(study, advice, 64, "hosts.txt")[0].startswith("Use one rank")
+
+
+def test_a_larger_batch_is_advised_where_ranks_mostly_wait(study_on):
+    study = study_on(Link(1e-4, 60e6), ["allreduce"])
+    advice = advise(study)
+    job = study.strong[-1]
+    work = work_for(job, "allreduce", 16)
+    factor, waiting = accumulation(advice.of("allreduce", 3), work, job)
+    assert factor in (2, 4, 8, 16) and waiting < 1 - work.own_s / advice.of("allreduce", 3).step_s
+
+
+def test_three_sentences_name_the_command_the_gain_and_the_error(study_on):
+    study = study_on(Link(1e-4, 125e6), list(MEASURED))
+    use, gain, sure = sentences(study, advise(study), 64, "hosts.txt")
+    assert "horovodrun -np 3 -H hosts.txt horovod-ocr train" in use and "on the wire" in use and "64" in use
+    assert "one rank takes 276 ms" in gain  # thrice forward and backward of 88 ms, and an update of 12
+    assert "1 Gbit/s" in sure and "0% at the median" in sure and "only forecast: parameter-server" in sure

@@ -1,0 +1,63 @@
+"""scaling.json is read as it was written; anything else is refused by name."""
+
+import json
+
+import pytest
+
+from horovod_ocr.errors import ConfigError, DataError
+from horovod_ocr.launch.hosts.hosts_file import Host
+from horovod_ocr.scaling.figures import load_studies, save_studies
+from horovod_ocr.scaling.link import Link
+from horovod_ocr.scaling.measure import Axes, measure, take_slots, usual_ranks
+from horovod_ocr.scaling.request import Request
+from horovod_ocr.scaling.ways import USUAL, WAYS, ways_named
+
+REQUEST = Request(("allreduce",), 64, 16, 1.0, "cpu", 100.0, 1000)
+
+
+def test_studies_are_read_as_they_were_written(study_on, tmp_path):
+    studies = [study_on(Link(1e-4, 125e6)), study_on(Link(1e-3, 12.5e6))]
+    save_studies(studies, {"forecasts": []}, tmp_path / "scaling.json")
+    assert load_studies(tmp_path / "scaling.json") == studies
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"version": 1}', '{"version": 1, "studies": [{"jobs": [], "strong": []}]}']
+)
+def test_another_file_is_refused_by_name(text, tmp_path):
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(DataError, match=r"x\.json: not a file of horovod-ocr scaling"):
+        load_studies(tmp_path / "x.json")
+    (tmp_path / "x.json").write_text(json.dumps({"version": 99, "studies": []}))
+    with pytest.raises(DataError, match="another version"):
+        load_studies(tmp_path / "x.json")
+    with pytest.raises(DataError, match="No such file"):
+        load_studies(tmp_path / "y.json")
+
+
+def test_slots_are_taken_in_the_order_of_the_hosts():
+    hosts = [Host("a", 2), Host("b", 1), Host("c", 4)]
+    assert take_slots(hosts, 1) == [Host("a", 1)]
+    assert take_slots(hosts, 4) == [Host("a", 2), Host("b", 1), Host("c", 1)]
+    assert [usual_ranks(slots) for slots in (1, 3, 8)] == [(1,), (1, 2, 3), (1, 2, 4, 8)]
+
+
+def test_more_ranks_than_slots_or_samples_are_refused():
+    with pytest.raises(ConfigError, match="5 ranks, but the hosts have 3 slots"):
+        measure("x", [Host("a", 3)], REQUEST, Axes((1, 5)))
+    with pytest.raises(ConfigError, match="64 samples for 65 ranks"):
+        REQUEST.shared_by(65)
+    shared = REQUEST.shared_by(4)
+    assert (shared.samples, shared.step_ms) == (16, 25.0)
+
+
+def test_ways_have_names_and_options_of_train():
+    assert ways_named(["diloco", "allreduce"]) == ("allreduce", "diloco")
+    with pytest.raises(ConfigError, match="no way 'adasum' to exchange; there are: allreduce, allreduce-fp16"):
+        ways_named(["adasum"])
+    assert [WAYS[name].options for name in ("allreduce", "allreduce-fp16", "powersgd")] == [
+        "",
+        "--compression fp16",
+        "--exchange powersgd",
+    ]
+    assert "torch-ddp" not in USUAL and len({WAYS[name] for name in USUAL}) == len(USUAL)
