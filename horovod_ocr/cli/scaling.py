@@ -1,7 +1,7 @@
 """horovod-ocr scaling"""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,6 +33,12 @@ def scaling(
     ways: Annotated[
         str | None,
         typer.Option(metavar="NAME,NAME", help="Ways to exchange.  [default: all but torch-ddp and data-parallel]"),
+    ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            metavar="weak|strong", help="weak: a rank keeps its samples; strong: ranks share them.  [default: both]"
+        ),
     ] = None,
     simulate_step_ms: Annotated[
         float | None,
@@ -75,7 +81,7 @@ def scaling(
             if advise:
                 give_advice(where, request, name, hosts, as_json)
                 return
-            studies = [measured(where, request, name, ranks, ways)]
+            studies = [measured(where, request, name, ranks, ways, only)]
         write_results(studies, scores or [], out, as_json)
 
 
@@ -103,17 +109,19 @@ def request_of(
     )
 
 
-def measured(hosts: "tuple[Host, ...]", request: "Request", name: str, ranks: str | None, ways: str | None) -> "Study":
-    from dataclasses import replace
-
+def measured(
+    hosts: "tuple[Host, ...]", request: "Request", name: str, ranks: str | None, ways: str | None, only: str | None
+) -> "Study":
     from horovod_ocr.launch.hosts.hosts_file import ranks_of
     from horovod_ocr.scaling.measure import Axes, measure, usual_ranks
     from horovod_ocr.scaling.ways import ways_named
 
+    if only not in (None, "weak", "strong"):
+        raise ConfigError(f"--only {only}: there are weak and strong")
     if ways is not None:
         request = replace(request, ways=ways_named(ways.split(",")))
     numbers = usual_ranks(ranks_of(hosts)) if ranks is None else numbers_in(ranks)
-    return measure(name, hosts, request, Axes(numbers), tell)
+    return measure(name, hosts, request, Axes(numbers, weak=only != "strong", strong=only != "weak"), tell)
 
 
 def numbers_in(text: str) -> tuple[int, ...]:
@@ -142,8 +150,6 @@ def give_advice(hosts: "tuple[Host, ...]", request: "Request", name: str, typed:
 
 
 def write_results(studies: "list[Study]", runs: list[Path], out: Path, as_json: bool) -> None:
-    from dataclasses import asdict
-
     from horovod_ocr.reports.page import write_page
     from horovod_ocr.reports.scaling import scaling_sections
     from horovod_ocr.scaling.figures import save_studies

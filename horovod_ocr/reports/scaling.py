@@ -93,9 +93,10 @@ def over_ranks(study: Study) -> Section:
     """Measured points over forecast lines."""
     works = works_of(study)
     links = {name: study.last.link_of(WAYS[name].wire) for name in works}
-    head = ["scaling", "ranks", *works]
+    ways = charts.ways_of([*study.jobs, *study.strong])
+    head = ["scaling", "ranks", *ways]
     rows: list[list[Cell]] = [
-        [scaling, job.ranks, *(ms(job.ways[way].step_s) if way in job.ways else "" for way in works)]
+        [scaling, job.ranks, *(ms(job.ways[way].step_s) if way in job.ways else "" for way in ways)]
         for scaling, jobs in (("weak", study.jobs), ("strong", study.strong))
         for job in jobs
     ]
@@ -195,7 +196,7 @@ def race_table(result: Race) -> TableOf:
 def works_of(study: Study) -> dict[str, Work]:
     """Of each way that was measured with the most ranks: of a rank with all samples."""
     job = study.last
-    works = {name: work_of(job, name, study.local_steps) for name in job.ways}
+    works = {name: work_of(job, name, study.local_steps) for name in job.ways if WAYS[name].meets}
     return works if study.jobs else {name: work.for_samples(job.ranks) for name, work in works.items()}
 
 

@@ -103,14 +103,16 @@ def times_over_ranks(study: Study, works: Mapping[str, Work], links: Mapping[str
             steps = [forecast_s(WAYS[way], each, links[way], count) for each, count in zip(own, ranks, strict=True)]
             values = [work.own_s * count / step for step, count in zip(steps, ranks, strict=True)]
             axes.plot(ranks, values if is_speed else [1e3 * step for step in steps], **line_of(way))
-        for way in works:
-            jobs = study.strong if is_strong else study.jobs
+        jobs = study.strong if is_strong else study.jobs
+        for way in ways_of(jobs):
             seen = [(job.ranks, job.ways[way].step_s) for job in jobs if way in job.ways]
-            alone = works[way].own_s
+            # data-parallel has points alone: what it does between GPUs is not modelled
+            base = works.get(way) or works.get("allreduce")
+            alone = base.own_s if base else seen[0][1]
             axes.plot(
                 [count for count, _ in seen],
                 [alone * count / step if is_speed else 1e3 * step for count, step in seen],
-                **{**style_of(way), "label": None},
+                **(style_of(way) if way not in works else {**style_of(way), "label": None}),
                 linestyle="",
             )
         if is_speed:

@@ -24,6 +24,7 @@ class Option:
     way: str
     """By the names of WAYS."""
     ranks: int
+    """That share the global batch."""
     step_s: float
     """For the global batch."""
     is_measured: bool
@@ -40,6 +41,7 @@ class Advice:
     """What to use, and why."""
 
     chosen: Option
+    """The one to use."""
     options: tuple[Option, ...]
     """All, by way and number of ranks; those of one rank too."""
     accumulate: int

@@ -83,10 +83,13 @@ class Miss(NamedTuple):
     scaling: str
     """weak or strong."""
     ranks: int
+    """Of the job."""
     way: str
     """By the names of WAYS."""
     measured_s: float
+    """A step."""
     forecast_s: float
+    """The same step."""
 
     @property
     def error(self) -> float:
@@ -95,7 +98,7 @@ class Miss(NamedTuple):
 
 
 def check_forecasts(studies: Sequence[Study]) -> list[Miss]:
-    """Every step that several ranks took, against its forecast from the bare allreduce of the same job."""
+    """Every step in which several ranks met, against its forecast from the bare allreduce of the same job."""
     return [
         Miss(
             study.name,
@@ -110,6 +113,7 @@ def check_forecasts(studies: Sequence[Study]) -> list[Miss]:
         for job in jobs
         if job.ranks > 1
         for name, figures in job.ways.items()
+        if WAYS[name].meets
     ]
 
 
@@ -117,8 +121,11 @@ class Crossing(NamedTuple):
     """From how many ranks on one way is faster than another."""
 
     ranks: int
+    """The first number."""
     faster: str
+    """From there on, until the next crossing of the two."""
     slower: str
+    """Up to there it was the faster one."""
 
 
 def crossings(works: Mapping[str, Work], links: Mapping[str, Link], most: int = MOST_RANKS) -> list[Crossing]:

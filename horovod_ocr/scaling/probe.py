@@ -19,9 +19,11 @@ from torch import nn
 from horovod_ocr.config.sources import load_config
 from horovod_ocr.config.train import ExchangeConfig
 from horovod_ocr.distributed.alone import AloneWorld
+from horovod_ocr.distributed.data_parallel import DataParallelWorld
 from horovod_ocr.distributed.device import choose_device
 from horovod_ocr.distributed.exchange.allreduce import GROUP_BYTES, group_parameters
 from horovod_ocr.distributed.exchange.build import build_exchange
+from horovod_ocr.distributed.gpus import find_gpus
 from horovod_ocr.distributed.launcher import Meeting, rank_of_process
 from horovod_ocr.distributed.open import open_world
 from horovod_ocr.distributed.torch_engine import init_torch
@@ -66,14 +68,15 @@ class Probe:
         """Collective."""
         self.world, self.request, self.watchdog = world, request, watchdog
         self.device = choose_device(world, request.device).device
-        self.subject = self.build_subject()
+        self.subject = self.build_subject(world, request.samples)
 
-    def build_subject(self) -> Subject:
+    def build_subject(self, world: World, samples: int) -> Subject:
+        """Collective in `world`. samples: of a rank in a step."""
         asked = self.request
         if asked.step_ms is not None:
-            return Asleep(asked.parameters, asked.step_ms / 1000, asked.samples, self.device)
-        config = self.world.collectively(lambda: load_config(asked.recipe or "", asked.settings or {}))
-        return Recipe(config, asked.samples, self.world, self.device)
+            return Asleep(asked.parameters, asked.step_ms / 1000, samples, self.device)
+        config = world.collectively(lambda: load_config(asked.recipe or "", asked.settings or {}))
+        return Recipe(config, samples, world, self.device)
 
     def measure(self) -> dict[str, Any]:
         """Everything that was asked for. Collective."""
@@ -164,9 +167,9 @@ class Probe:
     def measure_way(self, way: Way, timeline: Timeline) -> WayFigures:
         """Collective. Raises LeftOut, on all ranks, if it cannot be measured."""
         world, local_steps = self.world, self.request.local_steps
-        own_s, _ = self.time_steps(Steps(self.subject, AloneWorld(), way, local_steps), self.request.seconds / 4)
         if way.engine == "data-parallel":
-            raise LeftOut("one process for several GPUs: measured with --gpus")
+            return self.measure_data_parallel(way)
+        own_s, _ = self.time_steps(Steps(self.subject, AloneWorld(), way, local_steps), self.request.seconds / 4, world)
         if world.world_size == 1:
             return WayFigures(own_s, own_s, 0)
         of_way = world if way.engine == "horovod" else self.meet_in_torch()
@@ -175,25 +178,44 @@ class Probe:
         self.check_time(way, timeline, own_s)
         steps = Steps(self.subject, of_way, way, local_steps)
         before = replace(of_way.traffic)
-        step_s, measured = self.time_steps(steps, self.request.seconds)
+        step_s, measured = self.time_steps(steps, self.request.seconds, world)
         moved = (of_way.traffic.sent - before.sent, of_way.traffic.received - before.received)
         every = world.gather(moved)
         sent, received = (tuple(each / steps.taken for each in all_ranks) for all_ranks in zip(*every, strict=True))
         return WayFigures(own_s, step_s, measured, sent, received)
 
-    def time_steps(self, steps: "Steps", seconds: float) -> tuple[float, int]:
-        """(seconds of a step, steps measured): median over rounds that end with a meeting. Collective."""
+    def measure_data_parallel(self, way: Way) -> WayFigures:
+        """Root computes on as many GPUs as there are ranks, with the samples of all; the others wait. Collective.
+        LeftOut, on all ranks, if it cannot."""
+        world, gpus = self.world, find_gpus().numbers
+        why = "" if len(gpus) >= world.world_size else f"needs {world.world_size} GPUs in one process, not {len(gpus)}"
+        if self.request.step_ms is not None:
+            why = "a model that sleeps computes on no GPU"
+        if why := world.broadcast(why):
+            raise LeftOut(why)
+        figures = None
+        if world.is_root:
+            alone = AloneWorld()
+            subject = self.build_subject(alone, self.request.samples * world.world_size)
+            steps = Steps(subject, DataParallelWorld(gpus[: world.world_size]), way, 1)
+            step_s, measured = self.time_steps(steps, self.request.seconds, alone)
+            figures = WayFigures(step_s, step_s, measured)
+        measured_by_root: WayFigures = world.broadcast(figures)
+        return measured_by_root
+
+    def time_steps(self, steps: "Steps", seconds: float, world: World) -> tuple[float, int]:
+        """(seconds of a step, steps measured): median over rounds that end with a meeting. Collective in `world`."""
         length = steps.round_steps
         for _ in range(max(WARM_UP, length)):
             latest_s = steps.take()
         round_s = latest_s * length
-        rounds = self.world.broadcast(max(3 if length == 1 else 1, min(MOST_ROUNDS, int(seconds / round_s))))
+        rounds = world.broadcast(max(3 if length == 1 else 1, min(MOST_ROUNDS, int(seconds / round_s))))
         self.world.gather(None)
         seen = []
         for _ in range(rounds):
             seen.append(sum(steps.take() for _ in range(length)) / length)
             self.reached("the next step")
-        return self.world.broadcast(statistics.median(seen)), rounds * length
+        return world.broadcast(statistics.median(seen)), rounds * length
 
     def check_time(self, way: Way, timeline: Timeline, own_s: float) -> None:
         """LeftOut if a few steps would take much longer than is given for them."""

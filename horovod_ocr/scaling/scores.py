@@ -96,6 +96,7 @@ class Race:
     """The ways of one recipe on one link, to the same score and in the same time."""
 
     task: str
+    """The recipe, for people."""
     target: float
     """The score that all of them reach: the least of their best ones."""
     time_s: float

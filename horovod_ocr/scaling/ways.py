@@ -27,6 +27,11 @@ class Way(NamedTuple):
         return self.exchange in ("allreduce", "parameter-server", "sharded-server") and self.compression == "none"
 
     @property
+    def meets(self) -> bool:
+        """Whether several ranks meet; data-parallel is one process."""
+        return self.engine != "data-parallel"
+
+    @property
     def wire(self) -> str:
         """What its allreduces cost is measured by: fp32 or fp16 by Horovod, or torch."""
         if self.engine == "torch":

@@ -24,7 +24,7 @@ def scaling(folder, *options: str, ok: bool = True):
 
 
 def test_a_study_of_three_ranks_counts_bytes_as_theory_does(tmp_path):
-    ways = ",".join([*USUAL, "torch-ddp"])
+    ways = ",".join([*USUAL, "torch-ddp", "data-parallel"])
     scaling(tmp_path, "-H", "localhost:3", "--ranks", "1,3", "--ways", ways, "--name", "loopback", *ASLEEP)
     (study,) = load_studies(tmp_path / "scaling" / "scaling.json")
     assert (study.name, [job.ranks for job in study.jobs], [job.ranks for job in study.strong]) == (
@@ -33,7 +33,8 @@ def test_a_study_of_three_ranks_counts_bytes_as_theory_does(tmp_path):
         [1, 3],
     )
     job = study.jobs[-1]
-    assert set(job.ways) == {*USUAL, "torch-ddp"} and not job.left_out
+    assert set(job.ways) == {*USUAL, "torch-ddp"}
+    assert job.left_out == {"data-parallel": "a model that sleeps computes on no GPU"}
     size = 4 * study.parameters
     assert job.timeline.size == size and set(job.allreduce_s) == {"fp32", "fp16", "torch"}
     ring = 2 * 2 / 3 * size

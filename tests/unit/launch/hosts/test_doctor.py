@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from horovod_ocr.config.train import TrainConfig
-from horovod_ocr.launch.hosts import contact, doctor
+from horovod_ocr.launch.hosts import ask_ranks, contact, doctor
 from horovod_ocr.launch.hosts.ask_ranks import why_horovodrun_failed
 from horovod_ocr.launch.hosts.contact import Contact, gradient_bytes
 from horovod_ocr.launch.hosts.doctor import (
@@ -163,7 +163,7 @@ def test_an_interrupt_ends_what_measures(tmp_path, monkeypatch):
     """It runs in a session of its own, which an interrupt in the terminal does not reach."""
     pid = tmp_path / "pid"
     command = ["sh", "-c", f"echo $$ > {pid}.new; mv {pid}.new {pid}; exec sleep 60"]
-    monkeypatch.setattr(contact, "spell_horovodrun", lambda hosts, program: command)
+    monkeypatch.setattr(ask_ranks, "spell_horovodrun", lambda hosts, program: command)
 
     def interrupt(number, frame):
         if pid.exists():

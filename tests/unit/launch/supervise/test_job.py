@@ -79,7 +79,7 @@ def test_a_rank_that_ended_because_it_missed_another_is_not_the_cause():
 @pytest.mark.slow
 def test_an_orphan_that_holds_the_pipes_does_not_delay_the_end_of_a_job():
     """Whoever ends the job kills the orphan, and then all is read."""
-    command = ["sh", "-c", "setsid sleep 600 & echo horovodrun: orphan $!; wait"]
+    command = ["sh", "-c", "setsid sh -c 'echo horovodrun: orphan $$; exec sleep 600' & wait"]
     job = Job(command, dict(os.environ), NODES)
     wait_until(lambda: job.output.launcher_line, "its line")
     assert job.end() == -signal.SIGKILL
