@@ -19,7 +19,8 @@ from tests.ranks.launch import environment
 NETWORK, NETWORK6 = "10.77.0", "fd77::"  # inside the switch only
 SYSTEM_PATH = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])  # a user's PATH may lack ip and sshd
 
-KEEPER = 'unshare --fork --kill-child "$@" & echo $!; read -r _; kill -9 $!; wait'
+KEEPER = '"$@" & echo $!; read -r _; kill -9 $!; wait'
+UNSHARE = ["unshare", "--fork", "--kill-child"]
 
 SWITCH = "ip link add switch type bridge && ip link set switch up && echo ready && exec sleep infinity"
 
@@ -107,7 +108,7 @@ class Bed:
     def __enter__(self) -> "Bed":
         self.write_files()
         try:
-            self.hold("switch", ["--net", "sh", "-c", SWITCH])
+            self.hold("switch", [*UNSHARE, "--net", "sh", "-c", SWITCH])
             for host in self.hosts:
                 self.power_on(host)
         except BaseException:
@@ -146,7 +147,7 @@ class Bed:
         return f"02:00:00:00:00:{self.hosts.index(host) + 1:02x}"
 
     def hold(self, name: str, arguments: list) -> None:
-        """Start a set of namespaces, and wait until the program in it is ready."""
+        """Start a program, such as the first one in a set of namespaces, and wait until it is ready."""
         log = (self.folder / f"{name}.log").open("ab")
         keeper = subprocess.Popen(
             ["sh", "-c", KEEPER, "keeper", *map(str, arguments)],
@@ -174,7 +175,7 @@ class Bed:
     def power_on(self, host: str) -> None:
         """Start a host that is off, with its cable plugged in, and wait until it answers to ssh."""
         spaces = ["--net", "--uts", "--mount", "--ipc", "--pid", "--mount-proc"]
-        self.hold(host, [*spaces, "sh", "-c", HOST, "sh", host, self.folder])
+        self.hold(host, [*UNSHARE, *spaces, "sh", "-c", HOST, "sh", host, self.folder])
         peer = ["eth0", "address", self.card(host), "netns", str(self.pids[host])]
         self.on_switch("ip", "link", "add", f"to-{host}", "type", "veth", "peer", *peer)
         self.on_switch("ip", "link", "set", f"to-{host}", "master", "switch", "up")
