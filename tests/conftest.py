@@ -29,6 +29,7 @@ KNOWN_SKIPS = (
     r"needs openssh-server",
     r"needs iproute2",
     r"needs root",  # network namespaces
+    r"needs /dev/net/tun",  # delays on a network
     r"needs a GPU",
     r"needs localedef",  # a Latin-1 locale is made for the test
     r"needs unshare",  # a mount of its own, which some containers do not permit

@@ -9,6 +9,7 @@ when the test session is killed. The kernel then removes all processes, links an
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,10 +17,16 @@ from pathlib import Path
 
 from tests.ranks.launch import environment
 
+TUN = Path("/dev/net/tun")  # for delays
+# What a link lets through at once after a pause. With less, a timer that is late costs speed; with more, small messages
+# take no time.
+BURST_S = 0.0005
+
 NETWORK, NETWORK6 = "10.77.0", "fd77::"  # inside the switch only
 SYSTEM_PATH = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])  # a user's PATH may lack ip and sshd
 
-KEEPER = 'unshare --fork --kill-child "$@" & echo $!; read -r _; kill -9 $!; wait'
+KEEPER = '"$@" & echo $!; read -r _; kill -9 $!; wait'
+UNSHARE = ["unshare", "--fork", "--kill-child"]
 
 SWITCH = "ip link add switch type bridge && ip link set switch up && echo ready && exec sleep infinity"
 
@@ -78,6 +85,11 @@ def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 18
         time.sleep(0.05)
 
 
+def bits_per_s(rate: str) -> float:
+    """Of a rate as tc writes it, such as 2.5gbit."""
+    return float(rate[:-4]) * {"kbit": 1e3, "mbit": 1e6, "gbit": 1e9}[rate[-4:]]
+
+
 def pids_in(space: str) -> list[int]:
     """The processes in a namespace, such as net:[4026532000]."""
     found = []
@@ -99,15 +111,15 @@ class Bed:
         self.hosts = tuple(f"node{number}" for number in range(1, count + 1))
         self.hosts_txt = folder / "hosts.txt"  # with one slot for each host
         self.keepers: dict[str, subprocess.Popen] = {}
-        self.pids: dict[str, int] = {}  # of a process in each set of namespaces
+        self.pids: dict[str, int] = {}  # of a process in each set of namespaces, and of delay lines
         self.cut_off: set[str] = set()
-        self.slow: set[str] = set()
+        self.shaped: set[str] = set()
         self.started: list[subprocess.Popen] = []
 
     def __enter__(self) -> "Bed":
         self.write_files()
         try:
-            self.hold("switch", ["--net", "sh", "-c", SWITCH])
+            self.hold("switch", [*UNSHARE, "--net", "sh", "-c", SWITCH])
             for host in self.hosts:
                 self.power_on(host)
         except BaseException:
@@ -146,7 +158,7 @@ class Bed:
         return f"02:00:00:00:00:{self.hosts.index(host) + 1:02x}"
 
     def hold(self, name: str, arguments: list) -> None:
-        """Start a set of namespaces, and wait until the program in it is ready."""
+        """Start a program, such as the first one in a set of namespaces, and wait until it is ready."""
         log = (self.folder / f"{name}.log").open("ab")
         keeper = subprocess.Popen(
             ["sh", "-c", KEEPER, "keeper", *map(str, arguments)],
@@ -174,7 +186,7 @@ class Bed:
     def power_on(self, host: str) -> None:
         """Start a host that is off, with its cable plugged in, and wait until it answers to ssh."""
         spaces = ["--net", "--uts", "--mount", "--ipc", "--pid", "--mount-proc"]
-        self.hold(host, [*spaces, "sh", "-c", HOST, "sh", host, self.folder])
+        self.hold(host, [*UNSHARE, *spaces, "sh", "-c", HOST, "sh", host, self.folder])
         peer = ["eth0", "address", self.card(host), "netns", str(self.pids[host])]
         self.on_switch("ip", "link", "add", f"to-{host}", "type", "veth", "peer", *peer)
         self.on_switch("ip", "link", "set", f"to-{host}", "master", "switch", "up")
@@ -188,7 +200,9 @@ class Bed:
         """Pull the plug: all processes of the host are gone, without a message to anyone."""
         self.on_switch("ip", "link", "delete", f"to-{host}")  # first, so that the closing sockets send nothing
         self.cut_off.discard(host)
-        self.slow.discard(host)
+        self.shaped.discard(host)
+        if f"delay-{host}" in self.keepers:
+            self.release(f"delay-{host}")
         space = os.readlink(f"/proc/{self.pids[host]}/ns/pid_for_children")
         self.release(host)
         wait_until(lambda: not pids_in(space), f"all processes of {host} are gone")
@@ -210,15 +224,42 @@ class Bed:
         self.on_switch("ip", "link", "set", f"to-{host}", "up")
         self.cut_off.discard(host)
 
-    def limit(self, host: str, rate: str) -> None:
-        """Limit the speed at which the host sends, such as to "100mbit"; "" removes the limit."""
-        if host in self.slow:
-            self.as_host(host, "tc", "qdisc", "delete", "dev", "eth0", "root")
-        self.slow.discard(host)
-        if rate:
-            bucket = f"tbf rate {rate} burst 256kb latency 50ms"
-            self.as_host(host, "tc", "qdisc", "add", "dev", "eth0", "root", *bucket.split())
-            self.slow.add(host)
+    def shape(self, host: str, rate: str, delay_ms: float = 0) -> None:
+        """Let the host send and receive at a rate, such as "100mbit"; "" is without a limit.
+
+        delay_ms: each packet that it sends arrives so much later.
+        """
+        cable, line = f"to-{host}", f"delay-{host}"
+        # a queue of 50 ms: TCP in flight over up to 10 ms and back fits in several times over
+        burst_bytes = max(bits_per_s(rate) / 8 * BURST_S, 4096) if rate else float("inf")
+        queue = f"root tbf rate {rate} burst {burst_bytes:.0f} latency 50ms" if rate else "root noqueue"
+        self.on_switch("tc", "qdisc", "replace", "dev", cable, *queue.split())
+        self.as_host(host, "tc", "qdisc", "replace", "dev", "eth0", *queue.split())
+        # of TCP's packets: a larger one than the burst would be cut to the MTU; a tenth is for headers
+        self.as_host(host, "ip", "link", "set", "eth0", "gso_max_size", f"{min(0.9 * burst_bytes, 65536):.0f}")
+        if line in self.keepers:
+            self.on_switch("tc", "qdisc", "delete", "dev", cable, "ingress")
+            self.release(line)
+        self.shaped.discard(host)
+        if rate or delay_ms:
+            self.shaped.add(host)
+        if delay_ms:
+            self.lengthen(cable, self.card(host), line, delay_ms)
+
+    def lengthen(self, cable: str, card: str, line: str, delay_ms: float) -> None:
+        """Lead what the host sends through a delay line into the switch; what it receives takes the cable alone."""
+        if not TUN.exists():
+            raise RuntimeError(f"a delay needs {TUN}, which `modprobe tun` makes")
+        program = [sys.executable, Path(__file__).with_name("delay_line.py"), line, delay_ms]
+        self.hold(line, ["nsenter", f"--target={self.pids['switch']}", "--net", "--", *program])
+        self.on_switch("bridge", "fdb", "replace", card, "dev", cable, "master", "static")
+        one_way = "type bridge_slave learning off flood off mcast_flood off bcast_flood off"
+        self.on_switch("ip", "link", "set", line, "master", "switch")
+        self.on_switch("ip", "link", "set", line, *one_way.split())
+        self.on_switch("ip", "link", "set", line, "txqueuelen", "10000", "up")  # no packet is lost while it sleeps
+        every_packet = f"ingress protocol all u32 match u32 0 0 action mirred egress redirect dev {line}"
+        self.on_switch("tc", "qdisc", "add", "dev", cable, "ingress")
+        self.on_switch("tc", "filter", "add", "dev", cable, *every_packet.split())
 
     def recover(self) -> None:
         """Make all hosts as after __enter__: on, plugged in, at full speed, with sshd as their only process."""
@@ -229,7 +270,8 @@ class Bed:
             self.as_host(host, "sh", "-c", "kill -9 -1 || true")  # all but PID 1 and the shell itself
             if host in self.cut_off:
                 self.plug_in(host)
-            self.limit(host, "")
+            if host in self.shaped:
+                self.shape(host, "")
         self.forget_commands()
 
     def forget_commands(self) -> None:

@@ -13,11 +13,12 @@ import pytest
 
 from horovod_ocr.checkpoint.file import LAST, load_checkpoint
 from horovod_ocr.launch.hosts.ssh import FAILED
-from tests.hosts.bed import pids_in, wait_until, what_is_missing
+from tests.hosts.bed import TUN, bits_per_s, pids_in, wait_until, what_is_missing
 from tests.ranks.launch import environment, horovodrun
 
 pytestmark = [pytest.mark.hosts, pytest.mark.skipif(bool(what_is_missing()), reason=what_is_missing() or "-")]
 needs_horovod = pytest.mark.skipif(not shutil.which(horovodrun()), reason="needs Horovod: make setup builds it")
+needs_tun = pytest.mark.skipif(not TUN.exists(), reason=f"needs {TUN}")
 
 ANSWERS = """
 import json, sys
@@ -41,11 +42,37 @@ print(f"rank {hvd.rank()} on {socket.gethostname()} has {total.unique().tolist()
 SESSION = """
 import sys
 from pathlib import Path
-from tests.hosts.bed import Bed
+from tests.hosts.bed import TUN, Bed
 with Bed(Path(sys.argv[1]), count=1) as bed:
+    bed.shape("node1", "100mbit", delay_ms=1 if TUN.exists() else 0)
     bed.start("node1", ["sleep", "1000"])
     print(bed.pids["switch"], bed.pids["node1"], flush=True)
     sys.stdin.read()
+"""
+
+SINK = """
+import socketserver, sys
+class Sink(socketserver.StreamRequestHandler):
+    def handle(self):
+        while size := self.rfile.read(8):
+            self.rfile.read(int.from_bytes(size))
+            self.wfile.write(b".")
+socketserver.TCPServer.allow_reuse_address = True
+with socketserver.ThreadingTCPServer(("", 5001), Sink) as server:
+    print("ready", flush=True)
+    server.serve_forever()
+"""
+
+SEND = """
+import socket, sys, time
+address, size, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+message = size.to_bytes(8) + bytes(size)
+with socket.create_connection((address, 5001)) as connection:
+    for _ in range(count):
+        begin = time.monotonic()
+        connection.sendall(message)
+        connection.recv(1)
+        print(begin, time.monotonic())
 """
 
 
@@ -120,6 +147,86 @@ def test_nothing_is_left_of_a_session_that_is_killed(bed, tmp_path):
         session.send_signal(signal.SIGKILL)
     wait_until(lambda: not any(pids_in(space) for space in spaces), "the session's hosts are gone")
     assert bed.exec("node1", ["ssh", "node3", "hostname"]).stdout == "node3\n"
+
+
+def start_sinks(bed) -> None:
+    """On each host, a server that answers whole messages of SEND."""
+    for host in bed.hosts:
+        sink = bed.start(host, [sys.executable, "-c", SINK], stdout=subprocess.PIPE)
+        assert sink.stdout.readline() == "ready\n"
+
+
+def send(bed, *routes: str, size: int, count: int) -> list[list[tuple[float, float]]]:
+    """Send messages over all routes ("node1 node2") at once; for each, when a message began and when it had arrived."""
+    senders = []
+    for source, target in (route.split() for route in routes):
+        command = [sys.executable, "-c", SEND, bed.address(target), size, count]
+        senders.append(bed.start(source, command, stdout=subprocess.PIPE))
+    outputs = [sender.communicate(timeout=120)[0].splitlines() for sender in senders]
+    return [[tuple(map(float, line.split())) for line in lines] for lines in outputs]
+
+
+def mbit_per_s(bed, *routes: str, size: int = 3_000_000) -> float:
+    """Over all routes together, with their first message; the best of three, since other programs take time too."""
+    speeds = []
+    for _ in range(3):
+        sent = [messages[0] for messages in send(bed, *routes, size=size, count=1)]
+        took_s = max(end for _, end in sent) - min(begin for begin, _ in sent)
+        speeds.append(len(routes) * size * 8 / 1e6 / took_s)
+    return max(speeds)
+
+
+def round_trip_ms(bed, route: str) -> float:
+    """The best of many, since other programs take time too."""
+    return 1000 * min(end - begin for begin, end in send(bed, route, size=1, count=50)[0])
+
+
+def test_rates_are_read_as_tc_reads_them():
+    assert [bits_per_s(rate) for rate in ("64kbit", "100mbit", "2.5gbit")] == [64e3, 100e6, 2.5e9]
+
+
+def test_a_shaped_host_sends_and_receives_at_its_rate_and_no_other_does(bed):
+    start_sinks(bed)
+    bed.shape("node1", "100mbit")
+    for routes in (["node1 node2"], ["node2 node1"], ["node2 node1", "node3 node1"], ["node1 node2", "node1 node3"]):
+        assert 80 < mbit_per_s(bed, *routes) < 102, routes  # TCP's headers take 5 %
+    assert mbit_per_s(bed, "node2 node3") > 200
+    bed.shape("node1", "")
+    assert min(mbit_per_s(bed, "node1 node2"), mbit_per_s(bed, "node2 node1")) > 200
+
+
+@needs_tun
+def test_what_a_host_sends_arrives_later_by_its_delay(bed):
+    start_sinks(bed)
+    bed.shape("node1", "", delay_ms=10)
+    assert 10 < round_trip_ms(bed, "node1 node2") < 15
+    assert 10 < round_trip_ms(bed, "node2 node1") < 15
+    bed.shape("node2", "", delay_ms=20)
+    bed.cut("node1")
+    bed.plug_in("node1")
+    assert 30 < round_trip_ms(bed, "node1 node2") < 40
+    bed.shape("node1", "", delay_ms=1)
+    assert 21 < round_trip_ms(bed, "node2 node1") < 30
+    bed.shape("node2", "")
+    assert 1 < round_trip_ms(bed, "node1 node2") < 5
+
+
+@needs_tun
+@pytest.mark.parametrize("end", ["recover", "reboot"])
+def test_a_rate_and_a_delay_together_last_until_the_host_recovers_or_loses_its_power(bed, end):
+    start_sinks(bed)
+    bed.shape("node1", "100mbit", delay_ms=5)
+    bed.shape("node2", "200mbit", delay_ms=5)
+    assert 70 < mbit_per_s(bed, "node1 node2") < 102
+    assert 70 < mbit_per_s(bed, "node2 node1") < 102
+    assert 10 < round_trip_ms(bed, "node1 node2") < 15
+    if end == "reboot":
+        bed.reboot("node1")
+        bed.reboot("node2")
+    bed.recover()
+    assert not any(name.startswith("delay") for name in bed.keepers)
+    start_sinks(bed)
+    assert mbit_per_s(bed, "node1 node2") > 200 and round_trip_ms(bed, "node1 node2") < 5
 
 
 @needs_horovod
