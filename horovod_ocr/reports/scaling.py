@@ -7,14 +7,13 @@ from horovod_ocr.console import size_text
 from horovod_ocr.reports import scaling_charts as charts
 from horovod_ocr.reports.page import Cell, Drawing, Figures, Paragraph, Part, Section, TableOf
 from horovod_ocr.scaling.figures import Study
-from horovod_ocr.scaling.forecast import Miss, Work, check_forecasts, crossings, work_of
+from horovod_ocr.scaling.forecast import Miss, Work, check_forecasts, crossings, fastest, work_of
 from horovod_ocr.scaling.link import Link
 from horovod_ocr.scaling.scores import Curve, Race, race
 from horovod_ocr.scaling.ways import WAYS
 
 SPEEDS = {"1 Gbit/s": 1e9, "10 Gbit/s": 10e9, "25 Gbit/s": 25e9, "100 Gbit/s": 100e9}
 FAR_OFF = 0.25  # a forecast that misses by more is named
-MOST_CROSSINGS = 12
 
 
 def scaling_sections(studies: Sequence[Study], curves: Sequence[Curve]) -> list[Section]:
@@ -124,12 +123,11 @@ def forecast_section(study: Study) -> Section:
 
 
 def crossing_parts(works: dict[str, Work], links: dict[str, Link], name: str) -> list[Part]:
+    """Which way is the fastest, and where the lines of two ways cross."""
+    ranges = [f"{each.way} from {each.ranks} ranks on" for each in fastest(works, links)]
     found = crossings(works, links)
-    if not found:
-        return [Paragraph(f"{name}: no two ways change places between 2 and 128 ranks.")]
-    texts = [f"from {each.ranks} ranks on {each.faster} is faster than {each.slower}" for each in found]
-    more = f"; and {len(texts) - MOST_CROSSINGS} more" if len(texts) > MOST_CROSSINGS else ""
-    return [Paragraph(f"{name}: {'; '.join(texts[:MOST_CROSSINGS])}{more}.")]
+    table = TableOf(["from ranks on", "faster", "slower"], [[each.ranks, each.faster, each.slower] for each in found])
+    return [Paragraph(f"{name}: the fastest step has {', '.join(ranges)}."), *([table] if found else [])]
 
 
 def errors_section(misses: Sequence[Miss]) -> Section:

@@ -17,8 +17,9 @@ from horovod_ocr.scaling.ways import WAYS
 # Okabe and Ito's colours, which colour-blind people tell apart, and one more
 COLOURS = ("#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#000000", "#999999", "#7A4FBF")
 MARKERS = "osD^vP*Xh"
-COLUMNS = 3
-PANEL = (4.0, 3.0)  # inches
+COLUMNS = 3  # of panels, as wide as the page
+PANEL = (3.7, 2.9)  # inches
+LEGEND = 1.5  # inches of an entry
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "horovod-ocr",
@@ -41,7 +42,7 @@ def line_of(way: str) -> dict[str, Any]:
 
 def panels(count: int) -> tuple[Figure, list[Axes]]:
     """A figure with so many panels, in rows of three at most."""
-    columns = min(COLUMNS, count)
+    columns = 2 if count == 4 else min(COLUMNS, count)
     rows = -(-count // columns)
     figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows + 0.5), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
@@ -57,11 +58,32 @@ def svg_of(figure: Figure, axes: Sequence[Axes]) -> str:
         for handle, label in zip(*each.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
     if handles:
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5, frameon=False)
+        columns = max(2, int(figure.get_figwidth() / LEGEND))
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns, frameon=False)
     written = StringIO()
     figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
     text = written.getvalue()
     return text[text.index("<svg") :]
+
+
+def scale_ranks(axes: Axes) -> None:
+    """1, 2, 4 ... 128 from left to right."""
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel("ranks")
+
+
+def scale_speed(axes: Axes) -> None:
+    axes.set_yscale("log", base=2)
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.set_ylabel("times one rank")
+
+
+def scale_step(axes: Axes, what: str = "a step, ms") -> None:
+    axes.set_yscale("log")
+    for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        which("{x:g}")
+    axes.set_ylabel(what)
 
 
 def draw(count: int, draw_panel: Any) -> str:
@@ -80,8 +102,7 @@ def steps_by_link(studies: Sequence[Study]) -> str:
         for way in ways_of(jobs_of(studies)):
             found = [(study.name, job.ways[way].step_s) for study, job in last_jobs(studies) if way in job.ways]
             axes.plot([name for name, _ in found], [1e3 * step_s for _, step_s in found], **style_of(way), linestyle="")
-        axes.set_yscale("log")
-        axes.set_ylabel("a step, ms")
+        scale_step(axes)
         axes.tick_params(axis="x", rotation=45 if len(studies) > 3 else 0)
 
     with matplotlib.rc_context(STYLE):
@@ -117,10 +138,8 @@ def times_over_ranks(study: Study, works: Mapping[str, Work], links: Mapping[str
             )
         if is_speed:
             axes.plot(ranks, ranks, color="grey", linestyle=":", linewidth=1)
-        axes.set_xscale("log", base=2)
-        axes.set_yscale("log")
-        axes.set_xlabel("ranks")
-        axes.set_ylabel("times one rank" if is_speed else "a step, ms")
+        scale_ranks(axes)
+        (scale_speed if is_speed else scale_step)(axes)
         axes.set_title(("weak scaling: step", "weak scaling: speed", "strong scaling: step")[number])
 
     return draw(3, panel)
@@ -137,10 +156,8 @@ def forecasts(works: Mapping[str, Work], links: Mapping[str, Link]) -> str:
             values = [work.own_s * count / forecast_s(WAYS[way], work, link, count) for count in ranks]
             axes.plot(ranks, values, **line_of(way))
         axes.plot(ranks, ranks, color="grey", linestyle=":", linewidth=1)
-        axes.set_xscale("log", base=2)
-        axes.set_yscale("log", base=2)
-        axes.set_xlabel("ranks")
-        axes.set_ylabel("times one rank")
+        scale_ranks(axes)
+        scale_speed(axes)
         axes.set_title(names[number])
 
     return draw(len(names), panel)
@@ -159,9 +176,8 @@ def forecast_against_measured(misses: Sequence[Miss]) -> str:
         axes.plot(ends, ends, color="grey", linewidth=1)
         axes.fill_between(ends, [0.75 * end for end in ends], [1.25 * end for end in ends], color="grey", alpha=0.15)
         axes.set_xscale("log")
-        axes.set_yscale("log")
         axes.set_xlabel("measured, ms")
-        axes.set_ylabel("forecast, ms (band: 25 %)")
+        scale_step(axes, "forecast, ms (band: 25 %)")
 
     return draw(1, panel)
 

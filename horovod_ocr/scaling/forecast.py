@@ -144,3 +144,22 @@ def crossings(works: Mapping[str, Work], links: Mapping[str, Link], most: int = 
                     faster, slower = (one, other) if signs[number] else (other, one)
                     found.append(Crossing(number + 2, faster, slower))
     return found
+
+
+class Fastest(NamedTuple):
+    """From how many ranks on a way has the shortest step."""
+
+    ranks: int
+    """The first number."""
+    way: str
+    """Until the next one."""
+
+
+def fastest(works: Mapping[str, Work], links: Mapping[str, Link], most: int = MOST_RANKS) -> list[Fastest]:
+    """The way with the shortest step, from 2 ranks to `most`. works, links: see `crossings`."""
+    found: list[Fastest] = []
+    for ranks in range(2, most + 1):
+        way = min(works, key=lambda name: forecast_s(WAYS[name], works[name], links[name], ranks))
+        if not found or found[-1].way != way:
+            found.append(Fastest(ranks, way))
+    return found

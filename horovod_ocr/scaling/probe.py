@@ -44,7 +44,7 @@ LIMIT_S = 300  # a rank without progress for this long ends itself
 ENDLESS = 10**9  # steps: the learning rate stays at its peak
 WARM_UP = 2  # steps
 MOST_ROUNDS = 30
-SMALLEST_BYTES, LARGEST_BYTES, GROWTH = 1 << 10, 64 << 20, 16  # of bare allreduces
+LEAST_BYTES, LARGEST_BYTES = 1 << 20, 64 << 20  # of the largest bare allreduce
 
 
 def main() -> None:
@@ -110,17 +110,16 @@ class Probe:
     def time_allreduces(self, world: World, most_bytes: int, is_half: bool) -> dict[int, float]:
         """Bytes in fp32 -> median seconds, from few to about those of the model, while that is quick. Collective."""
         seconds: dict[int, float] = {}
-        size = SMALLEST_BYTES
-        largest = min(LARGEST_BYTES, max(most_bytes, 1 << 20))
-        while True:
+        largest = min(LARGEST_BYTES, max(most_bytes, LEAST_BYTES))
+        sizes = sorted({1 << 10, 1 << 16, LEAST_BYTES, min(GROUP_BYTES, largest), largest})
+        for size, following in zip(sizes, [*sizes[1:], largest], strict=True):
             self.reached(f"an allreduce of {size} bytes")
             seconds[size] = self.time_allreduce(world, size, is_half)
-            following = min(size * GROWTH, largest)
             # time grows by less than the size does
             is_slow = seconds[size] * following / size > 2 * self.request.seconds
-            if size == largest or (len(seconds) > 2 and self.world.broadcast(is_slow)):
-                return seconds
-            size = following
+            if len(seconds) > 2 and self.world.broadcast(is_slow):
+                break
+        return seconds
 
     def time_allreduce(self, world: World, size: int, is_half: bool) -> float:
         """Collective. is_half: values travel as fp16."""

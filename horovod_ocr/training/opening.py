@@ -41,6 +41,7 @@ def opening_lines(
         *lines,
         *unvalidated,
         *idle_ranks(parts.train.plan(0).buckets, world.world_size),
+        *chatty_batchnorm(config, periods, world.world_size),
         *unprofiled(config.log.profile, state),
         *parts.task.opening_remarks(index, parts.model, parts.geometry),
     ]
@@ -59,6 +60,16 @@ def idle_ranks(buckets: Sequence[BucketPlan], world_size: int) -> list[str]:
     return [
         f"warning: {where} fewer samples than there are ranks ({min(small)} for {world_size}): some ranks compute "
         "nothing in such steps; fewer ranks are as fast"
+    ]
+
+
+def chatty_batchnorm(config: TrainConfig, periods: Periods, world_size: int) -> list[str]:
+    """A warning if ranks that step alone exchange statistics all the same."""
+    if world_size == 1 or not config.ranks.sync_batchnorm or periods.is_met(1):
+        return []
+    return [
+        "warning: with sync_batchnorm the ranks wait for each other in every layer, although "
+        f"{config.exchange.exchange} lets them step alone; --no-sync-batchnorm saves that"
     ]
 
 

@@ -26,7 +26,7 @@ def test_a_page_holds_times_bytes_scores_and_forecasts(study_on):  # noqa: F811
         "equal time",
         "strong",
         "100 Gbit/s",
-        "is faster than",
+        "the fastest step has",
     ):
         assert text in page
     assert "No forecast is off by more than 25 %" in page

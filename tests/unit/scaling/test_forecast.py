@@ -3,7 +3,7 @@
 import pytest
 
 from horovod_ocr.scaling.figures import Timeline
-from horovod_ocr.scaling.forecast import Work, check_forecasts, crossings, forecast_s, overlapped_s
+from horovod_ocr.scaling.forecast import Work, check_forecasts, crossings, fastest, forecast_s, overlapped_s
 from horovod_ocr.scaling.link import Link
 from horovod_ocr.scaling.ways import USUAL, WAYS
 from tests.unit.scaling.conftest import OWN_S, SIZE, TIMELINE, works
@@ -64,6 +64,7 @@ def test_lines_cross_where_they_change_places():
     both, links = {"allreduce": fast, "powersgd": slow}, {"allreduce": Link(1e-4, 1e9), "powersgd": Link(1e-4, 1e9)}
     (crossing,) = crossings(both, links)
     assert (crossing.faster, crossing.slower) == ("powersgd", "allreduce")
+    assert fastest(both, links) == [(2, "allreduce"), (crossing.ranks, "powersgd")]
     before, after = (
         [forecast_s(WAYS[name], both[name], links[name], ranks) for name in both]
         for ranks in (crossing.ranks - 1, crossing.ranks)

@@ -2,7 +2,9 @@
 
 from types import SimpleNamespace
 
-from horovod_ocr.training.opening import idle_ranks
+from horovod_ocr.config.train import TrainConfig
+from horovod_ocr.training.hooks import Periods
+from horovod_ocr.training.opening import chatty_batchnorm, idle_ranks
 
 
 def buckets(*totals: int) -> list[SimpleNamespace]:
@@ -15,3 +17,13 @@ def test_ranks_that_would_compute_nothing_are_said():
     assert warning.startswith("warning: 2 of 3 buckets have fewer samples than there are ranks (2 for 5): ")
     (warning,) = idle_ranks(buckets(3), 5)
     assert warning.startswith("warning: the train split has fewer samples than there are ranks (3 for 5): ")
+
+
+def test_statistics_that_are_exchanged_in_every_step_are_said_where_ranks_step_alone():
+    config = TrainConfig.of(exchange="diloco", sync_batchnorm=True)
+    alone = Periods(20, 100, 100, is_met=lambda step: step % 16 == 0)
+    (warning,) = chatty_batchnorm(config, alone, 3)
+    assert "diloco" in warning and "--no-sync-batchnorm" in warning
+    assert chatty_batchnorm(config, alone, 1) == []
+    assert chatty_batchnorm(config, Periods(20, 100, 100), 3) == []
+    assert chatty_batchnorm(TrainConfig.of(exchange="diloco"), alone, 3) == []
