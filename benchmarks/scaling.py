@@ -42,9 +42,8 @@ from tests.hosts.bed import Bed, what_is_missing
 
 ROOT = Path(__file__).parents[1]
 MOST_MISS = 0.25  # a step whose forecast misses by more is named
-# Three hosts share the cores: a thread each, and memory that is kept rather than asked of the kernel in every step
+# Three hosts share the cores: memory is kept rather than asked of the kernel in every step
 SPARING = {
-    "OMP_NUM_THREADS": "1",
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
     "PYTHONPATH": str(ROOT),

@@ -74,6 +74,7 @@ class Probe:
         """Collective in `world`. samples: of a rank in a step."""
         asked = self.request
         if asked.step_ms is not None:
+            torch.set_num_threads(1)  # hosts of a test bed share the cores of one machine
             return Asleep(asked.parameters, asked.step_ms / 1000, samples, self.device)
         config = world.collectively(lambda: load_config(asked.recipe or "", asked.settings or {}))
         return Recipe(config, samples, world, self.device)
@@ -123,7 +124,7 @@ class Probe:
 
     def time_allreduce(self, world: World, size: int, is_half: bool) -> float:
         """Collective. is_half: values travel as fp16."""
-        values = torch.ones(size // 4, device=self.device)
+        values = 1e-3 * torch.randn(size // 4, device=self.device)  # like gradients: fp16 takes longer for small ones
 
         def once() -> float:
             started_s = time.perf_counter()

@@ -38,9 +38,19 @@ class FlatGroup:
 
     def reduce_scatter(self) -> None:
         """The gradient of `own` becomes the sum over the ranks, in the order of the ranks. Collective."""
-        flat = self.pad(flatten([gradient_of(parameter) for parameter in self.parameters]))
-        parts = [self.part] * self.world.world_size
-        self.own.grad = self.world.all_to_all(flat, parts, parts).view(-1, self.part).sum(0)
+        rank, ranks = self.world.rank, self.world.world_size
+        mine_NP = self.pad(flatten([gradient_of(parameter) for parameter in self.parameters])).view(-1, self.part)
+        theirs_NP = torch.empty_like(mine_NP)
+        theirs_NP[rank] = mine_NP[rank]
+        # One peer at a time: the messages of several to one rank slow each other down, on 3 hosts by a third
+        for distance in range(1, ranks):
+            to, of = (rank + distance) % ranks, (rank - distance) % ranks
+            theirs_NP[of] = self.world.all_to_all(mine_NP[to], self.only(to), self.only(of))
+        self.own.grad = theirs_NP.sum(0)
+
+    def only(self, peer: int) -> list[int]:
+        """Elements for, or of, each rank: a part for one, none for the others."""
+        return [self.part if rank == peer else 0 for rank in range(self.world.world_size)]
 
     @torch.no_grad()
     def gather(self) -> None:
