@@ -99,14 +99,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, Bed(Path(folder) / "bed") as bed:
         bench = Bench(bed, Path(folder), sizes)
         studies = [bench.study(wire) for wire in sizes.grid]
-        advices = [bench.advice(wire, samples_to_score(options.scores)) for wire in sizes.advised]
+        given = [bench.advice(wire, samples_to_score(options.scores)) for wire in sizes.advised]
         if options.out:
             draw(studies, bench, options.scores, options.out)
     misses = check_forecasts(studies)
     print_grid(studies, misses)
-    bars = bars_of(studies[sizes.grid.index(sizes.reference)], misses, advices)
+    bars = bars_of(studies[sizes.grid.index(sizes.reference)], misses, given)
     print_bars(bars, options)
-    return end("scaling", record(studies, misses, advices), bars, ("torch", "horovod"), options)
+    return end("scaling", record(studies, misses, given), bars, ("torch", "horovod"), options)
 
 
 class Bench:
@@ -181,7 +181,7 @@ def draw(studies: Sequence[Study], bench: Bench, runs: Sequence[Path], out: Path
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-def bars_of(reference: Study, misses: Sequence[Miss], advices: Sequence[dict]) -> list[Bar]:
+def bars_of(reference: Study, misses: Sequence[Miss], given: Sequence[dict]) -> list[Bar]:
     ways = reference.jobs[-1].ways
     ring = ways["allreduce"].step_s
     errors = [abs(miss.error) for miss in misses]
@@ -190,7 +190,7 @@ def bars_of(reference: Study, misses: Sequence[Miss], advices: Sequence[dict]) -
         Bar("sharded-server / allreduce", ways["sharded-server"].step_s / ring, 1.25),
         Bar("median error of the forecasts", statistics.median(errors), 0.15),
         Bar("largest error of the forecasts", max(errors), MOST_MISS),
-        *(Bar(f"advice behind the best, {each['link']}", each["behind"], 0.1) for each in advices),
+        *(Bar(f"advice behind the best, {each['link']}", each["behind"], 0.1) for each in given),
     ]
 
 
@@ -209,7 +209,7 @@ def print_grid(studies: Sequence[Study], misses: Sequence[Miss]) -> None:
             )
 
 
-def record(studies: Sequence[Study], misses: Sequence[Miss], advices: Sequence[dict]) -> dict:
+def record(studies: Sequence[Study], misses: Sequence[Miss], given: Sequence[dict]) -> dict:
     return {
         "steps_ms": {
             study.name: {name: round(1e3 * way.step_s, 1) for name, way in study.jobs[-1].ways.items()}
@@ -225,7 +225,7 @@ def record(studies: Sequence[Study], misses: Sequence[Miss], advices: Sequence[d
         "errors": {
             f"{miss.study}, {miss.ranks} ranks, {miss.scaling}, {miss.way}": round(miss.error, 3) for miss in misses
         },
-        "advice": list(advices),
+        "advice": list(given),
     }
 
 

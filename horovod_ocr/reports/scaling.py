@@ -2,11 +2,13 @@
 
 import statistics
 from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 
 from horovod_ocr.console import size_text
 from horovod_ocr.reports import scaling_charts as charts
-from horovod_ocr.reports.page import Cell, Drawing, Figures, Paragraph, Part, Section, TableOf
-from horovod_ocr.scaling.figures import Study
+from horovod_ocr.reports.page import Cell, Drawing, Figures, Paragraph, Part, Section, TableOf, write_page
+from horovod_ocr.scaling.figures import Study, save_studies
 from horovod_ocr.scaling.forecast import Miss, Work, check_forecasts, crossings, fastest, work_of
 from horovod_ocr.scaling.link import Link
 from horovod_ocr.scaling.scores import Curve, Race, race
@@ -14,6 +16,20 @@ from horovod_ocr.scaling.ways import WAYS
 
 SPEEDS = {"1 Gbit/s": 1e9, "10 Gbit/s": 10e9, "25 Gbit/s": 25e9, "100 Gbit/s": 100e9}
 FAR_OFF = 0.25  # a forecast that misses by more is named
+
+
+def write_scaling(studies: list[Study], curves: list[Curve], out: Path) -> list[Section]:
+    """Write scaling.json and scaling.html into a folder, and return the sections of the page. OSError if it cannot be
+    written."""
+    sections = scaling_sections(studies, curves)
+    more = {
+        "forecasts": [miss._asdict() | {"error": miss.error} for miss in check_forecasts(studies)],
+        "scores": [asdict(curve) for curve in curves],
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    save_studies(studies, more, out / "scaling.json")
+    write_page("Scaling", sections, out / "scaling.html")
+    return sections
 
 
 def scaling_sections(studies: Sequence[Study], curves: Sequence[Curve]) -> list[Section]:
@@ -51,9 +67,15 @@ def about(studies: Sequence[Study]) -> Section:
         )
     parts.append(
         TableOf(
-            ["link", "ranks", "alpha, ms", "beta, Gbit/s"],
+            ["link", "ranks", "alpha, ms", "beta, Gbit/s", "call, ms"],
             [
-                [study.name, job.ranks, f"{1e3 * job.link.alpha_s:.3f}", f"{8e-9 * job.link.beta:.3f}"]
+                [
+                    study.name,
+                    job.ranks,
+                    f"{1e3 * job.link.alpha_s:.3f}",
+                    f"{8e-9 * job.link.beta:.3f}",
+                    f"{1e3 * job.link.call_s:.2f}",
+                ]
                 for study in studies
                 for job in (*study.jobs, *study.strong)
                 if job.ranks > 1
@@ -109,12 +131,12 @@ def over_ranks(study: Study) -> Section:
 def forecast_section(study: Study) -> Section:
     """Other links, with the latency and the work of this study."""
     works = works_of(study)
-    latency = study.last.link.alpha_s
-    links = {name: Link(latency, speed / 8) for name, speed in SPEEDS.items()}
+    link = study.last.link
+    links = {name: link.faster(speed) for name, speed in SPEEDS.items()}
     parts: list[Part] = [
         Drawing(
             charts.forecasts(works, links),
-            f"Forecast speed with weak scaling, 1 to 128 ranks, alpha {1e3 * latency:.2f} ms as on {study.name}.",
+            f"Forecast speed with weak scaling, 1 to 128 ranks, with alpha and calls of {study.name}.",
         )
     ]
     for name, link in links.items():

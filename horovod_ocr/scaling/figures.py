@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from horovod_ocr.errors import DataError
-from horovod_ocr.scaling.link import Link, fit_link
+from horovod_ocr.scaling.link import Link, fit_link, ring, star
 from sharding.system.files import write_whole
 
 VERSION = 1
@@ -52,8 +52,10 @@ class Job:
     """One for each slot."""
     samples: int
     """Of a rank in a step."""
-    allreduce_s: dict[str, dict[int, float]]
-    """`Way.wire` -> bytes of gradients, in fp32 -> median seconds of a bare allreduce; empty for one rank."""
+    bare_s: dict[str, dict[int, float]]
+    """`Way.wire` -> bytes of gradients, in fp32 -> median seconds of a bare collective; empty for one rank."""
+    call_s: dict[str, float]
+    """fp32 for Horovod, or torch -> seconds until ranks agree on a collective; empty for one rank."""
     timeline: Timeline
     """Of rank 0."""
     ways: dict[str, WayFigures]
@@ -64,7 +66,10 @@ class Job:
     def link_of(self, wire: str) -> Link:
         """Fitted, in bytes of gradients in fp32; of the plain allreduce where that wire was not measured. There must be
         two ranks or more."""
-        return fit_link(self.allreduce_s.get(wire) or self.allreduce_s["fp32"], self.ranks)
+        if wire not in self.bare_s:
+            wire = "fp32"
+        shape = star(self.ranks) if wire == "star" else ring(self.ranks)
+        return fit_link(self.bare_s[wire], shape, self.call_s["torch" if wire == "torch" else "fp32"])
 
     @property
     def link(self) -> Link:
@@ -130,7 +135,5 @@ def job_of(values: dict[str, Any]) -> Job:
         for name, way in values["ways"].items()
     }
     timeline = Timeline(*(tuple(values["timeline"][name]) for name in ("ready_s", "sizes")))
-    seconds = {
-        wire: {int(size): time_s for size, time_s in times.items()} for wire, times in values["allreduce_s"].items()
-    }
-    return Job(**{**values, "allreduce_s": seconds, "timeline": timeline, "ways": ways})
+    seconds = {wire: {int(size): time_s for size, time_s in times.items()} for wire, times in values["bare_s"].items()}
+    return Job(**{**values, "bare_s": seconds, "timeline": timeline, "ways": ways})

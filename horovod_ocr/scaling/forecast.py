@@ -1,7 +1,7 @@
 """How long a step takes on other ranks and other links: alpha, beta, and what overlaps. Arithmetic alone; no torch.
 
-The model of Hockney for a message; rings and stars of `link`; a group of gradients begins to travel when it is there
-and the group before it has arrived, as Shi et al., "A DAG Model of Synchronous Stochastic Gradient Descent in
+The model of Hockney for a message; rings and stars of `link`; groups of gradients begin to travel when they are there
+and the groups before have arrived, as Shi et al., "A DAG Model of Synchronous Stochastic Gradient Descent in
 Distributed Deep Learning", 2018, have it.
 """
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from horovod_ocr.scaling.figures import Job, Study, Timeline
-from horovod_ocr.scaling.link import Link
+from horovod_ocr.scaling.link import Link, half_ring, ring, star
 from horovod_ocr.scaling.ways import WAYS, Way
 
 MOST_RANKS = 128
@@ -46,24 +46,32 @@ def forecast_s(way: Way, work: Work, link: Link, ranks: int) -> float:
     if ranks == 1:
         return work.own_s
     size = work.timeline.size
+    norm_s = link.allreduce_s(0, ranks)  # of the gradient, or of what else is summed in a message of its own
     if way.exchange == "allreduce":
-        return overlapped_s(work, lambda group: link.allreduce_s(group, ranks))
+        return overlapped_s(work, lambda group: link.time_s(ring(ranks), group), link.call_s)
     if way.exchange == "parameter-server":
-        return work.own_s + 2 * link.star_s(size, ranks) + link.allreduce_s(0, ranks)
-    if way.exchange == "sharded-server":
-        return work.own_s + 2 * link.scatter_s(size, ranks) + link.allreduce_s(0, ranks)
+        return work.own_s + 2 * (link.call_s + link.time_s(star(ranks), size)) + norm_s
+    if way.exchange == "sharded-server":  # a call for each peer, and one to gather
+        return work.own_s + ranks * link.call_s + 2 * link.time_s(half_ring(ranks), size) + norm_s
     if way.exchange == "powersgd":
-        return work.own_s + link.allreduce_s(work.share * size, ranks) + link.allreduce_s(0, ranks)
+        return work.own_s + link.allreduce_s(work.share * size, ranks) + norm_s
     copies = 3 if way.exchange == "weight-average" else 1  # AdamW's two moments travel too
     return work.own_s + link.allreduce_s(copies * size, ranks) / work.local_steps
 
 
-def overlapped_s(work: Work, allreduce_s: Callable[[float], float]) -> float:
-    """A step whose gradients travel, group after group, while backward goes on."""
-    arrived_s = 0.0
-    for ready_s, size in zip(work.timeline.ready_s, work.timeline.sizes, strict=True):
-        arrived_s = max(arrived_s, ready_s) + allreduce_s(size)
-    return max(arrived_s, *work.timeline.ready_s) + work.after_s
+def overlapped_s(work: Work, travel_s: Callable[[float], float], call_s: float) -> float:
+    """A step whose gradients travel, group after group, while backward goes on.
+
+    travel_s: of a group of so many bytes. call_s: once for all groups that are there when the ones before have arrived.
+    """
+    groups = list(zip(work.timeline.ready_s, work.timeline.sizes, strict=True))
+    now_s = 0.0
+    while groups:
+        now_s = max(now_s, groups[0][0])
+        there = [group for group in groups if group[0] <= now_s]
+        groups = groups[len(there) :]
+        now_s += call_s + sum(travel_s(size) for _, size in there)
+    return max(now_s, *work.timeline.ready_s) + work.after_s
 
 
 def work_of(job: Job, name: str, local_steps: int) -> Work:

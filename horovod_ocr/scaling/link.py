@@ -1,4 +1,4 @@
-"""The link between ranks as two numbers, alpha and beta, fitted to a bare allreduce. No torch.
+"""The link between ranks as three numbers, fitted to bare collectives: alpha, beta, and what a call costs. No torch.
 
 Hockney, "The Communication Challenge for MPP: Intel Paragon and Meiko CS-2", 1994; of collectives: Thakur et al.,
 "Optimization of Collective Communication Operations in MPICH", 2005.
@@ -6,49 +6,71 @@ Hockney, "The Communication Challenge for MPP: Intel Paragon and Meiko CS-2", 19
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
-from horovod_ocr.errors import ClusterError
+
+class Shape(NamedTuple):
+    """How a collective of n bytes uses the link that is the busiest."""
+
+    rounds: int
+    """Messages, one after the other."""
+    share: float
+    """Of the bytes, in each message."""
+
+
+def ring(ranks: int) -> Shape:
+    """An allreduce: 2 (N - 1) rounds, each with 1 / N of the bytes."""
+    return Shape(2 * (ranks - 1), 1 / ranks)
+
+
+def half_ring(ranks: int) -> Shape:
+    """Each rank gets the sum of its 1 / N of the bytes; or all ranks get all parts."""
+    return Shape(ranks - 1, 1 / ranks)
+
+
+def star(ranks: int) -> Shape:
+    """One rank gets all bytes of each other rank, or sends them: its own link carries all."""
+    return Shape(ranks - 1, 1.0)
 
 
 @dataclass(frozen=True)
 class Link:
-    """What a message between two ranks costs: alpha + bytes / beta seconds."""
+    """What a message between two ranks costs, alpha + bytes / beta seconds, and what a collective costs beside that."""
 
     alpha_s: float
-    """Before the first byte arrives: the network's latency, and what the engine needs to begin."""
+    """Before the first byte arrives."""
     beta: float
     """Bytes in a second, in and out of a rank at the same time."""
+    call_s: float = 0.0
+    """Until all ranks have agreed to begin; once for all collectives that wait."""
+
+    def time_s(self, shape: Shape, size: float) -> float:
+        """Of a collective of so many bytes that has begun."""
+        return shape.rounds * (self.alpha_s + shape.share * size / self.beta)
 
     def allreduce_s(self, size: float, ranks: int) -> float:
-        """A ring: 2 (N - 1) rounds, each with 1 / N of the bytes."""
-        return 2 * (ranks - 1) * (self.alpha_s + size / ranks / self.beta)
-
-    def scatter_s(self, size: float, ranks: int) -> float:
-        """Half of an allreduce: each rank gets the sum of its 1 / N of the bytes; or all ranks get all parts."""
-        return self.allreduce_s(size, ranks) / 2
-
-    def star_s(self, size: float, ranks: int) -> float:
-        """One rank gets `size` bytes of each other rank, or sends them: its own link carries all."""
-        return (ranks - 1) * (self.alpha_s + size / self.beta)
+        """With its call."""
+        return self.call_s + self.time_s(ring(ranks), size)
 
     def faster(self, bits_per_s: float) -> "Link":
         """The same latency at another speed."""
         return replace(self, beta=bits_per_s / 8)
 
 
-def fit_link(seconds: Mapping[int, float], ranks: int) -> Link:
-    """alpha and beta of allreduces of bytes -> seconds among `ranks`, by least squares of the relative error.
+def fit_link(seconds: Mapping[int, float], shape: Shape, call_s: float = 0.0) -> Link:
+    """alpha and beta of collectives of bytes -> seconds, calls included, by least squares of the relative error.
 
-    ClusterError if larger messages do not take longer: then there is nothing to fit.
+    Where noise hides one of them: no alpha, or a beta as if the largest message took all of its time for its bytes.
     """
-    rounds = 2 * (ranks - 1)
     sizes, times = (np.array(list(each), float) for each in (seconds.keys(), seconds.values()))
-    columns = np.stack([np.full_like(sizes, rounds), rounds * sizes / ranks], axis=1) / times[:, None]
-    alpha, per_byte = np.linalg.lstsq(columns, np.ones_like(times), rcond=None)[0]
+    columns = shape.rounds * np.stack([np.ones_like(sizes), shape.share * sizes], axis=1) / times[:, None]
+    wanted = 1 - min(call_s, times.min()) / times
+    alpha, per_byte = np.linalg.lstsq(columns, wanted, rcond=None)[0]
     if alpha < 0:  # hidden in the noise: through the origin
-        alpha, per_byte = 0.0, columns[:, 1].sum() / (columns[:, 1] ** 2).sum()
+        alpha, per_byte = 0.0, columns[:, 1] @ wanted / (columns[:, 1] @ columns[:, 1])
     if per_byte <= 0:
-        raise ClusterError("an allreduce of many bytes took no longer than one of few; the link cannot be measured")
-    return Link(float(alpha), 1 / float(per_byte))
+        largest = int(sizes.argmax())
+        per_byte = times[largest] / (shape.rounds * shape.share * sizes[largest])
+    return Link(float(alpha), 1 / float(per_byte), call_s)

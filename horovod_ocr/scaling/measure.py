@@ -65,6 +65,30 @@ def measure(
     )
 
 
+def measure_for_advice(
+    name: str, hosts: Sequence[Host], request: Request, tell: Callable[[str], None] = lambda sentence: None
+) -> Study:
+    """The one job that `advice.advise` needs: all ranks share the batch. ConfigError for fewer than two slots."""
+    ranks = ranks_of(hosts)
+    if ranks < 2:
+        raise ConfigError("an advice needs two ranks or more; give -H with all hosts that may train")
+    return measure(name, hosts, request, Axes((ranks,), weak=False), tell)
+
+
+def axes_of(ranks: str | None, only: str | None, hosts: Sequence[Host]) -> Axes:
+    """ranks: as typed, 1,2,4. only: weak or strong; None: both. ConfigError for anything else."""
+    if only not in (None, "weak", "strong"):
+        raise ConfigError(f"--only {only}: there are weak and strong")
+    if ranks is None:
+        numbers = usual_ranks(ranks_of(hosts))
+    else:
+        parts = [part.strip() for part in ranks.split(",")]
+        if not all(part.isdecimal() and int(part) >= 1 for part in parts):
+            raise ConfigError(f"--ranks {ranks}: write numbers of ranks, such as 1,2,4")
+        numbers = tuple(sorted({int(part) for part in parts}))
+    return Axes(numbers, weak=only != "strong", strong=only != "weak")
+
+
 def take_slots(hosts: Sequence[Host], ranks: int) -> list[Host]:
     """Hosts with so many slots in all: the first slots of hosts.txt, as horovodrun takes them."""
     taken: list[Host] = []

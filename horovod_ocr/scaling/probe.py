@@ -17,12 +17,10 @@ import torch
 from torch import nn
 
 from horovod_ocr.config.sources import load_config
-from horovod_ocr.config.train import ExchangeConfig
 from horovod_ocr.distributed.alone import AloneWorld
 from horovod_ocr.distributed.data_parallel import DataParallelWorld
 from horovod_ocr.distributed.device import choose_device
 from horovod_ocr.distributed.exchange.allreduce import GROUP_BYTES, group_parameters
-from horovod_ocr.distributed.exchange.build import build_exchange
 from horovod_ocr.distributed.gpus import find_gpus
 from horovod_ocr.distributed.launcher import Meeting, rank_of_process
 from horovod_ocr.distributed.open import open_world
@@ -31,20 +29,17 @@ from horovod_ocr.distributed.watchdog import Watchdog
 from horovod_ocr.distributed.world import World
 from horovod_ocr.errors import OcrError
 from horovod_ocr.launch.hosts.ask_ranks import print_answer
+from horovod_ocr.scaling.bare import Bare, wait_for
 from horovod_ocr.scaling.figures import Job, Timeline, WayFigures
 from horovod_ocr.scaling.forecast import Work, forecast_s
-from horovod_ocr.scaling.link import fit_link
 from horovod_ocr.scaling.request import Request
+from horovod_ocr.scaling.steps import Steps
 from horovod_ocr.scaling.subject import Asleep, Recipe, Subject
 from horovod_ocr.scaling.ways import WAYS, Way
-from horovod_ocr.training.optim import build_optimizer, decay_groups
-from horovod_ocr.training.update import Schedule, Update
 
 LIMIT_S = 300  # a rank without progress for this long ends itself
-ENDLESS = 10**9  # steps: the learning rate stays at its peak
 WARM_UP = 2  # steps
 MOST_ROUNDS = 30
-LEAST_BYTES, LARGEST_BYTES = 1 << 20, 64 << 20  # of the largest bare allreduce
 
 
 def main() -> None:
@@ -69,6 +64,7 @@ class Probe:
         self.world, self.request, self.watchdog = world, request, watchdog
         self.device = choose_device(world, request.device).device
         self.subject = self.build_subject(world, request.samples)
+        self.bare = Bare(self.device, request.seconds, self.reached)
 
     def build_subject(self, world: World, samples: int) -> Subject:
         """Collective in `world`. samples: of a rank in a step."""
@@ -85,7 +81,6 @@ class Probe:
         bare = Steps(self.subject, AloneWorld(), WAYS["allreduce"], self.request.local_steps)
         timeline = self.timeline_of(bare)
         ways: dict[str, WayFigures] = {}
-        self.allreduce_s: dict[str, dict[int, float]] = {}
         left_out: dict[str, str] = {}
         for name in self.request.ways:
             self.reached(f"a step of {name}")
@@ -94,7 +89,7 @@ class Probe:
                 ways[name] = self.measure_way(WAYS[name], timeline)
             except LeftOut as why:
                 left_out[name] = str(why)
-        job = Job(world.world_size, self.subject.samples, self.allreduce_s, timeline, ways, left_out)
+        job = Job(world.world_size, self.subject.samples, self.bare.bare_s, self.bare.call_s, timeline, ways, left_out)
         weights = bare.update.exchange.weights
         return {
             "job": asdict(job),
@@ -106,46 +101,14 @@ class Probe:
     def reached(self, what: str) -> None:
         self.watchdog.reached(0, what)
 
-    # ---- the link
-
-    def time_allreduces(self, world: World, most_bytes: int, is_half: bool) -> dict[int, float]:
-        """Bytes in fp32 -> median seconds, from few to about those of the model, while that is quick. Collective."""
-        seconds: dict[int, float] = {}
-        largest = min(LARGEST_BYTES, max(most_bytes, LEAST_BYTES))
-        sizes = sorted({1 << 10, 1 << 16, LEAST_BYTES, min(GROUP_BYTES, largest), largest})
-        for size, following in zip(sizes, [*sizes[1:], largest], strict=True):
-            self.reached(f"an allreduce of {size} bytes")
-            seconds[size] = self.time_allreduce(world, size, is_half)
-            # time grows by less than the size does
-            is_slow = seconds[size] * following / size > 2 * self.request.seconds
-            if len(seconds) > 2 and self.world.broadcast(is_slow):
-                break
-        return seconds
-
-    def time_allreduce(self, world: World, size: int, is_half: bool) -> float:
-        """Collective. is_half: values travel as fp16."""
-        values = 1e-3 * torch.randn(size // 4, device=self.device)  # like gradients: fp16 takes longer for small ones
-
-        def once() -> float:
-            started_s = time.perf_counter()
-            summed = world.sum(values.half()).float() if is_half else world.sum(values)
-            summed[0].item()  # waits for a GPU too
-            return time.perf_counter() - started_s
-
-        once()  # opens the connections
-        times = self.world.broadcast(max(3, min(20, int(self.request.seconds / 4 / once()))))
-        return float(self.world.broadcast(statistics.median(once() for _ in range(times))))
-
-    # ---- the ways
-
-    def timeline_of(self, steps: "Steps") -> Timeline:
+    def timeline_of(self, steps: Steps) -> Timeline:
         """Of steps in which this rank exchanges nothing."""
         groups = group_parameters(list(steps.update.parameters), GROUP_BYTES)
         ready = [0.0] * len(groups)
 
         def note(number: int) -> Callable[[nn.Parameter], None]:
             def arrived(parameter: nn.Parameter) -> None:
-                self.wait_for_device()
+                wait_for(self.device)
                 ready[number] = time.perf_counter() - steps.started_s  # of its last parameter
 
             return arrived
@@ -173,8 +136,7 @@ class Probe:
         if world.world_size == 1:
             return WayFigures(own_s, own_s, 0)
         of_way = world if way.engine == "horovod" else self.meet_in_torch()
-        if way.wire not in self.allreduce_s:
-            self.allreduce_s[way.wire] = self.time_allreduces(of_way, timeline.size, way.compression == "fp16")
+        self.bare.time_link(of_way, way, timeline.size)
         self.check_time(way, timeline, own_s)
         steps = Steps(self.subject, of_way, way, local_steps)
         before = replace(of_way.traffic)
@@ -203,7 +165,7 @@ class Probe:
         measured_by_root: WayFigures = world.broadcast(figures)
         return measured_by_root
 
-    def time_steps(self, steps: "Steps", seconds: float, world: World) -> tuple[float, int]:
+    def time_steps(self, steps: Steps, seconds: float, world: World) -> tuple[float, int]:
         """(seconds of a step, steps measured): median over rounds that end with a meeting. Collective in `world`."""
         length = steps.round_steps
         for _ in range(max(WARM_UP, length)):
@@ -219,10 +181,11 @@ class Probe:
 
     def check_time(self, way: Way, timeline: Timeline, own_s: float) -> None:
         """LeftOut if a few steps would take much longer than is given for them."""
-        link = fit_link(self.allreduce_s[way.wire], self.world.world_size)
+        ranks, wire = self.world.world_size, way.wire
+        link = Job(ranks, 0, self.bare.bare_s, self.bare.call_s, timeline, {}).link_of(wire)
         local_steps = self.request.local_steps if way.is_local else 1
         work = Work(timeline, own_s, 1.0, local_steps)
-        step_s = self.world.broadcast(forecast_s(way, work, link, self.world.world_size))
+        step_s = self.world.broadcast(forecast_s(way, work, link, ranks))
         if step_s * local_steps > self.request.seconds:
             raise LeftOut(f"forecast only: {local_steps} steps take about {step_s * local_steps:.0f} s")
 
@@ -237,41 +200,9 @@ class Probe:
         except OcrError as error:
             raise LeftOut(str(error)) from error
 
-    def wait_for_device(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-
 
 class LeftOut(Exception):
     """Why a way is not measured."""
-
-
-class Steps:
-    """A new model that is trained in one way."""
-
-    def __init__(self, subject: Subject, world: World, way: Way, local_steps: int):
-        """Collective."""
-        model = subject.build_model()
-        settings = ExchangeConfig(way.exchange, way.compression, local_steps)  # type: ignore[arg-type]
-        exchange = build_exchange(settings, world, model, decay_groups(model, 0.0), build_optimizer, ENDLESS)
-        exchange.begin()
-        self.update = Update(model, exchange, Schedule(1e-3, 0.0, ENDLESS), 5.0, world.world_size > 1)
-        self.compute = subject.computation(model, self.update)
-        self.samples = subject.samples
-        self.is_on_gpu = next(model.parameters()).is_cuda
-        self.round_steps = local_steps if way.is_local else 1
-        self.taken = 0
-        self.started_s = 0.0
-
-    def take(self) -> float:
-        """One step; its seconds. Collective."""
-        self.started_s = time.perf_counter()
-        self.compute()
-        self.update.take(self.taken, self.samples)
-        if self.is_on_gpu:
-            torch.cuda.synchronize()
-        self.taken += 1
-        return time.perf_counter() - self.started_s
 
 
 def free_port() -> int:

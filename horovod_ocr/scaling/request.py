@@ -1,9 +1,11 @@
 """What the ranks of a study are asked to measure. No torch."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.errors import ConfigError
 
 
@@ -39,3 +41,17 @@ class Request:
             raise ConfigError(f"{self.samples} samples for {ranks} ranks; give a larger --global-batch")
         step_ms = None if self.step_ms is None else self.step_ms / ranks
         return replace(self, samples=self.samples // ranks, step_ms=step_ms)
+
+
+def request_of(config: TrainConfig, given: dict[str, Any], ways: Sequence[str], seconds: float) -> Request:
+    """Of one rank with the whole batch of a config. given: the settings that are laid over its recipe, but for the
+    recipe."""
+    return Request(
+        ways=tuple(ways),
+        samples=config.plan.global_batch,
+        local_steps=config.exchange.local_steps,
+        seconds=seconds,
+        device=config.ranks.device,
+        recipe=config.recipe,
+        settings=given,
+    )

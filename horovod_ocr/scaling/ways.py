@@ -1,6 +1,5 @@
 """The ways to train on several ranks that a study compares. No torch."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from horovod_ocr.errors import ConfigError
@@ -33,7 +32,9 @@ class Way(NamedTuple):
 
     @property
     def wire(self) -> str:
-        """What its allreduces cost is measured by: fp32 or fp16 by Horovod, or torch."""
+        """Which bare collective it is forecast from: an allreduce of fp32, of fp16, or of torch; or a star."""
+        if self.exchange == "parameter-server":
+            return "star"
         if self.engine == "torch":
             return "torch"
         return "fp16" if self.compression == "fp16" else "fp32"
@@ -62,8 +63,10 @@ USUAL = tuple(name for name, way in WAYS.items() if way.engine == "horovod")
 """What a study measures unless it is told otherwise."""
 
 
-def ways_named(names: Sequence[str]) -> tuple[str, ...]:
-    """The names, in the order of WAYS. ConfigError for one that there is not."""
+def ways_named(text: str | None) -> tuple[str, ...]:
+    """The names of a text, with commas between them, in the order of WAYS; None: USUAL. ConfigError for one that there
+    is not."""
+    names = USUAL if text is None else [name.strip() for name in text.split(",")]
     if unknown := sorted(set(names) - set(WAYS)):
         raise ConfigError(f"no way {unknown[0]!r} to exchange; there are: {', '.join(WAYS)}")
     return tuple(name for name in WAYS if name in names)

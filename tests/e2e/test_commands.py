@@ -171,7 +171,7 @@ def assert_one_sentence(said: subprocess.CompletedProcess, code: int, sentence: 
         ("horovod-ocr eval", 3, "train first: horovod-ocr train"),
         ("horovod-ocr predict nothing.png", 3, "there is no image nothing.png"),
         ("horovod-ocr predict picture.png", 3, "train first"),
-        ("horovod-ocr train --recipe klingon", 2, "no recipe 'klingon'; there are: classes, demo, lines, urdu"),
+        ("horovod-ocr train --recipe klingon", 2, "no recipe 'klingon'; there are: asl, classes, demo, lines, urdu"),
         ("horovod-ocr train --shards old", 3, "version 99"),
         ("horovod-ocr predict --format xml picture.png", 2, "--format is text or jsonl"),
         ("horovod-ocr synth --out full --words 10", 2, "full"),

@@ -95,7 +95,7 @@ def test_a_recipe_that_names_an_engine_is_refused(tmp_path, text):
 
 
 def test_unknown_recipes_files_and_tables(tmp_path):
-    with pytest.raises(ConfigError, match="no recipe 'klingon'; there are: classes, demo"):
+    with pytest.raises(ConfigError, match="no recipe 'klingon'; there are: asl, classes, demo"):
         load_config("klingon", {}, tmp_path)
     with pytest.raises(ConfigError, match="no file"):
         load_config(str(tmp_path / "no.toml"), {}, tmp_path)

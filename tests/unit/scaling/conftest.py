@@ -1,12 +1,13 @@
 """A study as three ranks would measure it on an ideal link, and one that computes for nothing but its forecasts."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from horovod_ocr.scaling.figures import Job, Study, Timeline, WayFigures
 from horovod_ocr.scaling.forecast import Work, forecast_s
-from horovod_ocr.scaling.link import Link
+from horovod_ocr.scaling.link import Link, ring, star
 from horovod_ocr.scaling.ways import WAYS
 
 SIZE = 40_000_000  # bytes of 10 M parameters
@@ -26,17 +27,19 @@ def works(timeline: Timeline = TIMELINE) -> dict[str, Work]:
 
 def ideal_job(link: Link, ranks: int, names: list[str] | None = None) -> Job:
     """What a link without noise would show. An fp16 message takes half the time of its fp32."""
-    half = Link(link.alpha_s, 2 * link.beta)
     sizes = [1 << 10, 1 << 14, 1 << 18, 1 << 22, SIZE]
-    links = {"fp32": link, "fp16": half}
+    links = {"fp32": link, "star": link, "fp16": replace(link, beta=2 * link.beta)}
     ways = {}
     for name, work in works().items():
         if names is None or name in names:
             step_s = forecast_s(WAYS[name], work, links[WAYS[name].wire], ranks)
             sent = 2 * (ranks - 1) / ranks * work.share * SIZE
             ways[name] = WayFigures(OWN_S, step_s, 5, (sent,) * ranks, (sent,) * ranks)
-    seconds = {wire: {size: each.allreduce_s(size, ranks) for size in sizes} for wire, each in links.items()}
-    return Job(ranks, 64, seconds if ranks > 1 else {}, TIMELINE, ways)
+    shapes = {"fp32": ring(ranks), "fp16": ring(ranks), "star": star(ranks)}
+    seconds = {
+        wire: {size: each.call_s + each.time_s(shapes[wire], size) for size in sizes} for wire, each in links.items()
+    }
+    return Job(ranks, 64, seconds if ranks > 1 else {}, {"fp32": link.call_s} if ranks > 1 else {}, TIMELINE, ways)
 
 
 @pytest.fixture

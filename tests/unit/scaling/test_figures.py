@@ -52,12 +52,13 @@ def test_more_ranks_than_slots_or_samples_are_refused():
 
 
 def test_ways_have_names_and_options_of_train():
-    assert ways_named(["diloco", "allreduce"]) == ("allreduce", "diloco")
+    assert ways_named("diloco, allreduce") == ("allreduce", "diloco")
     with pytest.raises(ConfigError, match="no way 'adasum' to exchange; there are: allreduce, allreduce-fp16"):
-        ways_named(["adasum"])
+        ways_named("adasum")
     assert [WAYS[name].options for name in ("allreduce", "allreduce-fp16", "powersgd")] == [
         "",
         "--compression fp16",
         "--exchange powersgd",
     ]
+    assert ways_named(None) == USUAL
     assert "torch-ddp" not in USUAL and len({WAYS[name] for name in USUAL}) == len(USUAL)

@@ -31,8 +31,11 @@ def test_a_ring_hides_behind_backward_what_it_can():
     assert whole == pytest.approx(OWN_S + GIGABIT.allreduce_s(SIZE, 3))
     grouped = forecast_s(WAYS["allreduce"], works()["allreduce"], GIGABIT, 3)
     assert whole - grouped == pytest.approx(TIMELINE.ready_s[-1] - TIMELINE.ready_s[0], abs=0.01)
+    # ranks agree at once on what waits: on the first group, and then on the other four
+    late = overlapped_s(works()["allreduce"], lambda size: 0.001, 0.1)
+    assert late == pytest.approx(TIMELINE.ready_s[0] + 0.1 + 0.001 + 0.1 + 4 * 0.001 + works()["allreduce"].after_s)
     # quick messages: only the last group is left when backward ends
-    assert overlapped_s(works()["allreduce"], lambda size: 0.001) == pytest.approx(OWN_S + 0.001)
+    assert overlapped_s(works()["allreduce"], lambda size: 0.001, 0.0) == pytest.approx(OWN_S + 0.001)
 
 
 def test_a_server_costs_as_theory_says_against_a_ring():

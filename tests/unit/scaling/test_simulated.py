@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from horovod_ocr.distributed.alone import AloneWorld
-from horovod_ocr.scaling.probe import Steps
 from horovod_ocr.scaling.simulated import SleepingModel
+from horovod_ocr.scaling.steps import Steps
 from horovod_ocr.scaling.subject import Asleep
 from horovod_ocr.scaling.ways import WAYS
 
