@@ -10,7 +10,7 @@ from horovod_ocr.reports import scaling_charts as charts
 from horovod_ocr.reports.page import Cell, Drawing, Figures, Paragraph, Part, Section, TableOf, write_page
 from horovod_ocr.scaling.figures import Study, save_studies
 from horovod_ocr.scaling.forecast import Miss, Work, check_forecasts, crossings, fastest, work_of
-from horovod_ocr.scaling.link import Link
+from horovod_ocr.scaling.link import Links
 from horovod_ocr.scaling.scores import Curve, Race, race
 from horovod_ocr.scaling.ways import WAYS
 
@@ -113,7 +113,7 @@ def step_times(studies: Sequence[Study]) -> Section:
 def over_ranks(study: Study) -> Section:
     """Measured points over forecast lines."""
     works = works_of(study)
-    links = {name: study.last.link_of(WAYS[name].wire) for name in works}
+    links = study.last.links()
     ways = charts.ways_of([*study.jobs, *study.strong])
     head = ["scaling", "ranks", *ways]
     rows: list[list[Cell]] = [
@@ -131,8 +131,7 @@ def over_ranks(study: Study) -> Section:
 def forecast_section(study: Study) -> Section:
     """Other links, with the latency and the work of this study."""
     works = works_of(study)
-    link = study.last.link
-    links = {name: link.faster(speed) for name, speed in SPEEDS.items()}
+    links = {name: study.last.links().faster(speed) for name, speed in SPEEDS.items()}
     parts: list[Part] = [
         Drawing(
             charts.forecasts(works, links),
@@ -140,11 +139,11 @@ def forecast_section(study: Study) -> Section:
         )
     ]
     for name, link in links.items():
-        parts += crossing_parts(works, dict.fromkeys(works, link), name)
+        parts += crossing_parts(works, link, name)
     return Section("Forecast for other links", parts)
 
 
-def crossing_parts(works: dict[str, Work], links: dict[str, Link], name: str) -> list[Part]:
+def crossing_parts(works: dict[str, Work], links: Links, name: str) -> list[Part]:
     """Which way is the fastest, and where the lines of two ways cross."""
     ranges = [f"{each.way} from {each.ranks} ranks on" for each in fastest(works, links)]
     found = crossings(works, links)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from horovod_ocr.scaling.figures import Job, Study
 from horovod_ocr.scaling.forecast import MOST_RANKS, Miss, Work, forecast_s
-from horovod_ocr.scaling.link import Link
+from horovod_ocr.scaling.link import Links
 from horovod_ocr.scaling.scores import Curve
 from horovod_ocr.scaling.ways import WAYS
 
@@ -112,16 +112,16 @@ def steps_by_link(studies: Sequence[Study]) -> str:
         return svg_of(figure, [axes])
 
 
-def times_over_ranks(study: Study, works: Mapping[str, Work], links: Mapping[str, Link]) -> str:
+def times_over_ranks(study: Study, works: Mapping[str, Work], links: Links) -> str:
     """Measured points over forecast lines, 1 to 128 ranks: step time and speed with weak scaling, step time with
-    strong. works, links: of each way; of a rank with all samples."""
+    strong. works: of each way; of a rank with all samples."""
     ranks = range(1, MOST_RANKS + 1)
 
     def panel(axes: Axes, number: int) -> None:
         is_strong, is_speed = number == 2, number == 1
         for way, work in works.items():
             own = [work.for_samples(1 / each) if is_strong else work for each in ranks]
-            steps = [forecast_s(WAYS[way], each, links[way], count) for each, count in zip(own, ranks, strict=True)]
+            steps = [forecast_s(WAYS[way], each, links, count) for each, count in zip(own, ranks, strict=True)]
             values = [work.own_s * count / step for step, count in zip(steps, ranks, strict=True)]
             axes.plot(ranks, values if is_speed else [1e3 * step for step in steps], **line_of(way))
         jobs = study.strong if is_strong else study.jobs
@@ -145,7 +145,7 @@ def times_over_ranks(study: Study, works: Mapping[str, Work], links: Mapping[str
     return draw(3, panel)
 
 
-def forecasts(works: Mapping[str, Work], links: Mapping[str, Link]) -> str:
+def forecasts(works: Mapping[str, Work], links: Mapping[str, Links]) -> str:
     """Speed over ranks on other links, weak scaling."""
     names = list(links)
     ranks = range(1, MOST_RANKS + 1)

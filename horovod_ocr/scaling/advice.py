@@ -63,12 +63,12 @@ def advise(study: Study) -> Advice:
     if job.ranks < 2:
         raise DataError("an advice needs two ranks or more; give -H with all hosts")
     works = {name: work_for(job, name, study.local_steps) for name in USUAL}
-    options = []
+    options, links = [], job.links()
     for ranks in range(1, job.ranks + 1):
         for name, work in works.items():
             shared = work.for_samples(job.ranks / ranks)
             figures = job.ways.get(name) if ranks == job.ranks else None
-            step_s = figures.step_s if figures else forecast_s(WAYS[name], shared, job.link_of(WAYS[name].wire), ranks)
+            step_s = figures.step_s if figures else forecast_s(WAYS[name], shared, links, ranks)
             options.append(Option(name, ranks, step_s, figures is not None))
     chosen = choose(options)
     work = works[chosen.way].for_samples(job.ranks / chosen.ranks)
@@ -102,8 +102,7 @@ def accumulation(chosen: Option, work: Work, job: Job) -> tuple[int, float]:
     while waiting > LITTLE_WAITING and factor < MOST_ACCUMULATED:
         factor *= 2
         larger = work.for_samples(factor)
-        link = job.link_of(WAYS[chosen.way].wire)
-        waiting = 1 - larger.own_s / forecast_s(WAYS[chosen.way], larger, link, chosen.ranks)
+        waiting = 1 - larger.own_s / forecast_s(WAYS[chosen.way], larger, job.links(), chosen.ranks)
     return factor, waiting
 
 

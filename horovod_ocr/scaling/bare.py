@@ -32,8 +32,9 @@ class Bare:
         engine = "torch" if way.engine == "torch" else "fp32"
         if engine not in self.call_s:
             self.call_s[engine] = self.time_call(world)
-        if way.wire not in self.bare_s:
-            self.bare_s[way.wire] = self.time_collectives(world, way.wire, most_bytes)
+        for wire in way.wires:
+            if wire not in self.bare_s:
+                self.bare_s[wire] = self.time_collectives(world, wire, most_bytes)
 
     def time_call(self, world: World) -> float:
         """Seconds until ranks agree on a collective: one group of gradients takes so much longer than one more, since

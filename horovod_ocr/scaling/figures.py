@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from horovod_ocr.errors import DataError
-from horovod_ocr.scaling.link import Link, fit_link, ring, star
+from horovod_ocr.scaling.link import Link, Links, fit_link, ring, star
 from sharding.system.files import write_whole
 
 VERSION = 1
@@ -53,7 +53,7 @@ class Job:
     samples: int
     """Of a rank in a step."""
     bare_s: dict[str, dict[int, float]]
-    """`Way.wire` -> bytes of gradients, in fp32 -> median seconds of a bare collective; empty for one rank."""
+    """Of `Way.wires` -> bytes of gradients, in fp32 -> median seconds of a bare collective; empty for one rank."""
     call_s: dict[str, float]
     """fp32 for Horovod, or torch -> seconds until ranks agree on a collective; empty for one rank."""
     timeline: Timeline
@@ -63,18 +63,20 @@ class Job:
     left_out: dict[str, str] = field(default_factory=dict)
     """Way -> why it was not measured."""
 
-    def link_of(self, wire: str) -> Link:
-        """Fitted, in bytes of gradients in fp32; of the plain allreduce where that wire was not measured. There must be
-        two ranks or more."""
-        if wire not in self.bare_s:
-            wire = "fp32"
-        shape = star(self.ranks) if wire == "star" else ring(self.ranks)
-        return fit_link(self.bare_s[wire], shape, self.call_s["torch" if wire == "torch" else "fp32"])
+    def links(self) -> Links:
+        """Fitted, in bytes of gradients in fp32. There must be two ranks or more."""
+        shapes = {"star": star(self.ranks)}
+        return Links(
+            {
+                wire: fit_link(seconds, shapes.get(wire, ring(self.ranks)), self.call_s.get(wire, self.call_s["fp32"]))
+                for wire, seconds in self.bare_s.items()
+            }
+        )
 
     @property
     def link(self) -> Link:
         """That of the plain allreduce."""
-        return self.link_of("fp32")
+        return self.links().of("fp32")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from horovod_ocr.scaling.figures import Job, Study, Timeline
-from horovod_ocr.scaling.link import Link, half_ring, ring, star
+from horovod_ocr.scaling.link import Links, half_ring, ring
 from horovod_ocr.scaling.ways import WAYS, Way
 
 MOST_RANKS = 128
@@ -41,22 +41,23 @@ class Work:
         return replace(self, timeline=replace(self.timeline, ready_s=ready_s), own_s=own_s)
 
 
-def forecast_s(way: Way, work: Work, link: Link, ranks: int) -> float:
-    """Seconds of a step of `ranks` ranks, on average. link: of the way's wire."""
+def forecast_s(way: Way, work: Work, links: Links, ranks: int) -> float:
+    """Seconds of a step of `ranks` ranks, on average."""
     if ranks == 1:
         return work.own_s
-    size = work.timeline.size
-    norm_s = link.allreduce_s(0, ranks)  # of the gradient, or of what else is summed in a message of its own
+    size, link = work.timeline.size, links.of(way.wires[-1])
     if way.exchange == "allreduce":
         return overlapped_s(work, lambda group: link.time_s(ring(ranks), group), link.call_s)
-    if way.exchange == "parameter-server":
-        return work.own_s + 2 * (link.call_s + link.time_s(star(ranks), size)) + norm_s
-    if way.exchange == "sharded-server":  # a call for each peer, and one to gather
-        return work.own_s + ranks * link.call_s + 2 * link.time_s(half_ring(ranks), size) + norm_s
-    if way.exchange == "powersgd":
-        return work.own_s + link.allreduce_s(work.share * size, ranks) + norm_s
+    if way.exchange == "parameter-server":  # gradients in, their norm, weights out
+        return work.own_s + 3 * (link.call_s + link.alpha_s) + 2 * (ranks - 1) * size / link.beta
+    plain = links.of("fp32")
+    if way.exchange == "sharded-server":  # a message to each peer, the norm, and all parts to all
+        parts_s = (ranks - 1) * (link.call_s + link.alpha_s + size / ranks / plain.beta)
+        return work.own_s + parts_s + plain.allreduce_s(0, ranks) + plain.call_s + plain.time_s(half_ring(ranks), size)
+    if way.exchange == "powersgd":  # both matrices, one after the other
+        return work.own_s + plain.allreduce_s(work.share * size, ranks) + plain.allreduce_s(0, ranks)
     copies = 3 if way.exchange == "weight-average" else 1  # AdamW's two moments travel too
-    return work.own_s + link.allreduce_s(copies * size, ranks) / work.local_steps
+    return work.own_s + plain.allreduce_s(copies * size, ranks) / work.local_steps
 
 
 def overlapped_s(work: Work, travel_s: Callable[[float], float], call_s: float) -> float:
@@ -114,7 +115,7 @@ def check_forecasts(studies: Sequence[Study]) -> list[Miss]:
             job.ranks,
             name,
             figures.step_s,
-            forecast_s(WAYS[name], work_of(job, name, study.local_steps), job.link_of(WAYS[name].wire), job.ranks),
+            forecast_s(WAYS[name], work_of(job, name, study.local_steps), job.links(), job.ranks),
         )
         for study in studies
         for scaling, jobs in (("weak", study.jobs), ("strong", study.strong))
@@ -136,13 +137,12 @@ class Crossing(NamedTuple):
     """Up to there it was the faster one."""
 
 
-def crossings(works: Mapping[str, Work], links: Mapping[str, Link], most: int = MOST_RANKS) -> list[Crossing]:
-    """Where the lines of two ways cross, from 2 ranks to `most`. works, links: of each way, by its name."""
+def crossings(works: Mapping[str, Work], links: Links, most: int = MOST_RANKS) -> list[Crossing]:
+    """Where the lines of two ways cross, from 2 ranks to `most`. works: of each way, by its name."""
     found = []
     names = list(works)
     steps = {
-        name: [forecast_s(WAYS[name], works[name], links[name], ranks) for ranks in range(2, most + 1)]
-        for name in names
+        name: [forecast_s(WAYS[name], works[name], links, ranks) for ranks in range(2, most + 1)] for name in names
     }
     for at, one in enumerate(names):
         for other in names[at + 1 :]:
@@ -163,11 +163,11 @@ class Fastest(NamedTuple):
     """Until the next one."""
 
 
-def fastest(works: Mapping[str, Work], links: Mapping[str, Link], most: int = MOST_RANKS) -> list[Fastest]:
-    """The way with the shortest step, from 2 ranks to `most`. works, links: see `crossings`."""
+def fastest(works: Mapping[str, Work], links: Links, most: int = MOST_RANKS) -> list[Fastest]:
+    """The way with the shortest step, from 2 ranks to `most`. works: see `crossings`."""
     found: list[Fastest] = []
     for ranks in range(2, most + 1):
-        way = min(works, key=lambda name: forecast_s(WAYS[name], works[name], links[name], ranks))
+        way = min(works, key=lambda name: forecast_s(WAYS[name], works[name], links, ranks))
         if not found or found[-1].way != way:
             found.append(Fastest(ranks, way))
     return found

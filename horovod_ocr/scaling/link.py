@@ -31,8 +31,8 @@ def half_ring(ranks: int) -> Shape:
 
 
 def star(ranks: int) -> Shape:
-    """One rank gets all bytes of each other rank, or sends them: its own link carries all."""
-    return Shape(ranks - 1, 1.0)
+    """One rank gets all bytes of each other rank, or sends them, at the same time: its own link carries all."""
+    return Shape(1, ranks - 1.0)
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,22 @@ class Link:
     def faster(self, bits_per_s: float) -> "Link":
         """The same latency at another speed."""
         return replace(self, beta=bits_per_s / 8)
+
+
+@dataclass(frozen=True)
+class Links:
+    """One link, as it is for each kind of collective: what the cores and the engine do differs."""
+
+    by_wire: Mapping[str, Link]
+    """fp32, always; fp16, torch, star if they were measured (`Way.wires`)."""
+
+    def of(self, wire: str) -> Link:
+        """That of the plain allreduce where this kind was not measured."""
+        return self.by_wire.get(wire) or self.by_wire["fp32"]
+
+    def faster(self, bits_per_s: float) -> "Links":
+        """The same latency at another speed."""
+        return Links({wire: link.faster(bits_per_s) for wire, link in self.by_wire.items()})
 
 
 def fit_link(seconds: Mapping[int, float], shape: Shape, call_s: float = 0.0) -> Link:

@@ -181,11 +181,11 @@ class Probe:
 
     def check_time(self, way: Way, timeline: Timeline, own_s: float) -> None:
         """LeftOut if a few steps would take much longer than is given for them."""
-        ranks, wire = self.world.world_size, way.wire
-        link = Job(ranks, 0, self.bare.bare_s, self.bare.call_s, timeline, {}).link_of(wire)
+        ranks = self.world.world_size
+        links = Job(ranks, 0, self.bare.bare_s, self.bare.call_s, timeline, {}).links()
         local_steps = self.request.local_steps if way.is_local else 1
         work = Work(timeline, own_s, 1.0, local_steps)
-        step_s = self.world.broadcast(forecast_s(way, work, link, ranks))
+        step_s = self.world.broadcast(forecast_s(way, work, links, ranks))
         if step_s * local_steps > self.request.seconds:
             raise LeftOut(f"forecast only: {local_steps} steps take about {step_s * local_steps:.0f} s")
 

@@ -31,13 +31,13 @@ class Way(NamedTuple):
         return self.engine != "data-parallel"
 
     @property
-    def wire(self) -> str:
-        """Which bare collective it is forecast from: an allreduce of fp32, of fp16, or of torch; or a star."""
-        if self.exchange == "parameter-server":
-            return "star"
+    def wires(self) -> tuple[str, ...]:
+        """The bare collectives that it is forecast from: an allreduce of fp32, of fp16, or of torch; a star."""
+        if self.exchange in ("parameter-server", "sharded-server"):
+            return ("fp32", "star")
         if self.engine == "torch":
-            return "torch"
-        return "fp16" if self.compression == "fp16" else "fp32"
+            return ("fp32", "torch")
+        return ("fp32", "fp16") if self.compression == "fp16" else ("fp32",)
 
     @property
     def options(self) -> str:

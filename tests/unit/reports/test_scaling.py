@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 from horovod_ocr.reports.page import build_page
 from horovod_ocr.reports.scaling import scaling_sections
 from horovod_ocr.reports.scaling_charts import forecasts
-from horovod_ocr.scaling.link import Link
+from horovod_ocr.scaling.link import Link, Links
 from horovod_ocr.scaling.scores import Curve
 from tests.unit.scaling.conftest import study_on, works  # noqa: F401  # a fixture
 
@@ -14,6 +14,10 @@ CURVES = [
     Curve("xray", "allreduce", "accuracy", (10, 20), (0.6, 0.9), 32),
     Curve("xray", "diloco", "accuracy", (10, 20), (0.5, 0.8), 32, runs=3),
 ]
+
+
+def links(beta: float) -> Links:
+    return Links({"fp32": Link(1e-4, beta)})
 
 
 def test_a_page_holds_times_bytes_scores_and_forecasts(study_on):  # noqa: F811
@@ -34,10 +38,10 @@ def test_a_page_holds_times_bytes_scores_and_forecasts(study_on):  # noqa: F811
 
 
 def test_a_chart_is_one_svg_element_with_a_line_for_each_way():
-    svg = ElementTree.fromstring(forecasts(works(), {"1 Gbit/s": Link(1e-4, 125e6), "10 Gbit/s": Link(1e-4, 1.25e9)}))
+    svg = ElementTree.fromstring(forecasts(works(), {"1 Gbit/s": links(125e6), "10 Gbit/s": links(1.25e9)}))
     texts = [text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")]
     assert set(works()) <= set(texts) and {"1 Gbit/s", "10 Gbit/s", "ranks"} <= set(texts)
-    assert forecasts(works(), {"a": Link(1e-4, 1e8)}) == forecasts(works(), {"a": Link(1e-4, 1e8)})  # the same bytes
+    assert forecasts(works(), {"a": links(1e8)}) == forecasts(works(), {"a": links(1e8)})  # the same bytes
 
 
 def test_one_rank_alone_has_a_page_too(study_on):  # noqa: F811

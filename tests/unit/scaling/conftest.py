@@ -7,7 +7,7 @@ import pytest
 
 from horovod_ocr.scaling.figures import Job, Study, Timeline, WayFigures
 from horovod_ocr.scaling.forecast import Work, forecast_s
-from horovod_ocr.scaling.link import Link, ring, star
+from horovod_ocr.scaling.link import Link, Links, ring, star
 from horovod_ocr.scaling.ways import WAYS
 
 SIZE = 40_000_000  # bytes of 10 M parameters
@@ -32,7 +32,7 @@ def ideal_job(link: Link, ranks: int, names: list[str] | None = None) -> Job:
     ways = {}
     for name, work in works().items():
         if names is None or name in names:
-            step_s = forecast_s(WAYS[name], work, links[WAYS[name].wire], ranks)
+            step_s = forecast_s(WAYS[name], work, Links(links), ranks)
             sent = 2 * (ranks - 1) / ranks * work.share * SIZE
             ways[name] = WayFigures(OWN_S, step_s, 5, (sent,) * ranks, (sent,) * ranks)
     shapes = {"fp32": ring(ranks), "fp16": ring(ranks), "star": star(ranks)}

@@ -4,32 +4,33 @@ import pytest
 
 from horovod_ocr.scaling.figures import Timeline
 from horovod_ocr.scaling.forecast import Work, check_forecasts, crossings, fastest, forecast_s, overlapped_s
-from horovod_ocr.scaling.link import Link
+from horovod_ocr.scaling.link import Link, Links
 from horovod_ocr.scaling.ways import USUAL, WAYS
 from tests.unit.scaling.conftest import OWN_S, SIZE, TIMELINE, works
 
 GIGABIT = Link(1e-4, 125e6)
+AT_GIGABIT = Links({"fp32": GIGABIT})
 
 
 @pytest.mark.parametrize("name", USUAL)
 def test_one_rank_takes_its_own_time_and_more_take_more(name):
     work = works()[name]
-    steps = [forecast_s(WAYS[name], work, GIGABIT, ranks) for ranks in (1, 2, 3, 16, 128)]
+    steps = [forecast_s(WAYS[name], work, AT_GIGABIT, ranks) for ranks in (1, 2, 3, 16, 128)]
     assert steps[0] == OWN_S and steps == sorted(steps)
 
 
 @pytest.mark.parametrize("name", USUAL)
 def test_without_latency_a_faster_link_is_never_slower_and_an_endless_one_costs_nothing(name):
     work = works()[name]
-    steps = [forecast_s(WAYS[name], work, Link(0.0, beta), 3) for beta in (1e6, 1e7, 1e8, 1e9, 1e15)]
+    steps = [forecast_s(WAYS[name], work, Links({"fp32": Link(0.0, beta)}), 3) for beta in (1e6, 1e7, 1e8, 1e9, 1e15)]
     assert steps == sorted(steps, reverse=True) and steps[-1] == pytest.approx(OWN_S, rel=1e-3)
 
 
 def test_a_ring_hides_behind_backward_what_it_can():
     alone = Timeline((0.09,), (SIZE,))  # one group: nothing to hide behind
-    whole = forecast_s(WAYS["allreduce"], Work(alone, OWN_S), GIGABIT, 3)
+    whole = forecast_s(WAYS["allreduce"], Work(alone, OWN_S), AT_GIGABIT, 3)
     assert whole == pytest.approx(OWN_S + GIGABIT.allreduce_s(SIZE, 3))
-    grouped = forecast_s(WAYS["allreduce"], works()["allreduce"], GIGABIT, 3)
+    grouped = forecast_s(WAYS["allreduce"], works()["allreduce"], AT_GIGABIT, 3)
     assert whole - grouped == pytest.approx(TIMELINE.ready_s[-1] - TIMELINE.ready_s[0], abs=0.01)
     # ranks agree at once on what waits: on the first group, and then on the other four
     late = overlapped_s(works()["allreduce"], lambda size: 0.001, 0.1)
@@ -41,7 +42,7 @@ def test_a_ring_hides_behind_backward_what_it_can():
 def test_a_server_costs_as_theory_says_against_a_ring():
     work = Work(Timeline((0.0,), (SIZE,)), 0.0)
     ring, server, sharded = (
-        forecast_s(WAYS[name], work, Link(0.0, 125e6), 3)
+        forecast_s(WAYS[name], work, Links({"fp32": Link(0.0, 125e6)}), 3)
         for name in ("allreduce", "parameter-server", "sharded-server")
     )
     assert server / ring == pytest.approx(3) and sharded / ring == pytest.approx(1)
@@ -49,8 +50,9 @@ def test_a_server_costs_as_theory_says_against_a_ring():
 
 def test_local_steps_share_the_cost_of_a_meeting():
     work, link = works()["diloco"], Link(0.0, 125e6)
-    assert forecast_s(WAYS["diloco"], work, link, 3) == pytest.approx(OWN_S + link.allreduce_s(SIZE, 3) / 16)
-    assert forecast_s(WAYS["weight-average"], work, link, 3) == pytest.approx(
+    links = Links({"fp32": link})
+    assert forecast_s(WAYS["diloco"], work, links, 3) == pytest.approx(OWN_S + link.allreduce_s(SIZE, 3) / 16)
+    assert forecast_s(WAYS["weight-average"], work, links, 3) == pytest.approx(
         OWN_S + link.allreduce_s(3 * SIZE, 3) / 16
     )
 
@@ -64,12 +66,12 @@ def test_fewer_samples_shorten_forward_and_backward_and_nothing_else():
 
 def test_lines_cross_where_they_change_places():
     fast, slow = Work(TIMELINE, 0.1), Work(TIMELINE, 0.12, share=0.01)
-    both, links = {"allreduce": fast, "powersgd": slow}, {"allreduce": Link(1e-4, 1e9), "powersgd": Link(1e-4, 1e9)}
+    both, links = {"allreduce": fast, "powersgd": slow}, Links({"fp32": Link(1e-4, 1e9)})
     (crossing,) = crossings(both, links)
     assert (crossing.faster, crossing.slower) == ("powersgd", "allreduce")
     assert fastest(both, links) == [(2, "allreduce"), (crossing.ranks, "powersgd")]
     before, after = (
-        [forecast_s(WAYS[name], both[name], links[name], ranks) for name in both]
+        [forecast_s(WAYS[name], both[name], links, ranks) for name in both]
         for ranks in (crossing.ranks - 1, crossing.ranks)
     )
     assert before[0] < before[1] and after[0] > after[1]
