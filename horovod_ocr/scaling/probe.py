@@ -80,6 +80,8 @@ class Probe:
         world = self.world
         bare = Steps(self.subject, AloneWorld(), WAYS["allreduce"], self.request.local_steps)
         timeline = self.timeline_of(bare)
+        if world.world_size > 1:
+            self.bare.time_link(world, WAYS["allreduce"], timeline.size)
         ways: dict[str, WayFigures] = {}
         left_out: dict[str, str] = {}
         for name in self.request.ways:
@@ -168,11 +170,10 @@ class Probe:
     def time_steps(self, steps: Steps, seconds: float, world: World) -> tuple[float, int]:
         """(seconds of a step, steps measured): median over rounds that end with a meeting. Collective in `world`."""
         length = steps.round_steps
-        for _ in range(max(WARM_UP, length)):
-            latest_s = steps.take()
-        round_s = latest_s * length
+        warm_up_s = [steps.take() for _ in range(max(WARM_UP, length))]
+        round_s = sum(warm_up_s[-length:])
         rounds = world.broadcast(max(3 if length == 1 else 1, min(MOST_ROUNDS, int(seconds / round_s))))
-        self.world.gather(None)
+        world.gather(None)
         seen = []
         for _ in range(rounds):
             seen.append(sum(steps.take() for _ in range(length)) / length)
@@ -191,8 +192,7 @@ class Probe:
 
     def meet_in_torch(self) -> World:
         """The same ranks in torch.distributed. LeftOut if they do not meet there."""
-        port = free_port() if self.world.is_root else 0
-        address, port = self.world.broadcast((own_address(), port))
+        address, port = self.world.broadcast((own_address(), free_port()) if self.world.is_root else None)
         try:
             meeting = Meeting(self.world.rank, self.world.world_size, address, port)
             joined: World = self.world.collectively(lambda: init_torch(meeting))
@@ -214,7 +214,8 @@ def free_port() -> int:
 def own_address() -> str:
     """Of this host, in the network in which horovodrun waits for the ranks."""
     meeting = os.environ.get("HOROVOD_GLOO_RENDEZVOUS_ADDR", "127.0.0.1")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as towards:
+    family = socket.AF_INET6 if ":" in meeting else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as towards:
         towards.connect((meeting, 9))  # sends nothing; only chooses the interface
         return str(towards.getsockname()[0])
 
