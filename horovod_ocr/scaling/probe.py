@@ -122,6 +122,7 @@ class Probe:
         ]
         seen = []
         for _ in range(WARM_UP + 3):
+            self.begin_together()
             steps.take()
             seen.append(list(ready))
         for hook in hooks:
@@ -134,7 +135,8 @@ class Probe:
         world, local_steps = self.world, self.request.local_steps
         if way.engine == "data-parallel":
             return self.measure_data_parallel(way)
-        own_s, _ = self.time_steps(Steps(self.subject, AloneWorld(), way, local_steps), self.request.seconds / 4, world)
+        alone = Steps(self.subject, AloneWorld(), way, local_steps)
+        own_s, _ = self.time_steps(alone, self.request.seconds / 4, world, self.begin_together)
         if world.world_size == 1:
             return WayFigures(own_s, own_s, 0)
         of_way = world if way.engine == "horovod" else self.meet_in_torch()
@@ -167,8 +169,18 @@ class Probe:
         measured_by_root: WayFigures = world.broadcast(figures)
         return measured_by_root
 
-    def time_steps(self, steps: Steps, seconds: float, world: World) -> tuple[float, int]:
-        """(seconds of a step, steps measured): median over rounds that end with a meeting. Collective in `world`."""
+    def begin_together(self) -> None:
+        """So that ranks that share cores are in each other's way as when they exchange. Collective."""
+        self.world.sum(torch.zeros(1))
+
+    def time_steps(
+        self, steps: Steps, seconds: float, world: World, before_round: Callable[[], None] = lambda: None
+    ) -> tuple[float, int]:
+        """(seconds of a step of the slowest rank, steps measured): median over rounds, each with a meeting of ranks that
+        step alone. Collective in `world`.
+
+        before_round: its time is not counted.
+        """
         length = steps.round_steps
         warm_up_s = [steps.take() for _ in range(max(WARM_UP, length))]
         round_s = sum(warm_up_s[-length:])
@@ -176,9 +188,10 @@ class Probe:
         world.gather(None)
         seen = []
         for _ in range(rounds):
+            before_round()
             seen.append(sum(steps.take() for _ in range(length)) / length)
             self.reached("the next step")
-        return world.broadcast(statistics.median(seen)), rounds * length
+        return max(world.gather(statistics.median(seen))), rounds * length
 
     def check_time(self, way: Way, timeline: Timeline, own_s: float) -> None:
         """LeftOut if a few steps would take much longer than is given for them."""
