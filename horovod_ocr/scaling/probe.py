@@ -176,8 +176,8 @@ class Probe:
     def time_steps(
         self, steps: Steps, seconds: float, world: World, before_round: Callable[[], None] = lambda: None
     ) -> tuple[float, int]:
-        """(seconds of a step of the slowest rank, steps measured): median over rounds, each with a meeting of ranks that
-        step alone. Collective in `world`.
+        """(seconds of a step of the slowest rank, steps measured): median over rounds, which end with a meeting.
+        Collective in `world`.
 
         before_round: its time is not counted.
         """
