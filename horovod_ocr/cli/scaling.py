@@ -11,6 +11,7 @@ from rich.console import Console
 from horovod_ocr.cli.options import AsJson, Hosts, hosts_given, takes_settings
 from horovod_ocr.cli.sentence import one_sentence, tell
 from horovod_ocr.config.train import TrainConfig
+from horovod_ocr.errors import ConfigError
 from horovod_ocr.reports.terminal import draw_sections
 
 if TYPE_CHECKING:
@@ -78,15 +79,21 @@ def scaling(
     with one_sentence():
         from horovod_ocr.config.sources import with_settings
         from horovod_ocr.reports.scaling import write_scaling
-        from horovod_ocr.scaling.figures import load_studies
+        from horovod_ocr.scaling.figures import load_all
         from horovod_ocr.scaling.measure import axes_of, measure
         from horovod_ocr.scaling.request import request_of
         from horovod_ocr.scaling.scores import read_curves
         from horovod_ocr.scaling.ways import ways_named
         from horovod_ocr.tasks.recipe import new_config
 
+        measuring = {"--ranks": ranks, "--ways": ways, "--only": only}
         if draw:
-            studies = [study for path in draw for study in load_studies(path)]
+            refuse("--draw", {"--advise": advise, "--simulate-step-ms": simulate_step_ms, **measuring})
+        if advise:
+            refuse("--advise", {"--scores": scores, **measuring})
+        curves = read_curves(scores or [])
+        if draw:
+            studies = load_all(draw)
         else:
             where, named = hosts_given(hosts), ways_named(ways)
             given = with_settings(given, settings or [])
@@ -96,10 +103,10 @@ def scaling(
             if simulate_step_ms is not None:
                 request = replace(request, step_ms=simulate_step_ms, parameters=parameters)
             if advise:
-                give_advice(where, request, name, hosts, as_json)
+                give_advice(where, request, name, hosts, spell_options(config, given), as_json)
                 return
             studies = [measure(name, where, request, axes_of(ranks, only, where), tell)]
-        sections = write_scaling(studies, read_curves(scores or []), out)
+        sections = write_scaling(studies, curves, out)
         if as_json:
             print((out / "scaling.json").read_text("utf-8"), end="")
         else:
@@ -107,15 +114,31 @@ def scaling(
             tell(f"{out / 'scaling.html'}, {out / 'scaling.json'}")
 
 
-def give_advice(hosts: "tuple[Host, ...]", request: "Request", name: str, typed: str | None, as_json: bool) -> None:
-    """typed: hosts as a person gave them."""
+def refuse(option: str, others: dict[str, object]) -> None:
+    """ConfigError if any of the others is given beside an option with which it means nothing."""
+    if given := [name for name, value in others.items() if value]:
+        raise ConfigError(f"{option} does not go with {', '.join(given)}; leave one of them out")
+
+
+def spell_options(config: TrainConfig, given: dict[str, Any]) -> str:
+    """What was given, as train takes it."""
+    values = {"recipe": config.recipe, **given} if config.recipe else given
+    typed = ("recipe", "shards", "global_batch", "local_steps", "device")
+    words = [f"--{name.replace('_', '-')} {value}" for name, value in values.items() if name in typed]
+    return " ".join([*words, *(f"--set {name}={value}" for name, value in values.items() if name not in typed)])
+
+
+def give_advice(
+    hosts: "tuple[Host, ...]", request: "Request", name: str, typed: str | None, options: str, as_json: bool
+) -> None:
+    """typed: hosts as a person gave them. options: of train."""
     from horovod_ocr.launch.hosts.hosts_file import spell_hosts
     from horovod_ocr.scaling.advice import MEASURED, advise, sentences
     from horovod_ocr.scaling.measure import measure_for_advice
 
     study = measure_for_advice(name, hosts, replace(request, ways=MEASURED), tell)
     advice = advise(study)
-    text = sentences(study, advice, request.samples, typed or spell_hosts(hosts))
+    text = sentences(study, advice, request.samples, typed or spell_hosts(hosts), options)
     if as_json:
         print(json.dumps({"sentences": text, "advice": asdict(advice), "study": asdict(study)}))
     else:

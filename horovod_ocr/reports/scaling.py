@@ -21,13 +21,13 @@ FAR_OFF = 0.25  # a forecast that misses by more is named
 def write_scaling(studies: list[Study], curves: list[Curve], out: Path) -> list[Section]:
     """Write scaling.json and scaling.html into a folder, and return the sections of the page. OSError if it cannot be
     written."""
-    sections = scaling_sections(studies, curves)
     more = {
         "forecasts": [miss._asdict() | {"error": miss.error} for miss in check_forecasts(studies)],
         "scores": [asdict(curve) for curve in curves],
     }
     out.mkdir(parents=True, exist_ok=True)
     save_studies(studies, more, out / "scaling.json")
+    sections = scaling_sections(studies, curves)
     write_page("Scaling", sections, out / "scaling.html")
     return sections
 
@@ -35,13 +35,15 @@ def write_scaling(studies: list[Study], curves: list[Curve], out: Path) -> list[
 def scaling_sections(studies: Sequence[Study], curves: Sequence[Curve]) -> list[Section]:
     """From top to bottom."""
     sections = [about(studies), step_times(studies)]
-    several = [study for study in studies if study.last.ranks > 1]
+    several = [study for study in studies if study.last.ranks > 1 and works_of(study)]
     for study in several:
         sections.append(over_ranks(study))
     for task in dict.fromkeys(curve.task for curve in curves):
         sections.append(score_section([curve for curve in curves if curve.task == task], several))
     if several:
-        sections += [forecast_section(several[-1]), errors_section(check_forecasts(several))]
+        sections.append(forecast_section(several[-1]))
+    if misses := check_forecasts(several):
+        sections.append(errors_section(misses))
     return sections
 
 
@@ -171,7 +173,7 @@ def errors_section(misses: Sequence[Miss]) -> Section:
 def score_section(curves: Sequence[Curve], studies: Sequence[Study]) -> Section:
     """Score at equal samples and at equal time."""
     steps = {
-        study.name: {name: way.step_s for name, way in study.last.ways.items() if can_race(name, curves)}
+        study.name: {name: way.step_s for name, way in study.sharing.ways.items() if can_race(name, curves)}
         for study in studies
     }
     runs = ", ".join(f"{curve.way} {curve.runs}" for curve in curves)
@@ -197,7 +199,8 @@ def score_section(curves: Sequence[Curve], studies: Sequence[Study]) -> Section:
 
 
 def can_race(name: str, curves: Sequence[Curve]) -> bool:
-    return WAYS[name].is_exact or any(curve.way == name for curve in curves)
+    known = {curve.way for curve in curves}
+    return name in known or (WAYS[name].is_exact and "allreduce" in known)
 
 
 def race_text(link: str, result: Race) -> str:
@@ -213,9 +216,12 @@ def race_table(result: Race) -> TableOf:
 
 
 def works_of(study: Study) -> dict[str, Work]:
-    """Of each way that was measured with the most ranks: of a rank with all samples."""
+    """Of each way of the job with the most ranks, those that were left out too: of a rank with all samples."""
     job = study.last
-    works = {name: work_of(job, name, study.local_steps) for name in job.ways if WAYS[name].meets}
+    names = [name for name in WAYS if WAYS[name].meets and (name in job.ways or name in job.left_out)]
+    if "allreduce" not in job.ways:
+        names = [name for name in names if name in job.ways]
+    works = {name: work_of(job, name, study.local_steps) for name in names}
     return works if study.jobs else {name: work.for_samples(job.ranks) for name, work in works.items()}
 
 

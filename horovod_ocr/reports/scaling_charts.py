@@ -99,7 +99,7 @@ def steps_by_link(studies: Sequence[Study]) -> str:
     """The step of each way with the most ranks, on each link."""
 
     def panel(axes: Axes, number: int) -> None:
-        for way in ways_of(jobs_of(studies)):
+        for way in ways_of([job for _, job in last_jobs(studies)]):
             found = [(study.name, job.ways[way].step_s) for study, job in last_jobs(studies) if way in job.ways]
             axes.plot([name for name, _ in found], [1e3 * step_s for _, step_s in found], **style_of(way), linestyle="")
         scale_step(axes)
@@ -203,10 +203,6 @@ def score_curves(curves: Sequence[Curve], steps: Mapping[str, Mapping[str, float
 def last_jobs(studies: Sequence[Study]) -> list[tuple[Study, Job]]:
     """The job of each study with the most ranks."""
     return [(study, study.last) for study in studies]
-
-
-def jobs_of(studies: Sequence[Study]) -> list[Job]:
-    return [job for study in studies for job in (*study.jobs, *study.strong)]
 
 
 def ways_of(jobs: Sequence[Job]) -> list[str]:

@@ -1,7 +1,7 @@
 """What to use on this link, in three sentences. Arithmetic alone; no torch."""
 
 import statistics
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from horovod_ocr.errors import DataError
 from horovod_ocr.scaling.figures import Job, Study
@@ -62,7 +62,7 @@ def advise(study: Study) -> Advice:
     job = study.strong[-1]
     if job.ranks < 2:
         raise DataError("an advice needs two ranks or more; give -H with all hosts")
-    works = {name: work_for(job, name, study.local_steps) for name in USUAL}
+    works = {name: work_of(job, name, study.local_steps) for name in USUAL}
     options, links = [], job.links()
     for ranks in range(1, job.ranks + 1):
         for name, work in works.items():
@@ -75,14 +75,6 @@ def advise(study: Study) -> Advice:
     larger, waiting_then = accumulation(chosen, work, job)
     error = max(abs(miss.error) for miss in check_forecasts([study]))
     return Advice(chosen, tuple(options), larger, 1 - work.own_s / chosen.step_s, waiting_then, error)
-
-
-def work_for(job: Job, name: str, local_steps: int) -> Work:
-    """Of a way that was measured; or of allreduce, which all others have the computation of."""
-    if name in job.ways:
-        return work_of(job, name, local_steps)
-    work = work_of(job, "allreduce", local_steps)
-    return replace(work, local_steps=local_steps) if WAYS[name].is_local else work
 
 
 def choose(options: list[Option]) -> Option:
@@ -101,63 +93,79 @@ def accumulation(chosen: Option, work: Work, job: Job) -> tuple[int, float]:
     factor = 1
     while waiting > LITTLE_WAITING and factor < MOST_ACCUMULATED:
         factor *= 2
-        larger = work.for_samples(factor)
+        larger = work.accumulated(factor)
         waiting = 1 - larger.own_s / forecast_s(WAYS[chosen.way], larger, job.links(), chosen.ranks)
     return factor, waiting
 
 
-def sentences(study: Study, advice: Advice, global_batch: int, hosts: str) -> list[str]:
-    """Three: what to use, what it gains, how sure that is. hosts: as -H takes them."""
-    return [what_to_use(advice, global_batch, hosts), what_it_gains(study, advice), how_sure(study, advice)]
+def sentences(study: Study, advice: Advice, global_batch: int, hosts: str, options: str = "") -> list[str]:
+    """Three: what to use, what it gains, how sure that is. hosts: as -H takes them. options: of train, as given."""
+    return [
+        what_to_use(advice, global_batch, f"{hosts} horovod-ocr train {options}".rstrip()),
+        what_it_gains(study, advice),
+        how_sure(study, advice),
+    ]
 
 
-def what_to_use(advice: Advice, global_batch: int, hosts: str) -> str:
+def what_to_use(advice: Advice, global_batch: int, command: str) -> str:
+    """command: from the hosts on."""
     chosen = advice.chosen
     if chosen.ranks == 1:
-        return "Use one rank: over this link every way to use more is slower, or hardly faster: horovod-ocr train."
-    command = f"horovodrun -np {chosen.ranks} -H {hosts} horovod-ocr train {WAYS[chosen.way].options}".rstrip()
-    batch = f"the global batch of {global_batch} as it is"
+        train = command.partition(" ")[2]
+        return f"Use one rank, since over this link more of them gain nothing or hardly anything: {train}"
+    way, larger = WAYS[chosen.way], ""
+    command = f"horovodrun -np {chosen.ranks} -H {command} {way.options}".rstrip()
     if advice.accumulate > 1:
-        batch = (
-            f"if its score allows a larger batch, --global-batch {global_batch * advice.accumulate} --accumulate "
-            f"{advice.accumulate} (waiting for {advice.waiting_then:.0%} of a step instead of {advice.waiting:.0%})"
+        larger = (
+            f"; ranks wait for {advice.waiting:.0%} of a step, and with --global-batch "
+            f"{global_batch * advice.accumulate} --accumulate {advice.accumulate}, if the score allows it, for "
+            f"{advice.waiting_then:.0%}"
         )
-    wire = "fp16" if WAYS[chosen.way].compression == "fp16" else "fp32"
-    return f"Use {chosen.way} ({wire} on the wire) on {chosen.ranks} ranks, with {batch}: {command}."
+    wire = "fp16" if way.compression == "fp16" else "fp32"
+    batch = f"with the global batch of {global_batch}"
+    return f"Use {chosen.way} ({wire} on the wire) on {chosen.ranks} ranks {batch}{larger}: {command}"
 
 
 def what_it_gains(study: Study, advice: Advice) -> str:
     chosen, ranks = advice.chosen, study.strong[-1].ranks
     alone = advice.of("allreduce", 1)
     others = [advice.of(name, ranks) for name in USUAL if (name, ranks) != (chosen.way, chosen.ranks)]
-    best = min(others, key=lambda option: option.cost_s)
-    worst = max(others, key=lambda option: option.step_s)
-    gain = (
-        "" if chosen.ranks == 1 else f", {alone.step_s / chosen.cost_s:.1f} times as far in the same time as one rank"
-    )
-    dear = SAMPLES_TO_SCORE.get(chosen.way, 1.0)
-    more = f" (it needs about {dear:g} times the samples for the same score, which that counts)" if dear > 1 else ""
+    best, worst = min(others, key=cost_of), max(others, key=cost_of)
+    gain = "" if chosen.ranks == 1 else f", {alone.cost_s / chosen.cost_s:.1f} times as fast as one rank"
     return (
-        f"A step of the batch takes {ms(chosen.step_s)}{gain}{more}; the next best is {best.way} on {ranks} ranks with "
-        f"{ms(best.step_s)}, the slowest {worst.way} with {ms(worst.step_s)}, and one rank takes {ms(alone.step_s)}."
+        f"A step of this batch takes {ms(chosen.step_s)}{gain} to the same score; the next best is {best.way} on "
+        f"{ranks} ranks ({cost_text(best)}), the slowest {worst.way} ({cost_text(worst)}), and one rank takes "
+        f"{ms(alone.step_s)}."
     )
+
+
+def cost_of(option: Option) -> float:
+    return option.cost_s
+
+
+def cost_text(option: Option) -> str:
+    """The step, and what it counts for."""
+    factor = SAMPLES_TO_SCORE.get(option.way, 1.0)
+    return ms(option.step_s) + (f" for {factor:g} times the samples" if factor > 1 else "")
 
 
 def how_sure(study: Study, advice: Advice) -> str:
-    job = study.strong[-1]
+    job, chosen = study.strong[-1], advice.chosen
     misses = [abs(miss.error) for miss in check_forecasts([study])]
-    steps = sum(way.steps for way in job.ways.values())
     forecast_only = [name for name in USUAL if name not in job.ways]
-    chosen = advice.chosen
-    base = "measured" if chosen.is_measured else "a forecast"
-    others = [each for each in advice.options if each != chosen and each.way != chosen.way and each.ranks > 1]
-    rival = min(others, key=lambda option: option.cost_s)
-    margin = rival.cost_s / chosen.cost_s - 1
-    close = f"; {rival.way} is too close to tell" if margin < max(CLOSE, advice.error) else ""
+    base = f"measured over {job.ways[chosen.way].steps} steps" if chosen.is_measured else "a forecast"
+    others = [
+        each for each in advice.options if (each.way, each.ranks) != (chosen.way, chosen.ranks) and each.ranks > 1
+    ]
+    rival = min((each for each in others if each.way != chosen.way or chosen.ranks == 1), key=cost_of)
+    is_close = rival.cost_s / chosen.cost_s - 1 < max(CLOSE, advice.error)
+    close = f"; {rival.way} on {rival.ranks} ranks is too close to tell" if is_close else ""
     return (
-        f"How sure: this step is {base}, from {steps} steps on a link of {8 * job.link.beta / 1e9:.2g} Gbit/s and "
-        f"{1e3 * job.link.alpha_s:.2g} ms, where forecasts miss what was measured by {statistics.median(misses):.0%} "
-        f"at the median and {max(misses):.0%} at most{close}; only forecast: {', '.join(forecast_only) or 'nothing'}."
+        f"How sure: this step is {base}; the link has {8e-9 * job.link.beta:,.3g} Gbit/s and "
+        f"{1e3 * job.link.alpha_s:,.2g} ms, and forecasts miss the measured steps by "
+        f"{statistics.median(misses):.0%} at the median and "
+        f"{max(misses):.0%} at most{close}; "
+        f"only forecast: {', '.join(forecast_only) or 'nothing'}."
     )
 
 

@@ -1,7 +1,7 @@
 """What a study has measured, and its file. No torch."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,10 @@ class Job:
     """Of rank 0."""
     ways: dict[str, WayFigures]
     """By the names of `ways.WAYS`."""
+    powersgd_share: float
+    """Of the bytes of all gradients, those that travel by powersgd."""
+    groups: int
+    """Of parameters, as the optimizer has them."""
     left_out: dict[str, str] = field(default_factory=dict)
     """Way -> why it was not measured."""
 
@@ -102,8 +106,13 @@ class Study:
 
     @property
     def last(self) -> Job:
-        """The job with the most ranks."""
+        """The job with the most ranks; of weak scaling, if there is one."""
         return (self.jobs or self.strong)[-1]
+
+    @property
+    def sharing(self) -> Job:
+        """The job with the most ranks, which share the batch as those of a run do, if there is one."""
+        return (self.strong or self.jobs)[-1]
 
 
 def save_studies(studies: list[Study], more: Mapping[str, Any], path: Path) -> None:
@@ -118,11 +127,25 @@ def load_studies(path: Path) -> list[Study]:
         body = json.loads(path.read_text("utf-8"))
         if body["version"] != VERSION:
             raise DataError(f"{path}: of another version of horovod-ocr; measure again")
-        return [study_of(values) for values in body["studies"]]
+        studies = [study_of(values) for values in body["studies"]]
+        if not studies or not all(study.jobs or study.strong for study in studies):
+            raise DataError(f"{path}: holds no study; measure again")
+        return studies
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: not a file of horovod-ocr scaling ({error})") from error
+
+
+def load_all(paths: Iterable[Path]) -> list[Study]:
+    """The studies of several files. DataError if they are not of one model, or if two have the same name."""
+    studies = [study for path in paths for study in load_studies(path)]
+    if len({(study.model, study.parameters, study.device) for study in studies}) > 1:
+        raise DataError("these files are of different models or devices; draw those of one")
+    names = [study.name for study in studies]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"two studies are called {twice[0]!r}; measure one again with another --name")
+    return studies
 
 
 def study_of(values: dict[str, Any]) -> Study:

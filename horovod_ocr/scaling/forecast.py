@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from horovod_ocr.scaling.figures import Job, Study, Timeline
-from horovod_ocr.scaling.link import Links, half_ring, ring
+from horovod_ocr.scaling.link import Links, half_ring, ring, star
 from horovod_ocr.scaling.ways import WAYS, Way
 
 MOST_RANKS = 128
@@ -28,6 +28,8 @@ class Work:
     """Of powersgd: the bytes that travel, of those of all gradients."""
     local_steps: int = 1
     """Of ways that step alone."""
+    groups: int = 1
+    """Of parameters, as the optimizer has them; sharded-server exchanges each on its own."""
 
     @property
     def after_s(self) -> float:
@@ -40,6 +42,12 @@ class Work:
         own_s = self.after_s + max(ready_s, default=0.0)
         return replace(self, timeline=replace(self.timeline, ready_s=ready_s), own_s=own_s)
 
+    def accumulated(self, passes: int) -> "Work":
+        """With so many forward and backward passes in a step: gradients travel during the last one."""
+        before_s = (passes - 1) * max(self.timeline.ready_s, default=0.0)
+        ready_s = tuple(before_s + each for each in self.timeline.ready_s)
+        return replace(self, timeline=replace(self.timeline, ready_s=ready_s), own_s=before_s + self.own_s)
+
 
 def forecast_s(way: Way, work: Work, links: Links, ranks: int) -> float:
     """Seconds of a step of `ranks` ranks, on average."""
@@ -48,12 +56,13 @@ def forecast_s(way: Way, work: Work, links: Links, ranks: int) -> float:
     size, link = work.timeline.size, links.of(way.wires[-1])
     if way.exchange == "allreduce":
         return overlapped_s(work, lambda group: link.time_s(ring(ranks), group), link.call_s)
-    if way.exchange == "parameter-server":  # gradients in, their norm, weights out
-        return work.own_s + 3 * (link.call_s + link.alpha_s) + 2 * (ranks - 1) * size / link.beta
     plain = links.of("fp32")
-    if way.exchange == "sharded-server":  # a message to each peer, the norm, and all parts to all
-        parts_s = (ranks - 1) * (link.call_s + link.alpha_s + size / ranks / plain.beta)
-        return work.own_s + parts_s + plain.allreduce_s(0, ranks) + plain.call_s + plain.time_s(half_ring(ranks), size)
+    norm_s = plain.allreduce_s(0, ranks)
+    if way.exchange == "parameter-server":  # gradients in, their norm, weights out
+        return work.own_s + norm_s + 2 * (link.call_s + link.time_s(star(ranks), size))
+    if way.exchange == "sharded-server":  # for each group of parameters a message to each peer, and all parts to all
+        calls_s = (ranks - 1) * (link.call_s + link.alpha_s) + plain.call_s + plain.time_s(half_ring(ranks), 0)
+        return work.own_s + norm_s + work.groups * calls_s + 2 * (ranks - 1) / ranks * size / plain.beta
     if way.exchange == "powersgd":  # both matrices, one after the other
         return work.own_s + plain.allreduce_s(work.share * size, ranks) + plain.allreduce_s(0, ranks)
     copies = 3 if way.exchange == "weight-average" else 1  # AdamW's two moments travel too
@@ -65,7 +74,7 @@ def overlapped_s(work: Work, travel_s: Callable[[float], float], call_s: float) 
 
     travel_s: of a group of so many bytes. call_s: once for all groups that are there when the ones before have arrived.
     """
-    groups = list(zip(work.timeline.ready_s, work.timeline.sizes, strict=True))
+    groups = sorted(zip(work.timeline.ready_s, work.timeline.sizes, strict=True))
     now_s = 0.0
     while groups:
         now_s = max(now_s, groups[0][0])
@@ -76,12 +85,18 @@ def overlapped_s(work: Work, travel_s: Callable[[float], float], call_s: float) 
 
 
 def work_of(job: Job, name: str, local_steps: int) -> Work:
-    """What a rank of this job does in a step of a way that was measured."""
-    figures = job.ways[name]
-    share = 1.0
-    if WAYS[name].exchange == "powersgd" and figures.sent and job.ranks > 1:
-        share = max(figures.sent) * job.ranks / (2 * (job.ranks - 1)) / job.timeline.size
-    return Work(job.timeline, figures.own_s, share, local_steps if WAYS[name].is_local else 1)
+    """What a rank of this job does in a step of a way; if that was not measured, with the computation of allreduce."""
+    own_s = (job.ways.get(name) or job.ways["allreduce"]).own_s
+    share = job.powersgd_share if WAYS[name].exchange == "powersgd" else 1.0
+    return Work(job.timeline, own_s, share, local_steps if WAYS[name].is_local else 1, job.groups)
+
+
+def unmeasured_s(job: Job, way: Way, local_steps: int) -> float:
+    """A step of a job that has measured its link alone, without what comes after the last gradient."""
+    share = job.powersgd_share if way.exchange == "powersgd" else 1.0
+    own_s = max(job.timeline.ready_s)
+    work = Work(job.timeline, own_s, share, local_steps if way.is_local else 1, job.groups)
+    return forecast_s(way, work, job.links(), job.ranks) if job.ranks > 1 else own_s
 
 
 class Miss(NamedTuple):

@@ -71,8 +71,10 @@ class Links:
         return self.by_wire.get(wire) or self.by_wire["fp32"]
 
     def faster(self, bits_per_s: float) -> "Links":
-        """The same latency at another speed."""
-        return Links({wire: link.faster(bits_per_s) for wire, link in self.by_wire.items()})
+        """The same latency at another speed of the network."""
+        # beta counts bytes as they are in fp32, of which half travel as fp16
+        factor = {"fp16": 2.0}
+        return Links({wire: link.faster(factor.get(wire, 1.0) * bits_per_s) for wire, link in self.by_wire.items()})
 
 
 def fit_link(seconds: Mapping[int, float], shape: Shape, call_s: float = 0.0) -> Link:

@@ -23,6 +23,8 @@ class Request:
     """For each way, about."""
     device: str
     """As in RanksConfig."""
+    powersgd_rank: int = 4
+    """As in ExchangeConfig."""
     step_ms: float | None = None
     """Of the simulated computation of a rank; None: a recipe's model computes."""
     parameters: int = 0
@@ -52,6 +54,7 @@ def request_of(config: TrainConfig, given: dict[str, Any], ways: Sequence[str], 
         local_steps=config.exchange.local_steps,
         seconds=seconds,
         device=config.ranks.device,
+        powersgd_rank=config.exchange.powersgd_rank,
         recipe=config.recipe,
         settings=given,
     )

@@ -1,6 +1,5 @@
 """What runs score after so many steps, and so after so much time: some ways trade score for time. No torch."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 from horovod_ocr.checkpoint.file import load_checkpoint
 from horovod_ocr.checkpoint.restore import config_of
 from horovod_ocr.errors import DataError
+from horovod_ocr.evaluation.runs import numbers_of
 from horovod_ocr.run.folder import METRICS
 from horovod_ocr.scaling.ways import WAYS, Way
 from horovod_ocr.tasks.figures import FIGURES
@@ -40,6 +40,8 @@ class Curve:
 
     def steps_to(self, score: float) -> float | None:
         """Steps until this score is reached for the first time; None if it never is."""
+        if score <= 0:
+            return 0.0
         before = (0, 0.0)
         for step, reached in zip(self.steps, self.scores, strict=True):
             if reached >= score:
@@ -57,8 +59,14 @@ def read_curves(runs: Iterable[Path]) -> list[Curve]:
         curve = read_curve(run)
         alike.setdefault((curve.task, curve.way), []).append(curve)
     for curves in alike.values():
-        if len({(curve.steps, curve.samples_of_step) for curve in curves}) > 1:
+        if len({curve.steps for curve in curves}) > 1:
             raise DataError(f"runs of {curves[0].task} by {curves[0].way} validate at other steps; compare equal ones")
+    for task in {task for task, _ in alike}:
+        lengths = {
+            (each.steps[-1], each.samples_of_step) for key, all in alike.items() if key[0] == task for each in all
+        }
+        if len(lengths) > 1:
+            raise DataError(f"runs of {task} differ in steps or global batch; compare runs of equal samples")
     order = list(WAYS)
     return [mean_of(alike[key]) for key in sorted(alike, key=lambda key: (key[0], order.index(key[1])))]
 
@@ -66,12 +74,13 @@ def read_curves(runs: Iterable[Path]) -> list[Curve]:
 def read_curve(run: Path) -> Curve:
     """Of one run. DataError if it has no validation, CheckpointError if it has no checkpoint."""
     config = config_of(load_checkpoint(run), run)
-    rows = [json.loads(line) for line in (run / METRICS).read_text("utf-8").splitlines()]
-    rows = [row for row in rows if row["kind"] == "val"]
-    if not rows:
+    rows = [numbers_of(line) for line in (run / METRICS).read_text("utf-8").splitlines()]
+    firsts = [task.figures[0] for task in FIGURES.values()]
+    figure = next((each for each in firsts for row in rows if each.key in row), None)
+    if figure is None:
         raise DataError(f"{run}: no validation yet; train on, or validate more often")
-    figure = next(task.figures[0] for task in FIGURES.values() if task.figures[0].key in rows[0])
-    scores = {row["step"]: row[figure.key] for row in rows}  # a resumed run may have validated twice
+    # a resumed run may have validated twice
+    scores = {int(row["step"]): row[figure.key] for row in rows if figure.key in row and "step" in row}
     steps = tuple(sorted(scores))
     way = way_of(Way(config.exchange.exchange, config.exchange.compression))
     values = tuple(scores[step] for step in steps)

@@ -70,3 +70,7 @@ def ways_named(text: str | None) -> tuple[str, ...]:
     if unknown := sorted(set(names) - set(WAYS)):
         raise ConfigError(f"no way {unknown[0]!r} to exchange; there are: {', '.join(WAYS)}")
     return tuple(name for name in WAYS if name in names)
+
+
+class LeftOut(Exception):
+    """Why a way is not measured."""

@@ -87,6 +87,8 @@ def test_what_cannot_be_measured_is_refused_with_a_sentence(tmp_path):
         (["-H", "localhost:1", "--advise", *ASLEEP], "an advice needs two ranks or more"),
         (["-H", "localhost:2"], "there is no folder shards"),
         (["--draw", "no.json"], "no.json: cannot be read"),
+        (["--draw", "no.json", "--advise"], "--draw does not go with --advise"),
+        (["--advise", "--ranks", "2", *ASLEEP], "--advise does not go with --ranks"),
     ):
         said = scaling(tmp_path, *options, ok=False).stderr
         assert sentence in said and "Traceback" not in said, said

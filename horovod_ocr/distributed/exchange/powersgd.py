@@ -7,6 +7,7 @@ only sums, so both engines have it, and a run resumes bit by bit.
 Shapes: R the rank of a product; a gradient is a matrix [n, m], P is [n, R], Q is [m, R].
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -66,6 +67,15 @@ class PowerSGD(Exchange):
     def load_own_state(self, state: dict[str, Any]) -> None:
         for mine, saved in zip([*self.errors, *self.qs], [*state["errors"], *state["qs"]], strict=True):
             mine.copy_(saved)
+
+
+def share_of_bytes(weights: Sequence[Tensor], rank: int) -> float:
+    """Of the elements of all gradients, those that travel."""
+    travelling = sum(
+        min(rank, *as_matrix(each).shape) * sum(as_matrix(each).shape) if is_compressed(each, rank) else each.numel()
+        for each in weights
+    )
+    return travelling / sum(each.numel() for each in weights)
 
 
 def is_compressed(weight: Tensor, rank: int) -> bool:

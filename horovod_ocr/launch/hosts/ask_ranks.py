@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from horovod_ocr.errors import ClusterError
@@ -47,8 +48,9 @@ def ask_ranks(ssh: Ssh, hosts: Sequence[Host], module: str, argument: str, timeo
         if started.poll() is None:  # after an interrupt too
             kill_session(started)
             started.communicate()
-    if found := re.search(rf"{MARK}(.*)", said):
-        return json.loads(found[1])
+    for found in reversed(re.findall(rf"{MARK}(.*)", said)):
+        with suppress(ValueError):  # another program's words
+            return json.loads(found)
     raise ClusterError(why_horovodrun_failed(said, started.returncode))
 
 

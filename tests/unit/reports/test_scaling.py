@@ -1,6 +1,7 @@
 """The page of a study: every figure of it, charts as SVG that load nothing."""
 
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 from horovod_ocr.reports.page import build_page
@@ -48,3 +49,12 @@ def test_one_rank_alone_has_a_page_too(study_on):  # noqa: F811
     study = study_on(Link(1e-4, 125e6))
     alone = study.__class__(**{**vars(study), "jobs": study.jobs[:1], "strong": ()})
     assert "Forecast" not in build_page("Scaling", scaling_sections([alone], []))
+
+
+def test_a_page_of_what_was_left_out_or_cannot_be_compared_is_a_page(study_on):  # noqa: F811
+    study = study_on(Link(1e-4, 125e6), ["allreduce", "sharded-server"])
+    few = replace(study, jobs=(), strong=tuple(replace(job, left_out={"diloco": "too slow"}) for job in study.strong))
+    page = build_page("Scaling", scaling_sections([few], CURVES[1:]))  # scores of diloco alone
+    assert "too slow" in page and "Score at equal samples" in page
+    only_out = tuple(replace(job, ways={}, left_out={"data-parallel": "needs GPUs"}) for job in few.strong)
+    assert "needs GPUs" in build_page("Scaling", scaling_sections([replace(few, strong=only_out)], []))

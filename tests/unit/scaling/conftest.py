@@ -39,7 +39,16 @@ def ideal_job(link: Link, ranks: int, names: list[str] | None = None) -> Job:
     seconds = {
         wire: {size: each.call_s + each.time_s(shapes[wire], size) for size in sizes} for wire, each in links.items()
     }
-    return Job(ranks, 64, seconds if ranks > 1 else {}, {"fp32": link.call_s} if ranks > 1 else {}, TIMELINE, ways)
+    return Job(
+        ranks,
+        64,
+        seconds if ranks > 1 else {},
+        {"fp32": link.call_s} if ranks > 1 else {},
+        TIMELINE,
+        ways,
+        SHARES["powersgd"],
+        1,
+    )
 
 
 @pytest.fixture

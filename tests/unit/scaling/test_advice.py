@@ -6,13 +6,14 @@ from horovod_ocr.scaling.advice import (
     CLOSE,
     MEASURED,
     SAMPLES_TO_SCORE,
+    Advice,
     Option,
     accumulation,
     advise,
     choose,
     sentences,
-    work_for,
 )
+from horovod_ocr.scaling.forecast import work_of
 from horovod_ocr.scaling.link import Link
 from horovod_ocr.scaling.ways import USUAL
 
@@ -53,7 +54,7 @@ def test_a_larger_batch_is_advised_where_ranks_mostly_wait(study_on):
     study = study_on(Link(1e-4, 60e6), ["allreduce"])
     advice = advise(study)
     job = study.strong[-1]
-    work = work_for(job, "allreduce", 16)
+    work = work_of(job, "allreduce", 16)
     factor, waiting = accumulation(advice.of("allreduce", 3), work, job)
     assert factor in (2, 4, 8, 16) and waiting < 1 - work.own_s / advice.of("allreduce", 3).step_s
 
@@ -63,4 +64,28 @@ def test_three_sentences_name_the_command_the_gain_and_the_error(study_on):
     use, gain, sure = sentences(study, advise(study), 64, "hosts.txt")
     assert "horovodrun -np 3 -H hosts.txt horovod-ocr train" in use and "on the wire" in use and "64" in use
     assert "one rank takes 276 ms" in gain  # thrice forward and backward of 88 ms, and an update of 12
-    assert "1 Gbit/s" in sure and "0% at the median" in sure and "only forecast: parameter-server" in sure
+    assert "1 Gbit/s and 0.1 ms" in sure and "0% at the median" in sure and "only forecast: parameter-server" in sure
+    assert "for 1.1 times the samples" in gain or "for 2 times the samples" in gain or "for 1.5" in gain
+
+
+def test_a_way_that_was_left_out_is_forecast_from_the_computation_of_allreduce(study_on):
+    study = study_on(Link(1e-4, 12.5e6), ["allreduce"])
+    powersgd = advise(study).of("powersgd", 3)
+    assert not powersgd.is_measured and powersgd.step_s < 0.2  # a hundredth of the bytes
+
+
+def test_the_command_can_be_typed_as_it_stands_and_a_larger_batch_is_a_clause_of_its_own(study_on):
+    study = study_on(Link(1e-4, 125e6), list(MEASURED))
+    chosen = Option("allreduce-fp16", 3, 0.3, True)
+    advice = Advice(chosen, advise(study).options, 4, 0.6, 0.2, 0.1)
+    use = sentences(study, advice, 64, "hosts.txt", "--recipe xray")[0]
+    assert (
+        use.endswith(": horovodrun -np 3 -H hosts.txt horovod-ocr train --recipe xray --compression fp16")
+        and "fp16 on the wire" in use
+    )
+    assert (
+        "; ranks wait for 60% of a step, and with --global-batch 256 --accumulate 4, if the score allows it, for 20%"
+        in use
+    )
+    alone = Advice(Option("allreduce", 1, 0.3, False), advise(study).options, 1, 0.0, 0.0, 0.1)
+    assert sentences(study, alone, 64, "hosts.txt", "--recipe xray")[0].endswith(": horovod-ocr train --recipe xray")

@@ -1,24 +1,40 @@
 """scaling.json is read as it was written; anything else is refused by name."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from horovod_ocr.errors import ConfigError, DataError
 from horovod_ocr.launch.hosts.hosts_file import Host
-from horovod_ocr.scaling.figures import load_studies, save_studies
+from horovod_ocr.scaling.figures import load_all, load_studies, save_studies
 from horovod_ocr.scaling.link import Link
 from horovod_ocr.scaling.measure import Axes, measure, take_slots, usual_ranks
 from horovod_ocr.scaling.request import Request
 from horovod_ocr.scaling.ways import USUAL, WAYS, ways_named
 
-REQUEST = Request(("allreduce",), 64, 16, 1.0, "cpu", 100.0, 1000)
+REQUEST = Request(("allreduce",), 64, 16, 1.0, "cpu", step_ms=100.0, parameters=1000)
 
 
 def test_studies_are_read_as_they_were_written(study_on, tmp_path):
     studies = [study_on(Link(1e-4, 125e6)), study_on(Link(1e-3, 12.5e6))]
     save_studies(studies, {"forecasts": []}, tmp_path / "scaling.json")
     assert load_studies(tmp_path / "scaling.json") == studies
+
+
+def test_studies_that_cannot_stand_on_one_page_are_refused(study_on, tmp_path):
+    study = study_on(Link(1e-4, 125e6))
+    for name, other in (("a", {}), ("b", {"name": "b"}), ("c", {"name": "c", "model": "another"})):
+        save_studies([replace(study, **other)], {}, tmp_path / f"{name}.json")
+    paths = {name: tmp_path / f"{name}.json" for name in "abc"}
+    assert [study.name for study in load_all([paths["a"], paths["b"]])] == ["a link", "b"]
+    with pytest.raises(DataError, match="two studies are called 'a link'"):
+        load_all([paths["a"], paths["a"]])
+    with pytest.raises(DataError, match="different models"):
+        load_all([paths["a"], paths["c"]])
+    save_studies([], {}, tmp_path / "none.json")
+    with pytest.raises(DataError, match="holds no study"):
+        load_studies(tmp_path / "none.json")
 
 
 @pytest.mark.parametrize(

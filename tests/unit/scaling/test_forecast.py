@@ -1,5 +1,7 @@
 """Forecasts: what must hold of each way, whatever the link."""
 
+from dataclasses import replace
+
 import pytest
 
 from horovod_ocr.scaling.figures import Timeline
@@ -86,3 +88,41 @@ def test_forecasts_of_an_ideal_link_are_exact_and_a_slow_step_shows(study_on):
     figures["diloco"] = figures["diloco"].__class__(**{**vars(figures["diloco"]), "step_s": 1.0})
     worst = min(check_forecasts([study]), key=lambda miss: miss.error)
     assert (worst.way, worst.scaling, worst.ranks) == ("diloco", "weak", 3) and worst.error < -0.8
+
+
+@pytest.mark.parametrize(
+    "name, messages, calls",
+    [
+        ("allreduce", 2 * 3, 1),
+        ("parameter-server", 1 + 1 + 2 * 3, 3),  # gradients in, weights out, and the ring of their norm
+        ("sharded-server", 3 + 3 + 2 * 3, 5),  # one to each peer, a ring of all parts, and one of the norm
+        ("powersgd", 2 * 2 * 3, 2),
+        ("diloco", 2 * 3 / 16, 1 / 16),
+        ("weight-average", 2 * 3 / 16, 1 / 16),
+    ],
+)
+def test_messages_and_calls_of_four_ranks_are_those_of_the_exchange(name, messages, calls):
+    work = replace(works()[name], timeline=Timeline((0.0,), (SIZE,)), own_s=0.0)
+    for link, count in ((Link(1.0, float("inf")), messages), (Link(0.0, float("inf"), 1.0), calls)):
+        assert forecast_s(WAYS[name], work, Links({"fp32": link}), 4) == pytest.approx(count)
+
+
+def test_each_group_of_parameters_is_exchanged_on_its_own_by_sharded_servers():
+    one, links = works()["sharded-server"], Links({"fp32": Link(0.0, 125e6, 1.0)})
+    steps = [forecast_s(WAYS["sharded-server"], each, links, 3) for each in (one, replace(one, groups=2))]
+    assert steps[1] - steps[0] == pytest.approx(3)
+
+
+def test_groups_travel_in_the_order_in_which_they_are_there():
+    sent = []
+    work = Work(Timeline((0.1, 0.5, 0.05), (10, 20, 30)), 0.5)
+    overlapped_s(work, lambda size: sent.append(size) or 0.0, 0.0)
+    assert sent == [30, 10, 20]
+
+
+def test_of_several_passes_the_last_one_alone_hides_messages():
+    work = works()["allreduce"]
+    four = work.accumulated(4)
+    assert four.own_s == pytest.approx(work.own_s + 3 * TIMELINE.ready_s[-1])
+    waited = [forecast_s(WAYS["allreduce"], each, AT_GIGABIT, 3) - each.own_s for each in (work, four)]
+    assert waited[0] == pytest.approx(waited[1])

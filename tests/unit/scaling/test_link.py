@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from horovod_ocr.scaling.link import Link, fit_link, half_ring, ring, star
+from horovod_ocr.scaling.link import Link, Links, fit_link, half_ring, ring, star
 
 SIZES = [1 << 10, 1 << 14, 1 << 18, 1 << 22, 40_000_000]
 
@@ -52,3 +52,10 @@ def test_costs_are_those_of_theory():
 def test_a_call_that_takes_as_long_as_the_smallest_message_leaves_no_latency():
     link = fit_link({1000: 0.01, 1_000_000: 0.02, 40_000_000: 0.41}, ring(2), call_s=0.02)
     assert link.alpha_s >= 0 and link.beta == pytest.approx(100e6, rel=0.1)
+
+
+def test_the_speed_that_a_link_has_already_changes_nothing():
+    """Bytes are counted as they are in fp32, of which half travel as fp16."""
+    links = Links({"fp32": Link(1e-4, 125e6, 1e-3), "fp16": Link(1e-4, 250e6, 1e-3), "star": Link(2e-4, 125e6, 1e-3)})
+    assert links.faster(1e9) == links
+    assert links.faster(2e9).of("torch").beta == 250e6  # not measured: as the plain allreduce

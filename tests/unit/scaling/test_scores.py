@@ -1,9 +1,12 @@
 """Score at equal samples and at equal time."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from horovod_ocr.errors import DataError
-from horovod_ocr.scaling.scores import Curve, mean_of, race
+from horovod_ocr.scaling.scores import Curve, mean_of, race, read_curves
 
 FAST = Curve("xray", "allreduce", "accuracy", (10, 20, 30), (0.6, 0.8, 0.9), 32)
 LOCAL = Curve("xray", "diloco", "accuracy", (10, 20, 30), (0.5, 0.6, 0.8), 32)
@@ -45,3 +48,21 @@ def test_a_run_without_a_validation_is_refused(tmp_path, monkeypatch):
     (tmp_path / "metrics.jsonl").write_text(lines)
     curve = scores.read_curve(tmp_path)
     assert (curve.way, curve.steps, curve.scores, curve.task) == ("diloco", (5, 9), (0.5, 1), "xray")
+
+
+def test_a_score_of_nothing_is_reached_at_once():
+    nothing = Curve("demo", "diloco", "word accuracy", (10, 20), (0.0, 0.0), 32)
+    assert nothing.steps_to(0.0) == 0.0
+    assert race([FAST, nothing], {"allreduce": 1.0, "diloco": 1.0}).to_target_s == {"allreduce": 0.0, "diloco": 0.0}
+
+
+def test_runs_of_other_samples_are_not_compared(monkeypatch):
+    from horovod_ocr.scaling import scores
+
+    curves = {"a": FAST, "b": LOCAL, "c": replace(LOCAL, samples_of_step=64), "d": replace(FAST, steps=(10, 21, 30))}
+    monkeypatch.setattr(scores, "read_curve", lambda run: curves[run.name])
+    assert [curve.way for curve in read_curves([Path("b"), Path("a")])] == ["allreduce", "diloco"]
+    with pytest.raises(DataError, match="differ in steps or global batch"):
+        read_curves([Path("a"), Path("c")])
+    with pytest.raises(DataError, match="validate at other steps"):
+        read_curves([Path("a"), Path("d")])
