@@ -15,7 +15,7 @@ from horovod_ocr.scaling.figures import Study, job_of
 from horovod_ocr.scaling.request import Request
 
 PROBE = "horovod_ocr.scaling.probe"
-OWN_S = 60.0  # of a job, beside its ways: imports, connections, bare allreduces
+BESIDE_S = 60.0  # of a job, beside its ways: imports, connections, bare collectives
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def measure(
 
         def ask(ranks: int, asked: Request, what: str) -> dict[str, Any]:
             tell(f"{what}: {ranks} rank{'s' * (ranks > 1)}")
-            timeout_s = START_TIMEOUT_S + OWN_S + 8 * asked.seconds * (len(asked.ways) + 1)
+            timeout_s = START_TIMEOUT_S + BESIDE_S + 8 * asked.seconds * (len(asked.ways) + 1)
             answer = ask_ranks(ssh, take_slots(hosts, ranks), PROBE, asked.to_json(), timeout_s)
             assert isinstance(answer, dict)
             return answer
