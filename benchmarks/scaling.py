@@ -35,13 +35,12 @@ from sides.bars import Bar, end, parser_of, print_bars
 
 from horovod_ocr.scaling.advice import SAMPLES_TO_SCORE
 from horovod_ocr.scaling.figures import Study, load_studies
-from horovod_ocr.scaling.forecast import Miss, check_forecasts
-from horovod_ocr.scaling.scores import read_curves
+from horovod_ocr.scaling.forecast import FAR_OFF, Miss, check_forecasts
+from horovod_ocr.scaling.scores import read_curves, steps_to_same
 from horovod_ocr.scaling.ways import USUAL
 from tests.hosts.bed import Bed, what_is_missing
 
 ROOT = Path(__file__).parents[1]
-MOST_MISS = 0.25  # a step whose forecast misses by more is named
 # Three hosts share the cores: memory is kept rather than asked of the kernel in every step
 SPARING = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
@@ -167,9 +166,7 @@ def samples_to_score(runs: Sequence[Path]) -> dict[str, float]:
     """Way -> samples until the score that all ways reach, of those that allreduce needs."""
     if not runs:
         return SAMPLES_TO_SCORE
-    curves = {curve.way: curve for curve in read_curves(runs)}
-    target = min(max(curve.scores) for curve in curves.values())
-    steps = {way: curve.steps_to(target) or float("inf") for way, curve in curves.items()}
+    _, steps = steps_to_same({curve.way: curve for curve in read_curves(runs)})
     return {way: steps[way] / steps["allreduce"] for way in steps if way not in ("allreduce", "allreduce-fp16")}
 
 
@@ -189,7 +186,7 @@ def bars_of(reference: Study, misses: Sequence[Miss], given: Sequence[dict]) -> 
         Bar("parameter-server / allreduce", ways["parameter-server"].step_s / ring, 2.0, at_most=False),
         Bar("sharded-server / allreduce", ways["sharded-server"].step_s / ring, 1.25),
         Bar("median error of the forecasts", statistics.median(errors), 0.15),
-        Bar("largest error of the forecasts", max(errors), MOST_MISS),
+        Bar("largest error of the forecasts", max(errors), FAR_OFF),
         *(Bar(f"advice behind the best, {each['link']}", each["behind"], 0.1) for each in given),
     ]
 
@@ -202,7 +199,7 @@ def print_grid(studies: Sequence[Study], misses: Sequence[Miss]) -> None:
         cells = [f"{1e3 * ways[name].step_s:>18,.0f}" if name in ways else f"{'-':>18}" for name in USUAL]
         print(f"{study.name:<22}{''.join(cells)}")
     for miss in sorted(misses, key=lambda miss: -abs(miss.error)):
-        if abs(miss.error) > MOST_MISS:
+        if abs(miss.error) > FAR_OFF:
             print(
                 f"missed: {miss.way} on {miss.study}, {miss.ranks} ranks, {miss.scaling}: {1e3 * miss.measured_s:,.0f} "
                 f"ms, forecast {1e3 * miss.forecast_s:,.0f} ms ({miss.error:+.0%})"
@@ -218,7 +215,7 @@ def record(studies: Sequence[Study], misses: Sequence[Miss], given: Sequence[dic
         "links": {
             study.name: {
                 "alpha_ms": round(1e3 * study.jobs[-1].link.alpha_s, 4),
-                "beta_gigabits": round(8e-9 * study.jobs[-1].link.beta, 4),
+                "beta_gigabits": round(study.jobs[-1].link.gigabits, 4),
             }
             for study in studies
         },

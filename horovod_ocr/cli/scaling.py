@@ -134,10 +134,10 @@ def give_advice(
     """typed: hosts as a person gave them. options: of train."""
     from horovod_ocr.launch.hosts.hosts_file import spell_hosts
     from horovod_ocr.scaling.advice import MEASURED, advise, sentences
-    from horovod_ocr.scaling.measure import measure_for_advice
+    from horovod_ocr.scaling.measure import measure_for_advice, whole_hosts
 
     study = measure_for_advice(name, hosts, replace(request, ways=MEASURED), tell)
-    advice = advise(study)
+    advice = advise(study, whole_hosts(hosts))
     text = sentences(study, advice, request.samples, typed or spell_hosts(hosts), options)
     if as_json:
         print(json.dumps({"sentences": text, "advice": asdict(advice), "study": asdict(study)}))

@@ -9,13 +9,12 @@ from horovod_ocr.console import size_text
 from horovod_ocr.reports import scaling_charts as charts
 from horovod_ocr.reports.page import Cell, Drawing, Figures, Paragraph, Part, Section, TableOf, write_page
 from horovod_ocr.scaling.figures import Study, save_studies
-from horovod_ocr.scaling.forecast import Miss, Work, check_forecasts, crossings, fastest, work_of
+from horovod_ocr.scaling.forecast import FAR_OFF, Miss, Work, check_forecasts, crossings, fastest, work_of
 from horovod_ocr.scaling.link import Links
-from horovod_ocr.scaling.scores import Curve, Race, race
+from horovod_ocr.scaling.scores import Curve, Race, race, steps_to_same
 from horovod_ocr.scaling.ways import WAYS
 
 SPEEDS = {"1 Gbit/s": 1e9, "10 Gbit/s": 10e9, "25 Gbit/s": 25e9, "100 Gbit/s": 100e9}
-FAR_OFF = 0.25  # a forecast that misses by more is named
 
 
 def write_scaling(studies: list[Study], curves: list[Curve], out: Path) -> list[Section]:
@@ -69,17 +68,18 @@ def about(studies: Sequence[Study]) -> Section:
         )
     parts.append(
         TableOf(
-            ["link", "ranks", "alpha, ms", "beta, Gbit/s", "call, ms"],
+            ["link", "scaling", "ranks", "alpha, ms", "beta, Gbit/s", "call, ms"],
             [
                 [
                     study.name,
+                    scaling,
                     job.ranks,
                     f"{1e3 * job.link.alpha_s:.3f}",
-                    f"{8e-9 * job.link.beta:.3f}",
+                    f"{job.link.gigabits:.3f}",
                     f"{1e3 * job.link.call_s:.2f}",
                 ]
                 for study in studies
-                for job in (*study.jobs, *study.strong)
+                for scaling, job in study.all_jobs
                 if job.ranks > 1
             ],
         )
@@ -120,8 +120,7 @@ def over_ranks(study: Study) -> Section:
     head = ["scaling", "ranks", *ways]
     rows: list[list[Cell]] = [
         [scaling, job.ranks, *(ms(job.ways[way].step_s) if way in job.ways else "" for way in ways)]
-        for scaling, jobs in (("weak", study.jobs), ("strong", study.strong))
-        for job in jobs
+        for scaling, job in study.all_jobs
     ]
     caption = "Points are measured, lines are forecast from the link and from one rank's own step; dots: no exchange."
     drawing = Drawing(charts.times_over_ranks(study, works, links), caption)
@@ -166,7 +165,7 @@ def errors_section(misses: Sequence[Miss]) -> Section:
         Drawing(charts.forecast_against_measured(misses), "Each step of two ranks or more."),
     ]
     head = ["link", "scaling", "ranks", "way", "measured, ms", "forecast, ms", "off"]
-    parts.append(TableOf(head, far) if far else Paragraph("No forecast is off by more than 25 %."))
+    parts.append(TableOf(head, far) if far else Paragraph(f"No forecast is off by more than {100 * FAR_OFF:g} %."))
     return Section("Forecast against measured", parts)
 
 
@@ -179,10 +178,7 @@ def score_section(curves: Sequence[Curve], studies: Sequence[Study]) -> Section:
     runs = ", ".join(f"{curve.way} {curve.runs}" for curve in curves)
     parts: list[Part] = [
         Drawing(charts.score_curves(curves, steps), f"{curves[0].score} of the val split; runs: {runs}."),
-        TableOf(
-            ["way", "samples", curves[0].score],
-            [[curve.way, curve.steps[-1] * curve.samples_of_step, f"{curve.scores[-1]:.2%}"] for curve in curves],
-        ),
+        samples_table(curves),
     ]
     for study in studies:
         if steps[study.name]:
@@ -196,6 +192,21 @@ def score_section(curves: Sequence[Curve], studies: Sequence[Study]) -> Section:
         )
     )
     return Section(f"Score at equal samples and in equal time: {curves[0].task}", parts)
+
+
+def samples_table(curves: Sequence[Curve]) -> TableOf:
+    """The score of each way after all samples, and samples until the score that all reach."""
+    target, steps = steps_to_same({curve.way: curve for curve in curves})
+    base = steps.get("allreduce")
+    rows: list[list[Cell]] = []
+    for curve in curves:
+        needed = steps[curve.way]
+        ratio = f"{needed / base:.2f}" if base else ""
+        until = round(needed * curve.samples_of_step)
+        rows.append(
+            [curve.way, curve.steps[-1] * curve.samples_of_step, f"{curve.scores[-1]:.2%}", f"{until:,}", ratio]
+        )
+    return TableOf(["way", "samples", curves[0].score, f"samples until {target:.1%}", "of allreduce"], rows)
 
 
 def can_race(name: str, curves: Sequence[Curve]) -> bool:

@@ -7,9 +7,10 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from horovod_ocr.scaling.figures import Job, Study
-from horovod_ocr.scaling.forecast import MOST_RANKS, Miss, Work, forecast_s
+from horovod_ocr.scaling.forecast import FAR_OFF, MOST_RANKS, Miss, Work, forecast_s
 from horovod_ocr.scaling.link import Links
 from horovod_ocr.scaling.scores import Curve
 from horovod_ocr.scaling.ways import WAYS
@@ -20,6 +21,7 @@ MARKERS = "osD^vP*Xh"
 COLUMNS = 3  # of panels, as wide as the page
 PANEL = (3.7, 2.9)  # inches
 LEGEND = 1.5  # inches of an entry
+LABELLED_DECADES = (2.5, 0.7)  # an axis with fewer has labels at some of the ticks between them; at all
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "horovod-ocr",
@@ -41,7 +43,7 @@ def line_of(way: str) -> dict[str, Any]:
 
 
 def panels(count: int) -> tuple[Figure, list[Axes]]:
-    """A figure with so many panels, in rows of three at most."""
+    """A figure with `count` panels, in rows of three at most."""
     columns = 2 if count == 4 else min(COLUMNS, count)
     rows = -(-count // columns)
     figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows + 0.5), layout="constrained")
@@ -81,8 +83,8 @@ def scale_speed(axes: Axes) -> None:
 
 def scale_step(axes: Axes, what: str = "a step, ms") -> None:
     axes.set_yscale("log")
-    for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-        which("{x:g}")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=LABELLED_DECADES))
     axes.set_ylabel(what)
 
 
@@ -174,10 +176,11 @@ def forecast_against_measured(misses: Sequence[Miss]) -> str:
             1e3 * max(miss.measured_s for miss in misses) * 1.2,
         ]
         axes.plot(ends, ends, color="grey", linewidth=1)
-        axes.fill_between(ends, [0.75 * end for end in ends], [1.25 * end for end in ends], color="grey", alpha=0.15)
+        band = ([(1 - FAR_OFF) * end for end in ends], [(1 + FAR_OFF) * end for end in ends])
+        axes.fill_between(ends, *band, color="grey", alpha=0.15)
         axes.set_xscale("log")
         axes.set_xlabel("measured, ms")
-        scale_step(axes, "forecast, ms (band: 25 %)")
+        scale_step(axes, f"forecast, ms (band: {100 * FAR_OFF:g} %)")
 
     return draw(1, panel)
 

@@ -1,6 +1,7 @@
 """What to use on this link, in three sentences. Arithmetic alone; no torch."""
 
 import statistics
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from horovod_ocr.errors import DataError
@@ -20,7 +21,7 @@ MOST_ACCUMULATED = 16
 
 @dataclass(frozen=True)
 class Option:
-    """A way on so many ranks."""
+    """A way, and a number of ranks."""
 
     way: str
     """By the names of WAYS."""
@@ -46,7 +47,7 @@ class Advice:
     options: tuple[Option, ...]
     """All, by way and number of ranks; those of one rank too."""
     accumulate: int
-    """A global batch so many times as large would be worth a try; 1: the batch is large enough."""
+    """The factor by which a larger global batch would be worth a try; 1: it is large enough."""
     waiting: float
     """Share of a step that a rank of `chosen` waits."""
     waiting_then: float
@@ -58,14 +59,15 @@ class Advice:
         return next(each for each in self.options if (each.way, each.ranks) == (way, ranks))
 
 
-def advise(study: Study) -> Advice:
-    """study: one job, of all ranks, that share the global batch. DataError if it has only one rank."""
+def advise(study: Study, counts: Collection[int]) -> Advice:
+    """study: one job, of all ranks, that share the global batch. counts: numbers of ranks beside these and one; see
+    `measure.whole_hosts`. DataError if the job has only one rank."""
     job = study.strong[-1]
     if job.ranks < 2:
         raise DataError("an advice needs two ranks or more; give -H with all hosts")
     works = {name: work_of(job, name, study.local_steps) for name in USUAL}
     options, links = [], job.links()
-    for ranks in range(1, job.ranks + 1):
+    for ranks in sorted({1, *counts, job.ranks}):
         for name, work in works.items():
             shared = work.for_samples(job.ranks / ranks)
             figures = job.ways.get(name) if ranks == job.ranks else None
@@ -162,7 +164,7 @@ def how_sure(study: Study, advice: Advice) -> str:
     is_close = rival.cost_s / chosen.cost_s - 1 < max(CLOSE, advice.error)
     close = f"; {rival.way} on {rival.ranks} ranks is too close to tell" if is_close else ""
     return (
-        f"How sure: this step is {base}; the link has {8e-9 * job.link.beta:,.3g} Gbit/s and "
+        f"How sure: this step is {base}; the link has {job.link.gigabits:,.3g} Gbit/s and "
         f"{1e3 * job.link.alpha_s:,.2g} ms, and forecasts miss the measured steps by "
         f"{statistics.median(misses):.0%} at the median and "
         f"{max(misses):.0%} at most{close}; "

@@ -44,7 +44,7 @@ class Bare:
         return max(0.0, one_s - max(0.0, each_s))
 
     def time_groups(self, world: World, count: int) -> float:
-        """Median seconds until so many small groups of gradients are summed. Collective."""
+        """Median seconds until `count` small groups of gradients are summed. Collective."""
         self.reached(f"{count} sums")
         model = nn.ParameterList([nn.Parameter(torch.zeros(256, device=self.device)) for _ in range(count)])
         groups = [[parameter] for parameter in model]

@@ -30,7 +30,7 @@ class Timeline:
 
 @dataclass(frozen=True)
 class WayFigures:
-    """One way to exchange, on so many ranks."""
+    """One way to exchange, as one job measured it."""
 
     own_s: float
     """Median of a step in which the rank exchanges nothing, while the others do the same."""
@@ -46,7 +46,7 @@ class WayFigures:
 
 @dataclass(frozen=True)
 class Job:
-    """What a job of so many ranks has measured."""
+    """What one job has measured."""
 
     ranks: int
     """One for each slot."""
@@ -103,6 +103,11 @@ class Study:
     """By number of ranks, the largest last. Weak scaling: a rank's samples do not depend on the number of ranks."""
     strong: tuple[Job, ...] = ()
     """Strong scaling: the ranks share the samples of one."""
+
+    @property
+    def all_jobs(self) -> list[tuple[str, Job]]:
+        """(weak or strong, job)"""
+        return [*(("weak", job) for job in self.jobs), *(("strong", job) for job in self.strong)]
 
     @property
     def last(self) -> Job:

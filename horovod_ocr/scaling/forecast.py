@@ -14,6 +14,7 @@ from horovod_ocr.scaling.link import Links, half_ring, ring, star
 from horovod_ocr.scaling.ways import WAYS, Way
 
 MOST_RANKS = 128
+FAR_OFF = 0.25  # a forecast that misses by more is named
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,13 @@ class Work:
         return max(0.0, self.own_s - max(self.timeline.ready_s, default=0.0))
 
     def for_samples(self, factor: float) -> "Work":
-        """With so many times the samples: forward and backward grow with them, the rest does not."""
+        """With `factor` times the samples: forward and backward grow with them, the rest does not."""
         ready_s = tuple(factor * each for each in self.timeline.ready_s)
         own_s = self.after_s + max(ready_s, default=0.0)
         return replace(self, timeline=replace(self.timeline, ready_s=ready_s), own_s=own_s)
 
     def accumulated(self, passes: int) -> "Work":
-        """With so many forward and backward passes in a step: gradients travel during the last one."""
+        """With several forward and backward passes in a step: gradients travel during the last one."""
         before_s = (passes - 1) * max(self.timeline.ready_s, default=0.0)
         ready_s = tuple(before_s + each for each in self.timeline.ready_s)
         return replace(self, timeline=replace(self.timeline, ready_s=ready_s), own_s=before_s + self.own_s)
@@ -72,7 +73,7 @@ def forecast_s(way: Way, work: Work, links: Links, ranks: int) -> float:
 def overlapped_s(work: Work, travel_s: Callable[[float], float], call_s: float) -> float:
     """A step whose gradients travel, group after group, while backward goes on.
 
-    travel_s: of a group of so many bytes. call_s: once for all groups that are there when the ones before have arrived.
+    travel_s: of a group, by its bytes. call_s: once for all groups that are there when the ones before have arrived.
     """
     groups = sorted(zip(work.timeline.ready_s, work.timeline.sizes, strict=True))
     now_s = 0.0
@@ -133,8 +134,7 @@ def check_forecasts(studies: Sequence[Study]) -> list[Miss]:
             forecast_s(WAYS[name], work_of(job, name, study.local_steps), job.links(), job.ranks),
         )
         for study in studies
-        for scaling, jobs in (("weak", study.jobs), ("strong", study.strong))
-        for job in jobs
+        for scaling, job in study.all_jobs
         if job.ranks > 1
         for name, figures in job.ways.items()
         if WAYS[name].meets

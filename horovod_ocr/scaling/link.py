@@ -46,8 +46,13 @@ class Link:
     call_s: float = 0.0
     """Until all ranks have agreed to begin; once for all collectives that wait."""
 
+    @property
+    def gigabits(self) -> float:
+        """In a second, in and out of a rank at the same time."""
+        return 8e-9 * self.beta
+
     def time_s(self, shape: Shape, size: float) -> float:
-        """Of a collective of so many bytes that has begun."""
+        """Of a collective of `size` bytes, once it has begun."""
         return shape.rounds * (self.alpha_s + shape.share * size / self.beta)
 
     def allreduce_s(self, size: float, ranks: int) -> float:

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -90,13 +91,21 @@ def axes_of(ranks: str | None, only: str | None, hosts: Sequence[Host]) -> Axes:
 
 
 def take_slots(hosts: Sequence[Host], ranks: int) -> list[Host]:
-    """Hosts with so many slots in all: the first slots of hosts.txt, as horovodrun takes them."""
+    """Hosts with `ranks` slots in all: the first slots of hosts.txt, as horovodrun takes them."""
     taken: list[Host] = []
     for host in hosts:
         slots = min(host.slots, ranks - ranks_of(taken))
         if slots:
             taken.append(replace(host, slots=slots))
     return taken
+
+
+def whole_hosts(hosts: Sequence[Host]) -> tuple[int, ...]:
+    """The numbers of ranks that fill the first hosts and meet over the same link as all ranks: on two hosts or more,
+    or on any part of a single host."""
+    if len(hosts) == 1:
+        return tuple(range(2, hosts[0].slots + 1))
+    return tuple(accumulate(host.slots for host in hosts))[1:]
 
 
 def usual_ranks(slots: int) -> tuple[int, ...]:

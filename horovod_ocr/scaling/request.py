@@ -38,16 +38,30 @@ class Request:
         return json.dumps(asdict(self))
 
     def shared_by(self, ranks: int) -> "Request":
-        """Of one of so many ranks that share the samples. ConfigError for fewer samples than ranks."""
+        """Of each of `ranks` ranks that share the samples. ConfigError for fewer samples than ranks."""
         if self.samples < ranks:
             raise ConfigError(f"{self.samples} samples for {ranks} ranks; give a larger --global-batch")
         step_ms = None if self.step_ms is None else self.step_ms / ranks
         return replace(self, samples=self.samples // ranks, step_ms=step_ms)
 
 
+SET_APART = {
+    "exchange": "--ways",
+    "compression": "--ways",
+    "engine": "--ways",
+    "sync_batchnorm": None,
+    "accumulate": None,
+}
+"""Settings that a measured step does not heed -> the option that does."""
+
+
 def request_of(config: TrainConfig, given: dict[str, Any], ways: Sequence[str], seconds: float) -> Request:
     """Of one rank with the whole batch of a config. given: the settings that are laid over its recipe, but for the
-    recipe."""
+    recipe. ConfigError for those that a measured step does not heed."""
+    for name, option in SET_APART.items():
+        if name in given:
+            instead = f"choose what is measured with {option}" if option else "leave it out"
+            raise ConfigError(f"{name} is not part of a measured step; {instead}")
     return Request(
         ways=tuple(ways),
         samples=config.plan.global_batch,

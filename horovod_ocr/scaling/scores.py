@@ -1,4 +1,4 @@
-"""What runs score after so many steps, and so after so much time: some ways trade score for time. No torch."""
+"""What runs score at each step, and so at each time: some ways trade score for time. No torch."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Curve:
     """That it is the mean of."""
 
     def at(self, step: float) -> float:
-        """The score after so many steps, between validations on a straight line; before the first as a part of it."""
+        """The score after `step` steps, between validations on a straight line; before the first as a part of it."""
         return float(np.interp(step, (0, *self.steps), (0.0, *self.scores)))
 
     def steps_to(self, score: float) -> float | None:
@@ -100,6 +100,12 @@ def mean_of(curves: Sequence[Curve]) -> Curve:
     )
 
 
+def steps_to_same(curves: Mapping[str, Curve]) -> tuple[float, dict[str, float]]:
+    """(the score that all of them reach: the least of their best ones, way -> steps until it). curves: by way."""
+    target = min(max(curve.scores) for curve in curves.values())
+    return target, {way: curve.steps_to(target) or 0.0 for way, curve in curves.items()}
+
+
 @dataclass(frozen=True)
 class Race:
     """The ways of one recipe on one link, to the same score and in the same time."""
@@ -107,7 +113,7 @@ class Race:
     task: str
     """The recipe, for people."""
     target: float
-    """The score that all of them reach: the least of their best ones."""
+    """Of `steps_to_same`."""
     time_s: float
     """The time that the fastest of them needs for all of its steps."""
     to_target_s: dict[str, float]
@@ -128,10 +134,10 @@ def race(curves: Sequence[Curve], step_s: Mapping[str, float]) -> Race:
         if way.is_exact and "allreduce" in by_way:
             by_way.setdefault(name, by_way["allreduce"])
     both = [name for name in WAYS if name in by_way and name in step_s]
-    target = min(max(by_way[name].scores) for name in both)
+    target, steps = steps_to_same({name: by_way[name] for name in both})
     ends = {name: step_s[name] * by_way[name].steps[-1] for name in both}
     time_s = min(ends.values())
-    to_target = {name: step_s[name] * (by_way[name].steps_to(target) or 0.0) for name in both}
+    to_target = {name: step_s[name] * steps[name] for name in both}
     return Race(
         curves[0].task,
         target,

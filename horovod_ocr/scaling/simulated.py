@@ -36,7 +36,7 @@ class SleepingModel(nn.Module):
     """Square matrices in a row."""
 
     def __init__(self, parameters: int, step_s: float):
-        """parameters: about so many. step_s: of forward and backward together."""
+        """parameters: their number, about. step_s: of forward and backward together."""
         super().__init__()
         layers = max(1, round(parameters / LAYER))
         side = max(1, round(math.sqrt(parameters / layers)))

@@ -32,6 +32,8 @@ def test_a_page_holds_times_bytes_scores_and_forecasts(study_on):  # noqa: F811
         "strong",
         "100 Gbit/s",
         "the fastest step has",
+        "samples until 80.0%",
+        "1.20",  # of allreduce: 640 samples, of which allreduce needs 533
     ):
         assert text in page
     assert "No forecast is off by more than 25 %" in page

@@ -17,18 +17,20 @@ from horovod_ocr.scaling.forecast import work_of
 from horovod_ocr.scaling.link import Link
 from horovod_ocr.scaling.ways import USUAL
 
+ALL = (2, 3)  # ranks
+
 
 @pytest.mark.parametrize("gigabits", [0.1, 1, 10, 100])
 def test_the_advised_way_is_the_cheapest_of_all_that_were_measured_or_close_to_it(gigabits, study_on):
     link = Link(1e-4, gigabits * 125e6)
-    advice = advise(study_on(link, list(MEASURED)))
+    advice = advise(study_on(link, list(MEASURED)), ALL)
     every = study_on(link).strong[-1].ways
     costs = {name: every[name].step_s * SAMPLES_TO_SCORE.get(name, 1.0) for name in USUAL}
     assert advice.chosen.cost_s <= (1 + CLOSE) * min(costs.values()) * (1 + 1e-6)
 
 
 def test_a_slow_link_wants_few_bytes_and_a_fast_one_the_simplest_way(study_on):
-    slow, fast = (advise(study_on(Link(1e-4, beta), list(MEASURED))) for beta in (12.5e6, 12.5e9))
+    slow, fast = (advise(study_on(Link(1e-4, beta), list(MEASURED)), ALL) for beta in (12.5e6, 12.5e9))
     assert slow.chosen.way in ("powersgd", "diloco", "weight-average")
     assert (fast.chosen.way, fast.chosen.ranks, fast.accumulate) == ("allreduce", 3, 1)
 
@@ -45,14 +47,14 @@ def test_a_simpler_way_or_fewer_ranks_are_preferred_to_a_small_gain():
 
 def test_a_link_that_makes_two_ranks_slower_than_one_is_left_alone(study_on):
     study = study_on(Link(0.5, 1e5), list(MEASURED))
-    advice = advise(study)
+    advice = advise(study, ALL)
     assert advice.chosen.ranks == 1
     assert sentences(study, advice, 64, "hosts.txt")[0].startswith("Use one rank")
 
 
 def test_a_larger_batch_is_advised_where_ranks_mostly_wait(study_on):
     study = study_on(Link(1e-4, 60e6), ["allreduce"])
-    advice = advise(study)
+    advice = advise(study, ALL)
     job = study.strong[-1]
     work = work_of(job, "allreduce", 16)
     factor, waiting = accumulation(advice.of("allreduce", 3), work, job)
@@ -61,7 +63,7 @@ def test_a_larger_batch_is_advised_where_ranks_mostly_wait(study_on):
 
 def test_three_sentences_name_the_command_the_gain_and_the_error(study_on):
     study = study_on(Link(1e-4, 125e6), list(MEASURED))
-    use, gain, sure = sentences(study, advise(study), 64, "hosts.txt")
+    use, gain, sure = sentences(study, advise(study, ALL), 64, "hosts.txt")
     assert "horovodrun -np 3 -H hosts.txt horovod-ocr train" in use and "on the wire" in use and "64" in use
     assert "one rank takes 276 ms" in gain  # thrice forward and backward of 88 ms, and an update of 12
     assert "1 Gbit/s and 0.1 ms" in sure and "0% at the median" in sure and "only forecast: parameter-server" in sure
@@ -70,14 +72,14 @@ def test_three_sentences_name_the_command_the_gain_and_the_error(study_on):
 
 def test_a_way_that_was_left_out_is_forecast_from_the_computation_of_allreduce(study_on):
     study = study_on(Link(1e-4, 12.5e6), ["allreduce"])
-    powersgd = advise(study).of("powersgd", 3)
+    powersgd = advise(study, ALL).of("powersgd", 3)
     assert not powersgd.is_measured and powersgd.step_s < 0.2  # a hundredth of the bytes
 
 
 def test_the_command_can_be_typed_as_it_stands_and_a_larger_batch_is_a_clause_of_its_own(study_on):
     study = study_on(Link(1e-4, 125e6), list(MEASURED))
     chosen = Option("allreduce-fp16", 3, 0.3, True)
-    advice = Advice(chosen, advise(study).options, 4, 0.6, 0.2, 0.1)
+    advice = Advice(chosen, advise(study, ALL).options, 4, 0.6, 0.2, 0.1)
     use = sentences(study, advice, 64, "hosts.txt", "--recipe xray")[0]
     assert (
         use.endswith(": horovodrun -np 3 -H hosts.txt horovod-ocr train --recipe xray --compression fp16")
@@ -87,5 +89,5 @@ def test_the_command_can_be_typed_as_it_stands_and_a_larger_batch_is_a_clause_of
         "; ranks wait for 60% of a step, and with --global-batch 256 --accumulate 4, if the score allows it, for 20%"
         in use
     )
-    alone = Advice(Option("allreduce", 1, 0.3, False), advise(study).options, 1, 0.0, 0.0, 0.1)
+    alone = Advice(Option("allreduce", 1, 0.3, False), advise(study, ALL).options, 1, 0.0, 0.0, 0.1)
     assert sentences(study, alone, 64, "hosts.txt", "--recipe xray")[0].endswith(": horovod-ocr train --recipe xray")

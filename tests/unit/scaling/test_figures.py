@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import pytest
 
+from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.errors import ConfigError, DataError
 from horovod_ocr.launch.hosts.hosts_file import Host
 from horovod_ocr.scaling.figures import load_all, load_studies, save_studies
 from horovod_ocr.scaling.link import Link
-from horovod_ocr.scaling.measure import Axes, measure, take_slots, usual_ranks
-from horovod_ocr.scaling.request import Request
+from horovod_ocr.scaling.measure import Axes, measure, take_slots, usual_ranks, whole_hosts
+from horovod_ocr.scaling.request import Request, request_of
 from horovod_ocr.scaling.ways import USUAL, WAYS, ways_named
 
 REQUEST = Request(("allreduce",), 64, 16, 1.0, "cpu", step_ms=100.0, parameters=1000)
@@ -56,6 +57,18 @@ def test_slots_are_taken_in_the_order_of_the_hosts():
     assert take_slots(hosts, 1) == [Host("a", 1)]
     assert take_slots(hosts, 4) == [Host("a", 2), Host("b", 1), Host("c", 1)]
     assert [usual_ranks(slots) for slots in (1, 3, 8)] == [(1,), (1, 2, 3), (1, 2, 4, 8)]
+
+
+def test_an_advice_is_about_whole_hosts_which_meet_over_the_measured_link():
+    assert whole_hosts([Host("a"), Host("b"), Host("c")]) == (2, 3)
+    assert whole_hosts([Host("a", 8), Host("b", 8), Host("c", 4)]) == (16, 20)
+    assert whole_hosts([Host("a", 3)]) == (2, 3)
+
+
+@pytest.mark.parametrize("name", ["exchange", "compression", "engine", "accumulate", "sync_batchnorm"])
+def test_settings_that_a_measured_step_does_not_heed_are_refused(name):
+    with pytest.raises(ConfigError, match=f"{name} is not part of a measured step"):
+        request_of(TrainConfig(), {"lr": 1e-3, name: 1}, USUAL, 8.0)
 
 
 def test_more_ranks_than_slots_or_samples_are_refused():
