@@ -246,13 +246,32 @@ def test_horovodrun_sums_over_three_hosts(bed, tmp_path, spelling):
     assert said == [f"rank {rank} on node{rank + 1} has [6.0]" for rank in range(3)], job.stdout
 
 
+def over_three_hosts(bed, launcher: str) -> list:
+    """The command before that of the ranks."""
+    if launcher == "horovodrun":
+        return launch_on(bed.hosts_txt)
+    if not (shutil.which("mpiexec") and is_built_with_mpi()):
+        pytest.skip("needs openmpi when Horovod is built")
+    if launcher == "horovodrun --mpi":
+        return [horovodrun(), "--mpi", "-np", "3", "-H", bed.hosts_txt]
+    names = ",".join(f"{host}:1" for host in bed.hosts)
+    return ["mpiexec", "--allow-run-as-root", "-n", "3", "--host", names]
+
+
+def is_built_with_mpi() -> bool:
+    from horovod.common.util import mpi_built
+
+    return bool(mpi_built())
+
+
 @needs_horovod
-def test_training_over_three_hosts_reaches_its_last_step(bed, word_shards, tmp_path):
+@pytest.mark.parametrize("launcher", ["horovodrun", "horovodrun --mpi", "mpiexec"])
+def test_training_over_three_hosts_reaches_its_last_step(bed, word_shards, tmp_path, launcher):
     options = {"shards": word_shards, "steps": 6, "global-batch": 24, "workers": 0, "precision": "fp32", "run": "it"}
     train = [sys.executable, "-m", "horovod_ocr", "train"]
     train += [f"--{name}={value}" for name, value in options.items()]
     train += ["--set", "model_options.width=0.25", "--set", "model_options.hidden=24"]
-    job = bed.exec("node1", [*launch_on(bed.hosts_txt), *train], cwd=tmp_path)
+    job = bed.exec("node1", [*over_three_hosts(bed, launcher), *train], cwd=tmp_path)
     assert job.returncode == 0, job.stdout[-3000:] + job.stderr[-3000:]
     assert load_checkpoint(tmp_path / "runs/it", LAST)["step"] == 6
     assert "3 ranks" in job.stdout + job.stderr
