@@ -53,7 +53,11 @@ ScoredRuns = Annotated[
 Out = Annotated[Path, typer.Option(metavar="FOLDER", help="For scaling.json and scaling.html.")]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Any setting of train; may be given several times."),
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="A setting of train, except those that choose a way; may be given several times.",
+    ),
 ]
 
 

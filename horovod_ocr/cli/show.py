@@ -17,7 +17,9 @@ def show(
     ] = False,
     recipe: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="With --augment: packaged recipe, or a .toml file.  [default: the script's]"),
+        typer.Option(
+            metavar="TEXT", help="With --augment: packaged recipe, or a .toml file.  [default: chosen by the shards]"
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,

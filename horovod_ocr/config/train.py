@@ -132,7 +132,7 @@ class ExchangeConfig:
     exchange: Literal["allreduce", "parameter-server", "sharded-server", "weight-average", "diloco", "powersgd"] = (
         "allreduce"
     )
-    """The way in which they meet."""
+    """How gradients, or weights, of the ranks meet."""
     compression: Literal["none", "fp16"] = "none"
     """allreduce: how gradients travel between ranks; fp16 halves their bytes."""
     local_steps: Annotated[int, Ge(1), Le(1_000_000)] = 16
@@ -178,7 +178,7 @@ class TrainConfig:
     runs: Annotated[str, "FOLDER"] = "runs"
     """Folder of the runs."""
     recipe: str | None = None
-    """Packaged recipe, or a .toml file.  [default: the script's]"""
+    """Packaged recipe, or a .toml file.  [default: chosen by the shards]"""
     resume: bool = False
     """Continue from LAST of the named run, or of the newest."""
     init_from: Annotated[str | None, "FILE|FOLDER"] = None

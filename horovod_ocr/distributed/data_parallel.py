@@ -61,7 +61,7 @@ def open_data_parallel(ranks: int) -> DataParallelWorld:
     if len(gpus.numbers) < 2:
         why = f" ({reason})" if (reason := gpus.problem or gpus.remark) else ""
         raise ConfigError(
-            f"--engine data-parallel needs two GPUs or more in one process, there is {len(gpus.numbers)}{why}; "
-            "leave --engine out"
+            "--engine data-parallel needs two GPUs or more in one process, which has "
+            f"{len(gpus.numbers) or 'none'}{why}; leave --engine out"
         )
     return DataParallelWorld(gpus.numbers)

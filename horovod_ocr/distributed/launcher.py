@@ -65,8 +65,8 @@ def choose_engine(wanted: str, environ: Environ, is_typed: bool) -> str | None:
     if wanted == "auto":
         if of_horovod and of_torchrun:
             raise ConfigError(
-                f"two launchers have started this process: {', '.join(of_horovod)} are for Horovod, "
-                f"{', '.join(TORCHRUN)} for torch; say which one counts, with --engine horovod or --engine torch"
+                f"two launchers have started this process: {', '.join(of_horovod)} for Horovod, "
+                f"{', '.join(TORCHRUN)} for torch; say which one counts: --engine horovod or --engine torch"
             )
         return "horovod" if of_horovod else "torch" if of_torchrun or of_srun else None
     if wanted == "horovod":

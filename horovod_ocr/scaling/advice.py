@@ -134,9 +134,13 @@ def what_it_gains(study: Study, advice: Advice) -> str:
     alone = advice.of("allreduce", 1)
     others = [advice.of(name, ranks) for name in USUAL if (name, ranks) != (chosen.way, chosen.ranks)]
     best, worst = min(others, key=cost_of), max(others, key=cost_of)
-    gain = "" if chosen.ranks == 1 else f", {alone.cost_s / chosen.cost_s:.1f} times as fast as one rank"
+    gain = (
+        ""
+        if chosen.ranks == 1
+        else f", and the same score is reached {alone.cost_s / chosen.cost_s:.1f} times as fast as on one rank"
+    )
     return (
-        f"A step of this batch takes {ms(chosen.step_s)}{gain} to the same score; the next best is {best.way} on "
+        f"A step of this batch takes {ms(chosen.step_s)}{gain}; the next best is {best.way} on "
         f"{ranks} ranks ({cost_text(best)}), the slowest {worst.way} ({cost_text(worst)}), and one rank takes "
         f"{ms(alone.step_s)}."
     )

@@ -15,10 +15,10 @@ from horovod_ocr.errors import ConfigError
 @pytest.mark.parametrize(
     "gpus, said",
     [
-        (Gpus(), r"needs two GPUs or more in one process, there is 0; leave --engine out"),
-        (Gpus((0,), ("a",)), r"there is 1; leave"),
-        (Gpus(remark="CUDA_VISIBLE_DEVICES="), r"there is 0 \(CUDA_VISIBLE_DEVICES=\); leave"),
-        (Gpus(problem="the driver is too old"), r"there is 0 \(the driver is too old\); leave"),
+        (Gpus(), r"needs two GPUs or more in one process, which has none; leave --engine out"),
+        (Gpus((0,), ("a",)), r"which has 1; leave"),
+        (Gpus(remark="CUDA_VISIBLE_DEVICES="), r"which has none \(CUDA_VISIBLE_DEVICES=\); leave"),
+        (Gpus(problem="the driver is too old"), r"which has none \(the driver is too old\); leave"),
     ],
 )
 def test_fewer_than_two_gpus_are_refused(monkeypatch, gpus, said):

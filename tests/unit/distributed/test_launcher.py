@@ -66,7 +66,7 @@ def test_the_engine_is_that_of_the_launcher(name):
 
 
 def test_two_launchers_are_refused_by_their_variables():
-    with pytest.raises(ConfigError, match="HOROVOD_RANK are for Horovod, RANK, WORLD_SIZE.*--engine horovod or"):
+    with pytest.raises(ConfigError, match="HOROVOD_RANK for Horovod, RANK, WORLD_SIZE.*--engine horovod or"):
         choose_engine("auto", {**HOROVODRUN, **TORCHRUN}, is_typed=False)
 
 
