@@ -69,8 +69,8 @@ def load_state(payload: dict[str, Any], model: nn.Module, exchange: Exchange | N
             exchange.load_optimizer_state(payload["optimizer"])
             kept = payload.get("exchange", {})
             if kept.get("name") == name:
-                exchange.load_own_state(kept["ranks"][exchange.world.rank % len(kept["ranks"])])
-    except (RuntimeError, ValueError, KeyError) as error:
+                exchange.load_own_states(kept["ranks"])
+    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise does_not_fit(payload) from error
 
 

@@ -119,7 +119,9 @@ def is_kept(kept: dict[str, Any]) -> bool:
         if len(parts) > MOST_VALUES or not all(isinstance(x, str | int | float | None) or is_dense(x) for x in others):
             return False
         if not level:
-            return isinstance(kept["name"], str) and len(kept["ranks"]) > 0
+            return isinstance(kept["name"], str) and all(
+                isinstance(of_rank, dict) for of_rank in kept["ranks"] or [None]
+            )
     return False
 
 

@@ -1,6 +1,7 @@
 """Horovod as the engine. The only file that imports it."""
 
 import os
+import pickle
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
@@ -15,6 +16,7 @@ from horovod_ocr.errors import ClusterError
 # Each cycle of Horovod's background loop takes time from the computation on CPU ranks, and our build of it continues at
 # once if a rank waits: cycles may be long (ms)
 CPU_CYCLE_TIME_MS = "25"
+PIECE = 1 << 28  # bytes of an object in a message
 
 
 class HorovodWorld(World):
@@ -47,11 +49,24 @@ class HorovodWorld(World):
         return lambda: self._hvd.synchronize(handle)
 
     def broadcast(self, value: Any) -> Any:
-        # by default named after the object's type: ranks with objects of other types would wait for each other
-        return value if self.world_size == 1 else self._hvd.broadcast_object(value, 0, name="broadcast")
+        # Horovod's own functions for objects copy byte by byte, a second for 14 MB, and count sizes in 32 bits
+        if self.world_size == 1:
+            return value
+        pickled = as_bytes(value) if self.is_root else torch.empty(0, dtype=torch.uint8)
+        size = int(self._hvd.broadcast(torch.tensor(len(pickled)), 0, name="broadcast.size"))
+        if not self.is_root:
+            pickled = torch.empty(size, dtype=torch.uint8)
+        for piece in torch.split(pickled, PIECE):
+            self._hvd.broadcast_(piece, 0, name="broadcast.piece")
+        return value if self.is_root else pickle.loads(pickled.numpy().data)
 
     def gather(self, value: Any) -> list[Any]:
-        return [value] if self.world_size == 1 else self._hvd.allgather_object(value, name="gather")
+        if self.world_size == 1:
+            return [value]
+        pickled = as_bytes(value)
+        sizes = self._hvd.allgather(torch.tensor([len(pickled)]), name="gather.sizes").tolist()
+        objects = self._hvd.allgather(pickled, name="gather.objects")
+        return [pickle.loads(each.numpy().data) for each in torch.split(objects, sizes)]
 
     def broadcast_tensors(self, tensors: dict[str, Tensor]) -> None:
         if self.world_size > 1:
@@ -103,6 +118,11 @@ class HorovodWorld(World):
         if type(error).__name__ != "HorovodInternalError":
             return None
         return explain_collective((str(error) or type(error).__name__).splitlines()[0])
+
+
+def as_bytes(value: Any) -> Tensor:
+    """uint8: a pickled object."""
+    return torch.frombuffer(bytearray(pickle.dumps(value)), dtype=torch.uint8)
 
 
 class HorovodGradients:

@@ -11,6 +11,7 @@ from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.distributed.device import generator_of
 from horovod_ocr.distributed.exchange.base import Exchange
 from horovod_ocr.distributed.exchange.build import build_exchange
+from horovod_ocr.distributed.exchange.own_state import gather_states
 from horovod_ocr.distributed.watchdog import Watchdog
 from horovod_ocr.distributed.world import World
 from horovod_ocr.run.log import RunLog
@@ -116,8 +117,8 @@ def build_save(
 
     def payload(state: TrainState) -> dict[str, Any]:
         exchange, own = update.exchange, update.exchange.own_state()
-        # what each rank keeps for itself; equal numbers of ranks go on exactly
-        kept = {"exchange": {"name": config.exchange.exchange, "ranks": world.gather(own)}} if own else {}
+        # what each rank keeps for itself: a run resumes exactly on the same number of ranks
+        kept = {"exchange": {"name": config.exchange.exchange, "ranks": gather_states(world, own)}} if own else {}
         return {
             **kept,
             "model": parts.model.state_dict(),

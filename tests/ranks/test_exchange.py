@@ -44,16 +44,39 @@ def test_gradients_that_meet_give_the_same_weights_in_any_way(groups, word_shard
 
 @pytest.mark.parametrize("name", ["parameter-server", "sharded-server", "weight-average", "diloco", "powersgd"])
 def test_a_run_that_is_killed_goes_on_bit_by_bit(groups, word_shards, tmp_path, name):
+    """Three ranks: two numbers have the same sum in any order."""
     settings = {**SETTINGS, "shards": str(word_shards), "exchange": name, "local_steps": 4}
-    assert_ran(groups.train(2, tmp_path / "whole", **settings))
-    killed = train_on_ranks(2, tmp_path / "killed", **settings, faults={"dies_after": 10})
+    assert_ran(groups.train(3, tmp_path / "whole", **settings))
+    killed = train_on_ranks(3, tmp_path / "killed", **settings, faults={"dies_after": 10})
     assert killed.returncode != 0 and load_checkpoint(tmp_path / "killed/runs/it", LAST)["step"] == 8
-    assert_ran(groups.train(2, tmp_path / "killed", **settings, resume=True))
+    assert_ran(groups.train(3, tmp_path / "killed", **settings, resume=True))
     assert read_state(tmp_path / "killed/runs/it").step == STEPS
-    for rank in (0, 1):
+    for rank in range(3):
         assert (
             largest_difference(parameters_of(tmp_path / "whole", rank), parameters_of(tmp_path / "killed", rank)) == 0
         )
+
+
+@pytest.mark.parametrize("name", ["diloco", "powersgd"])
+def test_what_ranks_keep_for_themselves_goes_on_with_fewer_of_them(groups, word_shards, tmp_path, name):
+    settings = {**SETTINGS, "shards": str(word_shards), "exchange": name, "local_steps": 4}
+    assert_ran(groups.train(3, tmp_path, **settings, faults={"asked_after": 7}))
+    kept = load_checkpoint(tmp_path / "runs/it", LAST)["exchange"]["ranks"]
+    assert len(kept) == 3
+    assert_ran(groups.train(2, tmp_path, **settings, resume=True))
+    assert read_state(tmp_path / "runs/it").step == STEPS
+    assert largest_difference(parameters_of(tmp_path), parameters_of(tmp_path, 1)) == 0
+
+
+@pytest.mark.parametrize("name", ["parameter-server", "sharded-server", "powersgd", "diloco"])
+def test_a_rank_without_samples_takes_part(groups, word_shards, tmp_path, name):
+    settings = {**EXACT, "shards": str(word_shards), "steps": 8, "local_steps": 4, "global_batch": 1, "exchange": name}
+    assert_ran(groups.train(2, tmp_path / "two", **settings))
+    two = parameters_of(tmp_path / "two")
+    assert largest_difference(two, parameters_of(tmp_path / "two", 1)) == 0
+    if name != "diloco":  # whose outer step has the mean of one rank's way and of none
+        assert_ran(groups.train(1, tmp_path / "one", **settings))
+        assert largest_difference(parameters_of(tmp_path / "one"), two) < 1e-6
 
 
 def test_ranks_that_step_alone_stop_and_save_when_they_have_met(groups, word_shards, tmp_path):

@@ -81,11 +81,13 @@ class Exchange:
         self.optimizer.load_state_dict(state)
 
     def own_state(self) -> dict[str, Any]:
-        """What this rank alone must keep, beside weights and the optimizer's state, to be resumed exactly."""
+        """What this rank must keep, beside weights and the optimizer's state, to be resumed exactly: dictionaries and
+        lists of tensors and numbers. What is equal on all ranks is in root's alone."""
         return {}
 
-    def load_own_state(self, state: dict[str, Any]) -> None:
-        """Load what `own_state` gave on this rank. ValueError, KeyError or RuntimeError if it does not fit."""
+    def load_own_states(self, states: list[dict[str, Any]]) -> None:
+        """Load what `own_state` gave on each rank of the run, of which there may have been another number. KeyError,
+        TypeError, ValueError or RuntimeError if it does not fit."""
 
 
 def gradient_of(parameter: nn.Parameter) -> Tensor:

@@ -40,8 +40,9 @@ class DiLoCo(LocalSteps):
         unflatten_into(self.met, self.parameters)
 
     def own_state(self) -> dict[str, Any]:
-        return {"momentum": self.momentum, "optimizer": self.optimizer.state_dict()}
+        shared = {"momentum": self.momentum} if self.world.is_root else {}
+        return {**shared, "optimizer": self.optimizer.state_dict()}
 
-    def load_own_state(self, state: dict[str, Any]) -> None:
-        self.momentum.copy_(state["momentum"])
-        self.optimizer.load_state_dict(state["optimizer"])
+    def load_own_states(self, states: list[dict[str, Any]]) -> None:
+        self.momentum.copy_(states[0]["momentum"])
+        self.optimizer.load_state_dict(states[self.world.rank % len(states)]["optimizer"])

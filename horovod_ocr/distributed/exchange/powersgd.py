@@ -4,6 +4,9 @@ Vogels, Karimireddy, Jaggi, "PowerSGD: Practical Low-Rank Gradient Compression f
 hook of torch's does the same, but begins messages in callbacks, whose order may differ between ranks. This one needs
 only sums, so both engines have it, and a run resumes bit by bit.
 
+All ranks must come to the same bits, on hosts whose CPUs and numbers of threads differ: what a library may compute in
+another order there (a factorization, a product of matrices) is root's, or is computed element by element.
+
 Shapes: R the rank of a product; a gradient is a matrix [n, m], P is [n, R], Q is [m, R].
 """
 
@@ -18,18 +21,22 @@ from horovod_ocr.distributed.exchange.flat import flatten, views_like
 from horovod_ocr.distributed.world import World
 
 LEAST_GAIN = 2  # a matrix travels as it is unless its product is this many times smaller
+BLOCK = (
+    1 << 15
+)  # elements of a product that a CPU computes at a time: they stay in its cache, and need no second thread
 
 
 class PowerSGD(Exchange):
-    """One step of the power iteration for each update, begun with the Q of the update before. All ranks together give
-    the weights of a rank alone. See `Exchange`."""
+    """One step of the power iteration for each update, begun with the Q of the update before. N ranks take the step
+    that one rank would take with the whole batch. See `Exchange`."""
 
     def __init__(self, world: World, model: nn.Module, groups: Groups, make: MakeOptimizer, rank: int):
         """rank: of a product."""
         super().__init__(world, model, groups, make)
-        self.matrices = [weight for weight in self.weights if is_compressed(weight, rank)]
-        compressed = set(map(id, self.matrices))
-        self.others = [weight for weight in self.weights if id(weight) not in compressed]
+        self.numbers = [number for number, weight in enumerate(self.weights) if is_compressed(weight, rank)]
+        """Of the weights whose gradients travel as products."""
+        self.matrices = [self.weights[number] for number in self.numbers]
+        self.others = [weight for number, weight in enumerate(self.weights) if number not in set(self.numbers)]
         self.errors = [torch.zeros_like(as_matrix(weight.detach())) for weight in self.matrices]
         """What the products have left out so far: this rank's own."""
         generator = torch.Generator().manual_seed(0)  # the same numbers on every rank
@@ -46,12 +53,12 @@ class PowerSGD(Exchange):
         sums = self.sum([*others, *ps])
         for gradient, summed in zip(others, sums, strict=False):
             gradient.copy_(summed)
-        ps = [torch.linalg.qr(p)[0] for p in sums[len(others) :]]
+        ps = self.orthonormal(sums[len(others) :])
         qs = self.sum([gradient.T @ p for gradient, p in zip(gradients, ps, strict=True)])
+        # not finite: the update is left out, and nothing of it is kept
+        is_finite = torch.stack([each.isfinite().all() for each in (*sums, *qs)]).all()
         for number, (gradient, p, q) in enumerate(zip(gradients, ps, qs, strict=True)):
-            product = p @ q.T
-            # not finite: the update is left out, and nothing of it is kept
-            is_finite = product.isfinite().all()
+            product = product_of(p, q)
             error = gradient - product / self.world.world_size
             self.errors[number] = torch.where(is_finite, error, self.errors[number])
             self.qs[number] = torch.where(is_finite, q, self.qs[number])
@@ -61,12 +68,46 @@ class PowerSGD(Exchange):
         """Sums over the ranks, in one message. Collective."""
         return views_like(self.world.sum(flatten(tensors)), tensors) if tensors else []
 
-    def own_state(self) -> dict[str, Any]:
-        return {"errors": self.errors, "qs": self.qs}
+    def orthonormal(self, ps: list[Tensor]) -> list[Tensor]:
+        """[n, R] each: an orthonormal basis of the columns, as root computes it. Collective."""
+        if not ps:
+            return []
+        flat = flatten([torch.linalg.qr(p)[0] for p in ps] if self.world.is_root else ps)
+        self.world.broadcast_tensor(flat)
+        return views_like(flat, ps)
 
-    def load_own_state(self, state: dict[str, Any]) -> None:
-        for mine, saved in zip([*self.errors, *self.qs], [*state["errors"], *state["qs"]], strict=True):
-            mine.copy_(saved)
+    def own_state(self) -> dict[str, Any]:
+        errors = dict(zip(self.numbers, self.errors, strict=True))
+        return {
+            "errors": errors,
+            **({"qs": dict(zip(self.numbers, self.qs, strict=True))} if self.world.is_root else {}),
+        }
+
+    def load_own_states(self, states: list[dict[str, Any]]) -> None:
+        """With another number of ranks, each has an equal part of what all had left out. With another rank of the
+        products, the iteration begins anew."""
+        ranks, qs = self.world.world_size, states[0]["qs"]
+        for number, error, q in zip(self.numbers, self.errors, self.qs, strict=True):
+            if number in qs:  # else it travelled as it is
+                left_out = [state["errors"][number].to(error) for state in states]
+                error.view(-1)[:] = (left_out[self.world.rank] if len(states) == ranks else sum(left_out) / ranks).view(
+                    -1
+                )
+                if qs[number].shape == q.shape:
+                    q.copy_(qs[number])
+
+
+def product_of(p_nR: Tensor, q_mR: Tensor) -> Tensor:
+    """[n, m]: p times the transposed q. Each product and each sum is rounded on its own, so the bits are the same with
+    any number of threads and on any CPU."""
+    (n, _), (m, ranks) = p_nR.shape, q_mR.shape
+    product = p_nR.new_empty(n, m)
+    rows = n if p_nR.is_cuda else max(1, BLOCK // m)
+    for p, part in zip(torch.split(p_nR, rows), torch.split(product, rows), strict=True):
+        torch.mul(p[:, :1], q_mR[:, 0], out=part)
+        for column in range(1, ranks):
+            part.add_(p[:, column, None] * q_mR[:, column])
+    return product
 
 
 def share_of_bytes(weights: Sequence[Tensor], rank: int) -> float:

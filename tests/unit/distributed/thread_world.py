@@ -55,6 +55,7 @@ class ThreadWorld(World):
         return self.swap(value)
 
     def broadcast_tensors(self, tensors: dict[str, Tensor]) -> None:
+        self.count_broadcast(sum(tensor.nbytes for tensor in tensors.values()))
         for name, values in self.swap({name: tensor.clone() for name, tensor in tensors.items()})[0].items():
             tensors[name].copy_(values)
 
