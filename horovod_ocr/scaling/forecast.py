@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from horovod_ocr.scaling.figures import Job, Study, Timeline
-from horovod_ocr.scaling.link import Links, half_ring, ring, star
+from horovod_ocr.scaling.link import Links, half_ring, ring, star, tree
 from horovod_ocr.scaling.ways import WAYS, Way
 
 MOST_RANKS = 128
@@ -64,8 +64,9 @@ def forecast_s(way: Way, work: Work, links: Links, ranks: int) -> float:
     if way.exchange == "sharded-server":  # for each group of parameters a message to each peer, and all parts to all
         calls_s = (ranks - 1) * (link.call_s + link.alpha_s) + plain.call_s + plain.time_s(half_ring(ranks), 0)
         return work.own_s + norm_s + work.groups * calls_s + 2 * (ranks - 1) / ranks * size / plain.beta
-    if way.exchange == "powersgd":  # both matrices, one after the other
-        return work.own_s + plain.allreduce_s(work.share * size, ranks) + plain.allreduce_s(0, ranks)
+    if way.exchange == "powersgd":  # both matrices, one after the other; between them root's basis, as large as one
+        travels_s = plain.allreduce_s(work.share * size, ranks) + plain.allreduce_s(0, ranks)
+        return work.own_s + travels_s + plain.call_s + plain.time_s(tree(ranks), work.share * size / 2)
     copies = 3 if way.exchange == "weight-average" else 1  # AdamW's two moments travel too
     return work.own_s + plain.allreduce_s(copies * size, ranks) / work.local_steps
 

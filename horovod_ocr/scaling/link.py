@@ -35,6 +35,11 @@ def star(ranks: int) -> Shape:
     return Shape(1, ranks - 1.0)
 
 
+def tree(ranks: int) -> Shape:
+    """One rank's bytes to all: in round i, 2^i ranks that have them send them on."""
+    return Shape((ranks - 1).bit_length(), 1.0)
+
+
 @dataclass(frozen=True)
 class Link:
     """What a message between two ranks costs, alpha + bytes / beta seconds, and what a collective costs beside that."""

@@ -96,7 +96,7 @@ def test_forecasts_of_an_ideal_link_are_exact_and_a_slow_step_shows(study_on):
         ("allreduce", 2 * 3, 1),
         ("parameter-server", 1 + 1 + 2 * 3, 3),  # gradients in, weights out, and the ring of their norm
         ("sharded-server", 3 + 3 + 2 * 3, 5),  # one to each peer, a ring of all parts, and one of the norm
-        ("powersgd", 2 * 2 * 3, 2),
+        ("powersgd", 2 * 2 * 3 + 2, 3),  # both matrices, and a tree of the basis between them
         ("diloco", 2 * 3 / 16, 1 / 16),
         ("weight-average", 2 * 3 / 16, 1 / 16),
     ],
