@@ -11,6 +11,7 @@ from horovod_ocr.errors import CheckpointError
 from horovod_ocr.models.base import ImageModel
 from horovod_ocr.tasks.base import Task
 from horovod_ocr.tasks.build import task_from_dict
+from sharding.wording import some_names
 
 MOST_NAMED = 5  # outputs or differences in a sentence
 COUNTER = "num_batches_tracked"  # of BatchNorm: nothing depends on it, and state dicts of old versions of torch lack it
@@ -96,7 +97,9 @@ def check_fits(trained: Trained, model: ImageModel) -> None:
     both = [name for name in here if name in there]
     differences += [f"{name} is {there[name]}, not {here[name]}" for name in both if there[name] != here[name]]
     if differences:
-        raise CheckpointError(f"{trained.path} does not fit the model: {some(differences)}; {trained.advice}")
+        raise CheckpointError(
+            f"{trained.path} does not fit the model: {some_names(differences, MOST_NAMED)}; {trained.advice}"
+        )
 
 
 def shapes_of(weights: dict[str, Tensor], model: ImageModel) -> dict[str, str]:
@@ -126,14 +129,8 @@ def fit_head(trained: Trained, model: ImageModel, task: Task) -> tuple[dict[str,
         for row, theirs in known:
             weight[row] = there[name][theirs]
     remark = f"head: {len(known):,} of {len(names):,} outputs keep their weights"
-    return own, f"{remark}; these start with random ones: {some(fresh)}" if fresh else remark
+    return own, f"{remark}; these start with random ones: {some_names(fresh, MOST_NAMED)}" if fresh else remark
 
 
 def head_names(model: ImageModel) -> list[str]:
     return [f"{model.head_name}.weight", f"{model.head_name}.bias"]
-
-
-def some(names: list[str]) -> str:
-    """The first names, and how many more there are."""
-    more = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")

@@ -24,10 +24,11 @@ from horovod_ocr.tasks.base import Losses
 from horovod_ocr.tasks.class_metrics import area_under_curve, most_confused, scores_by_class, scores_of
 from horovod_ocr.tasks.figures import CLASSES, TaskFigures
 from sharding.format.index import ShardIndex
+from sharding.wording import some_names
 
 MOST_CONFUSED = 20
 MOST_WORST = 30  # samples kept to look at
-MOST_SHOWN = 5  # classes whose probability a line of text shows
+MOST_SHOWN, MOST_KNOWN = 5, 50  # classes in a sentence or in a reading; those of a model that does not fit a set
 
 
 class ClassReading(NamedTuple):
@@ -118,8 +119,7 @@ class ClassTask:
         return f"right {values['train_accuracy']:.2f}", None
 
     def describe_outputs(self) -> str:
-        shown = ", ".join(self.classes[:MOST_SHOWN]) + (", ..." if len(self.classes) > MOST_SHOWN else "")
-        return f"{len(self.classes)} classes ({shown})"
+        return f"{len(self.classes)} classes ({some_names(self.classes, MOST_SHOWN)})"
 
     def opening_remarks(self, index: ShardIndex, model: ImageModel, geometry: Geometry) -> list[str]:
         """Warnings of classes that cannot be learnt or scored; and what `right` means."""
@@ -128,8 +128,8 @@ class ClassTask:
         remarks = []
         if missing:
             remarks.append(
-                f"warning: the train split has no image of {', '.join(missing)}: such an image of another split is "
-                "never read right"
+                f"warning: the train split has no image of {some_names(missing, MOST_SHOWN)}: such an image of another "
+                "split is never read right"
             )
         remarks.append("right is the share of the training samples, as they were augmented, whose class was read")
         return remarks
@@ -138,8 +138,8 @@ class ClassTask:
         """CheckpointError if the set has classes that the model does not know. It may lack some."""
         if unknown := [name for name in index.classes if name not in self.classes]:
             raise CheckpointError(
-                f"{index.root} has classes that the model was not trained on: {', '.join(unknown[:MOST_SHOWN])}"
-                f"{', ...' if len(unknown) > MOST_SHOWN else ''}; it knows: {', '.join(self.classes[:50])}"
+                f"{index.root} has classes that the model was not trained on: {some_names(unknown, MOST_SHOWN)}; "
+                f"it knows: {some_names(self.classes, MOST_KNOWN)}"
             )
 
     def to_dict(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import unicodedata
 from collections.abc import Callable, Iterable
 
 from sharding.errors import SourceError
+from sharding.wording import some_names
 
 _SHOWN = 3
 
@@ -18,9 +19,8 @@ def check_class_names(names: Iterable[str]) -> list[str]:
             "characters; write them in one way"
         )
     if similar := _alike(names, lambda name: _as_seen(name).casefold()):
-        more = f" and {len(similar) - _SHOWN:,} more" if len(similar) > _SHOWN else ""
-        shown = "; ".join(", ".join(twins) for twins in similar[:_SHOWN])
-        return [f"names of classes differ only in case, perhaps by mistake: {shown}{more}"]
+        shown = some_names([", ".join(twins) for twins in similar], _SHOWN, "; ")
+        return [f"names of classes differ only in case, perhaps by mistake: {shown}"]
     return []
 
 
