@@ -27,8 +27,7 @@ def draw_report(report: dict[str, Any]) -> Group:
     for name in ("", "samples", *(figure.title for figure in figures)):
         scores.add_column(name, justify="left" if not name else "right")
     for name, part in task.parts_of(report):
-        shown = (f"{part[figure.key]:.2%}" if figure.key in part else "" for figure in figures)
-        scores.add_row(Text(name), f"{part['samples']:,}", *shown)
+        scores.add_row(Text(name), f"{part['samples']:,}", *(figure.text(part) for figure in figures))
     return Group(scores, *map(draw_table, task.tables_of(report)), *map(Text, task.remarks_on(report)))
 
 

@@ -35,8 +35,8 @@ def remarks_on(report: dict[str, Any]) -> list[str]:
     if "auc" not in report:
         return []
     return [
-        f"AUC of {report['classes'][1]}: {report['auc']:.4f}, 95 % interval {report['auc_low']:.4f} to "
-        f"{report['auc_high']:.4f}"
+        f"AUC of {report['classes'][1]}: {report['auc']:.3f}, 95 % interval {report['auc_low']:.3f} to "
+        f"{report['auc_high']:.3f}"
     ]
 
 

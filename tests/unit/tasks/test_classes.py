@@ -14,7 +14,7 @@ from horovod_ocr.models.base import Classifier
 from horovod_ocr.models.forward import ModelOutput
 from horovod_ocr.tasks.build import build_model_for, task_from_dict, task_of
 from horovod_ocr.tasks.classes import MOST_WORST, ClassReading, ClassScores, ClassTask, class_weights
-from horovod_ocr.tasks.figures import CLASSES, figures_in
+from horovod_ocr.tasks.figures import CLASSES, figures_in, score_text
 from horovod_ocr.tasks.geometry import geometry_of
 from tests.unit.tasks.batches import batch_of
 
@@ -153,7 +153,13 @@ def test_of_two_classes_the_area_under_the_curve_is_reported():
     values = scores.values()
     assert values["auc"] == 1.0 and values["auc_low"] < 1.0
     assert values["log_loss"] == pytest.approx(-np.mean(np.log([0.4, 0.9, 0.7])))
-    assert CLASSES.remarks_on(scores.report("test"))[0].startswith("AUC of well: 1.0000, 95 % interval 0.0250 to")
+    assert CLASSES.remarks_on(scores.report("test")) == ["AUC of well: 1.000, 95 % interval 0.025 to 1.000"]
+
+
+def test_the_area_under_the_curve_is_no_percentage():
+    assert score_text(CLASSES, {"accuracy": 0.96, "auc": 0.99104}) == "accuracy 96.00%  AUC 0.991"
+    auc = next(figure for figure in CLASSES.figures if figure.key == "auc")
+    assert auc.text({"auc": 0.5}) == "0.500" and auc.text({"accuracy": 0.96}) == ""
 
 
 def test_the_first_lines_name_classes_that_cannot_be_learnt():
