@@ -24,13 +24,14 @@ class Interval(NamedTuple):
 
 
 def scores_of(confusion: NDArray[np.int64]) -> dict[str, float]:
-    """accuracy, error_rate and macro_f1 as fractions, and samples."""
+    """accuracy, error_rate and macro_f1 as fractions, and samples. macro_f1: mean of F1 over the classes that have
+    samples."""
     samples, right = int(confusion.sum()), int(np.trace(confusion))
-    seen = [part["f1"] for part in scores_by_class(confusion) if part["samples"] or part["read"]]
+    f1 = [part["f1"] for part in scores_by_class(confusion) if part["samples"]]
     return {
         "accuracy": right / samples if samples else 0.0,
         "error_rate": 1 - right / samples if samples else 0.0,
-        "macro_f1": sum(seen) / len(seen) if seen else 0.0,
+        "macro_f1": sum(f1) / len(f1) if f1 else 0.0,
         "samples": samples,
     }
 

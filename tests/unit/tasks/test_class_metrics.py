@@ -20,10 +20,13 @@ CONFUSION = np.array([[8, 2, 0], [1, 3, 0], [0, 0, 0]])  # the third class has n
 SCORES = st.lists(st.integers(0, 6).map(float), min_size=1, max_size=12)
 
 
-def test_accuracy_and_macro_f1_leave_out_classes_that_do_not_occur():
-    scores = scores_of(CONFUSION)
+@pytest.mark.parametrize("read_as_the_third", [0, 2])
+def test_macro_f1_is_the_mean_over_the_classes_that_have_samples(read_as_the_third):
+    confusion = CONFUSION.copy()
+    confusion[0] = 8, 2 - read_as_the_third, read_as_the_third
+    scores = scores_of(confusion)
     assert scores["samples"] == 14 and scores["accuracy"] == 11 / 14 and scores["error_rate"] == pytest.approx(3 / 14)
-    f1 = [2 * 8 / (10 + 9), 2 * 3 / (4 + 5)]
+    f1 = [2 * 8 / (10 + 9), 2 * 3 / (4 + 5 - read_as_the_third)]
     assert scores["macro_f1"] == pytest.approx(sum(f1) / 2)
 
 

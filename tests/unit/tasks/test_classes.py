@@ -145,6 +145,17 @@ def test_a_report_names_the_worst_mistakes_with_their_place():
     assert "auc" not in report
 
 
+def test_a_share_of_nothing_is_a_dash():
+    """No emu is there, and no cat was read."""
+    report = scores_over([reading_of(0.1, 0.8, 0.1), reading_of(0.1, 0.1, 0.8)], ["0", "1"]).report("test")
+    (by_class, _) = CLASSES.tables_of(report)
+    assert by_class.rows == [
+        ("cat", "1", "-", "0.0%", "0.0%"),
+        ("dog", "1", "0.0%", "0.0%", "0.0%"),
+        ("emu", "0", "0.0%", "-", "-"),
+    ]
+
+
 def test_of_two_classes_the_area_under_the_curve_is_reported():
     task = ClassTask(("ill", "well"))
     scores = task.empty_scores(index_of(task.classes))
