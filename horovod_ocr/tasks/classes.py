@@ -29,6 +29,7 @@ from sharding.wording import some_names
 MOST_CONFUSED = 20
 MOST_WORST = 30  # samples kept to look at
 MOST_SHOWN, MOST_KNOWN = 5, 50  # classes in a sentence or in a reading; those of a model that does not fit a set
+LEAST = float(np.finfo(np.float64).tiny)  # taken for a probability of 0, which has no logarithm
 
 
 class ClassReading(NamedTuple):
@@ -38,8 +39,8 @@ class ClassReading(NamedTuple):
     """The most probable class."""
     confidence: float
     """Its probability."""
-    probabilities_C: NDArray[np.float32]
-    """Of all classes."""
+    probabilities_C: NDArray[np.float64]
+    """Of all classes. In float32, the probabilities of sure readings would be equal."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class ClassTask:
         )
 
     def read(self, output: ModelOutput) -> list[ClassReading]:
-        probabilities_NC = output.logits.softmax(1).float().cpu().numpy()
+        probabilities_NC = output.logits.double().softmax(1).cpu().numpy()
         return [ClassReading(self.classes[int(p_C.argmax())], float(p_C.max()), p_C) for p_C in probabilities_NC]
 
     def describe(self, reading: ClassReading) -> dict[str, Any]:
@@ -168,6 +169,12 @@ def class_weights(index: ShardIndex, loss: LossConfig) -> tuple[float, ...]:
     return tuple(sum(counts) / (present * count) if count else 0.0 for count in counts)
 
 
+def log_odds_of(reading: ClassReading) -> float:
+    """log (p of the second class / p of the first one) of a reading of two classes: the difference of their logits."""
+    first, second = (math.log(max(float(p), LEAST)) for p in reading.probabilities_C)
+    return second - first
+
+
 class Mistake(NamedTuple):
     """A sample that was read as another class."""
 
@@ -184,7 +191,7 @@ class Mistake(NamedTuple):
 
 
 class ClassScores:
-    """Confusions, probabilities and the worst mistakes of a split. See `tasks.base.Scores`."""
+    """Confusions, odds and the worst mistakes of a split. See `tasks.base.Scores`."""
 
     def __init__(self, classes: tuple[str, ...], index: ShardIndex):
         """classes: of the model. index: of the set that is read; its classes are among them."""
@@ -197,8 +204,9 @@ class ClassScores:
         size = len(self.classes)
         self.confusions: dict[int, NDArray[np.int64]] = defaultdict(lambda: np.zeros((size, size), np.int64))
         self.log_loss = 0.0
-        # of two classes: the probability of the second one, for each sample of either
-        self.probabilities: tuple[list[float], list[float]] = ([], [])
+        # of two classes: the log odds of the second one, for each sample of either; the probability itself would be 1
+        # for all samples that are read as it with certainty
+        self.log_odds: tuple[list[float], list[float]] = ([], [])
         self.worst: list[Mistake] = []
 
     def add(self, readings: Sequence[ClassReading], batch: Batch) -> None:
@@ -209,7 +217,7 @@ class ClassScores:
             self.confusions[int(batch.subsets_N[position])][number, self.numbers[reading.text]] += 1
             self.log_loss -= math.log(max(float(reading.probabilities_C[number]), 1e-12))
             if len(self.classes) == 2:
-                self.probabilities[number].append(float(reading.probabilities_C[1]))
+                self.log_odds[number].append(log_odds_of(reading))
             if reading.text != name:
                 shard, row = int(batch.shards_N[position]), int(batch.rows_N[position])
                 self.worst.append(Mistake(reading.confidence, name, reading.text, shard, row))
@@ -219,15 +227,15 @@ class ClassScores:
         self.worst = sorted(self.worst, key=lambda mistake: (-mistake.confidence, *mistake[3:]))[:MOST_WORST]
 
     def state(self) -> Any:
-        return dict(self.confusions), self.log_loss, self.probabilities, self.worst
+        return dict(self.confusions), self.log_loss, self.log_odds, self.worst
 
     def merge(self, states: Sequence[Any]) -> None:
         self.reset()
-        for confusions, log_loss, probabilities, worst in states:
+        for confusions, log_loss, log_odds, worst in states:
             for subset, confusion in confusions.items():
                 self.confusions[subset] += confusion
             self.log_loss += log_loss
-            for mine, theirs in zip(self.probabilities, probabilities, strict=True):
+            for mine, theirs in zip(self.log_odds, log_odds, strict=True):
                 mine += theirs
             self.worst += worst
         self.keep_worst()
@@ -241,7 +249,7 @@ class ClassScores:
         """accuracy, error_rate, macro_f1, log_loss and samples; of two classes auc, auc_low and auc_high too."""
         values = scores_of(self.confusion)
         values["log_loss"] = self.log_loss / max(1, values["samples"])
-        negative, positive = (np.array(each, np.float64) for each in self.probabilities)
+        negative, positive = (np.array(each, np.float64) for each in self.log_odds)
         if area := area_under_curve(positive, negative):
             values |= {"auc": area.value, "auc_low": area.low, "auc_high": area.high}
         return values

@@ -167,6 +167,18 @@ def test_of_two_classes_the_area_under_the_curve_is_reported():
     assert CLASSES.remarks_on(scores.report("test")) == ["AUC of well: 1.000, 95 % interval 0.025 to 1.000"]
 
 
+def test_sure_readings_are_still_in_order():
+    """In float32, a softmax is 1 from a difference of 17 on; in float64, from 37 on."""
+    task = ClassTask(("ill", "well"))
+    logits_NC = torch.tensor([[0.0, 20.0], [0.0, 21.0], [0.5, 60.0], [0.0, 60.0], [-30.0, 0.0], [900.0, 0.0]])
+    scores = task.empty_scores(index_of(task.classes))
+    scores.add(task.read(ModelOutput(logits_NC)), batch_of(["0", "1", "0", "1", "1", "0"]))
+    odds = [score for each in scores.log_odds for score in each]
+    assert odds == pytest.approx([20.0, 59.5, -708.4, 21.0, 60.0, 30.0], abs=0.01)
+    pairs = [(high > low) for low in scores.log_odds[0] for high in scores.log_odds[1]]
+    assert scores.values()["auc"] == pytest.approx(np.mean(pairs)) == pytest.approx(7 / 9)
+
+
 def test_the_area_under_the_curve_is_no_percentage():
     assert score_text(CLASSES, {"accuracy": 0.96, "auc": 0.99104}) == "accuracy 96.00%  AUC 0.991"
     auc = next(figure for figure in CLASSES.figures if figure.key == "auc")
