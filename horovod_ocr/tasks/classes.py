@@ -124,8 +124,8 @@ class ClassTask:
 
     def opening_remarks(self, index: ShardIndex, model: ImageModel, geometry: Geometry) -> list[str]:
         """Warnings of classes that cannot be learnt or scored; and what `right` means."""
-        train = index.counts.class_samples.get("train", ())
-        missing = [name for name, count in zip(index.classes, train, strict=False) if not count]
+        train = dict(zip(index.classes, index.counts.class_samples.get("train", ()), strict=False))
+        missing = [name for name in classes_with_samples(index) if not train.get(name, 1)]
         remarks = []
         if missing:
             remarks.append(
@@ -136,8 +136,8 @@ class ClassTask:
         return remarks
 
     def check_readable(self, index: ShardIndex) -> None:
-        """CheckpointError if the set has classes that the model does not know. It may lack some."""
-        if unknown := [name for name in index.classes if name not in self.classes]:
+        """CheckpointError if the set has samples of classes that the model does not know. It may lack some."""
+        if unknown := [name for name in classes_with_samples(index) if name not in self.classes]:
             raise CheckpointError(
                 f"{index.root} has classes that the model was not trained on: {some_names(unknown, MOST_SHOWN)}; "
                 f"it knows: {some_names(self.classes, MOST_KNOWN)}"
@@ -148,10 +148,21 @@ class ClassTask:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ClassTask":
-        classes = tuple(values["classes"])
-        if not classes or not all(isinstance(name, str) for name in classes):
-            raise ValueError("classes are names, at least one")
-        return cls(classes)
+        classes = values["classes"]
+        if not isinstance(classes, list) or not classes or not all(isinstance(name, str) for name in classes):
+            raise ValueError("classes are a list of names, at least one")
+        if len(set(classes)) < len(classes):
+            raise ValueError("two classes have one name")
+        return cls(tuple(classes))
+
+
+def classes_with_samples(index: ShardIndex) -> list[str]:
+    """The classes of a set without those of which it holds no sample in any split: every image of such a class was
+    rejected. All of them if the set does not say how many samples a class has."""
+    if not index.counts.class_samples:
+        return list(index.classes)
+    in_all = zip(*index.counts.class_samples.values(), strict=True)
+    return [name for name, counts in zip(index.classes, in_all, strict=True) if any(counts)]
 
 
 def class_weights(index: ShardIndex, loss: LossConfig) -> tuple[float, ...]:

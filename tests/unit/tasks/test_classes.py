@@ -97,6 +97,18 @@ def test_another_set_may_lack_classes_but_have_no_others():
         TASK.check_readable(index_of(("cat", "ox")))
 
 
+def test_a_class_without_a_sample_in_any_split_is_no_class():
+    """As a folder whose only image is broken."""
+    TASK.check_readable(index_of(("cat", "ox"), train=(3, 0), val=(1, 0)))
+    with pytest.raises(CheckpointError, match="was not trained on: ox; it knows"):
+        TASK.check_readable(index_of(("cat", "ox"), train=(3, 0), val=(1, 1)))
+    many = tuple(f"c{number:02d}" for number in range(60))
+    with pytest.raises(CheckpointError, match="trained on: c00, c01, c02, c03, c04 and 55 more; it knows: cat, dog"):
+        TASK.check_readable(index_of(many))
+    with pytest.raises(CheckpointError, match="not trained on: cat; it knows: c00, .*, c49 and 10 more$"):
+        ClassTask(many).check_readable(index_of(("cat",)))
+
+
 def test_scores_go_by_name_where_numbers_differ():
     scores = TASK.empty_scores(index_of(("emu", "cat")))
     scores.add([reading_of(0.1, 0.1, 0.8), reading_of(0.2, 0.7, 0.1)], batch_of(["0", "1"]))
@@ -186,15 +198,22 @@ def test_the_area_under_the_curve_is_no_percentage():
 
 
 def test_the_first_lines_name_classes_that_cannot_be_learnt():
-    remarks = TASK.opening_remarks(index_of(train=(5, 0, 3)), Classifier(), Geometry(8, (1.0,), 8))
-    assert remarks[0].startswith("warning: the train split has no image of dog: ")
-    assert len(TASK.opening_remarks(index_of(train=(5, 1, 3)), Classifier(), Geometry(8, (1.0,), 8))) == 1
+    def remarks_on(classes=TASK.classes, **samples) -> list[str]:
+        return TASK.opening_remarks(index_of(classes, **samples), Classifier(), Geometry(8, (1.0,), 8))
+
+    assert remarks_on(train=(5, 0, 3), val=(0, 1, 0))[0].startswith("warning: the train split has no image of dog: ")
+    assert len(remarks_on(train=(5, 1, 3), val=(0, 1, 0))) == 1
+    assert len(remarks_on(train=(5, 0, 3), val=(1, 0, 0))) == 1, "no split has an image of a dog"
+    assert len(remarks_on()) == 1, "a set of an earlier version does not say how many there are"
+    many = tuple(f"c{number:02d}" for number in range(60))
+    assert "no image of c00, c01, c02, c03, c04 and 55 more: " in remarks_on(many, train=[0] * 60, val=[1] * 60)[0]
     assert TASK.describe_outputs() == "3 classes (cat, dog, emu)"
+    assert ClassTask(many).describe_outputs() == "60 classes (c00, c01, c02, c03, c04 and 55 more)"
 
 
 def test_plain_values_and_back():
     assert task_from_dict(TASK.to_dict()) == TASK
-    for classes in ([], [1, 2]):
+    for classes in ([], [1, 2], "abc", ["a", "b", "a"], {"a": 1}, None):
         with pytest.raises(ValueError):
             task_from_dict({"kind": "classes", "classes": classes})
 
