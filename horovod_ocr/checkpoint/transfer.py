@@ -6,13 +6,17 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from horovod_ocr.checkpoint.file import is_checkpoint, load_best_of, read_saved
+from horovod_ocr.checkpoint.imagenet import fold_normalisation, is_imagenet
 from horovod_ocr.checkpoint.schema import check_payload, is_state_dict
+from horovod_ocr.data.image import Geometry
 from horovod_ocr.errors import CheckpointError
 from horovod_ocr.models.base import ImageModel
 from horovod_ocr.tasks.base import Task
 from horovod_ocr.tasks.build import task_from_dict
+from sharding.wording import some_names
 
 MOST_NAMED = 5  # outputs or differences in a sentence
+WRAPPER = "module."
 COUNTER = "num_batches_tracked"  # of BatchNorm: nothing depends on it, and state dicts of old versions of torch lack it
 
 
@@ -33,7 +37,8 @@ def transfer(path: Path, model: ImageModel, task: Task) -> str:
     """Put trained weights into a new model, by name. path: a checkpoint, a run's folder (its best one), a state dict.
 
     Outputs of the head that the file does not know keep their random weights. A first convolution for RGB becomes one
-    for grey images. Returns a line that says so.
+    for grey images; in torchvision's ImageNet weights it becomes one for images as they are normalised here. Returns a
+    line that says so.
 
     Raises CheckpointError for a file of anything else or of another task, and for weights that do not fit.
     """
@@ -43,7 +48,9 @@ def transfer(path: Path, model: ImageModel, task: Task) -> str:
             f"{trained.path} was trained on {trained.task.kind}, and this run is on {task.kind}; give a checkpoint of "
             f"{task.kind}"
         )
-    remarks = sum_channels(trained.weights, model)
+    is_foreign = trained.task is None and is_imagenet(trained.weights)  # a checkpoint has seen our images
+    remarks = [fold_normalisation(trained.weights)] if is_foreign else []
+    remarks += sum_channels(trained.weights, model)  # after it: each channel has a deviation of its own
     check_fits(trained, model)
     head, remark = fit_head(trained, model, task)
     model.load_state_dict(model.state_dict() | trained.weights | head)
@@ -56,7 +63,8 @@ def read_trained(path: Path) -> Trained:
         return trained_of(load_best_of(path))
     content = read_saved(path)
     if is_state_dict(content) and content:
-        return Trained(str(path), content, None, "give the model and the model_options that it is of")
+        advice = "give the model, the model_options and the pixels that it is of"
+        return Trained(str(path), without_wrapper(content), None, advice)
     if not is_checkpoint(content):
         raise CheckpointError(
             f"{path}: neither a checkpoint of horovod-ocr nor a state dict; save one with "
@@ -66,11 +74,21 @@ def read_trained(path: Path) -> Trained:
     return trained_of({**content, "path": str(path)})
 
 
+def without_wrapper(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """By the names that they have in the model itself: DataParallel and DistributedDataParallel of torch put `module.`
+    before all of them."""
+    if all(name.startswith(WRAPPER) for name in weights):
+        return {name.removeprefix(WRAPPER): weight for name, weight in weights.items()}
+    return dict(weights)
+
+
 def trained_of(payload: dict[str, Any]) -> Trained:
     """Of a checkpoint."""
+    geometry = Geometry.from_dict(payload["geometry"])
     settings = {
         "model": payload["model_name"],
-        "height": payload["geometry"]["height"],
+        "height": geometry.height,
+        **({"pixels": "grey" if geometry.channels == 1 else "rgb"} if geometry.is_photo else {}),  # words are grey
         **{f"model_options.{name}": value for name, value in payload["model_options"].items()},
     }
     advice = f"it was trained with {' '.join(f'{name}={value}' for name, value in settings.items())}"
@@ -96,7 +114,9 @@ def check_fits(trained: Trained, model: ImageModel) -> None:
     both = [name for name in here if name in there]
     differences += [f"{name} is {there[name]}, not {here[name]}" for name in both if there[name] != here[name]]
     if differences:
-        raise CheckpointError(f"{trained.path} does not fit the model: {some(differences)}; {trained.advice}")
+        raise CheckpointError(
+            f"{trained.path} does not fit the model: {some_names(differences, MOST_NAMED)}; {trained.advice}"
+        )
 
 
 def shapes_of(weights: dict[str, Tensor], model: ImageModel) -> dict[str, str]:
@@ -126,14 +146,8 @@ def fit_head(trained: Trained, model: ImageModel, task: Task) -> tuple[dict[str,
         for row, theirs in known:
             weight[row] = there[name][theirs]
     remark = f"head: {len(known):,} of {len(names):,} outputs keep their weights"
-    return own, f"{remark}; these start with random ones: {some(fresh)}" if fresh else remark
+    return own, f"{remark}; these start with random ones: {some_names(fresh, MOST_NAMED)}" if fresh else remark
 
 
 def head_names(model: ImageModel) -> list[str]:
     return [f"{model.head_name}.weight", f"{model.head_name}.bias"]
-
-
-def some(names: list[str]) -> str:
-    """The first names, and how many more there are."""
-    more = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")

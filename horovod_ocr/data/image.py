@@ -30,6 +30,11 @@ class Geometry:
     channels: int = 1
     """Of an image: 1, grey, or 3, RGB."""
 
+    @property
+    def is_photo(self) -> bool:
+        """Whether images are photos, which are stretched to one width; words are padded."""
+        return self.width is not None
+
     def width_px(self, bucket: int) -> int:
         """The width of all samples of a bucket, with padding."""
         return self.width or self.round_up(self.bucket_edges[bucket] * self.height)

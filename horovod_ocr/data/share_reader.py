@@ -93,7 +93,7 @@ class ShareReader:
                     self.add_neighbour(batch, images, valid_width_N, shard, row)
         if len(batch) < count:
             batch = batch.cut()
-        if self.options.augmentation is None and not self.geometry.width:  # augmented images are already padded
+        if self.options.augmentation is None and not self.geometry.is_photo:  # augmented images are already padded
             pad_images(images[: len(batch)], valid_width_N[: len(batch)])
         return batch
 
@@ -114,7 +114,7 @@ class ShareReader:
         valid_width, augmentation = image.shape[1], self.options.augmentation
         if augmentation is not None:
             rng = sample_generator(self.options.seed, batch.step // self.steps_per_epoch, shard, row)
-            if self.geometry.width:
+            if self.geometry.is_photo:
                 image = augment_photo(image, rng, augmentation)
             else:
                 image, valid_width = augment_image(image, limit_px, rng, augmentation)

@@ -4,12 +4,16 @@ from sharding.format.index import ShardIndex
 
 
 def divide_command(kind: str) -> str:
-    """The command that shards the same images again into another folder, with three splits.
+    """The commands that shard the same images again into another folder, with three splits, and train on them. Images
+    of classes are often near-copies, such as those of one patient, which no split by file keeps together.
 
     kind: of the set, "words" or "classes".
     """
-    shard = f"horovod-ocr shard --split {'file' if kind == 'classes' else 'label'} --fractions 0.8,0.1,0.1"
-    return f"{shard} --out NEW_FOLDER" + ("" if kind == "classes" else "; horovod-ocr train --shards NEW_FOLDER")
+    by = "--group-from REGEX" if kind == "classes" else "--split label"
+    alone = " (if no images belong together: --split file in place of --group-from)" if kind == "classes" else ""
+    return (
+        f"horovod-ocr shard {by} --fractions 0.8,0.1,0.1 --out NEW_FOLDER; horovod-ocr train --shards NEW_FOLDER{alone}"
+    )
 
 
 def unseen_split(index: ShardIndex) -> str | None:

@@ -34,7 +34,7 @@ def build_model(name: str, outputs: int, height: int, channels: int = 1, **optio
     check_option_types(name, options)
     try:
         return MODELS[name](outputs=outputs, height=height, channels=channels, **options)
-    except (ValueError, TypeError, RuntimeError) as error:
+    except (ValueError, TypeError, RuntimeError, ArithmeticError) as error:  # of int(inf)
         raise ConfigError(f"model {name}: {error}") from error
 
 

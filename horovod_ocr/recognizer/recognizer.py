@@ -75,7 +75,7 @@ class Recognizer:
         width = self.geometry.padded_width_px(checked.width, checked.height)
         pixels = decode_image(checked.content, self.geometry, limit_px=width)
         valid_width_px = pixels.shape[1]
-        if not self.geometry.width:
+        if not self.geometry.is_photo:
             pixels = pad_image(pixels, width)
         return ReadyImage(pixels.reshape(*pixels.shape[:2], self.geometry.channels), valid_width_px)
 

@@ -84,11 +84,11 @@ def draw_augmented_sheet(config: TrainConfig, path: Path, seed: int = 0) -> None
     strengths = config.data.augmentation if config.data.augment else Augmentation.off()
     samples = [image for image, _ in draw_samples(index, WORDS, seed)]
     geometry = geometry_of(index.kind, config.network, index.bucket_edges)
-    if not geometry.width:
+    if not geometry.is_photo:
         check_for_words(strengths)
     columns = columns_of(strengths, changes_of(geometry))
     images = [decode_train_image(encoded, geometry, index) for encoded in samples]
-    lines = not geometry.width and float(np.median([image.shape[1] for image in images])) > MOST_WORD_PX
+    lines = not geometry.is_photo and float(np.median([image.shape[1] for image in images])) > MOST_WORD_PX
     table = [
         [
             changed_image(image, geometry, column, strengths, (seed, row, position))
@@ -96,7 +96,7 @@ def draw_augmented_sheet(config: TrainConfig, path: Path, seed: int = 0) -> None
         ]
         for row, image in enumerate(images[: LINES if lines else WORDS])
     ]
-    caption = caption_of(config, index, "erase" if geometry.width else "jpeg")
+    caption = caption_of(config, index, "erase" if geometry.is_photo else "jpeg")
     sheet = draw_lines(table, columns, caption) if lines else draw_words(table, columns, caption)
     write_whole(path, png_of(sheet))
 
@@ -114,7 +114,7 @@ def caption_of(config: TrainConfig, index: ShardIndex, last: str) -> str:
 def changes_of(geometry: Geometry) -> list[str]:
     """What images of this geometry can be changed by, in the order of the settings."""
     names = [entry.name for entry in fields(Augmentation) if entry.name != "share"]
-    if not geometry.width:
+    if not geometry.is_photo:
         return [name for name in names if name not in ONLY_PHOTOS]
     return [name for name in names if geometry.channels == 3 or name != "colour"]
 
@@ -137,13 +137,13 @@ def changed_image(
 ) -> Image.Image:
     """The image with one change, or with all that are on, padded to the width of its bucket."""
     rng = np.random.default_rng(seeds)
-    draw = draw_photo_change if geometry.width else draw_change
+    draw = draw_photo_change if geometry.is_photo else draw_change
     change = Change()
     if column.mixed:
         change = draw(rng, strengths)
     elif column.shown:
         change = draw(rng, column.shown, strongest=True)
-    if geometry.width:
+    if geometry.is_photo:
         return Image.fromarray(change_photo(image, change))
     height, width = image.shape
     canvas_HW, _ = change_image(image, geometry.padded_width_px(width, height), change)

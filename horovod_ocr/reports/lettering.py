@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont, features
 
+from sharding.wording import some_names
+
 NASTALIQ = Path(__file__).parents[1] / "synth/fonts/NotoNastaliqUrdu-Regular.ttf"
 FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.fonts", "~/.local/share/fonts", "/Library/Fonts")
 # the beginnings of names in Unicode of the letters that a font for Chinese, Japanese and Korean has
@@ -169,11 +171,10 @@ def font_advice(letters: Iterable[str], fonts: Iterable[Path | None]) -> FontAdv
         by_package.setdefault(package_of(letter), []).append(letter)
     installed = " ".join(path.name for path in fonts if path)
     missing = sorted(package for package in by_package if PACKAGES[package] not in installed)
-    shown = [letter for each in zip_longest(*by_package.values()) for letter in each if letter][:MOST_NAMED]
-    names = ", ".join(f"{letter} (U+{ord(letter):04X})" for letter in shown)
-    more = f" and {len(letters) - len(shown):,} more" if len(letters) > len(shown) else ""
+    mixed = [letter for each in zip_longest(*by_package.values()) for letter in each if letter]
+    names = some_names([f"{letter} (U+{ord(letter):04X})" for letter in mixed], MOST_NAMED)
     command = f"apt-get install {' '.join(missing)}" if missing else "install a font that has them"
-    return FontAdvice(f"letters such as {names}{more} are drawn as boxes, as no font here has them: {command}", command)
+    return FontAdvice(f"letters such as {names} are drawn as boxes, as no font here has them: {command}", command)
 
 
 def has_raqm() -> bool:

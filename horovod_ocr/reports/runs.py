@@ -28,7 +28,7 @@ def draw_runs(rows: list[RunRow]) -> Group:
             row.state,
             " / ".join(f"{number:,}" for number in (row.step, row.total_steps) if number is not None),
             "" if row.epoch is None else f"{row.epoch:.2f}",
-            *(f"{row.scores[figure.key]:.2%}" if figure.key in row.scores else "" for figure in figures),
+            *(figure.text(row.scores) for figure in figures),
             age_text(time.time() - row.time),
             size_text(row.bytes),
             f"{row.checkpoints}",

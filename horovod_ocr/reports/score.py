@@ -27,8 +27,7 @@ def draw_report(report: dict[str, Any]) -> Group:
     for name in ("", "samples", *(figure.title for figure in figures)):
         scores.add_column(name, justify="left" if not name else "right")
     for name, part in task.parts_of(report):
-        shown = (f"{part[figure.key]:.2%}" if figure.key in part else "" for figure in figures)
-        scores.add_row(Text(name), f"{part['samples']:,}", *shown)
+        scores.add_row(Text(name), f"{part['samples']:,}", *(figure.text(part) for figure in figures))
     return Group(scores, *map(draw_table, task.tables_of(report)), *map(Text, task.remarks_on(report)))
 
 
@@ -46,9 +45,10 @@ def draw_pictures(report: dict[str, Any], store: ShardStore, run: Path) -> list[
     if worst := report.get("worst"):
         pictures.append(run / "worst.png")
         images = read_images(store, [(each["shard"], each["row"]) for each in worst])
-        labels = [f"{each['label']} as {each['reading']} {each['confidence']:.0%}" for each in worst]
-        samples = list(zip(images, labels, strict=True))
-        draw_sheet(samples, pictures[-1], caption=f"{caption}: the mistakes of the highest confidence")
+        samples = list(zip(images, (each["label"] for each in worst), strict=True))
+        remarks = [f"read {each['reading']}, {each['confidence']:.0%}" for each in worst]
+        caption = f"{caption}: the mistakes of the highest confidence, each with its label"
+        draw_sheet(samples, pictures[-1], caption=caption, remarks=remarks)
     return pictures
 
 

@@ -1,4 +1,4 @@
-"""A contact sheet: images in rows, each with its label below it."""
+"""A contact sheet: images in rows, each with its label below it, and perhaps a remark below that."""
 
 import io
 from collections.abc import Sequence
@@ -21,6 +21,8 @@ SHEET_PX = 1600  # the greatest width
 IMAGE_PX = (56, 96)  # lowest and highest image; they are higher if most images are about as wide as high
 CELL_PX = (112, 760)  # narrowest and widest
 LABEL_PX, SMALLEST_LABEL_PX = 24, 12
+REMARK_PX = 14  # a sheet with remarks has wider cells if its lines need that in this size,
+REMARKED_CELL_PX = 260  # at most of this width
 CAPTION_PX = 17
 CAPTION_LINE_PX = round(1.4 * CAPTION_PX)
 REASON_PX = (112, 64)  # of what is drawn instead of an image that cannot be read
@@ -38,14 +40,23 @@ class SampleCell(NamedTuple):
     """Its label, or a remark that it has none."""
     ink: str
     """Colour of the line."""
+    remark: Line | None = None
+    """Below the label, if there is anything to say."""
 
 
-def draw_sheet(samples: Sequence[tuple[bytes, str]], path: str | Path, columns: int = 10, caption: str = "") -> None:
+def draw_sheet(
+    samples: Sequence[tuple[bytes, str]],
+    path: str | Path,
+    columns: int = 10,
+    caption: str = "",
+    remarks: Sequence[str] = (),
+) -> None:
     """Write a PNG with the first 100 of the samples (bytes of an image file, label). Wide images get fewer columns.
 
-    An image that cannot be read is drawn as the reason why. OSError if the file cannot be written.
+    An image that cannot be read is drawn as the reason why. remarks: a line below the label of each sample; none if
+    empty. OSError if the file cannot be written.
     """
-    write_whole(Path(path), sheet_png(samples, columns, caption))
+    write_whole(Path(path), sheet_png(samples, columns, caption, remarks))
 
 
 def draw_set_sheet(location: str | Path, path: str | Path, count: int = MOST_IMAGES, seed: int = 0) -> None:
@@ -56,28 +67,41 @@ def draw_set_sheet(location: str | Path, path: str | Path, count: int = MOST_IMA
     draw_sheet(samples, path, caption=f"{len(samples):,} of {sum(index.counts.totals.values()):,} samples")
 
 
-def sheet_png(samples: Sequence[tuple[bytes, str]], columns: int = 10, caption: str = "") -> bytes:
+def sheet_png(
+    samples: Sequence[tuple[bytes, str]], columns: int = 10, caption: str = "", remarks: Sequence[str] = ()
+) -> bytes:
     """The contact sheet as the bytes of a PNG. Like `draw_sheet`."""
-    samples = samples[:MOST_IMAGES]
-    pictures = [picture_of(content) for content, _ in samples]
-    aspects = [picture.width / picture.height for picture in pictures] or [1.0]
-    image_px = int(np.clip(IMAGE_PX[1] / np.median(aspects), *IMAGE_PX))
-    cell_px = int(np.clip(np.percentile(aspects, 90) * image_px, *CELL_PX))
-    columns = max(1, min(columns, SHEET_PX // (cell_px + GAP_PX), len(samples)))
     lettering = Lettering()
-    cells = [
-        sample_cell(picture, label, (cell_px, image_px), lettering)
-        for picture, (_, label) in zip(pictures, samples, strict=True)
-    ]
+    cells, cell_px = lay_out(samples[:MOST_IMAGES], remarks[:MOST_IMAGES], lettering)
+    columns = max(1, min(columns, SHEET_PX // (cell_px + GAP_PX), len(cells)))
     rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
     heights = [row_height_px(row) + GAP_PX for row in rows]
-    remarks = "; ".join(filter(None, [caption, *remarks_on(lettering)]))
-    sheet, draw, top = begin_sheet(columns * (cell_px + GAP_PX) + GAP_PX, sum(heights), remarks)
+    caption = "; ".join(filter(None, [caption, *remarks_on(lettering)]))
+    sheet, draw, top = begin_sheet(columns * (cell_px + GAP_PX) + GAP_PX, sum(heights), caption)
     for row, height in zip(rows, heights, strict=True):
         for column, cell in enumerate(row):
             draw_sample(sheet, draw, cell, (GAP_PX + column * (cell_px + GAP_PX), top), cell_px, row)
         top += height
     return png_of(sheet)
+
+
+def lay_out(
+    samples: Sequence[tuple[bytes, str]], remarks: Sequence[str], lettering: Lettering
+) -> tuple[list[SampleCell], int]:
+    """The cells of the samples, and their width. remarks: as in `draw_sheet`."""
+    pictures = [picture_of(content) for content, _ in samples]
+    aspects = [picture.width / picture.height for picture in pictures] or [1.0]
+    image_px = int(np.clip(IMAGE_PX[1] / np.median(aspects), *IMAGE_PX))
+    cell_px = int(np.clip(np.percentile(aspects, 90) * image_px, *CELL_PX))
+    if remarks:
+        texts = {*remarks, *(label for _, label in samples)}
+        widest_px = max(lettering.set_line(text, REMARK_PX).width_px for text in texts)
+        cell_px = max(cell_px, min(widest_px, REMARKED_CELL_PX))
+    cells = [
+        sample_cell(picture, label, (cell_px, image_px), lettering, remark)
+        for picture, (_, label), remark in zip(pictures, samples, remarks or [""] * len(samples), strict=True)
+    ]
+    return cells, cell_px
 
 
 def remarks_on(lettering: Lettering) -> list[str]:
@@ -123,23 +147,32 @@ def picture_of(content: bytes) -> Image.Image:
         return image.convert("RGB")
 
 
-def sample_cell(picture: Image.Image, label: str, most_px: tuple[int, int], lettering: Lettering) -> SampleCell:
+def sample_cell(
+    picture: Image.Image, label: str, most_px: tuple[int, int], lettering: Lettering, remark: str = ""
+) -> SampleCell:
     """most_px: width and height of the largest picture."""
     scale = min(most_px[0] / picture.width, most_px[1] / picture.height)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     line = lettering.fit_line(label or "no label", most_px[0], LABEL_PX, SMALLEST_LABEL_PX)
-    return SampleCell(picture.resize(size, Image.Resampling.LANCZOS), line, INK if label else FAINT)
+    below = lettering.fit_line(remark, most_px[0], REMARK_PX, SMALLEST_LABEL_PX) if remark else None
+    return SampleCell(picture.resize(size, Image.Resampling.LANCZOS), line, INK if label else FAINT, below)
 
 
 def row_height_px(row: Sequence[SampleCell]) -> int:
     pictures, above, below = row_parts_px(row)
-    return pictures + GAP_PX // 2 + above + below
+    return pictures + GAP_PX // 2 + above + below + sum(remark_parts_px(row))
 
 
 def row_parts_px(row: Sequence[SampleCell]) -> tuple[int, int, int]:
     """The height of the pictures, and that of the labels above and below their baseline."""
     pictures = max(cell.picture.height for cell in row)
     return pictures, max(-cell.line.box[1] for cell in row), max(cell.line.box[3] for cell in row)
+
+
+def remark_parts_px(row: Sequence[SampleCell]) -> tuple[int, int]:
+    """From the lowest label of a row to the baseline of its remarks, and their height below it; 0 if it has none."""
+    boxes = [cell.remark.box for cell in row if cell.remark]
+    return max((-box[1] + GAP_PX // 2 for box in boxes), default=0), max((box[3] for box in boxes), default=0)
 
 
 def draw_sample(
@@ -150,13 +183,17 @@ def draw_sample(
     cell_px: int,
     row: Sequence[SampleCell],
 ) -> None:
-    """The bottoms of a row's pictures are aligned, and so are the baselines of its labels; both are centred."""
-    pictures, above, _ = row_parts_px(row)
+    """The bottoms of a row's pictures are aligned, and so are the baselines of its labels and remarks; all are
+    centred."""
+    pictures, above, below = row_parts_px(row)
     left = at[0] + (cell_px - cell.picture.width) // 2
     top = at[1] + pictures - cell.picture.height
     paste_framed(sheet, draw, cell.picture, (left, top))
     baseline = at[1] + pictures + GAP_PX // 2 + above
     cell.line.draw(draw, at[0] + (cell_px - cell.line.width_px) / 2, baseline, cell.ink)
+    if cell.remark:
+        baseline += below + remark_parts_px(row)[0]
+        cell.remark.draw(draw, at[0] + (cell_px - cell.remark.width_px) / 2, baseline, FAINT)
 
 
 def paste_framed(sheet: Image.Image, draw: ImageDraw.ImageDraw, picture: Image.Image, at: tuple[int, int]) -> None:

@@ -1,7 +1,6 @@
 """What the commands that make, verify and repair a shard set print at their end."""
 
 import shlex
-from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from sharding.counts import by_count
 from sharding.packing.left_out import DUPLICATES_NAME, REJECTS_NAME
 from sharding.reasons import REASONS
 from sharding.verify.verify import VerifyReport
+from sharding.wording import some_names
 
 SHOWN_NAMES = 100
 SHOWN_SUBSETS = 20
@@ -55,7 +55,7 @@ def draw_build(report: ShardReport, seconds: float | None, sheet: Path | None) -
     buckets = f"; buckets up to width / height {edges}" if is_words else ""
     parts.append(f"{counted(len(index.shards), 'shard')}, {size_text(report.bytes)}{buckets}")
     letters = [visible(letter) for letter in index.alphabet]
-    parts += [f"{counted(len(letters), 'letter')}: {some_of(letters)}"] if letters else []
+    parts += [f"{counted(len(letters), 'letter')}: {some_names(letters, SHOWN_NAMES, ' ')}"] if letters else []
     parts += draw_classes(report)
     parts += draw_folds(report)
     parts += draw_subsets(report)
@@ -125,7 +125,7 @@ def draw_classes(report: ShardReport) -> list[str]:
     in_all = [f" {sum(of_class):,}" for of_class in zip(*samples.values(), strict=True)]
     names = [f"{name}{count}" for name, count in zip_longest(classes, in_all, fillvalue="")]  # an older set: no counts
     return [
-        f"{counted(len(classes), 'class', 'classes')}: {some_of(names, ', ')}",
+        f"{counted(len(classes), 'class', 'classes')}: {some_names(names, SHOWN_NAMES)}",
         *(f"warning: {warning}" for warning in classes_warnings(classes, samples)),
     ]
 
@@ -135,18 +135,10 @@ def draw_subsets(report: ShardReport) -> list[str]:
     if not report.subsets:
         return []
     names = [f"{name or '(none)'} {count:,}" for name, count in by_count(report.subsets).items()]
-    parts = [
-        f"{counted(len(names), 'subset')}: {', '.join(names[:SHOWN_SUBSETS])}{', ...' * (len(names) > SHOWN_SUBSETS)}"
-    ]
+    parts = [f"{counted(len(names), 'subset')}: {some_names(names, SHOWN_SUBSETS)}"]
     if warning := subsets_warning(len(names), report.entries):
         parts.append(f"warning: {warning}")
     return parts
-
-
-def some_of(names: Sequence[str], separator: str = " ") -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - SHOWN_NAMES:,} more" if len(names) > SHOWN_NAMES else ""
-    return f"{separator.join(names[:SHOWN_NAMES])}{more}"
 
 
 def draw_rejects(report: ShardReport) -> list[RenderableType | str]:
@@ -195,12 +187,14 @@ def draw_proof(report: VerifyReport) -> Group:
     parts += [f"{name}: {'; '.join(sentences)}" for name, sentences in report.damaged.items()]
     parts += list(report.problems)
     if report.strays:
-        parts.append(f"warning: readers ignore what the index does not name: {some_of(report.strays)}")
+        parts.append(
+            f"warning: readers ignore what the index does not name: {some_names(report.strays, SHOWN_NAMES, ' ')}"
+        )
     images, labels = report.images_in_two_splits, report.labels_in_two_splits
     in_two = f"in more than one split: {counted(images, 'image')}, {counted(labels, 'label')}"
     parts += [in_two] if images or labels else []
     parts += ["index.json was restored from its copy in build/"] if report.restored_index else []
-    parts += [f"made again: {some_of(report.repaired)}"] if report.repaired else []
+    parts += [f"made again: {some_names(report.repaired, SHOWN_NAMES, ' ')}"] if report.repaired else []
     parts += ["everything is as the index says"] if report.ok else []
     return group_of(parts)
 

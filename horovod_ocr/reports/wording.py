@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from sharding.format.splits import SPLITS
+from sharding.wording import some_names
 
 AGES = ((86400, "d"), (3600, "h"), (60, "min"))
 FEW_SUBSETS, ENTRIES_A_SUBSET = 10, 5
@@ -88,18 +89,12 @@ def classes_warnings(classes: Sequence[str], samples: Mapping[str, Sequence[int]
     of_classes = f"of {counted(len(classes), 'class', 'classes')}"
     warnings = []
     if unused := [name for name, total in zip(classes, in_all, strict=False) if not total]:
-        warnings.append(f"no image of {len(unused):,} {of_classes} can be used: {some_names(unused)}")
+        warnings.append(f"no image of {len(unused):,} {of_classes} can be used: {some_names(unused, MOST_CLASSES)}")
     for split, counts in samples.items():
         rows = zip(classes, counts, in_all, strict=True)
         lacking = [f"{name} {total:,}" for name, count, total in rows if total and not count]
         if lacking and any(counts):
             have = "has" if len(lacking) == 1 else "have"
-            where = f"no image in {split} (elsewhere: {some_names(lacking)})"
+            where = f"no image in {split} (elsewhere: {some_names(lacking, MOST_CLASSES)})"
             warnings.append(f"{len(lacking):,} {of_classes} {have} {where}; {_IF_LACKING[split]}")
     return warnings
-
-
-def some_names(names: Sequence[str]) -> str:
-    """Names with commas; at most MOST_CLASSES of them."""
-    more = len(names) - MOST_CLASSES
-    return ", ".join(names[:MOST_CLASSES]) + (f" and {more:,} more" if more > 0 else "")

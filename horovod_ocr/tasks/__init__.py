@@ -1,1 +1,1 @@
-"""What kind of sample is trained. Nothing outside this package asks which kind it is."""
+"""What is learnt of samples, and how that is scored. Nothing outside this package asks which task it is."""

@@ -1,4 +1,4 @@
-"""What the trainer asks of a task. Nothing outside this package knows what kind of sample is trained.
+"""What the trainer asks of a task. Nothing outside this package asks which task it is.
 
 Shapes: N images.
 """

@@ -24,13 +24,14 @@ class Interval(NamedTuple):
 
 
 def scores_of(confusion: NDArray[np.int64]) -> dict[str, float]:
-    """accuracy, error_rate and macro_f1 as fractions, and samples."""
+    """accuracy, error_rate and macro_f1 as fractions, and samples. macro_f1: mean of F1 over the classes that have
+    samples."""
     samples, right = int(confusion.sum()), int(np.trace(confusion))
-    seen = [part["f1"] for part in scores_by_class(confusion) if part["samples"] or part["read"]]
+    f1 = [part["f1"] for part in scores_by_class(confusion) if part["samples"]]
     return {
         "accuracy": right / samples if samples else 0.0,
         "error_rate": 1 - right / samples if samples else 0.0,
-        "macro_f1": sum(seen) / len(seen) if seen else 0.0,
+        "macro_f1": sum(f1) / len(f1) if f1 else 0.0,
         "samples": samples,
     }
 
@@ -63,9 +64,9 @@ def area_under_curve(positive: NDArray[np.float64], negative: NDArray[np.float64
     ties counting half. None if a class has no sample.
 
     positive, negative: scores of the samples of each class. The interval is DeLong's (DeLong, DeLong, Clarke-Pearson,
-    1988; by midranks: Sun and Xu, 2014) on the logit scale, which keeps it within 0 to 1. The variance of a perfect
-    separation is 0: its interval is the exact binomial one (Clopper and Pearson, 1934) for as many samples as the
-    smaller class has.
+    1988; by midranks: Sun and Xu, 2014) on the logit scale, which keeps it within 0 to 1. Where samples cannot tell
+    their variance, it is the largest that there is: that of a share. A perfect separation has the exact binomial
+    interval (Clopper and Pearson, 1934) for as many samples as the smaller class has.
     """
     m, n = len(positive), len(negative)
     if not m or not n:
@@ -77,8 +78,11 @@ def area_under_curve(positive: NDArray[np.float64], negative: NDArray[np.float64
     if area in (0.0, 1.0):
         end = 0.025 ** (1 / min(m, n))
         return Interval(area, end, 1.0) if area else Interval(area, 0.0, 1 - end)
-    variance = sum(float(each.var(ddof=1)) / len(each) for each in (above, below) if len(each) > 1)
-    reach = Z_95 * math.sqrt(variance) / (area * (1 - area))
+    of_share = area * (1 - area)  # of one sample's share of pairs in the right order, which is within 0 to 1
+    variance = sum(float(each.var(ddof=1)) / len(each) if len(each) > 1 else of_share for each in (above, below))
+    if not variance:  # no spread at all, as where all scores are equal
+        variance = of_share / min(m, n)
+    reach = Z_95 * math.sqrt(variance) / of_share
     middle = math.log(area / (1 - area))
     return Interval(area, expit(middle - reach), expit(middle + reach))
 

@@ -20,7 +20,7 @@ def title_of(report: dict[str, Any]) -> str:
 def tables_of(report: dict[str, Any]) -> list[ScoreTable]:
     """Each class; and which classes are taken for which."""
     by_class: list[Row] = [
-        (name, f"{part['samples']:,}", *(f"{part[key]:.1%}" for key in ("precision", "recall", "f1")))
+        (name, f"{part['samples']:,}", *(share_text(part, key) for key in ("precision", "recall", "f1")))
         for name, part in report["by_class"].items()
     ]
     tables = [ScoreTable("each class", ("", "samples", "precision", "recall", "F1"), by_class)]
@@ -30,13 +30,19 @@ def tables_of(report: dict[str, Any]) -> list[ScoreTable]:
     return tables
 
 
+def share_text(part: dict[str, Any], key: str) -> str:
+    """A score of one class; "-" if there is nothing to divide by: the precision of a class that was never read, recall
+    and F1 of one without samples."""
+    return f"{part[key]:.1%}" if part["read" if key == "precision" else "samples"] else "-"
+
+
 def remarks_on(report: dict[str, Any]) -> list[str]:
     """The interval of the area under the curve."""
     if "auc" not in report:
         return []
     return [
-        f"AUC of {report['classes'][1]}: {report['auc']:.4f}, 95 % interval {report['auc_low']:.4f} to "
-        f"{report['auc_high']:.4f}"
+        f"AUC of {report['classes'][1]}: {report['auc']:.3f}, 95 % interval {report['auc_low']:.3f} to "
+        f"{report['auc_high']:.3f}"
     ]
 
 

@@ -24,10 +24,12 @@ from horovod_ocr.tasks.base import Losses
 from horovod_ocr.tasks.class_metrics import area_under_curve, most_confused, scores_by_class, scores_of
 from horovod_ocr.tasks.figures import CLASSES, TaskFigures
 from sharding.format.index import ShardIndex
+from sharding.wording import some_names
 
 MOST_CONFUSED = 20
 MOST_WORST = 30  # samples kept to look at
-MOST_SHOWN = 5  # classes whose probability a line of text shows
+MOST_SHOWN, MOST_KNOWN = 5, 50  # classes in a sentence or in a reading; those of a model that does not fit a set
+LEAST = float(np.finfo(np.float64).tiny)  # taken for a probability of 0, which has no logarithm
 
 
 class ClassReading(NamedTuple):
@@ -37,8 +39,8 @@ class ClassReading(NamedTuple):
     """The most probable class."""
     confidence: float
     """Its probability."""
-    probabilities_C: NDArray[np.float32]
-    """Of all classes."""
+    probabilities_C: NDArray[np.float64]
+    """Of all classes. In float32, the probabilities of sure readings would be equal."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class ClassTask:
         )
 
     def read(self, output: ModelOutput) -> list[ClassReading]:
-        probabilities_NC = output.logits.softmax(1).float().cpu().numpy()
+        probabilities_NC = output.logits.double().softmax(1).cpu().numpy()
         return [ClassReading(self.classes[int(p_C.argmax())], float(p_C.max()), p_C) for p_C in probabilities_NC]
 
     def describe(self, reading: ClassReading) -> dict[str, Any]:
@@ -118,28 +120,27 @@ class ClassTask:
         return f"right {values['train_accuracy']:.2f}", None
 
     def describe_outputs(self) -> str:
-        shown = ", ".join(self.classes[:MOST_SHOWN]) + (", ..." if len(self.classes) > MOST_SHOWN else "")
-        return f"{len(self.classes)} classes ({shown})"
+        return f"{len(self.classes)} classes ({some_names(self.classes, MOST_SHOWN)})"
 
     def opening_remarks(self, index: ShardIndex, model: ImageModel, geometry: Geometry) -> list[str]:
         """Warnings of classes that cannot be learnt or scored; and what `right` means."""
-        train = index.counts.class_samples.get("train", ())
-        missing = [name for name, count in zip(index.classes, train, strict=False) if not count]
+        train = dict(zip(index.classes, index.counts.class_samples.get("train", ()), strict=False))
+        missing = [name for name in classes_with_samples(index) if not train.get(name, 1)]
         remarks = []
         if missing:
             remarks.append(
-                f"warning: the train split has no image of {', '.join(missing)}: such an image of another split is "
-                "never read right"
+                f"warning: the train split has no image of {some_names(missing, MOST_SHOWN)}: such an image of another "
+                "split is never read right"
             )
         remarks.append("right is the share of the training samples, as they were augmented, whose class was read")
         return remarks
 
     def check_readable(self, index: ShardIndex) -> None:
-        """CheckpointError if the set has classes that the model does not know. It may lack some."""
-        if unknown := [name for name in index.classes if name not in self.classes]:
+        """CheckpointError if the set has samples of classes that the model does not know. It may lack some."""
+        if unknown := [name for name in classes_with_samples(index) if name not in self.classes]:
             raise CheckpointError(
-                f"{index.root} has classes that the model was not trained on: {', '.join(unknown[:MOST_SHOWN])}"
-                f"{', ...' if len(unknown) > MOST_SHOWN else ''}; it knows: {', '.join(self.classes[:50])}"
+                f"{index.root} has classes that the model was not trained on: {some_names(unknown, MOST_SHOWN)}; "
+                f"it knows: {some_names(self.classes, MOST_KNOWN)}"
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -147,10 +148,21 @@ class ClassTask:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ClassTask":
-        classes = tuple(values["classes"])
-        if not classes or not all(isinstance(name, str) for name in classes):
-            raise ValueError("classes are names, at least one")
-        return cls(classes)
+        classes = values["classes"]
+        if not isinstance(classes, list) or not classes or not all(isinstance(name, str) for name in classes):
+            raise ValueError("classes are a list of names, at least one")
+        if len(set(classes)) < len(classes):
+            raise ValueError("two classes have one name")
+        return cls(tuple(classes))
+
+
+def classes_with_samples(index: ShardIndex) -> list[str]:
+    """The classes of a set without those of which it holds no sample in any split: every image of such a class was
+    rejected. All of them if the set does not say how many samples a class has."""
+    if not index.counts.class_samples:
+        return list(index.classes)
+    in_all = zip(*index.counts.class_samples.values(), strict=True)
+    return [name for name, counts in zip(index.classes, in_all, strict=True) if any(counts)]
 
 
 def class_weights(index: ShardIndex, loss: LossConfig) -> tuple[float, ...]:
@@ -166,6 +178,12 @@ def class_weights(index: ShardIndex, loss: LossConfig) -> tuple[float, ...]:
         )
     present = sum(count > 0 for count in counts)
     return tuple(sum(counts) / (present * count) if count else 0.0 for count in counts)
+
+
+def log_odds_of(reading: ClassReading) -> float:
+    """log (p of the second class / p of the first one) of a reading of two classes: the difference of their logits."""
+    first, second = (math.log(max(float(p), LEAST)) for p in reading.probabilities_C)
+    return second - first
 
 
 class Mistake(NamedTuple):
@@ -184,7 +202,7 @@ class Mistake(NamedTuple):
 
 
 class ClassScores:
-    """Confusions, probabilities and the worst mistakes of a split. See `tasks.base.Scores`."""
+    """Confusions, odds and the worst mistakes of a split. See `tasks.base.Scores`."""
 
     def __init__(self, classes: tuple[str, ...], index: ShardIndex):
         """classes: of the model. index: of the set that is read; its classes are among them."""
@@ -197,8 +215,9 @@ class ClassScores:
         size = len(self.classes)
         self.confusions: dict[int, NDArray[np.int64]] = defaultdict(lambda: np.zeros((size, size), np.int64))
         self.log_loss = 0.0
-        # of two classes: the probability of the second one, for each sample of either
-        self.probabilities: tuple[list[float], list[float]] = ([], [])
+        # of two classes: the log odds of the second one, for each sample of either; the probability itself would be 1
+        # for all samples that are read as it with certainty
+        self.log_odds: tuple[list[float], list[float]] = ([], [])
         self.worst: list[Mistake] = []
 
     def add(self, readings: Sequence[ClassReading], batch: Batch) -> None:
@@ -209,7 +228,7 @@ class ClassScores:
             self.confusions[int(batch.subsets_N[position])][number, self.numbers[reading.text]] += 1
             self.log_loss -= math.log(max(float(reading.probabilities_C[number]), 1e-12))
             if len(self.classes) == 2:
-                self.probabilities[number].append(float(reading.probabilities_C[1]))
+                self.log_odds[number].append(log_odds_of(reading))
             if reading.text != name:
                 shard, row = int(batch.shards_N[position]), int(batch.rows_N[position])
                 self.worst.append(Mistake(reading.confidence, name, reading.text, shard, row))
@@ -219,15 +238,15 @@ class ClassScores:
         self.worst = sorted(self.worst, key=lambda mistake: (-mistake.confidence, *mistake[3:]))[:MOST_WORST]
 
     def state(self) -> Any:
-        return dict(self.confusions), self.log_loss, self.probabilities, self.worst
+        return dict(self.confusions), self.log_loss, self.log_odds, self.worst
 
     def merge(self, states: Sequence[Any]) -> None:
         self.reset()
-        for confusions, log_loss, probabilities, worst in states:
+        for confusions, log_loss, log_odds, worst in states:
             for subset, confusion in confusions.items():
                 self.confusions[subset] += confusion
             self.log_loss += log_loss
-            for mine, theirs in zip(self.probabilities, probabilities, strict=True):
+            for mine, theirs in zip(self.log_odds, log_odds, strict=True):
                 mine += theirs
             self.worst += worst
         self.keep_worst()
@@ -241,7 +260,7 @@ class ClassScores:
         """accuracy, error_rate, macro_f1, log_loss and samples; of two classes auc, auc_low and auc_high too."""
         values = scores_of(self.confusion)
         values["log_loss"] = self.log_loss / max(1, values["samples"])
-        negative, positive = (np.array(each, np.float64) for each in self.probabilities)
+        negative, positive = (np.array(each, np.float64) for each in self.log_odds)
         if area := area_under_curve(positive, negative):
             values |= {"auc": area.value, "auc_low": area.low, "auc_high": area.high}
         return values

@@ -14,6 +14,12 @@ class Figure(NamedTuple):
     """Its name in eval.json and metrics.jsonl; a fraction."""
     title: str
     """Its name for people."""
+    form: str = ".2%"
+    """How its value is printed, in all tables and lines: a format."""
+
+    def text(self, scores: Mapping[str, float]) -> str:
+        """Its value among these scores; empty if they lack it."""
+        return format(scores[self.key], self.form) if self.key in scores else ""
 
 
 class TaskFigures(NamedTuple):
@@ -49,7 +55,7 @@ WORDS = TaskFigures(
 )
 _CLASS_ACCURACY = Figure("accuracy", "accuracy")
 CLASSES = TaskFigures(
-    figures=(_CLASS_ACCURACY, Figure("macro_f1", "macro F1"), Figure("auc", "AUC")),
+    figures=(_CLASS_ACCURACY, Figure("macro_f1", "macro F1"), Figure("auc", "AUC", ".3f")),
     best="error_rate",
     listed={"accuracy": _CLASS_ACCURACY},
     parts_of=class_report.parts_of,
@@ -68,4 +74,4 @@ def figures_in(values: Mapping[str, Any]) -> TaskFigures | None:
 
 def score_text(figures: TaskFigures, values: Mapping[str, float]) -> str:
     """`word accuracy 98.50%  CER 0.60%`, for a log line."""
-    return "  ".join(f"{figure.title} {values[figure.key]:.2%}" for figure in figures.figures if figure.key in values)
+    return "  ".join(f"{figure.title} {figure.text(values)}" for figure in figures.figures if figure.key in values)

@@ -23,7 +23,7 @@ def open_streams(
     Raises ShardError if the train split is empty, ConfigError if its loader workers have no room, or if words are to be
     changed as only photos can be.
     """
-    if config.data.augment and not geometry.width:
+    if config.data.augment and not geometry.is_photo:
         check_for_words(config.data.augmentation)
     ranks, free_bytes, wanted = world.local_size, free_shared_bytes(), config.data.workers
     train = Stream(store, geometry, stream_options(config, "train", world, on_gpu))

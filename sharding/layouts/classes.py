@@ -14,6 +14,7 @@ from sharding.layouts.folders import Folder, has_image, list_folder, scan_folder
 from sharding.layouts.given_splits import TopSplits, find_top_splits
 from sharding.layouts.image_folders import ImageFoldersSource
 from sharding.layouts.naming import split_of_folder
+from sharding.wording import some_names
 
 _SHOWN = 4
 
@@ -38,9 +39,9 @@ class ClassesSource(ImageFoldersSource):
             found.add(entry.label or b"")
             yield entry
         folders = {self._class_of(os.fsencode(path)) for path, *_ in self._listed}
-        if empty := sorted(name for name in folders if name and name not in found):
-            verb = "holds" if len(empty) == 1 else "hold"
-            self._notes.append(f"{_some(empty)} {verb} no image, and {'is' if len(empty) == 1 else 'are'} no class")
+        if empty := [f"{os.fsdecode(name)}/" for name in sorted({name for name in folders if name} - found)]:
+            verbs = ("holds", "is") if len(empty) == 1 else ("hold", "are")
+            self._notes.append(f"{some_names(empty, _SHOWN)} {verbs[0]} no image, and {verbs[1]} no class")
 
     def entries_of(self, folder: Folder) -> list[Entry]:
         if not self.named and (texts := texts_in(folder)):  # beyond what the finder looked at
@@ -104,10 +105,6 @@ def _not_classes(root: Path, texts: list[str]) -> str:
         "are the classes, say so with --layout classes; else name the labels as a layout has them: labels.tsv "
         "(path<TAB>label) at the top, or word.gt.txt or word.txt beside word.png"
     )
-
-
-def _some(names: list[bytes]) -> str:
-    return ", ".join(f"{os.fsdecode(name)}/" for name in names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
 
 
 def _classes_below(root: Path, prefixes: list[bytes]) -> Iterator[bytes]:

@@ -1,26 +1,32 @@
-"""Names of classes that are perhaps one class: of all sources together, whatever their layouts."""
+"""Names of classes: of all sources together, whatever their layouts."""
 
 import unicodedata
 from collections.abc import Callable, Iterable
 
 from sharding.errors import SourceError
+from sharding.wording import some_names
 
 _SHOWN = 3
+_CONTROL = ("Cc", "Zl", "Zp")  # categories: control characters, and the other two that end a line
 
 
 def check_class_names(names: Iterable[str]) -> list[str]:
     """A note if names differ only in case. SourceError if names look the same: nobody could tell these classes apart in
-    a table or in what a model reads."""
+    a table or in what a model reads; and for names that hold a tab or a new line, which would break both."""
     names = sorted(names)
+    if broken := [name for name in names if any(unicodedata.category(letter) in _CONTROL for letter in name)]:
+        raise SourceError(
+            "names of classes hold a control character, such as a tab or a new line: "
+            f"{some_names([*map(ascii, broken)], _SHOWN)}; rename these classes"
+        )
     if same := _alike(names, _as_seen):
         raise SourceError(
             f"the names of the classes {' and '.join(map(ascii, same[0]))} look the same, and are written with other "
             "characters; write them in one way"
         )
     if similar := _alike(names, lambda name: _as_seen(name).casefold()):
-        more = f" and {len(similar) - _SHOWN:,} more" if len(similar) > _SHOWN else ""
-        shown = "; ".join(", ".join(twins) for twins in similar[:_SHOWN])
-        return [f"names of classes differ only in case, perhaps by mistake: {shown}{more}"]
+        shown = some_names([", ".join(twins) for twins in similar], _SHOWN, "; ")
+        return [f"names of classes differ only in case, perhaps by mistake: {shown}"]
     return []
 
 

@@ -33,7 +33,7 @@ class SplitRule:
 
     by: str = "label"
     """"label" (no test word was ever trained on), "file" (its path), "group" (what `pattern` finds in its path: a page,
-    a writer; its first group if it has one), or "lists" (train.txt, val.txt, test.txt)."""
+    a writer; if it has groups, the first of them that takes part), or "lists" (train.txt, val.txt, test.txt)."""
     seed: int = 0
     """At least 0; another seed gives another split."""
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
@@ -52,11 +52,19 @@ class SplitRule:
         else:
             unit = path.decode("utf-8", "surrogateescape")
             if self.by == "group":
-                found = self._compiled.search(unit)
-                if not found:
-                    raise Rejected("no group", f"{self.pattern!r} finds nothing")
-                unit = (found[1] if self._compiled.groups else found[0]) or ""
+                unit = self._group_of(unit)
         return self.decide(unit.encode("utf-8", "surrogateescape"))[1]
+
+    def _group_of(self, path: str) -> str:
+        """What the pattern finds; of alternatives such as `(a)|(b)`, only one group takes part. Rejected for nothing; a
+        group that is empty is something."""
+        if not (found := self._compiled.search(path)):
+            raise Rejected("no group", f"{self.pattern!r} finds nothing")
+        if not self._compiled.groups:
+            return found[0]
+        if (group := next((each for each in found.groups() if each is not None), None)) is None:
+            raise Rejected("no group", f"no group of {self.pattern!r} takes part")
+        return group
 
     def decide(self, unit: bytes) -> tuple[int, int]:
         """(the 64-bit number that decides on a unit, the position in SPLITS that follows from it)."""

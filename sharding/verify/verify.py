@@ -24,6 +24,7 @@ from sharding.progress import Progress, Report
 from sharding.system.machine import usable_cores
 from sharding.system.workers import Workers, killed_workers_named, open_workers
 from sharding.verify.proof import ProofTask, ShardProof, prove_shard
+from sharding.wording import some_names
 
 _BYTES_FOR_A_PROCESS = 128 << 20  # a smaller set is done before one has started
 _SHOWN = 5
@@ -232,8 +233,7 @@ def _wrong_contents(proof: SetProof) -> Iterator[str]:
             if _differs(said.get(key), counted.get(key), complete=not proof.damaged)
         ]
         if wrong:
-            more = f" and {len(wrong) - _SHOWN:,} more" if len(wrong) > _SHOWN else ""
-            yield f"counts of each {name} in the shards and in the index: {', '.join(wrong[:_SHOWN])}{more}"
+            yield f"counts of each {name} in the shards and in the index: {some_names(wrong, _SHOWN)}"
 
 
 def _differs(said: int | None, counted: int | None, complete: bool) -> bool:

@@ -14,6 +14,7 @@ from horovod_ocr.errors import CheckpointError
 from horovod_ocr.models.build import build_model
 from horovod_ocr.run.folder import Ownership, checkpoint_path
 from horovod_ocr.tasks.base import Task
+from horovod_ocr.tasks.classes import ClassTask
 from horovod_ocr.tasks.words import WordTask
 from horovod_ocr.text.charset import Charset
 from sharding.format.script.profile import build_profile
@@ -40,6 +41,23 @@ def save_run(run: Path, task: Task, model: nn.Module, step: int = 1, height: int
         "geometry": Geometry(height, (4.0,)).to_dict(),
     }
     return write_checkpoint(Ownership(run), step, payload, is_best)
+
+
+def cnn(task: ClassTask, seed: int, channels: int = 3):
+    torch.manual_seed(seed)
+    return build_model("cnn", task.outputs, 16, channels, **SMALL)
+
+
+def save_classes(run: Path, task: ClassTask, model: nn.Module, channels: int = 3) -> Path:
+    payload = {
+        **tiny_payload(),
+        "task": task.to_dict(),
+        "model": model.state_dict(),
+        "model_name": "cnn",
+        "model_options": SMALL,
+        "geometry": Geometry(16, (4.0,), 16, channels).to_dict(),
+    }
+    return write_checkpoint(Ownership(run), 1, payload, is_best=True)
 
 
 def resnet(outputs: int, channels: int = 3, seed: int = 0, **options):
@@ -85,6 +103,31 @@ def test_a_runs_folder_is_its_best_checkpoint_and_the_same_letters_keep_all_weig
     save_run(tmp_path, task, last, step=2)
     assert transfer(tmp_path, model, task).endswith("step-00000001.pt; head: 3 of 3 outputs keep their weights")
     assert all(torch.equal(values, best.state_dict()[name]) for name, values in bits(model).items())
+
+
+def test_classes_that_both_know_keep_their_rows_by_name(tmp_path):
+    old, new = ClassTask(("A", "B")), ClassTask(("B", "C"))
+    there, model = cnn(old, seed=1), cnn(new, seed=2)
+    before = bits(model)
+    line = transfer(save_classes(tmp_path, old, there), model, new)
+    for name in ("head.weight", "head.bias"):
+        row_b, row_c = model.state_dict()[name]
+        assert torch.equal(row_b, there.state_dict()[name][1]), "B is the second output there"
+        assert torch.equal(row_c, before[name][1])
+    others = [name for name in before if not name.startswith("head")]
+    assert others and all(torch.equal(model.state_dict()[name], there.state_dict()[name]) for name in others)
+    assert line.endswith("; head: 1 of 2 outputs keep their weights; these start with random ones: C")
+
+
+def test_a_state_dict_of_a_wrapped_model_goes_by_the_names_inside(tmp_path):
+    there, model = resnet(5, seed=1), resnet(5, seed=2)
+    wrapped = nn.DataParallel(there).state_dict()
+    assert all(name.startswith("module.") for name in wrapped)
+    transfer(save_state(tmp_path / "it.pth", wrapped), model, words("abcd"))
+    assert all(torch.equal(values, there.state_dict()[name]) for name, values in bits(model).items())
+    one_is_not = {**wrapped, "more": torch.ones(1)}
+    path = save_state(tmp_path / "it.pth", one_is_not)
+    assert_refused(path, model, words("abcd"), r"does not fit the model: conv1\.weight is missing, ")
 
 
 @pytest.mark.parametrize("kept_as", [lambda values: values, nn.Parameter])
@@ -152,7 +195,7 @@ def test_another_model_is_refused_by_the_first_differences(tmp_path):
     path = save_state(tmp_path / "it.pth", {"stem.weight": torch.ones(2, 2), "conv1.weight": torch.ones(())})
     sentence = (
         r"it\.pth does not fit the model: bn1\.weight is missing, bn1\.bias is missing, .* and \d+ more; give the "
-        r"model and the model_options that it is of$"
+        r"model, the model_options and the pixels that it is of$"
     )
     assert_refused(path, resnet(5), task, sentence)
     there = resnet(5).state_dict()
@@ -165,6 +208,12 @@ def test_another_model_is_refused_by_the_first_differences(tmp_path):
 def test_rgb_is_not_made_of_grey(tmp_path):
     path = save_state(tmp_path / "it.pth", resnet(5, channels=1).state_dict())
     assert_refused(path, resnet(5, channels=3), words("abcd"), r"conv1\.weight is 8 x 1 x 7 x 7, not 8 x 3 x 7 x 7")
+    task = ClassTask(("A", "B"))
+    path = save_classes(tmp_path, task, cnn(task, seed=1, channels=1), channels=1)
+    sentence = (
+        r"is 8 x 1 x 3 x 3, not 8 x 3 x 3 x 3; it was trained with model=cnn height=16 pixels=grey model_options\."
+    )
+    assert_refused(path, cnn(task, seed=2), task, sentence)
 
 
 def test_a_head_that_does_not_fit_its_outputs_is_damaged(tmp_path):

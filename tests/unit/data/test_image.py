@@ -29,6 +29,12 @@ def test_each_class_has_one_width_and_it_holds_its_widest():
     assert Geometry.from_dict(GEOMETRY.to_dict()) == GEOMETRY
 
 
+def test_photos_fill_one_width_and_words_are_padded():
+    photos = Geometry(32, (0.5, 1.0, 2.0), 48, 3)
+    assert photos.is_photo and not GEOMETRY.is_photo
+    assert {photos.padded_width_px(width, 32) for width in (1, 32, 999)} == {photos.scaled_width_px(7, 32)} == {48}
+
+
 @pytest.mark.parametrize("wanted", ["pillow", "fast"])
 def test_decoding_keeps_the_aspect_and_the_grey_levels(wanted):
     decode = build_decoder(wanted)

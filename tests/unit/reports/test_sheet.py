@@ -3,12 +3,22 @@
 import io
 import random
 
+import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from horovod_ocr.reports import sheet
-from horovod_ocr.reports.lettering import Lettering
-from horovod_ocr.reports.sheet import draw_set_sheet, draw_sheet, row_parts_px, sample_cell, sheet_png
+from horovod_ocr.reports.lettering import Lettering, Line
+from horovod_ocr.reports.sheet import (
+    draw_sample,
+    draw_set_sheet,
+    draw_sheet,
+    lay_out,
+    row_height_px,
+    row_parts_px,
+    sample_cell,
+    sheet_png,
+)
 
 
 def opened(content: bytes) -> Image.Image:
@@ -59,6 +69,50 @@ def test_labels_are_within_their_row(make_image):
     assert pictures == 60
     assert all(-cell.line.box[1] <= above and cell.line.box[3] <= below for cell in row)
     assert all(cell.line.width_px <= 120 for cell in row)
+
+
+def text_of(line: Line) -> str:
+    return "".join(text for text, _ in line.runs)
+
+
+def mistakes(make_image, *names: str) -> tuple[list[tuple[bytes, str]], list[str]]:
+    """Of each class, read as the next one: samples with their labels, and what was read."""
+    samples = [(make_image(number, (64, 64)), name) for number, name in enumerate(names)]
+    return samples, [f"read {name}, 98%" for name in (*names[1:], names[0])]
+
+
+def test_label_and_reading_of_a_mistake_are_shown_in_full(make_image):
+    samples, remarks = mistakes(make_image, "NORMAL", "PNEUMONIA")
+    cells, cell_px = lay_out(samples, remarks, Lettering())
+    assert [text_of(cell.line) for cell in cells] == ["NORMAL", "PNEUMONIA"]
+    assert [text_of(cell.remark) for cell in cells] == ["read PNEUMONIA, 98%", "read NORMAL, 98%"]
+    assert all(cell.line.width_px <= cell_px and cell.remark.width_px <= cell_px for cell in cells)
+    without, narrow_px = lay_out(samples, [], Lettering())
+    assert narrow_px < cell_px and row_height_px(without) < row_height_px(cells)
+    assert opened(sheet_png(samples, remarks=remarks)).width == 2 * (cell_px + sheet.GAP_PX) + sheet.GAP_PX
+
+
+def test_names_that_are_longer_than_any_cell_are_cut(make_image):
+    samples, remarks = mistakes(make_image, "NORMAL", "a class whose name is a sentence of some length")
+    cells, cell_px = lay_out(samples, remarks, Lettering())
+    assert cell_px == sheet.REMARKED_CELL_PX and text_of(cells[0].remark).endswith("…")
+    assert text_of(cells[0].line) == "NORMAL" and text_of(cells[1].remark) == "read NORMAL, 98%"
+    assert all(cell.line.width_px <= cell_px and cell.remark.width_px <= cell_px for cell in cells)
+
+
+def test_remarks_are_drawn_within_their_row_and_below_the_labels(make_image):
+    samples, remarks = mistakes(make_image, *["NORMAL", "PNEUMONIA"] * 10)
+    cells, cell_px = lay_out(samples, remarks, Lettering())
+    row = cells[:2]
+    drawn = Image.new("RGB", (cell_px, 400), "white")
+    draw_sample(drawn, ImageDraw.Draw(drawn), row[0], (0, 0), cell_px, row)
+    pictures, above, below = row_parts_px(row)
+    remark_top = pictures + sheet.GAP_PX // 2 + above + below
+    ink = np.array(drawn.convert("L")) < 200
+    rows_with_ink = np.flatnonzero(ink[pictures + 1 :].any(1)) + pictures + 1
+    assert rows_with_ink.max() < row_height_px(row)
+    assert (rows_with_ink > remark_top).sum() >= 8, "the remark"
+    assert not ink[remark_top + 1 : remark_top + 4].any(), "apart from the label"
 
 
 @pytest.mark.slow

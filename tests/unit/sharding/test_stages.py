@@ -9,11 +9,11 @@ import sharding
 
 ROOT = Path(sharding.__file__).parents[1]
 STAGES = (
-    "errors reasons progress counts "
+    "errors wording reasons progress counts "
     "system format images layouts reading arranging packing options building build audit verify"
 ).split()
 FORMAT_MAY_IMPORT = {"errors", "reasons", "system.files", "format"}
-# What readers of shards import besides the format: errors, atomic files, and
+# What readers of shards import besides the format: errors, phrases, atomic files, and
 READERS_MAY_IMPORT = {
     "config": {"options"},  # the settings of the command `shard` are its options
     # a decoder checks a PNG's chunks before a library reads it; loader workers are chosen by the cores
@@ -63,6 +63,6 @@ def test_readers_of_shards_import_the_format_alone(path: Path):
     room = path.relative_to(ROOT / "horovod_ocr").parts[0]
     if room in ANYTHING:
         return
-    allowed = {"errors", "system.files"} | READERS_MAY_IMPORT.get(room, set())
+    allowed = {"errors", "wording", "system.files"} | READERS_MAY_IMPORT.get(room, set())
     others = {module for module in imported_modules(path) if stage_of(module) != "format" and module not in allowed}
     assert not others, f"{path.relative_to(ROOT)} imports {others}"

@@ -20,10 +20,13 @@ CONFUSION = np.array([[8, 2, 0], [1, 3, 0], [0, 0, 0]])  # the third class has n
 SCORES = st.lists(st.integers(0, 6).map(float), min_size=1, max_size=12)
 
 
-def test_accuracy_and_macro_f1_leave_out_classes_that_do_not_occur():
-    scores = scores_of(CONFUSION)
+@pytest.mark.parametrize("read_as_the_third", [0, 2])
+def test_macro_f1_is_the_mean_over_the_classes_that_have_samples(read_as_the_third):
+    confusion = CONFUSION.copy()
+    confusion[0] = 8, 2 - read_as_the_third, read_as_the_third
+    scores = scores_of(confusion)
     assert scores["samples"] == 14 and scores["accuracy"] == 11 / 14 and scores["error_rate"] == pytest.approx(3 / 14)
-    f1 = [2 * 8 / (10 + 9), 2 * 3 / (4 + 5)]
+    f1 = [2 * 8 / (10 + 9), 2 * 3 / (4 + 5 - read_as_the_third)]
     assert scores["macro_f1"] == pytest.approx(sum(f1) / 2)
 
 
@@ -55,6 +58,7 @@ def test_the_area_is_the_share_of_pairs_in_the_right_order(positive, negative):
     area = area_under_curve(np.array(positive), np.array(negative))
     assert area is not None and area.value == pytest.approx(np.mean(pairs))
     assert 0 <= area.low <= area.value <= area.high <= 1
+    assert area.low < area.high, "a dozen samples of a class are never certain"
 
 
 def test_the_interval_holds_the_true_area_as_often_as_it_says():
@@ -64,6 +68,24 @@ def test_the_interval_holds_the_true_area_as_often_as_it_says():
     intervals = [area_under_curve(rng.normal(1, 1, 40), rng.normal(0, 1, 60)) for _ in range(400)]
     held = sum(each.low <= true <= each.high for each in intervals)
     assert 0.92 * 400 < held < 0.98 * 400
+
+
+@pytest.mark.parametrize("alone", ["positive", "negative"])
+def test_one_sample_of_a_class_says_little(alone):
+    """Its share of pairs would be the area itself, without any spread."""
+    many = np.arange(1000.0)
+    one = np.array([699.5])
+    area = area_under_curve(one, many) if alone == "positive" else area_under_curve(many, one)
+    assert area is not None and area.value == pytest.approx(0.7 if alone == "positive" else 0.3)
+    assert area.high - area.low > 0.9
+
+
+def test_equal_scores_are_not_certain():
+    small, large = (area_under_curve(np.ones(count), np.ones(2 * count)) for count in (4, 400))
+    assert small is not None and large is not None and small.value == large.value == 0.5
+    # as wide as a share of one half among so many samples, on the logit scale
+    assert small.low == pytest.approx(expit(-1.959964 / math.sqrt(4 * 0.25)))
+    assert 0.04 < 0.5 - large.low < 0.06 and large.high == pytest.approx(1 - large.low)
 
 
 @given(st.lists(st.integers(-5, 5).map(float), min_size=1, max_size=20))

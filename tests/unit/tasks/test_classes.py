@@ -14,7 +14,7 @@ from horovod_ocr.models.base import Classifier
 from horovod_ocr.models.forward import ModelOutput
 from horovod_ocr.tasks.build import build_model_for, task_from_dict, task_of
 from horovod_ocr.tasks.classes import MOST_WORST, ClassReading, ClassScores, ClassTask, class_weights
-from horovod_ocr.tasks.figures import CLASSES, figures_in
+from horovod_ocr.tasks.figures import CLASSES, figures_in, score_text
 from horovod_ocr.tasks.geometry import geometry_of
 from tests.unit.tasks.batches import batch_of
 
@@ -97,6 +97,18 @@ def test_another_set_may_lack_classes_but_have_no_others():
         TASK.check_readable(index_of(("cat", "ox")))
 
 
+def test_a_class_without_a_sample_in_any_split_is_no_class():
+    """As a folder whose only image is broken."""
+    TASK.check_readable(index_of(("cat", "ox"), train=(3, 0), val=(1, 0)))
+    with pytest.raises(CheckpointError, match="was not trained on: ox; it knows"):
+        TASK.check_readable(index_of(("cat", "ox"), train=(3, 0), val=(1, 1)))
+    many = tuple(f"c{number:02d}" for number in range(60))
+    with pytest.raises(CheckpointError, match="trained on: c00, c01, c02, c03, c04 and 55 more; it knows: cat, dog"):
+        TASK.check_readable(index_of(many))
+    with pytest.raises(CheckpointError, match="not trained on: cat; it knows: c00, .*, c49 and 10 more$"):
+        ClassTask(many).check_readable(index_of(("cat",)))
+
+
 def test_scores_go_by_name_where_numbers_differ():
     scores = TASK.empty_scores(index_of(("emu", "cat")))
     scores.add([reading_of(0.1, 0.1, 0.8), reading_of(0.2, 0.7, 0.1)], batch_of(["0", "1"]))
@@ -145,6 +157,17 @@ def test_a_report_names_the_worst_mistakes_with_their_place():
     assert "auc" not in report
 
 
+def test_a_share_of_nothing_is_a_dash():
+    """No emu is there, and no cat was read."""
+    report = scores_over([reading_of(0.1, 0.8, 0.1), reading_of(0.1, 0.1, 0.8)], ["0", "1"]).report("test")
+    (by_class, _) = CLASSES.tables_of(report)
+    assert by_class.rows == [
+        ("cat", "1", "-", "0.0%", "0.0%"),
+        ("dog", "1", "0.0%", "0.0%", "0.0%"),
+        ("emu", "0", "0.0%", "-", "-"),
+    ]
+
+
 def test_of_two_classes_the_area_under_the_curve_is_reported():
     task = ClassTask(("ill", "well"))
     scores = task.empty_scores(index_of(task.classes))
@@ -153,19 +176,44 @@ def test_of_two_classes_the_area_under_the_curve_is_reported():
     values = scores.values()
     assert values["auc"] == 1.0 and values["auc_low"] < 1.0
     assert values["log_loss"] == pytest.approx(-np.mean(np.log([0.4, 0.9, 0.7])))
-    assert CLASSES.remarks_on(scores.report("test"))[0].startswith("AUC of well: 1.0000, 95 % interval 0.0250 to")
+    assert CLASSES.remarks_on(scores.report("test")) == ["AUC of well: 1.000, 95 % interval 0.025 to 1.000"]
+
+
+def test_sure_readings_are_still_in_order():
+    """In float32, a softmax is 1 from a difference of 17 on; in float64, from 37 on."""
+    task = ClassTask(("ill", "well"))
+    logits_NC = torch.tensor([[0.0, 20.0], [0.0, 21.0], [0.5, 60.0], [0.0, 60.0], [-30.0, 0.0], [900.0, 0.0]])
+    scores = task.empty_scores(index_of(task.classes))
+    scores.add(task.read(ModelOutput(logits_NC)), batch_of(["0", "1", "0", "1", "1", "0"]))
+    odds = [score for each in scores.log_odds for score in each]
+    assert odds == pytest.approx([20.0, 59.5, -708.4, 21.0, 60.0, 30.0], abs=0.01)
+    pairs = [(high > low) for low in scores.log_odds[0] for high in scores.log_odds[1]]
+    assert scores.values()["auc"] == pytest.approx(np.mean(pairs)) == pytest.approx(7 / 9)
+
+
+def test_the_area_under_the_curve_is_no_percentage():
+    assert score_text(CLASSES, {"accuracy": 0.96, "auc": 0.99104}) == "accuracy 96.00%  AUC 0.991"
+    auc = next(figure for figure in CLASSES.figures if figure.key == "auc")
+    assert auc.text({"auc": 0.5}) == "0.500" and auc.text({"accuracy": 0.96}) == ""
 
 
 def test_the_first_lines_name_classes_that_cannot_be_learnt():
-    remarks = TASK.opening_remarks(index_of(train=(5, 0, 3)), Classifier(), Geometry(8, (1.0,), 8))
-    assert remarks[0].startswith("warning: the train split has no image of dog: ")
-    assert len(TASK.opening_remarks(index_of(train=(5, 1, 3)), Classifier(), Geometry(8, (1.0,), 8))) == 1
+    def remarks_on(classes=TASK.classes, **samples) -> list[str]:
+        return TASK.opening_remarks(index_of(classes, **samples), Classifier(), Geometry(8, (1.0,), 8))
+
+    assert remarks_on(train=(5, 0, 3), val=(0, 1, 0))[0].startswith("warning: the train split has no image of dog: ")
+    assert len(remarks_on(train=(5, 1, 3), val=(0, 1, 0))) == 1
+    assert len(remarks_on(train=(5, 0, 3), val=(1, 0, 0))) == 1, "no split has an image of a dog"
+    assert len(remarks_on()) == 1, "a set of an earlier version does not say how many there are"
+    many = tuple(f"c{number:02d}" for number in range(60))
+    assert "no image of c00, c01, c02, c03, c04 and 55 more: " in remarks_on(many, train=[0] * 60, val=[1] * 60)[0]
     assert TASK.describe_outputs() == "3 classes (cat, dog, emu)"
+    assert ClassTask(many).describe_outputs() == "60 classes (c00, c01, c02, c03, c04 and 55 more)"
 
 
 def test_plain_values_and_back():
     assert task_from_dict(TASK.to_dict()) == TASK
-    for classes in ([], [1, 2]):
+    for classes in ([], [1, 2], "abc", ["a", "b", "a"], {"a": 1}, None):
         with pytest.raises(ValueError):
             task_from_dict({"kind": "classes", "classes": classes})
 

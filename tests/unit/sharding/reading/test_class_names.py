@@ -21,6 +21,15 @@ def test_names_that_look_the_same_are_refused_and_shown_by_their_characters(twin
     assert "dog" not in str(refused.value)
 
 
+@pytest.mark.parametrize("letter", ["\n", "\t", "\r", "\x1b", "\x85", "\u2028"])
+def test_names_that_would_break_a_line_are_refused(letter):
+    with pytest.raises(SourceError, match="hold a control character, .* new line: 'big.*cat'; rename") as refused:
+        check_class_names(["dog", f"big{letter}cat"])
+    assert ascii(letter)[1:-1] in str(refused.value) and letter not in str(refused.value)
+    with pytest.raises(SourceError, match="and 6 more; rename"):
+        check_class_names([f"{number}{letter}" for number in range(9)])
+
+
 def test_names_that_differ_only_in_case_are_noted():
     assert check_class_names(["dog", "cat", "Cat", "DOG"]) == [
         "names of classes differ only in case, perhaps by mistake: Cat, cat; DOG, dog"
@@ -30,7 +39,9 @@ def test_names_that_differ_only_in_case_are_noted():
     assert note.endswith(": A, a; B, b; C, c and 23 more")
 
 
-@pytest.mark.parametrize("names", [(), ("cat",), ("big cat", "bigcat"), (DECOMPOSED, "creme"), ("گربه", "گرگ")])
+@pytest.mark.parametrize(
+    "names", [(), ("cat",), ("big cat", "bigcat"), ("می\u200cخورم",), (DECOMPOSED, "creme"), ("گربه", "گرگ")]
+)
 def test_other_names_are_classes_of_their_own(names):
     assert check_class_names(names) == []
 

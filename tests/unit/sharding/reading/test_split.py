@@ -8,6 +8,7 @@ import pytest
 from sharding.errors import SourceError
 from sharding.reading.hashes import hash_paths
 from sharding.reading.split import UNDECIDED, SplitLists, SplitRule
+from sharding.reasons import Rejected
 
 ROOT = Path(__file__).parents[4]
 
@@ -118,6 +119,30 @@ def test_the_documented_patterns_group_the_images_of_class_folders(pattern, grou
         assert all(len(splits) == 1 for splits in found)
         together.add(tuple(splits.pop() for splits in found))
     assert all(len({splits[n] == splits[m] for splits in together}) == 2 for n in range(len(groups)) for m in range(n))
+
+
+def split_by(pattern: str, seed: int, path: str) -> int:
+    return SplitRule("group", seed, (0.4, 0.3, 0.3), pattern).choose("", path.encode())
+
+
+def test_alternatives_are_groups_of_their_own():
+    """`(a)|(b)`: for a match of the second one, the first takes no part."""
+    paths = ["NORMAL/IM-0033-1.jpeg", "PNEUMONIA/person1_virus_1.jpeg", "PNEUMONIA/person2_virus_1.jpeg"]
+    together = set()
+    for seed in range(50):
+        splits = [split_by(r"(IM-\d+)|(person\d+)", seed, path) for path in paths]
+        assert splits == [split_by(r"(IM-\d+|person\d+)", seed, path) for path in paths]
+        together.add(splits[1] == splits[2])
+    assert together == {True, False}, "two persons are two groups"
+
+
+def test_an_empty_group_is_a_group_and_none_is_a_reject():
+    assert split_by(r"^(\d*)[a-z]", 1, "a.png") == split_by(r"^(\d*)[a-z]", 1, "b.png")
+    assert split_by(r"^(x)?(\d*)[a-z]", 1, "a.png") == split_by(r"^(\d*)[a-z]", 1, "b.png")
+    for pattern in (r"page(\d+)?", r"(x)|page"):
+        with pytest.raises(Rejected, match="no group") as rejected:
+            split_by(pattern, 1, "page.png")
+        assert rejected.value.explained == f"no group (no group of {pattern!r} takes part)"
 
 
 def test_by_file_equal_labels_may_part_and_by_label_they_may_not(source, build, read_packed, tmp_path: Path):
