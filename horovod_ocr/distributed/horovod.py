@@ -2,14 +2,13 @@
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from horovod_ocr.distributed.alone import OwnGradients
-from horovod_ocr.distributed.world import GradientSum, World, bytes_of_gradients, explain_collective, zero_loss_of
+from horovod_ocr.distributed.world import GradientSum, World, bytes_of_gradients, explain_collective
 from horovod_ocr.errors import ClusterError
 
 # Each cycle of Horovod's background loop takes time from the computation on CPU ranks, and our build of it continues at
@@ -105,18 +104,16 @@ class HorovodWorld(World):
         return explain_collective((str(error) or type(error).__name__).splitlines()[0])
 
 
-class HorovodGradients:
-    """Horovod's wrapper of an optimizer. See `GradientSum`."""
+class HorovodGradients(OwnGradients):
+    """Horovod's wrapper of an optimizer, which counts the backward passes itself. See `GradientSum`."""
+
+    optimizer: Any
+    """A DistributedOptimizer."""
 
     def __init__(self, world: World, model: nn.Module, optimizer: Any, size: int):
-        """optimizer: a DistributedOptimizer. size: bytes of the gradients, as they travel."""
-        self.world, self.model, self.optimizer, self.size = world, model, optimizer, size
-
-    def backward_pass(self, is_last: bool) -> AbstractContextManager[None]:
-        return nullcontext()  # the optimizer counts them itself
-
-    def zero_loss(self) -> Tensor:
-        return zero_loss_of(self.model)
+        """size: bytes of the gradients, as they travel."""
+        super().__init__(model, optimizer)
+        self.world, self.size = world, size
 
     def wait(self) -> None:
         self.optimizer.synchronize()
