@@ -15,6 +15,11 @@ from horovod_ocr.errors import ClusterError
 # once if a rank waits: cycles may be long (ms)
 CPU_CYCLE_TIME_MS = "25"
 
+WITHOUT_NCCL = (
+    "Horovod is built without NCCL, and would wait for ever for tensors on a GPU; build it with: "
+    "scripts/build_horovod.sh --nccl"
+)
+
 
 class HorovodWorld(World):
     """The ranks that horovodrun has started."""
@@ -25,8 +30,7 @@ class HorovodWorld(World):
         self._hvd = hvd
         self.rank, self.world_size = hvd.rank(), hvd.size()
         self.local_size = hvd.local_size()
-        # without NCCL, Horovod waits for ever for a tensor on a GPU
-        self.sums_on_gpus = bool(hvd.nccl_built())
+        self.gpu_problem = None if hvd.nccl_built() else WITHOUT_NCCL
         self.calls = 0  # of all_to_all
 
     def sum(self, values: Tensor) -> Tensor:

@@ -3,12 +3,14 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 
 import pytest
 
 from horovod_ocr.checkpoint.file import LAST, load_checkpoint
+from horovod_ocr.scaling.torch_beside import free_port
 from tests.ranks.launch import (
     PROGRAM,
     ROOT,
@@ -157,3 +159,29 @@ def test_ranks_that_do_not_all_come_end_with_a_sentence(tmp_path):
     command = [sys.executable, "-c", program]
     ended = subprocess.run(command, capture_output=True, text=True, env={**environment(), **alone}, timeout=600)
     assert "rank 1 of 2 on " in ended.stderr and "did not meet the others at 127.0.0.1, port 9" in ended.stderr
+
+
+def test_a_rank_that_is_killed_before_the_first_word_ends_the_other_with_a_sentence(tmp_path):
+    """After both have met; a traceback would end with 1."""
+    dies = (
+        "import os, signal; from horovod_ocr.distributed import torch_engine as engine;"
+        "from horovod_ocr.distributed.open import open_world\n"
+        "engine.TorchWorld = lambda: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "open_world()"
+    )
+    meeting = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "LOCAL_RANK": "0"}
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, *words],
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**environment(), **meeting, "RANK": str(rank)},
+        )
+        for rank, words in enumerate((["-m", "horovod_ocr", "eval"], ["-c", dies]))
+    ]
+    said = [rank.communicate(timeout=600)[1] for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [4, -signal.SIGKILL], said
+    assert re.search(r"horovod-ocr: rank 0 of 2 on \S+ did not meet the others at 127.0.0.1, port \d+ \(", said[0])
+    assert "Traceback" not in said[0]
