@@ -232,6 +232,11 @@ def check_config(config: TrainConfig) -> TrainConfig:
         raise ConfigError("steps 0, epochs 0: one of them must be more than 0")
     if config.log.profile:
         profiled_steps(config.log.profile)
+    exchange, compression = config.exchange.exchange, config.exchange.compression
+    if compression != "none" and exchange != "allreduce":  # a run that is resumed may have either from its checkpoint
+        raise ConfigError(
+            f"compression {compression} goes with exchange allreduce, not with {exchange}; give --compression none"
+        )
     return config
 
 

@@ -1,6 +1,5 @@
 """Ways to exchange against each other, on ranks that are threads, in float64."""
 
-from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -255,14 +254,6 @@ def test_no_rank_takes_an_update_that_is_not_finite(name):
 @pytest.mark.parametrize("name", LOCAL)
 def test_of_ranks_that_step_alone_the_others_go_on_and_all_know(name):
     assert on_ranks(3, partial(not_finite, name=name)) == [(False, False), (False, False), (False, True)]
-
-
-def test_fp16_is_of_allreduce():
-    build: Callable = partial(
-        build_exchange, world=AloneWorld(), model=tiny_model(), groups=[], make=build_optimizer, total_steps=1
-    )
-    with pytest.raises(ConfigError, match="compression fp16 goes with exchange allreduce, not with diloco"):
-        build(ExchangeConfig(exchange="diloco", compression="fp16"))
 
 
 def test_one_process_for_all_gpus_exchanges_nothing():
