@@ -1,5 +1,6 @@
 """Ways to exchange against each other, on ranks that are threads, in float64."""
 
+import time
 from functools import partial
 
 import pytest
@@ -193,6 +194,24 @@ def test_a_run_goes_on_under_any_other_exchange(name):
             torch.testing.assert_close(after.run(12, STEPS).weights, alone, rtol=0, atol=1e-6)
 
     on_ranks(3, program)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", (*EXACT, "powersgd", *LOCAL))
+def test_all_but_the_slow_rank_have_waited(name):
+    """So the rank that waited least is the one that the others wait for, wherever in an update they do that."""
+
+    def program(world: ThreadWorld) -> float:
+        training, is_slow, waited_s = Training(world, name, local_steps=2), world.rank == 1, 0.0
+        for step in range(4):
+            training.update.begin()
+            training.exchange.zero_loss().backward()
+            time.sleep(0.1 * is_slow)
+            waited_s += training.update.take(step, 1).waited_s
+        return waited_s
+
+    first, slow, last = on_ranks(3, program)
+    assert slow < min(first, last)
 
 
 def bytes_of(ranks: int, name: str, steps: int, **options) -> list[tuple[float, float]]:
