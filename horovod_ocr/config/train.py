@@ -18,6 +18,7 @@ from sharding.format.frames import MOST_PX
 Device = Literal["auto", "cpu", "cuda"]
 Engine = Literal["auto", "horovod", "torch", "data-parallel"]
 MOST_STEPS = 1_000_000_000_000
+LOCAL = ("weight-average", "diloco")  # exchanges in which ranks step alone until they meet
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,11 @@ class ExchangeConfig:
     """weight-average and diloco: steps that a rank takes alone before weights meet."""
     powersgd_rank: Annotated[int, Ge(1), Le(1000)] = 4
     """powersgd: rank of the matrices as which gradients travel."""
+
+    @property
+    def steps_alone(self) -> int:
+        """The most steps before a request to stop is heard; 0 if all ranks meet in each step."""
+        return self.local_steps if self.exchange in LOCAL else 0
 
 
 @dataclass(frozen=True)
