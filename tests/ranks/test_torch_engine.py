@@ -87,13 +87,29 @@ def test_synchronised_statistics_parts_and_fp16_give_what_horovod_gives(groups, 
     assert 0 < largest_difference(torchs, parameters_of(tmp_path / "fp64")) < 2e-2
 
 
-def test_a_slow_rank_is_named(groups, word_shards, tmp_path):
-    """Backward does not wait for the other ranks: `wait` does."""
+@pytest.mark.parametrize("exchange", ["allreduce", "weight-average"])
+def test_a_slow_rank_is_named(groups, word_shards, tmp_path, exchange):
+    """Backward does not wait for the other ranks: `wait` does, or the meeting of the weights."""
     settings = {"shards": str(word_shards), "steps": 10, "global_batch": 24, "validate_every_steps": 100}
+    settings |= {"exchange": exchange, "local_steps": 5}
     result = groups.train(2, tmp_path, "torchrun", **settings, faults={"slow_s": 0.4})
     assert_ran(result)
+    assert result.stdout.count("straggler: rank 1 on ") == 2
     lines = [json.loads(line) for line in (tmp_path / "runs/it/metrics.jsonl").read_text().splitlines()]
     assert [line["slowest_rank"] for line in lines if line["kind"] == "train"] == [1, 1]
+
+
+@pytest.mark.parametrize("launcher", ["horovodrun", "torchrun"])
+def test_the_first_line_counts_no_bytes_of_the_start(groups, word_shards, tmp_path, launcher):
+    """Neither the broadcast of the weights nor the backward with which torch finds the order of its buckets."""
+    needs_launcher(launcher)
+    settings = {"shards": str(word_shards), "steps": 10, "global_batch": 24, "validate_every_steps": 100}
+    assert_ran(groups.train(2, tmp_path, launcher, **settings))
+    lines = [json.loads(line) for line in (tmp_path / "runs/it/metrics.jsonl").read_text().splitlines()]
+    first, second = (line["sent_bytes"] for line in lines if line["kind"] == "train")
+    size = sum(each.nbytes for each in parameters_of(tmp_path).values())
+    assert 2 * 5 * size < first <= second < 2 * 5.5 * size  # a ring of two ranks, five steps
+    assert all(line["most_sent_bytes"] == line["sent_bytes"] / 2 for line in lines if line["kind"] == "train")
 
 
 def test_where_a_rank_is_killed_the_others_end_with_a_sentence(word_shards, tmp_path):
