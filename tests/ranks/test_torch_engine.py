@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -138,10 +139,9 @@ def test_a_command_under_torchrun_says_nothing_more_than_under_horovodrun(word_s
     assert refused.stderr.count("horovod-ocr: 2 ranks, but 1 lanes") == 1
 
 
-def test_processes_of_srun_are_ranks(groups, word_shards, tmp_path):
-    """Two plain processes with the variables that srun sets."""
-    settings = {"shards": str(word_shards), "steps": 6, "global_batch": 24, "validate_every_steps": 100}
-    told = json.dumps(job_settings(tmp_path / "srun", settings))
+def train_as_srun_does(out: Path, **settings) -> list[tuple[int, str]]:
+    """Two plain processes with the variables that srun sets: the exit code of each, and what it said."""
+    told = json.dumps(job_settings(out, settings))
     step = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_ID": "0", "SLURM_STEP_NODELIST": "localhost"}
     step |= {"SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2"}
     ranks = [
@@ -157,10 +157,26 @@ def test_processes_of_srun_are_ranks(groups, word_shards, tmp_path):
         for rank in range(2)
     ]
     said = [rank.communicate(timeout=600)[0] for rank in ranks]
-    assert [rank.returncode for rank in ranks] == [0, 0], said
-    assert "2 ranks on cpu" in said[0] and said[1] == ""
+    return [(rank.returncode, text) for rank, text in zip(ranks, said, strict=True)]
+
+
+def test_processes_of_srun_are_ranks(groups, word_shards, tmp_path):
+    settings = {"shards": str(word_shards), "steps": 6, "global_batch": 24, "validate_every_steps": 100}
+    root, other = train_as_srun_does(tmp_path / "srun", **settings)
+    assert root[0] == 0 and "2 ranks on cpu" in root[1], root[1]
+    assert other == (0, "")
     assert_ran(groups.train(2, tmp_path / "torchrun", "torchrun", **settings))
     assert largest_difference(parameters_of(tmp_path / "srun"), parameters_of(tmp_path / "torchrun")) == 0
+
+
+def test_a_rank_of_srun_ends_with_the_code_of_its_error_and_the_others_by_themselves(word_shards, tmp_path):
+    """srun itself ends with the highest of them, and ends no rank because of another."""
+    settings = {"shards": str(word_shards), "steps": 50, "global_batch": 24, "validate_every_steps": 100}
+    diverged = train_as_srun_does(tmp_path / "diverged", **settings, most_skipped=2, faults={"nan_at": [2, 3]})
+    assert [code for code, _ in diverged] == [5, 5], diverged
+    stalled, left = train_as_srun_does(tmp_path / "alone", **settings, stall_timeout_s=5, faults={"silent_s": 15})
+    assert stalled[0] == left[0] == 4, (stalled, left)
+    assert "no progress for 5 s" in stalled[1] and "stopped because another rank ended" in left[1]
 
 
 def test_ranks_that_do_not_all_come_end_with_a_sentence(tmp_path):
