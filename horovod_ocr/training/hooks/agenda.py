@@ -56,9 +56,8 @@ class Agenda(Hook):
     def before_step(self, state: TrainState, batch: Batch) -> None:
         self.met = state.step if self.met < 0 else self.met
         self.vote = None
-        if self.periods.is_met(
-            state.step + 1
-        ):  # else no rank waits for another, and whoever wants to stop says so later
+        # between two meetings no rank waits for another: whoever wants to stop says so at the next one
+        if self.periods.is_met(state.step + 1):
             self.vote = StopSaveVote(self.world, self.stop_reason(), self.clock.is_due())
 
     def after_step(self, state: TrainState, step: Step) -> None:
