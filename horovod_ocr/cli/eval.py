@@ -36,7 +36,7 @@ def evaluate(
         from horovod_ocr.reports.score import draw_pictures, draw_report
 
         with Watchdog(RanksConfig.stall_timeout_s, rank_of_process() or 0) as watchdog:
-            world = open_world(engine_given(engine))
+            world = open_world(engine_given(engine), trains=False)
             with progress_bar("reading", shown=world.is_root) as progress, world.guard("evaluation"):
 
                 def read(batches: int, of: int) -> None:

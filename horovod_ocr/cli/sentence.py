@@ -30,7 +30,8 @@ def one_sentence() -> Iterator[None]:
     except OcrError as error:
         if _shows_tracebacks:
             raise
-        if error.shown_by in (None, rank_of_process() or 0):
+        # an error that all ranks share is one of ranks that know their numbers; another may be about the number itself
+        if error.shown_by is None or error.shown_by == (rank_of_process() or 0):
             say(str(error))
         raise typer.Exit(error.exit_code) from error
     except BrokenPipeError as error:  # `| head` has seen enough

@@ -18,6 +18,7 @@ from sharding.format.frames import MOST_PX
 Device = Literal["auto", "cpu", "cuda"]
 Engine = Literal["auto", "horovod", "torch", "data-parallel"]
 MOST_STEPS = 1_000_000_000_000
+LOCAL = ("weight-average", "diloco")  # exchanges in which ranks step alone until they meet
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,11 @@ class ExchangeConfig:
     powersgd_rank: Annotated[int, Ge(1), Le(1000)] = 4
     """powersgd: rank of the matrices as which gradients travel."""
 
+    @property
+    def steps_alone(self) -> int:
+        """The most steps before a request to stop is heard; 0 if all ranks meet in each step."""
+        return self.local_steps if self.exchange in LOCAL else 0
+
 
 @dataclass(frozen=True)
 class CheckpointsConfig:
@@ -232,6 +238,11 @@ def check_config(config: TrainConfig) -> TrainConfig:
         raise ConfigError("steps 0, epochs 0: one of them must be more than 0")
     if config.log.profile:
         profiled_steps(config.log.profile)
+    exchange, compression = config.exchange.exchange, config.exchange.compression
+    if compression != "none" and exchange != "allreduce":  # a run that is resumed may have either from its checkpoint
+        raise ConfigError(
+            f"compression {compression} goes with exchange allreduce, not with {exchange}; give --compression none"
+        )
     return config
 
 

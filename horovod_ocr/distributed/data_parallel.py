@@ -51,12 +51,15 @@ class SplitOverGpus(nn.DataParallel[nn.Module]):
         return scores
 
 
-def open_data_parallel(ranks: int) -> DataParallelWorld:
-    """ranks: that a launcher has started. ConfigError for several, and for fewer than two GPUs."""
+def open_data_parallel(ranks: int, trains: bool = True) -> AloneWorld:
+    """ranks: that a launcher has started. trains: else it is a world of one like any other. ConfigError for several
+    ranks, and for fewer than two GPUs to train on."""
     if ranks > 1:
         raise ConfigError(
             f"--engine data-parallel is for one process, and there are {ranks}; give --engine auto for a rank a GPU"
         )
+    if not trains:
+        return AloneWorld()
     gpus = find_gpus()
     if len(gpus.numbers) < 2:
         why = f" ({reason})" if (reason := gpus.problem or gpus.remark) else ""

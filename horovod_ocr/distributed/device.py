@@ -17,8 +17,6 @@ from horovod_ocr.distributed.gpus import Gpus, find_gpus
 from horovod_ocr.distributed.world import World, raised_on_all_ranks
 from horovod_ocr.errors import ConfigError
 
-BUILD_WITH_NCCL = "scripts/build_horovod.sh --nccl"
-
 
 @dataclass(frozen=True)
 class RankHardware:
@@ -30,8 +28,8 @@ class RankHardware:
     """That this rank sees."""
     cores: frozenset[int] = frozenset()
     """That this rank may run on."""
-    can_exchange: bool = True
-    """Whether the engine can sum tensors on GPUs."""
+    gpu_problem: str | None = None
+    """Why the engine cannot sum tensors on GPUs, and what to do; None if it can."""
 
 
 class DeviceChoice(NamedTuple):
@@ -49,12 +47,12 @@ def choose_device(world: World, wanted: str = "auto") -> DeviceChoice:
     """A GPU of its own for each rank, or the CPU for all. Every rank must call this.
 
     wanted: auto (GPUs if there is one for each rank), cpu or cuda.
-    Raises ConfigError, on every rank, for GPUs that do not work, for several ranks on GPUs with a Horovod without
-    NCCL, and for `cuda` without a GPU for each rank.
+    Raises ConfigError, on every rank, for GPUs that do not work, for several ranks on GPUs with an engine
+    without NCCL, and for `cuda` without a GPU for each rank.
     """
     world.collectively(lambda: check_device(wanted))
     gpus = Gpus() if wanted == "cpu" else find_gpus()
-    mine = RankHardware(socket.gethostname(), gpus, frozenset(os.sched_getaffinity(0)), world.sums_on_gpus)
+    mine = RankHardware(socket.gethostname(), gpus, frozenset(os.sched_getaffinity(0)), world.gpu_problem)
     hardware = world.gather(mine)
     numbers, why_cpu = assign_gpus(hardware, wanted)
     cores = share_of_cores(hardware, world.rank, quota_of_cores())
@@ -90,12 +88,10 @@ def assign_gpus(hardware: Sequence[RankHardware], wanted: str) -> tuple[list[int
                 )
             )
         return [], why if any(each.gpus.numbers or each.gpus.remark for each in hardware) else None
-    if len(hardware) > 1 and (without := next((each.host for each in hardware if not each.can_exchange), None)):
+    without = [each for each in hardware if each.gpu_problem]
+    if without and len(hardware) > 1:
         raise raised_on_all_ranks(
-            ConfigError(
-                f"{without}: Horovod is built without NCCL, and would wait for ever for tensors on a GPU; build it "
-                f"with: {BUILD_WITH_NCCL}; or train on the CPUs: --device cpu"
-            )
+            ConfigError(f"{without[0].host}: {without[0].gpu_problem}; or train on the CPUs: --device cpu")
         )
     uuid_of_rank = {rank: uuid for uuid, rank in rank_of_gpu.items()}
     gpus = [each.gpus for each in hardware]

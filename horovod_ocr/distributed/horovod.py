@@ -3,20 +3,24 @@
 import os
 import pickle
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from horovod_ocr.distributed.alone import OwnGradients
-from horovod_ocr.distributed.world import GradientSum, World, bytes_of_gradients, explain_collective, zero_loss_of
+from horovod_ocr.distributed.world import GradientSum, World, bytes_of_gradients, explain_collective
 from horovod_ocr.errors import ClusterError
 
 # Each cycle of Horovod's background loop takes time from the computation on CPU ranks, and our build of it continues at
 # once if a rank waits: cycles may be long (ms)
 CPU_CYCLE_TIME_MS = "25"
 PIECE = 1 << 28  # bytes of an object in a message
+
+WITHOUT_NCCL = (
+    "Horovod is built without NCCL, and would wait for ever for tensors on a GPU; build it with: "
+    "scripts/build_horovod.sh --nccl"
+)
 
 
 class HorovodWorld(World):
@@ -28,8 +32,7 @@ class HorovodWorld(World):
         self._hvd = hvd
         self.rank, self.world_size = hvd.rank(), hvd.size()
         self.local_size = hvd.local_size()
-        # without NCCL, Horovod waits for ever for a tensor on a GPU
-        self.sums_on_gpus = bool(hvd.nccl_built())
+        self.gpu_problem = None if hvd.nccl_built() else WITHOUT_NCCL
         self.calls = 0  # of all_to_all
 
     def sum(self, values: Tensor) -> Tensor:
@@ -125,18 +128,16 @@ def as_bytes(value: Any) -> Tensor:
     return torch.frombuffer(bytearray(pickle.dumps(value)), dtype=torch.uint8)
 
 
-class HorovodGradients:
-    """Horovod's wrapper of an optimizer. See `GradientSum`."""
+class HorovodGradients(OwnGradients):
+    """Horovod's wrapper of an optimizer, which counts the backward passes itself. See `GradientSum`."""
+
+    optimizer: Any
+    """A DistributedOptimizer."""
 
     def __init__(self, world: World, model: nn.Module, optimizer: Any, size: int):
-        """optimizer: a DistributedOptimizer. size: bytes of the gradients, as they travel."""
-        self.world, self.model, self.optimizer, self.size = world, model, optimizer, size
-
-    def backward_pass(self, is_last: bool) -> AbstractContextManager[None]:
-        return nullcontext()  # the optimizer counts them itself
-
-    def zero_loss(self) -> Tensor:
-        return zero_loss_of(self.model)
+        """size: bytes of the gradients, as they travel."""
+        super().__init__(model, optimizer)
+        self.world, self.size = world, size
 
     def wait(self) -> None:
         self.optimizer.synchronize()

@@ -37,21 +37,32 @@ class Meeting(NamedTuple):
 def rank_of_process(environ: Environ = os.environ) -> int | None:
     """This process's rank, as its launcher set it; None if it has none."""
     if "HOROVOD_RANK" in environ:
-        return int(environ["HOROVOD_RANK"])
+        return number_in(environ, "HOROVOD_RANK")
     if is_of_torchrun(environ):  # before those of MPI, which may start a torchrun on each host
-        return int(environ["RANK"])
-    ranks = [int(environ[name]) for name in HOROVOD_RANKS if name in environ]
+        return number_in(environ, "RANK")
+    ranks = [number_in(environ, name) for name in HOROVOD_RANKS if name in environ]
     if ranks or not is_of_srun(environ):
         return next(iter(ranks), None)
-    return int(environ["SLURM_PROCID"])
+    return number_in(environ, "SLURM_PROCID")
 
 
 def launched_ranks(environ: Environ) -> int:
     """How many processes the launcher has started; 1 without one."""
-    sizes = [environ[name] for name in ("HOROVOD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE") if name in environ]
-    sizes += [environ["WORLD_SIZE"]] if is_of_torchrun(environ) else []
+    sizes = [name for name in ("HOROVOD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE") if name in environ]
+    sizes += ["WORLD_SIZE"] if is_of_torchrun(environ) else []
     tasks = tasks_of_srun(environ) if is_of_srun(environ) else 1
-    return max([tasks, *map(int, sizes)])
+    return max([tasks, *(number_in(environ, name) for name in sizes)])
+
+
+def number_in(environ: Environ, name: str) -> int:
+    """The number that a launcher's variable holds. ConfigError, which names it, for anything else."""
+    try:
+        return int(environ[name])
+    except ValueError:
+        raise ConfigError(
+            f"the variable {name} is {environ[name]!r}, and not the number that a launcher gives; unset it, or start "
+            "the ranks with horovodrun, torchrun or srun"
+        ) from None
 
 
 def choose_engine(wanted: str, environ: Environ, is_typed: bool) -> str | None:
@@ -98,23 +109,33 @@ def is_of_srun(environ: Environ) -> bool:
     return all(environ[name] == environ["SLURM_PROCID"] for name in ("PMI_RANK", "PMIX_RANK") if name in environ)
 
 
+def is_of_pods(environ: Environ) -> bool:
+    """Whether this is one of several pods, as Kubernetes' PyTorchJob starts them: with torchrun's variables, but
+    without torchrun."""
+    of_pods = [name for name in TORCHRUN if name != "LOCAL_RANK"]
+    has_all = "LOCAL_RANK" not in environ and all(name in environ for name in of_pods)
+    return has_all and number_in(environ, "WORLD_SIZE") > 1
+
+
 def tasks_of_srun(environ: Environ) -> int:
-    return int(environ.get("SLURM_STEP_NUM_TASKS") or environ.get("SLURM_NTASKS") or 1)
+    given = [name for name in ("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS") if environ.get(name)]
+    return number_in(environ, given[0]) if given else 1
 
 
 def meeting_of(environ: Environ) -> Meeting:
     """For the engine torch, of the variables of torchrun or else of srun."""
     if is_of_torchrun(environ):
-        port = int(environ.get("MASTER_PORT", TORCHRUN_PORT))
-        return Meeting(int(environ["RANK"]), int(environ["WORLD_SIZE"]), environ["MASTER_ADDR"], port)
+        port = number_in({"MASTER_PORT": TORCHRUN_PORT, **environ}, "MASTER_PORT")
+        return Meeting(number_in(environ, "RANK"), number_in(environ, "WORLD_SIZE"), environ["MASTER_ADDR"], port)
     # steps may run side by side on one host
-    number = int(environ["SLURM_JOB_ID"]) * 31 + int(environ["SLURM_STEP_ID"])
-    address = first_host(environ["SLURM_STEP_NODELIST"])
-    return Meeting(int(environ["SLURM_PROCID"]), tasks_of_srun(environ), address, FIRST_PORT + number % PORTS)
+    number = number_in(environ, "SLURM_JOB_ID") * 31 + number_in(environ, "SLURM_STEP_ID")
+    address, rank = first_host(environ["SLURM_STEP_NODELIST"]), number_in(environ, "SLURM_PROCID")
+    return Meeting(rank, tasks_of_srun(environ), address, FIRST_PORT + number % PORTS)
 
 
 def first_host(hosts: str) -> str:
-    """The first of a list of Slurm's, such as `node[01-03,7],other`: node01."""
+    """The first of a list of Slurm's, such as `node[01-03,7],other`: node01. ConfigError for what is no such list."""
     match = re.match(r"(?:[^,\[]|\[[^\]]*\])+", hosts)
-    assert match, f"not a list of hosts: {hosts}"
+    if not match:
+        raise ConfigError(f"the variable SLURM_STEP_NODELIST is {hosts!r}, and not the list of hosts that srun gives")
     return re.sub(r"\[([^\],-]+)[^\]]*\]", r"\1", match[0])

@@ -25,6 +25,11 @@ from horovod_ocr.errors import ClusterError
 START_TIMEOUT = timedelta(seconds=240)  # until all ranks are there; shorter than the watchdog's, for a better sentence
 COLLECTIVE_TIMEOUT = timedelta(days=30)  # a rank that waits for longer than `stall_timeout_s` is ended by the watchdog
 
+WITHOUT_NCCL = (
+    f"torch {torch.__version__} is built without NCCL, so its ranks cannot sum what is on GPUs; take one with NCCL, "
+    "such as PyPI's for Linux"
+)
+
 
 class TorchWorld(World):
     """The ranks that torchrun or srun has started. torch's process group must be there."""
@@ -32,6 +37,7 @@ class TorchWorld(World):
     def __init__(self) -> None:
         super().__init__()
         self.rank, self.world_size = dist.get_rank(), dist.get_world_size()
+        self.gpu_problem = None if dist.is_nccl_available() else WITHOUT_NCCL
         host = socket.gethostname()
         self.local_size = self.gather(host).count(host)
 
@@ -190,22 +196,23 @@ def init_torch(meeting: Meeting) -> TorchWorld:
         )
     os.environ.setdefault("NCCL_DEBUG", "WARN")  # without it, NCCL's errors have no reason
     address = f"[{meeting.address}]" if ":" in meeting.address else meeting.address
-    if not dist.is_initialized():
-        try:
+    try:
+        if not dist.is_initialized():
             meet(f"tcp://{address}:{meeting.port}", meeting.rank, meeting.world_size)
-        except (dist.DistError, RuntimeError) as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            raise ClusterError(
-                f"rank {meeting.rank} of {meeting.world_size} on {socket.gethostname()} did not meet the others at "
-                f"{address}, port {meeting.port} ({reason}); is this port blocked, has a rank ended, or is the network "
-                "interface the wrong one? Name it: GLOO_SOCKET_IFNAME=eth0"
-            ) from error
-    return TorchWorld()
+        return TorchWorld()  # which is the first to talk to the others: one may have ended since
+    except (dist.DistError, RuntimeError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ClusterError(
+            f"rank {meeting.rank} of {meeting.world_size} on {socket.gethostname()} did not meet the others at "
+            f"{address}, port {meeting.port} ({reason}); is this port blocked, has a rank ended, or is the network "
+            "interface the wrong one? Name it: GLOO_SOCKET_IFNAME=eth0"
+        ) from error
 
 
 def meet(url: str, rank: int, world_size: int) -> None:
     """Make the process group. Collective."""
     store, *_ = next(rendezvous(url, rank, world_size, timeout=START_TIMEOUT))
-    backends = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    has_nccl = torch.cuda.is_available() and dist.is_nccl_available()
+    backends = "cpu:gloo,cuda:nccl" if has_nccl else "gloo"
     dist.init_process_group(backends, store=store, rank=rank, world_size=world_size, timeout=COLLECTIVE_TIMEOUT)
     atexit.register(dist.destroy_process_group)

@@ -71,8 +71,8 @@ class World(ABC):
     """The number of ranks."""
     local_size: int = 1
     """Ranks on this host."""
-    sums_on_gpus: bool = True
-    """Whether this engine can sum tensors that are on a GPU."""
+    gpu_problem: str | None = None
+    """Why this engine cannot sum tensors that are on a GPU, and what to do; None if it can."""
 
     def __init__(self) -> None:
         self.traffic = Traffic()

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from horovod_ocr.config.train import LOCAL
 from horovod_ocr.errors import ConfigError
 
 
@@ -18,7 +19,7 @@ class Way(NamedTuple):
     @property
     def is_local(self) -> bool:
         """Whether ranks take steps alone between two meetings."""
-        return self.exchange in ("weight-average", "diloco")
+        return self.exchange in LOCAL
 
     @property
     def is_exact(self) -> bool:

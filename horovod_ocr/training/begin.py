@@ -47,6 +47,7 @@ def begin(config: TrainConfig, world: World, watchdog: Watchdog) -> Beginning:
 
     Raises the same OcrError on every rank.
     """
+    world.collectively(lambda: check_config(config))
     device, cores, why_cpu = choose_device(world, config.ranks.device)
     precision = choose_precision(config.ranks.precision, device, world)
     watchdog.reached(0, "the run's folder and the shards")

@@ -35,8 +35,7 @@ def build_hooks(
         DamagedSamples(world, beginning.store.index.of(split), c.data.max_bad) for split in ("train", "val")
     )
     exchange, address = update.exchange, parts.train.address_of
-    waits = on_gpu or exchange.is_local
-    skipped = hooks.SkippedUpdates(world, c.optimizer.most_skipped, address, waits, exchange.all_finite)
+    skipped = hooks.SkippedUpdates(world, c.optimizer.most_skipped, address, on_gpu, exchange.all_finite)
 
     def score() -> Scores:
         assert parts.val, "a validation is due although there is no val split"

@@ -23,8 +23,12 @@ class Interval:
 
     def __init__(self, task: Task, device: torch.device):
         self.task, self.device = task, device
-        self.exchanged = Traffic()  # of this rank when the latest line was written
+        self.exchanged = Traffic()  # of this rank when the interval began
         self.reset()
+
+    def begin(self, world: World) -> None:
+        """Count the bytes of the first interval from here: the broadcast of the weights is not training."""
+        self.exchanged = replace(world.traffic)
 
     def reset(self) -> None:
         """Begin the next interval."""
@@ -32,12 +36,12 @@ class Interval:
         self.sums: dict[str, Tensor | float] = dict.fromkeys(self.task.log_sums, 0)  # see Losses.sums
         self.steps = self.samples = self.read_bytes = 0
         self.data_wait_s = 0.0
-        self.ranks_wait_s = 0.0  # for the gradients of the other ranks
+        self.ranks_wait_s = 0.0  # for the other ranks
         self.decode_s = 0.0
         self.started_s = time.monotonic()
 
     def count(self, batch: Batch, waited_s: float) -> None:
-        """Add what it took to make a batch, and the wait for the gradients of the other ranks."""
+        """Add what it took to make a batch, and the wait for the other ranks."""
         self.ranks_wait_s += waited_s
         self.steps += 1
         self.samples += len(batch)
@@ -70,19 +74,23 @@ class Interval:
 
         loss of a sample, what the task says (`Task.log_values`), images_per_s of all ranks together, data_wait_share of
         the time, decode_us of a sample (augmentation included), read_bytes of images, sent_bytes from rank to rank,
-        slowest_rank and slowest_ratio (see `slowest`), passed_s.
+        most_sent_bytes and most_received_bytes of one rank, slowest_rank and slowest_ratio (see `slowest`), passed_s.
         """
         passed_s = time.monotonic() - self.started_s
-        own_s = np.zeros(world.world_size)
-        own_s[world.rank] = passed_s - self.ranks_wait_s
-        sums = [float(self.sums[name]) for name in self.task.log_sums]
         before, self.exchanged = self.exchanged, replace(world.traffic)
-        sent = self.exchanged.sent - before.sent
-        mine = [float(self.loss_sum), self.samples, self.data_wait_s, passed_s, self.decode_s, self.read_bytes, sent]
-        loss_sum, samples, wait_s, all_s, decode_s, read_bytes, sent_bytes, *more = world.sum_array(
-            np.array([*mine, *sums, *own_s])
+        own = np.zeros((3, world.world_size))  # a column for each rank
+        own[:, world.rank] = (
+            passed_s - self.ranks_wait_s,
+            self.exchanged.sent - before.sent,
+            self.exchanged.received - before.received,
+        )
+        sums = [float(self.sums[name]) for name in self.task.log_sums]
+        mine = [float(self.loss_sum), self.samples, self.data_wait_s, passed_s, self.decode_s, self.read_bytes]
+        loss_sum, samples, wait_s, all_s, decode_s, read_bytes, *more = world.sum_array(
+            np.array([*mine, *sums, *own.flat])
         ).tolist()
-        slowest_rank, slowest_ratio = slowest(more[len(sums) :])
+        own_s, sent, received = np.reshape(more[len(sums) :], own.shape).tolist()
+        slowest_rank, slowest_ratio = slowest(own_s)
         return {
             "loss": loss_sum / max(1, samples),
             **self.task.log_values(dict(zip(self.task.log_sums, more, strict=False))),
@@ -90,7 +98,9 @@ class Interval:
             "data_wait_share": wait_s / all_s,
             "decode_us": 1e6 * decode_s / max(1, samples),
             "read_bytes": int(read_bytes),
-            "sent_bytes": int(sent_bytes),
+            "sent_bytes": int(sum(sent)),
+            "most_sent_bytes": int(max(sent)),
+            "most_received_bytes": int(max(received)),
             "slowest_rank": slowest_rank,
             "slowest_ratio": slowest_ratio,
             "passed_s": all_s / world.world_size,

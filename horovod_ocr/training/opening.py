@@ -8,6 +8,7 @@ import torch
 from horovod_ocr.config.train import TrainConfig, profiled_steps
 from horovod_ocr.data.plan import BucketPlan
 from horovod_ocr.data.splits import divide_command, unseen_split
+from horovod_ocr.distributed.data_parallel import DataParallelWorld
 from horovod_ocr.distributed.world import World
 from horovod_ocr.training.begin import Beginning
 from horovod_ocr.training.hooks import Periods
@@ -42,6 +43,7 @@ def opening_lines(
         *unvalidated,
         *idle_ranks(parts.train.plan(0).buckets, world.world_size),
         *chatty_batchnorm(config, periods, world.world_size),
+        *divided_batchnorm(config, world),
         *unprofiled(config.log.profile, state),
         *parts.task.opening_remarks(index, parts.model, parts.geometry),
     ]
@@ -70,6 +72,17 @@ def chatty_batchnorm(config: TrainConfig, periods: Periods, world_size: int) -> 
     return [
         "warning: with sync_batchnorm the ranks wait for each other in every layer, although "
         f"{config.exchange.exchange} lets them step alone; --no-sync-batchnorm saves that"
+    ]
+
+
+def divided_batchnorm(config: TrainConfig, world: World) -> list[str]:
+    """A warning if statistics are those of each GPU although those of the whole batch are asked for."""
+    if not config.ranks.sync_batchnorm or not isinstance(world, DataParallelWorld):
+        return []
+    return [
+        "warning: sync_batchnorm is among ranks, and --engine data-parallel is one rank: BatchNorm uses the statistics "
+        "of each GPU's part of the batch; for those of the whole batch start a rank for each GPU, with horovodrun or "
+        "torchrun"
     ]
 
 

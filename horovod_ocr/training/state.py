@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Due:
-    """What is to happen after this step. Equal on all ranks."""
+    """What is to happen after this step. Equal on all ranks. Where they have not met, nothing is: none waits for
+    another."""
 
     is_met: bool = True
     """Whether all ranks hold the same weights now; those that step alone do not always."""

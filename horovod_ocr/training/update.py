@@ -1,6 +1,8 @@
 """One optimizer step: clipping, learning rate, and what is undone if a gradient is not finite."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -20,7 +22,7 @@ class UpdateResult(NamedTuple):
     is_finite: Tensor
     """bool: whether it is finite; if not, the update was left out."""
     waited_s: float
-    """How long this rank waited for the gradients of the others."""
+    """How long this rank waited for the others: for their gradients, or for the weights to meet."""
 
 
 class Schedule(NamedTuple):
@@ -49,10 +51,11 @@ class Update:
         clip_norm: float,
         has_other_ranks: bool = True,
     ):
-        """has_other_ranks: on a GPU, wait for this rank's own backward first, so that `waited_s` holds only the wait
-        for the others."""
+        """has_other_ranks: on a GPU, wait for this rank's own work before the others are waited for, so that `waited_s`
+        holds only the wait for them."""
         self.exchange, self.schedule, self.clip_norm = exchange, schedule, clip_norm
         self.has_other_ranks = has_other_ranks
+        self.waited_s = 0.0  # in the update that is being taken
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.statistics = [buffer for buffer in model.buffers() if buffer.is_floating_point()]
         self.statistics_before = [buffer.clone() for buffer in self.statistics]
@@ -76,14 +79,13 @@ class Update:
         """
         if missing := sum(parameter.grad is None for parameter in self.parameters):  # a group would never be whole
             raise ConfigError(f"{missing} of the model's parameters get no gradient; freeze them (requires_grad)")
-        if self.has_other_ranks and self.parameters[0].is_cuda:
-            torch.cuda.current_stream().synchronize()
-        started_s = time.monotonic()
-        self.exchange.wait()
-        waited_s = time.monotonic() - started_s
-        exchange = self.exchange
+        exchange, self.waited_s = self.exchange, 0.0
+        waits_again = exchange.waits_again(step + 1)
+        with self.waiting(not exchange.is_local):
+            exchange.wait()
         own = nn.utils.get_total_norm([each.grad for each in exchange.parameters if each.grad is not None])
-        norm = exchange.norm_of_all(own.to(self.parameters[0]))  # of no parameters it would be fp32, on the CPU
+        with self.waiting(waits_again):
+            norm = exchange.norm_of_all(own.to(self.parameters[0]))  # of no parameters it would be fp32, on the CPU
         nn.utils.clip_grads_with_norm_(exchange.parameters, self.clip_norm, norm)
         is_finite = norm.isfinite()
         for values, before in zip(self.statistics, self.statistics_before, strict=True):
@@ -94,5 +96,22 @@ class Update:
             group["lr"] = self.schedule.lr(step)
         if exchange.parameters:
             exchange.apply()
-        exchange.share(step + 1, samples)
-        return UpdateResult(norm, is_finite, waited_s)
+        with self.waiting(waits_again):
+            exchange.share(step + 1, samples)
+        return UpdateResult(norm, is_finite, self.waited_s)
+
+    @contextmanager
+    def waiting(self, waits: bool) -> Iterator[None]:
+        """Around what lets ranks wait for each other, if it does so in this step."""
+        if not waits:
+            yield
+            return
+        self.wait_for_device()
+        started_s = time.monotonic()
+        yield
+        self.wait_for_device()  # NCCL's waits are those of the GPU
+        self.waited_s += time.monotonic() - started_s
+
+    def wait_for_device(self) -> None:
+        if self.has_other_ranks and self.parameters[0].is_cuda:
+            torch.cuda.current_stream().synchronize()

@@ -20,6 +20,7 @@ from horovod_ocr.data.batch import Batch
 from horovod_ocr.distributed import device
 from horovod_ocr.distributed.exchange import allreduce
 from horovod_ocr.distributed.gpus import Gpus
+from horovod_ocr.distributed.horovod import WITHOUT_NCCL
 from horovod_ocr.distributed.open import open_world
 from horovod_ocr.distributed.world import World
 from horovod_ocr.errors import OcrError
@@ -110,7 +111,7 @@ class Faulty(Hook):
     def begin(self, world: World) -> None:
         """Before this rank first talks to others."""
         if self.gpus:
-            world.sums_on_gpus = False
+            world.gpu_problem = WITHOUT_NCCL
         time.sleep(self.silent_s * (world.rank == world.world_size - 1))
 
     def meet(self, trainer: Trainer) -> None:

@@ -50,6 +50,18 @@ def test_a_rank_that_is_killed_ends_the_job(word_shards, tmp_path):
     assert not list(tmp_path.glob("rank*.pt"))
 
 
+@pytest.mark.parametrize(
+    ("settings", "code"),
+    [
+        ({"most_skipped": 2, "faults": {"nan_at": [2, 3]}}, 5),  # of all ranks
+        ({"stall_timeout_s": 5, "faults": {"silent_s": 100}}, 4),  # of rank 0, which waits for the other
+    ],
+)
+def test_the_exit_code_is_that_of_the_rank_that_failed(word_shards, tmp_path, settings, code):
+    settings = {"shards": str(word_shards), "steps": 1000, "global_batch": 12, "validate_every_steps": 1000, **settings}
+    assert train_on_ranks(2, tmp_path, "mpiexec", **settings).returncode == code
+
+
 def test_ctrl_c_saves_and_ends_the_job(word_shards, tmp_path):
     settings = {"shards": str(word_shards), "steps": 1000, "global_batch": 12, "validate_every_steps": 1000}
     command = [sys.executable, str(PROGRAM), json.dumps(job_settings(tmp_path, settings))]

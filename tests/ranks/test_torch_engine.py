@@ -3,12 +3,15 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from horovod_ocr.checkpoint.file import LAST, load_checkpoint
+from horovod_ocr.scaling.torch_beside import free_port
 from tests.ranks.launch import (
     PROGRAM,
     ROOT,
@@ -85,13 +88,29 @@ def test_synchronised_statistics_parts_and_fp16_give_what_horovod_gives(groups, 
     assert 0 < largest_difference(torchs, parameters_of(tmp_path / "fp64")) < 2e-2
 
 
-def test_a_slow_rank_is_named(groups, word_shards, tmp_path):
-    """Backward does not wait for the other ranks: `wait` does."""
+@pytest.mark.parametrize("exchange", ["allreduce", "weight-average"])
+def test_a_slow_rank_is_named(groups, word_shards, tmp_path, exchange):
+    """Backward does not wait for the other ranks: `wait` does, or the meeting of the weights."""
     settings = {"shards": str(word_shards), "steps": 10, "global_batch": 24, "validate_every_steps": 100}
+    settings |= {"exchange": exchange, "local_steps": 5}
     result = groups.train(2, tmp_path, "torchrun", **settings, faults={"slow_s": 0.4})
     assert_ran(result)
+    assert result.stdout.count("straggler: rank 1 on ") == 2
     lines = [json.loads(line) for line in (tmp_path / "runs/it/metrics.jsonl").read_text().splitlines()]
     assert [line["slowest_rank"] for line in lines if line["kind"] == "train"] == [1, 1]
+
+
+@pytest.mark.parametrize("launcher", ["horovodrun", "torchrun"])
+def test_the_first_line_counts_no_bytes_of_the_start(groups, word_shards, tmp_path, launcher):
+    """Neither the broadcast of the weights nor the backward with which torch finds the order of its buckets."""
+    needs_launcher(launcher)
+    settings = {"shards": str(word_shards), "steps": 10, "global_batch": 24, "validate_every_steps": 100}
+    assert_ran(groups.train(2, tmp_path, launcher, **settings))
+    lines = [json.loads(line) for line in (tmp_path / "runs/it/metrics.jsonl").read_text().splitlines()]
+    first, second = (line["sent_bytes"] for line in lines if line["kind"] == "train")
+    size = sum(each.nbytes for each in parameters_of(tmp_path).values())
+    assert 2 * 5 * size < first <= second < 2 * 5.5 * size  # a ring of two ranks, five steps
+    assert all(line["most_sent_bytes"] == line["sent_bytes"] / 2 for line in lines if line["kind"] == "train")
 
 
 def test_where_a_rank_is_killed_the_others_end_with_a_sentence(word_shards, tmp_path):
@@ -120,10 +139,9 @@ def test_a_command_under_torchrun_says_nothing_more_than_under_horovodrun(word_s
     assert refused.stderr.count("horovod-ocr: 2 ranks, but 1 lanes") == 1
 
 
-def test_processes_of_srun_are_ranks(groups, word_shards, tmp_path):
-    """Two plain processes with the variables that srun sets."""
-    settings = {"shards": str(word_shards), "steps": 6, "global_batch": 24, "validate_every_steps": 100}
-    told = json.dumps(job_settings(tmp_path / "srun", settings))
+def train_as_srun_does(out: Path, **settings) -> list[tuple[int, str]]:
+    """Two plain processes with the variables that srun sets: the exit code of each, and what it said."""
+    told = json.dumps(job_settings(out, settings))
     step = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_ID": "0", "SLURM_STEP_NODELIST": "localhost"}
     step |= {"SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2"}
     ranks = [
@@ -139,10 +157,26 @@ def test_processes_of_srun_are_ranks(groups, word_shards, tmp_path):
         for rank in range(2)
     ]
     said = [rank.communicate(timeout=600)[0] for rank in ranks]
-    assert [rank.returncode for rank in ranks] == [0, 0], said
-    assert "2 ranks on cpu" in said[0] and said[1] == ""
+    return [(rank.returncode, text) for rank, text in zip(ranks, said, strict=True)]
+
+
+def test_processes_of_srun_are_ranks(groups, word_shards, tmp_path):
+    settings = {"shards": str(word_shards), "steps": 6, "global_batch": 24, "validate_every_steps": 100}
+    root, other = train_as_srun_does(tmp_path / "srun", **settings)
+    assert root[0] == 0 and "2 ranks on cpu" in root[1], root[1]
+    assert other == (0, "")
     assert_ran(groups.train(2, tmp_path / "torchrun", "torchrun", **settings))
     assert largest_difference(parameters_of(tmp_path / "srun"), parameters_of(tmp_path / "torchrun")) == 0
+
+
+def test_a_rank_of_srun_ends_with_the_code_of_its_error_and_the_others_by_themselves(word_shards, tmp_path):
+    """srun itself ends with the highest of them, and ends no rank because of another."""
+    settings = {"shards": str(word_shards), "steps": 50, "global_batch": 24, "validate_every_steps": 100}
+    diverged = train_as_srun_does(tmp_path / "diverged", **settings, most_skipped=2, faults={"nan_at": [2, 3]})
+    assert [code for code, _ in diverged] == [5, 5], diverged
+    stalled, left = train_as_srun_does(tmp_path / "alone", **settings, stall_timeout_s=5, faults={"silent_s": 15})
+    assert stalled[0] == left[0] == 4, (stalled, left)
+    assert "no progress for 5 s" in stalled[1] and "stopped because another rank ended" in left[1]
 
 
 def test_ranks_that_do_not_all_come_end_with_a_sentence(tmp_path):
@@ -157,3 +191,29 @@ def test_ranks_that_do_not_all_come_end_with_a_sentence(tmp_path):
     command = [sys.executable, "-c", program]
     ended = subprocess.run(command, capture_output=True, text=True, env={**environment(), **alone}, timeout=600)
     assert "rank 1 of 2 on " in ended.stderr and "did not meet the others at 127.0.0.1, port 9" in ended.stderr
+
+
+def test_a_rank_that_is_killed_before_the_first_word_ends_the_other_with_a_sentence(tmp_path):
+    """After both have met; a traceback would end with 1."""
+    dies = (
+        "import os, signal; from horovod_ocr.distributed import torch_engine as engine;"
+        "from horovod_ocr.distributed.open import open_world\n"
+        "engine.TorchWorld = lambda: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "open_world()"
+    )
+    meeting = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "LOCAL_RANK": "0"}
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, *words],
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**environment(), **meeting, "RANK": str(rank)},
+        )
+        for rank, words in enumerate((["-m", "horovod_ocr", "eval"], ["-c", dies]))
+    ]
+    said = [rank.communicate(timeout=600)[1] for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [4, -signal.SIGKILL], said
+    assert re.search(r"horovod-ocr: rank 0 of 2 on \S+ did not meet the others at 127.0.0.1, port \d+ \(", said[0])
+    assert "Traceback" not in said[0]

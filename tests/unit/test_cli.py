@@ -257,8 +257,6 @@ def test_show_needs_no_torch(work: Path):
         ("train --engine data-parallel", ""),
         ("train --set ranks.engine=data-parallel", 'engine = "torch"'),
         ("train", 'engine = "data-parallel"'),
-        ("eval --engine data-parallel", 'engine = "torch"'),
-        ("eval", '[train.ranks]\nengine = "data-parallel"'),
     ],
 )
 def test_the_engine_is_known_before_there_is_a_world(tmp_path, monkeypatch, capfd, words, shared):
@@ -269,3 +267,37 @@ def test_the_engine_is_known_before_there_is_a_world(tmp_path, monkeypatch, capf
     with pytest.raises(SystemExit, match="2"):
         app(words.split())
     assert "--engine data-parallel needs two GPUs or more" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words, shared",
+    [("eval --engine data-parallel", 'engine = "torch"'), ("eval", '[train.ranks]\nengine = "data-parallel"')],
+)
+def test_eval_divides_nothing_among_gpus_and_needs_none(tmp_path, monkeypatch, capfd, words, shared):
+    """It goes on until it misses the run."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "horovod-ocr.toml").write_text(f"[train]\n{shared}\n")
+    with pytest.raises(SystemExit, match="3"):
+        app(words.split())
+    assert "train first" in capfd.readouterr().err
+
+
+def test_eval_takes_the_engine_of_the_settings_file(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "horovod-ocr.toml").write_text('[train]\nengine = "horovod"\n')
+    for name, value in (("RANK", "0"), ("WORLD_SIZE", "2"), ("LOCAL_RANK", "0"), ("MASTER_ADDR", "node1")):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit, match="2"):
+        app(["eval"])
+    assert "engine horovod, but torchrun has started this process" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["train", "eval"])
+@pytest.mark.parametrize("value", ["", "two"])
+def test_a_variable_of_a_launcher_that_holds_no_number_is_one_sentence(tmp_path, monkeypatch, capfd, command, value):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PMI_RANK", value)
+    with pytest.raises(SystemExit, match="2"):
+        app([command])
+    said = capfd.readouterr().err
+    assert said.startswith(f"horovod-ocr: the variable PMI_RANK is {value!r}") and said.count("\n") == 1

@@ -67,6 +67,10 @@ class Exchange:
         """Let the new weights meet. step: of the run, counted with this one. samples: this rank's, of this step.
         Collective."""
 
+    def waits_again(self, step: int) -> bool:
+        """Whether ranks wait for each other in `norm_of_all` or `share` of this step of the run too."""
+        return False
+
     def is_met(self, step: int) -> bool:
         """Whether all ranks hold the same weights after this step of the run."""
         return True

@@ -24,13 +24,12 @@ def build_exchange(
     total_steps: int,
     passes: int = 1,
 ) -> Exchange:
-    """As in `Exchange`. total_steps: of the run. passes: backward passes before each update.
+    """As in `Exchange`. config: one that `check_config` has passed. total_steps: of the run. passes: backward passes
+    before each update.
 
-    Raises ConfigError for settings that do not go together.
+    Raises ConfigError for an exchange that the world does not have.
     """
     name, fp16 = config.exchange, config.compression == "fp16"
-    if fp16 and name != "allreduce":
-        raise ConfigError(f"compression fp16 goes with exchange allreduce, not with {name}; leave it out")
     if name != "allreduce" and isinstance(world, DataParallelWorld):
         raise ConfigError(f"--engine data-parallel is one rank, which has no other to exchange with by {name}")
     if name == "allreduce":

@@ -28,6 +28,9 @@ class LocalSteps(Exchange):
     def is_met(self, step: int) -> bool:
         return step % self.local_steps == 0 or step == self.total_steps
 
+    def waits_again(self, step: int) -> bool:
+        return self.is_met(step)
+
     def all_finite(self, finite_S: Tensor) -> Tensor:
         return self.world.sum((~finite_S).int()) == 0
 

@@ -62,7 +62,9 @@ def launch(
             log.line(f"{' '.join(variables)} goes to the ranks on all hosts")
         train = [*options.words, "--run", run.name]
         cluster = SshCluster(Ssh(hosts, Path(folder)), run, record.run_id, config, launcher, train, log.line)
-        return Supervisor(LaunchSpec(run, hosts, np, min_np, max_restarts, standby), record, cluster).supervise()
+        steps_alone = config.exchange.steps_alone
+        spec = LaunchSpec(run, hosts, np, min_np, max_restarts, standby, steps_alone)
+        return Supervisor(spec, record, cluster).supervise()
 
 
 def check_ranks(hosts: tuple[Host, ...], np: int, min_np: int) -> None:

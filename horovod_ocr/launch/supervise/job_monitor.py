@@ -18,10 +18,19 @@ class JobMonitor:
     """Reads the state of a job now and then, and passes requests on to it."""
 
     def __init__(
-        self, job: Job, name: str, run: Path, first_step: int, stall_timeout_s: float, clock: Clock | None = None
+        self,
+        job: Job,
+        name: str,
+        run: Path,
+        first_step: int,
+        stall_timeout_s: float,
+        clock: Clock | None = None,
+        steps_alone: int = 0,
     ) -> None:
+        """steps_alone: as in ExchangeConfig."""
         self.job, self.name, self.run, self.first_step = job, name, run, first_step
         self.stall_timeout_s, self.clock = stall_timeout_s, clock or Clock()
+        self.steps_alone = steps_alone
         self.state: RunState | None = None  # the latest of this job, None before its first
         self.reported_s = self.clock.now_s()  # when `state` last changed, by our clock: other hosts' may differ
         self.since_s: dict[str, float] = {}  # condition -> since when it holds without a break
@@ -42,9 +51,12 @@ class JobMonitor:
     def ignores_request(self) -> bool:
         """Does it take steps although it must leave?
 
-        It reads requests between steps. During a validation its own watchdogs notice if it hangs.
+        It reads requests between steps, or where its ranks meet. During a validation its own watchdogs notice if it
+        hangs.
         """
-        return self.must_leave and self.state is not None and self.state.step > self.requested_at_step
+        if not self.must_leave or self.state is None:
+            return False
+        return self.state.step > self.requested_at_step + self.steps_alone
 
     def read(self) -> None:
         """Read the state, if it is of this job."""

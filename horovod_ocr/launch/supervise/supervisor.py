@@ -36,6 +36,8 @@ class LaunchSpec:
     """Give up after this many."""
     standby: bool = False
     """Prepare the next job while one trains, so that a restart takes less time."""
+    steps_alone: int = 0
+    """As in ExchangeConfig."""
 
 
 class Supervisor:
@@ -98,7 +100,8 @@ class Supervisor:
         self.has_checkpoint |= step is not None
         self.log.line(f"attempt {self.record.attempts} from step {step or 0}: {spell_hosts(chosen)}")
         job = self.cluster.start(name, chosen, self.has_checkpoint)
-        monitor = JobMonitor(job, name, self.spec.run, step or 0, self.record.stall_timeout_s, self.clock)
+        stall_timeout_s, steps_alone = self.record.stall_timeout_s, self.spec.steps_alone
+        monitor = JobMonitor(job, name, self.spec.run, step or 0, stall_timeout_s, self.clock, steps_alone)
         prepare = partial(self.prepare_next, chosen)
         return Attempt(monitor, self.pool, chosen, self.spec.np, self.signals, self.log.line, prepare).run()
 

@@ -22,7 +22,7 @@ class Periods:
     save_steps: int
     """Between saves."""
     is_met: Callable[[int], bool] = lambda step: True
-    """Whether all ranks hold the same weights after a step; what needs that waits for it."""
+    """Whether all ranks hold the same weights after a step; everything that is due waits for that."""
 
     def passes(self, period: int, since: int, step: int) -> bool:
         """Whether a multiple of the period is among the steps after `since` up to `step`."""
@@ -51,21 +51,24 @@ class Agenda(Hook):
         """stop_reason: why this rank wants to stop; None if it does not."""
         self.world, self.periods, self.clock, self.stop_reason = world, periods, clock, stop_reason
         self.met = -1  # the latest step after which all ranks held the same weights
+        self.vote: StopSaveVote | None = None  # of the step that is being taken; None: it ends without a meeting
 
     def before_step(self, state: TrainState, batch: Batch) -> None:
         self.met = state.step if self.met < 0 else self.met
-        self.vote = StopSaveVote(self.world, self.stop_reason(), self.clock.is_due())
+        self.vote = None
+        # between two meetings no rank waits for another: whoever wants to stop says so at the next one
+        if self.periods.is_met(state.step + 1):
+            self.vote = StopSaveVote(self.world, self.stop_reason(), self.clock.is_due())
 
     def after_step(self, state: TrainState, step: Step) -> None:
-        stop_reason, saves = self.vote.agree()
         periods, before, now = self.periods, self.met, state.step
-        state.due = due = Due(is_met=periods.is_met(now))
-        due.logs = state.is_last or now % periods.log_steps == 0
-        if not due.is_met:  # whoever wants to stop or to save says so again
+        state.due = due = Due(is_met=self.vote is not None)
+        if not self.vote:
             return
-        due.stop_reason = stop_reason
+        due.stop_reason, saves = self.vote.agree()
+        due.logs = state.is_last or periods.passes(periods.log_steps, before, now)
         if periods.validate_steps:
             due.validates = state.is_last or periods.passes(periods.validate_steps, before, now)
-        due.saves = saves or bool(stop_reason) or due.validates or state.is_last
+        due.saves = saves or bool(due.stop_reason) or due.validates or state.is_last
         due.saves |= periods.passes(periods.save_steps, before, now)
         self.met = now

@@ -18,6 +18,6 @@ class CountDamage(Hook):
         self.damage.add(batch.damage)
 
     def after_step(self, state: TrainState, step: Step) -> None:
-        if state.due.logs and state.due.is_met or state.due.saves:
+        if state.due.logs or state.due.saves:
             with self.save.saving_on_too_much_damage(state):
                 self.damage.agree()

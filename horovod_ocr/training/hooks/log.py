@@ -29,6 +29,7 @@ class Log(Hook):
         """hosts: of the ranks."""
         self.world, self.log, self.interval, self.update = world, log, interval, update
         self.damage, self.skipped, self.hosts = damage, skipped, hosts
+        interval.begin(world)
         self.norm = torch.zeros((), device=interval.device)  # of the latest gradient that was finite
 
     def after_step(self, state: TrainState, step: Step) -> None:

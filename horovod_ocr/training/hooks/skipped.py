@@ -42,8 +42,7 @@ class SkippedUpdates(Hook):
         all_finite: Callable[[Tensor], Tensor],
     ):
         """most: this many in a row stop the run. address: a shard's number and a row -> where that sample is. waits:
-        to look would wait for a GPU or for other ranks, and is done only every few steps. all_finite: of
-        `Exchange`."""
+        to look would wait for a GPU, and is done only every few steps. all_finite: of `Exchange`."""
         self.world, self.most, self.address, self.waits = world, most, address, waits
         self.all_finite = all_finite
         self.count = self.in_a_row = 0
@@ -55,6 +54,8 @@ class SkippedUpdates(Hook):
         self.pending.append(
             Pending(state.step, step.update.is_finite, batch.shards_N, batch.rows_N, step.computed.finite_N)
         )
+        if not state.due.is_met:
+            return
         if not self.waits or state.due.logs or state.due.saves or len(self.pending) >= self.most:
             self.settle()
 

@@ -27,9 +27,15 @@ def test_fewer_than_two_gpus_are_refused(monkeypatch, gpus, said):
         open_data_parallel(1)
 
 
-def test_several_ranks_are_refused():
+@pytest.mark.parametrize("trains", [True, False])
+def test_several_ranks_are_refused(trains):
     with pytest.raises(ConfigError, match="for one process, and there are 3; give --engine auto for a rank a GPU"):
-        open_data_parallel(3)
+        open_data_parallel(3, trains)
+
+
+def test_what_does_not_train_needs_no_gpus(monkeypatch):
+    monkeypatch.setattr(data_parallel, "find_gpus", lambda: pytest.fail("nothing is divided among GPUs"))
+    assert open_data_parallel(1, trains=False).world_size == 1
 
 
 def test_a_model_on_the_cpu_is_refused():

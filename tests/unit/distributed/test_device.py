@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from horovod_ocr.data.shared_memory import count_cores
-from horovod_ocr.distributed import device
+from horovod_ocr.distributed import device, horovod, torch_engine
 from horovod_ocr.distributed.alone import AloneWorld
 from horovod_ocr.distributed.device import (
     RankHardware,
@@ -98,12 +98,21 @@ def test_gpus_that_do_not_work_are_refused_on_every_rank(wanted):
     assert assign_gpus(ranks, "cpu") == ([], None)
 
 
-def test_a_horovod_without_nccl_is_refused_before_it_waits_for_ever():
-    ranks = ranks_on("node1", 1, 1) + ranks_on("node2", 1, 1, can_exchange=False)
-    with pytest.raises(ConfigError, match=re.escape("scripts/build_horovod.sh --nccl; or train on the CPUs")):
+@pytest.mark.parametrize("engine", [horovod, torch_engine])
+def test_an_engine_without_nccl_is_refused_before_it_waits_for_ever(engine):
+    ranks = ranks_on("node1", 1, 1) + ranks_on("node2", 1, 1, gpu_problem=engine.WITHOUT_NCCL)
+    expected = f"node2: {engine.WITHOUT_NCCL}; or train on the CPUs: --device cpu"
+    with pytest.raises(ConfigError, match=re.escape(expected)) as raised:
         assign_gpus(ranks, "auto")
+    assert raised.value.shown_by == 0
     assert assign_gpus(ranks[1:], "auto") == ([0], None), "a rank alone sums nothing"
-    assert assign_gpus(ranks_on("node1", 2, 1, can_exchange=False), "auto") == ([], "ranks on node1: 2, GPUs: 1")
+    few = ranks_on("node1", 2, 1, gpu_problem=engine.WITHOUT_NCCL)
+    assert assign_gpus(few, "auto") == ([], "ranks on node1: 2, GPUs: 1")
+
+
+def test_how_to_repair_an_engine_is_that_engines():
+    assert "scripts/build_horovod.sh --nccl" in horovod.WITHOUT_NCCL
+    assert "orovod" not in torch_engine.WITHOUT_NCCL
 
 
 def test_a_world_of_one_takes_its_gpu(monkeypatch):

@@ -7,6 +7,7 @@ from horovod_ocr.distributed.launcher import (
     Meeting,
     choose_engine,
     first_host,
+    is_of_pods,
     launched_ranks,
     meeting_of,
     rank_of_process,
@@ -22,7 +23,7 @@ STEP = {"SLURM_STEP_ID": "2", "SLURM_STEP_NODELIST": "node[01-02],other", "SLURM
 SRUN = {**BATCH, **STEP, "SLURM_PROCID": "2"}
 ONE_TASK = {**SRUN, "SLURM_NTASKS": "1", "SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}  # srun --pty bash
 OUTER_SRUN = {**SRUN, "SLURM_PROCID": "1"}
-KUBERNETES = {name: TORCHRUN[name] for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR")}  # a pod, without torchrun
+PODS = {name: TORCHRUN[name] for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR")}  # of Kubernetes, without torchrun
 
 # environment, then the engine under auto, horovod and torch ("refused": a sentence), and the rank that prints
 TABLE = {
@@ -49,7 +50,7 @@ TABLE = {
     "srun that starts a torchrun on each host": ({**OUTER_SRUN, **TORCHRUN}, "torch", "refused", "torch", 2),
     "mpiexec that starts a torchrun on each host": ({**MPIEXEC, **TORCHRUN}, "refused", "horovod", "torch", 2),
     "horovodrun and torchrun": ({**HOROVODRUN, **TORCHRUN}, "refused", "horovod", "torch", 1),
-    "a pod of Kubernetes": (KUBERNETES, None, None, None, None),
+    "a pod of Kubernetes": (PODS, None, None, None, None),
 }
 
 
@@ -77,10 +78,40 @@ def test_a_command_that_a_person_types_is_not_one_of_sruns():
 
 
 @pytest.mark.parametrize(
-    "environ, ranks", [({}, 1), (HOROVODRUN, 3), (MPIEXEC, 3), (TORCHRUN, 3), (SRUN, 3), (BATCH, 1), (KUBERNETES, 1)]
+    "environ, ranks", [({}, 1), (HOROVODRUN, 3), (MPIEXEC, 3), (TORCHRUN, 3), (SRUN, 3), (BATCH, 1), (PODS, 1)]
 )
 def test_how_many_processes_were_started(environ, ranks):
     assert launched_ranks(environ) == ranks
+
+
+def test_pods_without_torchrun_are_known():
+    assert is_of_pods(PODS)
+    for others in ({}, TORCHRUN, SRUN, {**PODS, "WORLD_SIZE": "1"}, {"RANK": "2", "WORLD_SIZE": "3"}):
+        assert not is_of_pods(others)
+
+
+READERS = {"HOROVOD_RANK": rank_of_process, "OMPI_COMM_WORLD_RANK": rank_of_process, "PMI_RANK": rank_of_process}
+READERS |= {"PMI_SIZE": launched_ranks}
+READERS |= dict.fromkeys(("RANK", "WORLD_SIZE", "MASTER_PORT", "SLURM_JOB_ID", "SLURM_STEP_ID"), meeting_of)
+
+
+@pytest.mark.parametrize("value", ["", "two", "1.5"])
+@pytest.mark.parametrize("name", READERS)
+def test_a_variable_that_holds_no_number_is_named(name, value):
+    (environ,) = [each for each in (HOROVODRUN, MPIEXEC, HYDRA, TORCHRUN, SRUN) if name in each]
+    with pytest.raises(ConfigError, match=f"the variable {name} is {value!r}, and not the number"):
+        READERS[name]({**environ, name: value})
+
+
+def test_slurms_number_of_tasks_may_be_empty_but_no_word():
+    assert launched_ranks({**SRUN, "SLURM_STEP_NUM_TASKS": ""}) == 3  # of SLURM_NTASKS
+    with pytest.raises(ConfigError, match="the variable SLURM_STEP_NUM_TASKS is 'two'"):
+        launched_ranks({**SRUN, "SLURM_STEP_NUM_TASKS": "two"})
+
+
+def test_a_list_of_hosts_that_is_empty_is_named():
+    with pytest.raises(ConfigError, match="the variable SLURM_STEP_NODELIST is '', and not the list"):
+        meeting_of({**SRUN, "SLURM_STEP_NODELIST": ""})
 
 
 def test_where_the_ranks_meet():

@@ -1,6 +1,7 @@
 """torch.distributed without other ranks: what its errors become, and what is missing."""
 
 import pytest
+import torch
 import torch.distributed as dist
 
 from horovod_ocr.distributed import torch_engine
@@ -63,3 +64,39 @@ def test_an_address_of_ipv6_is_written_as_in_a_url(monkeypatch):
     with pytest.raises(ClusterError, match=r"rank 1 of 2 on \S+ did not meet the others at \[fd00::1\], port 4711"):
         init_torch(Meeting(1, 2, "fd00::1", 4711))
     assert met == ["tcp://[fd00::1]:4711"]
+
+
+@pytest.mark.parametrize(
+    "gpus, nccl, backends",
+    [(True, True, "cpu:gloo,cuda:nccl"), (True, False, "gloo"), (False, True, "gloo"), (False, False, "gloo")],
+)
+def test_nccl_is_asked_for_only_where_it_is_there(monkeypatch, gpus, nccl, backends):
+    asked = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus)
+    monkeypatch.setattr(dist, "is_nccl_available", lambda: nccl)
+    monkeypatch.setattr(torch_engine, "rendezvous", lambda url, rank, world_size, timeout: iter([(None, rank, 2)]))
+    monkeypatch.setattr(dist, "init_process_group", lambda backends, **of_group: asked.append(backends))
+    monkeypatch.setattr(torch_engine.atexit, "register", lambda function: None)
+    torch_engine.meet("tcp://node1:4711", 0, 2)
+    assert asked == [backends]
+
+
+@pytest.mark.parametrize("nccl", [True, False])
+def test_a_rank_says_why_its_engine_cannot_sum_on_gpus(monkeypatch, nccl):
+    ranks = {"get_rank": 0, "get_world_size": 2, "is_nccl_available": nccl, "all_gather_object": None}
+    for name, value in ranks.items():
+        monkeypatch.setattr(dist, name, lambda *arguments, value=value: value)
+    assert TorchWorld().gpu_problem == (None if nccl else torch_engine.WITHOUT_NCCL)
+
+
+def test_a_rank_that_ends_before_the_first_word_is_a_sentence(monkeypatch):
+    """It has come to the meeting, and is gone when the others first ask it something."""
+
+    def gone(*arguments):
+        raise GONE[0]
+
+    monkeypatch.setattr(torch_engine, "meet", lambda url, rank, world_size: None)
+    for name, answer in {"get_rank": lambda: 0, "get_world_size": lambda: 2, "all_gather_object": gone}.items():
+        monkeypatch.setattr(dist, name, answer)
+    with pytest.raises(ClusterError, match=r"rank 0 of 2 on \S+ did not meet the others .*Connection closed by peer"):
+        init_torch(Meeting(0, 2, "node1", 4711))

@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from horovod_ocr.distributed import data_parallel
 from horovod_ocr.distributed.alone import AloneWorld
+from horovod_ocr.distributed.gpus import Gpus
 from horovod_ocr.distributed.horovod import HorovodWorld
 from horovod_ocr.distributed.open import check_launcher, open_world
 from horovod_ocr.errors import ClusterError, ConfigError, OcrError
@@ -90,6 +92,19 @@ def test_processes_that_were_started_together_and_are_alone_are_refused(monkeypa
     monkeypatch.setattr(sys.stdin, "isatty", lambda: False)
     monkeypatch.setenv("HOROVOD_RANK", "0")  # horovodrun -np 1
     check_launcher(1)
+
+
+@pytest.mark.parametrize("engine", ["auto", "horovod", "torch", "data-parallel"])
+def test_pods_that_were_started_together_and_are_alone_are_refused(monkeypatch, engine):
+    """With any engine: three trainings in one folder."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    monkeypatch.setattr(data_parallel, "find_gpus", lambda: Gpus((0, 1), ("a", "b")))
+    for name, value in (("RANK", "1"), ("WORLD_SIZE", "3"), ("MASTER_ADDR", "node1")):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ClusterError, match="3 processes were started .* each of them is alone.* torchrun --nnodes"):
+        open_world(engine)
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert open_world(engine).world_size == 1
 
 
 def test_ranks_of_horovodrun_without_horovod_are_told_what_to_do(monkeypatch):

@@ -37,6 +37,17 @@ def test_device_and_engine_are_those_of_the_machine_and_not_of_the_run(tmp_path,
     assert (ranks.device, ranks.engine) == ("cuda", "horovod")
 
 
+def test_a_run_with_compression_goes_on_in_another_exchange_only_without_it(tmp_path):
+    """The setting is in the checkpoint: to leave the option out would change nothing."""
+    payload = tiny_payload()
+    payload["config"] = TrainConfig.of(compression="fp16").to_dict()
+    write_checkpoint(Ownership(tmp_path / "it"), 1, payload, is_best=False)
+    resumed = {"resume": True, "runs": str(tmp_path), "run": "it", "exchange": "diloco"}
+    with pytest.raises(ConfigError, match="compression fp16 goes with .* not with diloco; give --compression none"):
+        choose_config(None, resumed)
+    assert choose_config(None, {**resumed, "compression": "none"}).exchange.exchange == "diloco"
+
+
 @pytest.mark.parametrize("shared", ['run = "it"', 'run = "it"\nresume = true'])
 def test_a_run_named_in_the_settings_file_is_the_one_that_goes_on(tmp_path, monkeypatch, shared):
     """Although another one is newer; and `resume = true` there is --resume: a run keeps its settings."""

@@ -3,8 +3,10 @@
 from types import SimpleNamespace
 
 from horovod_ocr.config.train import TrainConfig
+from horovod_ocr.distributed.alone import AloneWorld
+from horovod_ocr.distributed.data_parallel import DataParallelWorld
 from horovod_ocr.training.hooks import Periods
-from horovod_ocr.training.opening import chatty_batchnorm, idle_ranks
+from horovod_ocr.training.opening import chatty_batchnorm, divided_batchnorm, idle_ranks
 
 
 def buckets(*totals: int) -> list[SimpleNamespace]:
@@ -27,3 +29,11 @@ def test_statistics_that_are_exchanged_in_every_step_are_said_where_ranks_step_a
     assert chatty_batchnorm(config, alone, 1) == []
     assert chatty_batchnorm(config, Periods(20, 100, 100), 3) == []
     assert chatty_batchnorm(TrainConfig.of(exchange="diloco"), alone, 3) == []
+
+
+def test_statistics_that_are_each_gpus_own_are_said_where_those_of_the_batch_are_asked_for():
+    synchronised = TrainConfig.of(sync_batchnorm=True)
+    (warning,) = divided_batchnorm(synchronised, DataParallelWorld([0, 1]))
+    assert "each GPU's part of the batch" in warning and "torchrun" in warning
+    assert divided_batchnorm(synchronised, AloneWorld()) == []
+    assert divided_batchnorm(TrainConfig(), DataParallelWorld([0, 1])) == []

@@ -1,6 +1,6 @@
 """Ways to exchange against each other, on ranks that are threads, in float64."""
 
-from collections.abc import Callable
+import time
 from functools import partial
 
 import pytest
@@ -201,6 +201,24 @@ def test_a_run_goes_on_under_any_other_exchange(name):
     on_ranks(3, program)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", (*EXACT, "powersgd", *LOCAL))
+def test_all_but_the_slow_rank_have_waited(name):
+    """So the rank that waited least is the one that the others wait for, wherever in an update they do that."""
+
+    def program(world: ThreadWorld) -> float:
+        training, is_slow, waited_s = Training(world, name, local_steps=2), world.rank == 1, 0.0
+        for step in range(4):
+            training.update.begin()
+            training.exchange.zero_loss().backward()
+            time.sleep(0.1 * is_slow)
+            waited_s += training.update.take(step, 1).waited_s
+        return waited_s
+
+    first, slow, last = on_ranks(3, program)
+    assert slow < min(first, last)
+
+
 def bytes_of(ranks: int, name: str, steps: int, **options) -> list[tuple[float, float]]:
     """(sent, received) of each rank."""
 
@@ -275,14 +293,6 @@ def test_nothing_of_an_update_that_is_not_finite_is_left_in_what_comes_next():
         return all(torch.equal(before[name][0], after[name][0]) for name in after) and before["errors"][0].norm() > 0
 
     assert on_ranks(2, program) == [True, True]
-
-
-def test_fp16_is_of_allreduce():
-    build: Callable = partial(
-        build_exchange, world=AloneWorld(), model=tiny_model(), groups=[], make=build_optimizer, total_steps=1
-    )
-    with pytest.raises(ConfigError, match="compression fp16 goes with exchange allreduce, not with diloco"):
-        build(ExchangeConfig(exchange="diloco", compression="fp16"))
 
 
 def test_one_process_for_all_gpus_exchanges_nothing():

@@ -1,5 +1,7 @@
 """The same command means the same run; another run, or another supervisor, is never disturbed."""
 
+from types import SimpleNamespace
+
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -10,6 +12,7 @@ from horovod_ocr.cli.options import hosts_given
 from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.errors import CheckpointError, ClusterError, ConfigError
 from horovod_ocr.launch.hosts.hosts_file import Host, spell_hosts
+from horovod_ocr.launch.supervise import begin
 from horovod_ocr.launch.supervise.begin import (
     TrainOptions,
     check_ranks,
@@ -122,6 +125,17 @@ def test_a_finished_run_is_said_to_be(folder, capsys):
     write_state(run, RunState(RunStatus.FINISHED, 40, 40))
     assert launch((Host("localhost"),), 1, 1, 20, False, [], train_options(["--run", "it"])) == 0
     assert "runs/it is finished, with 40 steps" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words, steps", [([], 0), (["--local-steps", "9"], 0), (["--exchange", "diloco", "--local-steps", "9"], 9)]
+)
+def test_how_long_ranks_step_alone_is_known_to_the_supervisor(folder, monkeypatch, words, steps):
+    monkeypatch.setattr(
+        begin, "Supervisor", lambda spec, record, cluster: SimpleNamespace(supervise=lambda: spec.steps_alone)
+    )
+    options = train_options(["--run", "it", "--recipe", "urdu", *words])
+    assert launch((Host("localhost"),), 1, 1, 20, False, [], options) == steps
 
 
 def test_ranks_fit_the_hosts():
