@@ -166,7 +166,10 @@ def samples_to_score(runs: Sequence[Path]) -> dict[str, float]:
     """Way -> samples until the score that all ways reach, of those that allreduce needs."""
     if not runs:
         return SAMPLES_TO_SCORE
-    _, steps = steps_to_same({curve.way: curve for curve in read_curves(runs)})
+    curves = read_curves(runs)
+    if len({curve.task for curve in curves}) > 1:
+        sys.exit("--scores: give runs of one recipe")
+    _, steps = steps_to_same({curve.way: curve for curve in curves})
     return {way: steps[way] / steps["allreduce"] for way in steps if way not in ("allreduce", "allreduce-fp16")}
 
 

@@ -11,9 +11,9 @@ from horovod_ocr.scaling.ways import USUAL, WAYS
 
 MEASURED = ("allreduce", "allreduce-fp16", "sharded-server", "powersgd")
 """What is measured for an advice: the others follow from these and the link, or are never the fastest."""
-# Samples until the same score, of those that allreduce needs, by ways that do not give the same weights. Assumed: they
-# depend on model, data and local steps
-SAMPLES_TO_SCORE = {"weight-average": 1.5, "diloco": 2.0, "powersgd": 1.1}
+# Samples until the same score, of those that allreduce needs, by ways that do not give the same weights. Those of the
+# word demo (docs/scaling.md); they depend on model, data and local steps
+SAMPLES_TO_SCORE = {"weight-average": 1.2, "diloco": 1.7, "powersgd": 1.2}
 CLOSE = 0.05  # a way must gain more than this to be advised instead of a simpler one
 MUCH_WAITING, LITTLE_WAITING = 0.35, 0.2  # shares of a step
 MOST_ACCUMULATED = 16
