@@ -41,6 +41,7 @@ from horovod_ocr.scaling.ways import USUAL
 from tests.hosts.bed import Bed, what_is_missing
 
 ROOT = Path(__file__).parents[1]
+GRID_WAYS = (*USUAL, "torch-ddp")
 # Three hosts share the cores: memory is kept rather than asked of the kernel in every step
 SPARING = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
@@ -134,7 +135,8 @@ class Bench:
     def study(self, wire: Wire) -> Study:
         """Weak scaling with three ranks; on the link of the bars with 1, 2 and 3, and strong scaling too."""
         axes = ["--ranks", "1,2,3"] if wire == self.sizes.reference else ["--ranks", "3", "--only", "weak"]
-        self.command(wire, self.sizes.step_ms, *axes, "--out", str(self.path_of(wire)))
+        ways = ["--ways", ",".join(GRID_WAYS)]
+        self.command(wire, self.sizes.step_ms, *axes, *ways, "--out", str(self.path_of(wire)))
         (study,) = load_studies(self.path_of(wire) / "scaling.json")
         return study
 
@@ -196,10 +198,10 @@ def bars_of(reference: Study, misses: Sequence[Miss], given: Sequence[dict]) -> 
 
 def print_grid(studies: Sequence[Study], misses: Sequence[Miss]) -> None:
     """A step of each way on each link, three ranks; then the forecasts that are far off."""
-    print(f"{'a step, ms':<22}" + "".join(f"{name:>18}" for name in USUAL))
+    print(f"{'a step, ms':<22}" + "".join(f"{name:>18}" for name in GRID_WAYS))
     for study in studies:
         ways = study.jobs[-1].ways
-        cells = [f"{1e3 * ways[name].step_s:>18,.0f}" if name in ways else f"{'-':>18}" for name in USUAL]
+        cells = [f"{1e3 * ways[name].step_s:>18,.0f}" if name in ways else f"{'-':>18}" for name in GRID_WAYS]
         print(f"{study.name:<22}{''.join(cells)}")
     for miss in sorted(misses, key=lambda miss: -abs(miss.error)):
         if abs(miss.error) > FAR_OFF:
