@@ -114,6 +114,7 @@ class Bench:
 
     def __init__(self, bed: Bed, folder: Path, sizes: Sizes) -> None:
         self.bed, self.folder, self.sizes = bed, folder, sizes
+        (folder / "hosts.txt").write_text(bed.hosts_txt.read_text())  # a name that sentences of a record can have
 
     def command(self, wire: Wire, step_ms: float, *options: str) -> str:
         """What `horovod-ocr scaling` on node1 prints."""
@@ -121,7 +122,7 @@ class Bench:
             self.bed.shape(host, f"{wire.gigabits:g}gbit", wire.delay_ms)
         seconds = self.sizes.seconds or wire.seconds
         model = ["--simulate-step-ms", f"{step_ms:g}", "--parameters", str(self.sizes.parameters)]
-        named = ["--name", wire.name, "--seconds", f"{seconds:g}", "-H", str(self.bed.hosts_txt)]
+        named = ["--name", wire.name, "--seconds", f"{seconds:g}", "-H", "hosts.txt"]
         command = [sys.executable, "-m", "horovod_ocr", "scaling", *model, *named, *options]
         done = self.bed.exec("node1", command, cwd=self.folder, env=SPARING, timeout_s=3000)
         if done.returncode:
