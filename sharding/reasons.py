@@ -8,7 +8,7 @@ REASONS = {
     "label is no text": "a number, a list or an object where its text should be",
     "in no label file": "it is in the source, but no label file names it",
     "no label": "nothing says what it reads",
-    "no group": "the pattern of --group-from finds nothing in its path",
+    "no group": "the pattern of --group-from finds nothing in its path, or none of its groups takes part",
     "in no list": "none of the split lists names it",
     "listed twice": "the same line occurs earlier in the label files",
     "two labels": "the label files name it more than once, with different labels, subsets or splits",

@@ -21,10 +21,10 @@ def is_imagenet(weights: dict[str, Tensor]) -> bool:
 def fold_normalisation(weights: dict[str, Tensor]) -> str:
     """Fold the normalisation of ImageNet into the weights, in place; returns a sentence that says so.
 
-    They were learnt on (p - mean) / deviation, with p from 0, black, to 1, white. Our images are y = 0.5 - p, which
-    without this would be negatives to them. With p = 0.5 - y, a convolution of the former is one of y, whose weights
-    are divided by -deviation, plus a constant, which goes off the mean that the norm subtracts. Only the padding stays
-    another: 0 of y is p = 0.5, and 0 of the former is p = mean.
+    The weights were learnt on x = (p - mean) / deviation, with p from 0, black, to 1, white. Models here see
+    y = 0.5 - p: to such weights, negatives. Since p = 0.5 - y, a convolution of x is a convolution of y with the
+    weights divided by -deviation, plus a constant, which is subtracted from the norm's running mean. Only the padding
+    differs: y = 0 is p = 0.5, x = 0 is p = mean.
     """
     stem, mean_O = weights[f"{STEM}.weight"].detach(), weights[f"{NORM}.running_mean"].detach()
     stem_OCHW = stem.double()

@@ -1,5 +1,6 @@
 """Model, task, geometry and config from a checkpoint."""
 
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.console import console
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.distributed.exchange.base import Exchange
+from horovod_ocr.distributed.exchange.own_state import states_from_root
 from horovod_ocr.distributed.world import World
 from horovod_ocr.errors import CheckpointError
 from horovod_ocr.models.base import ImageModel
@@ -61,7 +63,7 @@ def load_state(payload: dict[str, Any], model: nn.Module, exchange: Exchange | N
     """Load the weights, and the state of the optimizer, of a checkpoint. CheckpointError if they do not fit.
 
     Every rank loads them: hvd.broadcast_optimizer_state takes a real step on ranks whose state is empty. name: of the
-    exchange; what ranks kept for themselves is loaded if the checkpoint was written under the same one.
+    exchange; what ranks kept for themselves is loaded, from root, if the checkpoint was written under the same one.
     """
     try:
         model.load_state_dict(payload["model"])
@@ -69,7 +71,11 @@ def load_state(payload: dict[str, Any], model: nn.Module, exchange: Exchange | N
             exchange.load_optimizer_state(payload["optimizer"])
             kept = payload.get("exchange", {})
             if kept.get("name") == name:
-                exchange.load_own_states(kept["ranks"])
+                states = states_from_root(exchange.world, kept["ranks"])
+                try:
+                    exchange.load_own_states(states, len(kept["ranks"]))
+                finally:
+                    deque(states, 0)  # the other ranks may still wait for some
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise does_not_fit(payload) from error
 

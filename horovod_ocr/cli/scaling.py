@@ -56,7 +56,7 @@ Settings = Annotated[
     typer.Option(
         "--set",
         metavar="NAME=VALUE",
-        help="A setting of train, except those that choose a way; may be given several times.",
+        help="A setting of train, except exchange, compression, engine, sync_batchnorm and accumulate.",
     ),
 ]
 
@@ -107,7 +107,7 @@ def scaling(
             if simulate_step_ms is not None:
                 request = replace(request, step_ms=simulate_step_ms, parameters=parameters)
             if advise:
-                give_advice(where, request, name, hosts, spell_options(config, given), as_json)
+                give_advice(where, request, name, hosts, config, spell_options(config, given), as_json)
                 return
             studies = [measure(name, where, request, axes_of(ranks, only, where), tell)]
         sections = write_scaling(studies, curves, out)
@@ -133,7 +133,13 @@ def spell_options(config: TrainConfig, given: dict[str, Any]) -> str:
 
 
 def give_advice(
-    hosts: "tuple[Host, ...]", request: "Request", name: str, typed: str | None, options: str, as_json: bool
+    hosts: "tuple[Host, ...]",
+    request: "Request",
+    name: str,
+    typed: str | None,
+    config: TrainConfig,
+    options: str,
+    as_json: bool,
 ) -> None:
     """typed: hosts as a person gave them. options: of train."""
     from horovod_ocr.launch.hosts.hosts_file import spell_hosts
@@ -142,7 +148,7 @@ def give_advice(
 
     study = measure_for_advice(name, hosts, replace(request, ways=MEASURED), tell)
     advice = advise(study, whole_hosts(hosts))
-    text = sentences(study, advice, request.samples, typed or spell_hosts(hosts), options)
+    text = sentences(study, advice, config, typed or spell_hosts(hosts), options)
     if as_json:
         print(json.dumps({"sentences": text, "advice": asdict(advice), "study": asdict(study)}))
     else:

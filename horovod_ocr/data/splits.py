@@ -10,7 +10,7 @@ def divide_command(kind: str) -> str:
     kind: of the set, "words" or "classes".
     """
     by = "--group-from REGEX" if kind == "classes" else "--split label"
-    alone = " (if no images belong together: --split file in place of --group-from)" if kind == "classes" else ""
+    alone = " (if no images belong together: --split file instead of --group-from REGEX)" if kind == "classes" else ""
     return (
         f"horovod-ocr shard {by} --fractions 0.8,0.1,0.1 --out NEW_FOLDER; horovod-ocr train --shards NEW_FOLDER{alone}"
     )

@@ -23,7 +23,7 @@ class Watchdog:
 
     def __init__(self, timeout_s: float, rank: int):
         self.timeout_s, self.rank = timeout_s, rank
-        self.latest = (time.monotonic(), 0, "the start")
+        self.latest = (time.monotonic(), 0, "the start", timeout_s)
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self.watch, name="watchdog", daemon=True)
 
@@ -37,19 +37,20 @@ class Watchdog:
         self.thread.join()
         faulthandler.cancel_dump_traceback_later()
 
-    def reached(self, step: int, waits_for: str) -> None:
-        """The process made progress; from now on it waits for `waits_for`: "its data", "the other ranks"."""
-        self.latest = (time.monotonic(), step, waits_for)
+    def reached(self, step: int, waits_for: str, more_s: float = 0.0) -> None:
+        """The process made progress; from now on it waits for `waits_for`: "its data", "the other ranks". more_s: by
+        which this may take longer than `timeout_s`."""
+        self.latest = (time.monotonic(), step, waits_for, self.timeout_s + more_s)
 
     def watch(self) -> None:
         while not self.ended.is_set():
             # in C: fires also if a call keeps the interpreter's lock, so that this thread cannot run
             faulthandler.dump_traceback_later(self.timeout_s + GRACE_S, exit=True)
-            reached_s, step, waits_for = self.latest
-            if time.monotonic() - reached_s > self.timeout_s:
+            reached_s, step, waits_for, allowed_s = self.latest
+            if time.monotonic() - reached_s > allowed_s:
                 end(
                     f"{STALLED}rank {self.rank} on {socket.gethostname()}, step {step}: no progress for "
-                    f"{self.timeout_s:g} s; it waited for {waits_for}"
+                    f"{allowed_s:.4g} s; it waited for {waits_for}"
                 )
             self.ended.wait(self.timeout_s / CHECKS)
 

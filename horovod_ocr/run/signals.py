@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop: noted here, voted on by all ranks, acted on when a step is finished."""
+"""Signals that ask a run to stop: noted here, voted on and acted on by all ranks when they meet."""
 
 import os
 import signal

@@ -1,7 +1,7 @@
 """The state of a run, in its folder: root writes it every few seconds; others read it, and can ask the run to stop.
 
 runs/<name>/state.json    written by root's heartbeat
-runs/<name>/REQUEST       written by others: save after this step, then stop
+runs/<name>/REQUEST       written by others: save at the next meeting of the ranks, then stop
 """
 
 import json

@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.errors import DataError
 from horovod_ocr.scaling.figures import Job, Study
 from horovod_ocr.scaling.forecast import Work, check_forecasts, forecast_s, work_of
@@ -101,23 +102,24 @@ def accumulation(chosen: Option, work: Work, job: Job) -> tuple[int, float]:
     return factor, waiting
 
 
-def sentences(study: Study, advice: Advice, global_batch: int, hosts: str, options: str = "") -> list[str]:
-    """Three: what to use, what it gains, how sure that is. hosts: as -H takes them. options: of train, as given."""
+def sentences(study: Study, advice: Advice, config: TrainConfig, hosts: str, options: str = "") -> list[str]:
+    """Three: what to use, what it gains, how sure that is. config: of the training. hosts: as -H takes them. options:
+    of train, as given."""
     return [
-        what_to_use(advice, global_batch, f"{hosts} horovod-ocr train {options}".rstrip()),
+        what_to_use(advice, config, f"{hosts} horovod-ocr train {options}".rstrip()),
         what_it_gains(study, advice),
         how_sure(study, advice),
     ]
 
 
-def what_to_use(advice: Advice, global_batch: int, command: str) -> str:
+def what_to_use(advice: Advice, config: TrainConfig, command: str) -> str:
     """command: from the hosts on."""
     chosen = advice.chosen
     if chosen.ranks == 1:
         train = command.partition(" ")[2]
         return f"Use one rank, since over this link more of them gain nothing or hardly anything: {train}"
-    way, larger = WAYS[chosen.way], ""
-    command = f"horovodrun -np {chosen.ranks} -H {command} {way.options}".rstrip()
+    way, larger, global_batch = WAYS[chosen.way], "", config.plan.global_batch
+    command = f"horovodrun -np {chosen.ranks} -H {command} {way.options(config)}".rstrip()
     if advice.accumulate > 1:
         larger = (
             f"; ranks wait for {advice.waiting:.0%} of a step, and with --global-batch "

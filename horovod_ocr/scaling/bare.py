@@ -83,6 +83,8 @@ class Bare:
             started_s = time.perf_counter()
             if wire == "star":
                 send_to_root(world, values)
+            elif wire == "neighbours":
+                send_to_next(world, values)
             elif wire == "fp16":
                 world.sum(values.half()).float()
             else:
@@ -99,6 +101,13 @@ class Bare:
 def wait_for(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def send_to_next(world: World, values: torch.Tensor) -> None:
+    """Each rank sends the values to the next one. Collective."""
+    ranks = range(world.world_size)
+    to, of = ([len(values) * (rank == (world.rank + way) % world.world_size) for rank in ranks] for way in (1, -1))
+    world.all_to_all(values, to, of)
 
 
 def send_to_root(world: World, values: torch.Tensor) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from horovod_ocr.errors import DataError
-from horovod_ocr.scaling.link import Link, Links, fit_link, ring, star
+from horovod_ocr.scaling.link import NEIGHBOURS, Link, Links, fit_link, ring, star
 from sharding.system.files import write_whole
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Job:
     """Of rank 0."""
     ways: dict[str, WayFigures]
     """By the names of `ways.WAYS`."""
-    powersgd_share: float
-    """Of the bytes of all gradients, those that travel by powersgd."""
+    powersgd_shares: tuple[float, float]
+    """Of the bytes of all gradients, those that powersgd sums, and those of the bases that its root sends."""
     groups: int
     """Of parameters, as the optimizer has them."""
     left_out: dict[str, str] = field(default_factory=dict)
@@ -69,7 +69,7 @@ class Job:
 
     def links(self) -> Links:
         """Fitted, in bytes of gradients in fp32. There must be two ranks or more."""
-        shapes = {"star": star(self.ranks)}
+        shapes = {"star": star(self.ranks), "neighbours": NEIGHBOURS}
         return Links(
             {
                 wire: fit_link(seconds, shapes.get(wire, ring(self.ranks)), self.call_s.get(wire, self.call_s["fp32"]))
@@ -166,4 +166,5 @@ def job_of(values: dict[str, Any]) -> Job:
     }
     timeline = Timeline(*(tuple(values["timeline"][name]) for name in ("ready_s", "sizes")))
     seconds = {wire: {int(size): time_s for size, time_s in times.items()} for wire, times in values["bare_s"].items()}
-    return Job(**{**values, "bare_s": seconds, "timeline": timeline, "ways": ways})
+    shares = tuple(values["powersgd_shares"])
+    return Job(**{**values, "bare_s": seconds, "timeline": timeline, "ways": ways, "powersgd_shares": shares})

@@ -25,8 +25,8 @@ class Work:
     """Of its gradients."""
     own_s: float
     """A step without other ranks."""
-    share: float = 1.0
-    """Of powersgd: the bytes that travel, of those of all gradients."""
+    shares: tuple[float, float] = (1.0, 0.0)
+    """Of powersgd: `Job.powersgd_shares`."""
     local_steps: int = 1
     """Of ways that step alone."""
     groups: int = 1
@@ -56,6 +56,8 @@ def forecast_s(way: Way, work: Work, links: Links, ranks: int) -> float:
         return work.own_s
     size, link = work.timeline.size, links.of(way.wires[-1])
     if way.exchange == "allreduce":
+        if way.engine == "torch":  # it has two groups under way at once: while one waits for a message, the other sends
+            link = replace(link, alpha_s=link.alpha_s / 2)
         return overlapped_s(work, lambda group: link.time_s(ring(ranks), group), link.call_s)
     plain = links.of("fp32")
     norm_s = plain.allreduce_s(0, ranks)
@@ -63,10 +65,12 @@ def forecast_s(way: Way, work: Work, links: Links, ranks: int) -> float:
         return work.own_s + norm_s + 2 * (link.call_s + link.time_s(star(ranks), size))
     if way.exchange == "sharded-server":  # for each group of parameters a message to each peer, and all parts to all
         calls_s = (ranks - 1) * (link.call_s + link.alpha_s) + plain.call_s + plain.time_s(half_ring(ranks), 0)
-        return work.own_s + norm_s + work.groups * calls_s + 2 * (ranks - 1) / ranks * size / plain.beta
-    if way.exchange == "powersgd":  # both matrices, one after the other; between them root's basis, as large as one
-        travels_s = plain.allreduce_s(work.share * size, ranks) + plain.allreduce_s(0, ranks)
-        return work.own_s + travels_s + plain.call_s + plain.time_s(tree(ranks), work.share * size / 2)
+        moved_s = (ranks - 1) / ranks * size * (1 / link.beta + 1 / plain.beta)
+        return work.own_s + norm_s + work.groups * calls_s + moved_s
+    if way.exchange == "powersgd":  # both matrices, one after the other; between them root's basis of each
+        summed, bases = work.shares
+        sums_s = plain.allreduce_s(summed * size, ranks) + plain.allreduce_s(0, ranks)
+        return work.own_s + sums_s + (plain.call_s + plain.time_s(tree(ranks), bases * size) if bases else 0.0)
     copies = 3 if way.exchange == "weight-average" else 1  # AdamW's two moments travel too
     return work.own_s + plain.allreduce_s(copies * size, ranks) / work.local_steps
 
@@ -89,15 +93,13 @@ def overlapped_s(work: Work, travel_s: Callable[[float], float], call_s: float) 
 def work_of(job: Job, name: str, local_steps: int) -> Work:
     """What a rank of this job does in a step of a way; if that was not measured, with the computation of allreduce."""
     own_s = (job.ways.get(name) or job.ways["allreduce"]).own_s
-    share = job.powersgd_share if WAYS[name].exchange == "powersgd" else 1.0
-    return Work(job.timeline, own_s, share, local_steps if WAYS[name].is_local else 1, job.groups)
+    return Work(job.timeline, own_s, job.powersgd_shares, local_steps if WAYS[name].is_local else 1, job.groups)
 
 
 def unmeasured_s(job: Job, way: Way, local_steps: int) -> float:
     """A step of a job that has measured its link alone, without what comes after the last gradient."""
-    share = job.powersgd_share if way.exchange == "powersgd" else 1.0
     own_s = max(job.timeline.ready_s)
-    work = Work(job.timeline, own_s, share, local_steps if way.is_local else 1, job.groups)
+    work = Work(job.timeline, own_s, job.powersgd_shares, local_steps if way.is_local else 1, job.groups)
     return forecast_s(way, work, job.links(), job.ranks) if job.ranks > 1 else own_s
 
 

@@ -20,6 +20,10 @@ class Shape(NamedTuple):
     """Of the bytes, in each message."""
 
 
+NEIGHBOURS = Shape(1, 1.0)
+"""Each rank sends all bytes to the next one, and receives as many from the one before."""
+
+
 def ring(ranks: int) -> Shape:
     """An allreduce: 2 (N - 1) rounds, each with 1 / N of the bytes."""
     return Shape(2 * (ranks - 1), 1 / ranks)
@@ -74,7 +78,7 @@ class Links:
     """One link, as it is for each kind of collective: what the cores and the engine do differs."""
 
     by_wire: Mapping[str, Link]
-    """fp32, always; fp16, torch, star if they were measured (`Way.wires`)."""
+    """fp32, always; fp16, torch, star, neighbours if they were measured (`Way.wires`)."""
 
     def of(self, wire: str) -> Link:
         """That of the plain allreduce where this kind was not measured."""

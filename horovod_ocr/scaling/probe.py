@@ -89,9 +89,9 @@ class Probe:
 
     def job_of(self, timeline: Timeline, ways: dict[str, WayFigures], left_out: dict[str, str]) -> Job:
         """What is known of this job so far."""
-        share, groups = travelling(self.subject.build_model(), self.request.powersgd_rank)
+        shares, groups = travelling(self.subject.build_model(), self.request.powersgd_rank)
         bare, samples = self.bare, self.subject.samples
-        return Job(self.world.world_size, samples, bare.bare_s, bare.call_s, timeline, ways, share, groups, left_out)
+        return Job(self.world.world_size, samples, bare.bare_s, bare.call_s, timeline, ways, shares, groups, left_out)
 
     def steps_of(self, world: World, way: Way) -> Steps:
         """Of a new model. Collective in `world`."""
@@ -113,6 +113,8 @@ class Probe:
                 of_way = meet_in_torch(world)
             except OcrError as error:
                 raise LeftOut(str(error)) from error
+            if self.device.type == "cuda" and of_way.gpu_problem:
+                raise LeftOut(of_way.gpu_problem)
         if world.world_size > 1:
             self.bare.time_link(of_way, way, timeline.size)
         self.check_time(way, timeline)

@@ -10,7 +10,7 @@ from torch import nn
 from horovod_ocr.config.train import ExchangeConfig
 from horovod_ocr.distributed.exchange.allreduce import GROUP_BYTES, group_parameters
 from horovod_ocr.distributed.exchange.build import build_exchange
-from horovod_ocr.distributed.exchange.powersgd import share_of_bytes
+from horovod_ocr.distributed.exchange.powersgd import shares_of_bytes
 from horovod_ocr.distributed.world import World
 from horovod_ocr.scaling.bare import wait_for
 from horovod_ocr.scaling.figures import Timeline
@@ -79,10 +79,10 @@ def timeline_of(steps: Steps, world: World) -> Timeline:
     return Timeline(tuple(medians), tuple(sum(each.nbytes for each in group) for group in groups))
 
 
-def travelling(model: nn.Module, powersgd_rank: int) -> tuple[float, int]:
-    """(of the bytes of all gradients, those that travel by powersgd; groups of parameters)."""
+def travelling(model: nn.Module, powersgd_rank: int) -> tuple[tuple[float, float], int]:
+    """(of the bytes of all gradients, those that powersgd sums and those of its bases; groups of parameters)."""
     weights = [each for each in model.parameters() if each.requires_grad]
-    return share_of_bytes(weights, powersgd_rank), len(decay_groups(model, 0.0))
+    return shares_of_bytes(weights, powersgd_rank), len(decay_groups(model, 0.0))
 
 
 def time_steps(

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from horovod_ocr.config.train import LOCAL
+from horovod_ocr.config.train import LOCAL, TrainConfig
 from horovod_ocr.errors import ConfigError
 
 
@@ -33,18 +33,22 @@ class Way(NamedTuple):
 
     @property
     def wires(self) -> tuple[str, ...]:
-        """The bare collectives that it is forecast from: an allreduce of fp32, of fp16, or of torch; a star."""
-        if self.exchange in ("parameter-server", "sharded-server"):
+        """The bare collectives that it is forecast from: an allreduce of fp32, of fp16, or of torch; a star; messages
+        to neighbours."""
+        if self.exchange == "parameter-server":
             return ("fp32", "star")
+        if self.exchange == "sharded-server":
+            return ("fp32", "neighbours")
         if self.engine == "torch":
             return ("fp32", "torch")
         return ("fp32", "fp16") if self.compression == "fp16" else ("fp32",)
 
-    @property
-    def options(self) -> str:
-        """How train is told to go this way; "" for the default."""
-        typed = [] if self.exchange == "allreduce" else [f"--exchange {self.exchange}"]
-        typed += [] if self.compression == "none" else [f"--compression {self.compression}"]
+    def options(self, config: TrainConfig) -> str:
+        """How train, with this config, is told to go this way; "" if it does."""
+        had = config.exchange
+        typed = [] if self.exchange == had.exchange else [f"--exchange {self.exchange}"]
+        typed += [] if self.compression == had.compression else [f"--compression {self.compression}"]
+        typed += ["--no-sync-batchnorm"] if self.is_local and config.ranks.sync_batchnorm else []
         return " ".join(typed)
 
 

@@ -79,9 +79,8 @@ def area_under_curve(positive: NDArray[np.float64], negative: NDArray[np.float64
         end = 0.025 ** (1 / min(m, n))
         return Interval(area, end, 1.0) if area else Interval(area, 0.0, 1 - end)
     of_share = area * (1 - area)  # of one sample's share of pairs in the right order, which is within 0 to 1
-    variance = sum(float(each.var(ddof=1)) / len(each) if len(each) > 1 else of_share for each in (above, below))
-    if not variance:  # no spread at all, as where all scores are equal
-        variance = of_share / min(m, n)
+    # shares that are all equal do not tell their variance
+    variance = sum((float(each.var(ddof=1)) if np.ptp(each) else of_share) / len(each) for each in (above, below))
     reach = Z_95 * math.sqrt(variance) / of_share
     middle = math.log(area / (1 - area))
     return Interval(area, expit(middle - reach), expit(middle + reach))

@@ -15,6 +15,7 @@ from horovod_ocr.config.sources import SETTINGS_FILE, train_table
 from horovod_ocr.config.train import RanksConfig, TrainConfig, check_config, check_ranks
 from horovod_ocr.data.store import ShardStore, open_store
 from horovod_ocr.distributed.device import choose_device, choose_precision
+from horovod_ocr.distributed.exchange.own_state import without_states
 from horovod_ocr.distributed.watchdog import Watchdog
 from horovod_ocr.distributed.world import World
 from horovod_ocr.errors import ConfigError, ShardError
@@ -31,7 +32,7 @@ class Beginning:
     store: ShardStore
     """Where the shards are."""
     payload: dict[str, Any] | None
-    """Of the checkpoint to resume from; None for a new run."""
+    """Of the checkpoint to resume from, on root with what each rank kept for itself; None for a new run."""
     device: torch.device
     """Of this rank."""
     precision: str
@@ -56,7 +57,9 @@ def begin(config: TrainConfig, world: World, watchdog: Watchdog) -> Beginning:
     world.collectively(lambda: check_same(world.gather(store.index.digest), config.data.shards))
     watchdog.reached(0, "the checkpoint")
     resumes = config.resume and world.is_root
-    payload = world.broadcast(world.collectively(lambda: load_checkpoint(run) if resumes else None))
+    loaded = world.collectively(lambda: load_checkpoint(run) if resumes else None)
+    shared = world.broadcast(without_states(loaded))
+    payload = loaded if world.is_root else shared
     watchdog.reached(0, "the model and its data")
     return Beginning(run, store, payload, device, precision, cores, why_cpu)
 

@@ -1,7 +1,8 @@
 """The loop of a training run: batch, gradients, update, hooks."""
 
+import time
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from horovod_ocr.data.batch import Batch, prefetch
@@ -50,6 +51,8 @@ class Trainer:
     """Ask the run to stop."""
     finished_line: str
     """The last log line of a run that has finished."""
+    met_s: float = field(default_factory=time.monotonic)
+    """When the ranks met the last time."""
 
     def work(self) -> None:
         """Train to the end, or until asked to stop. However it ends, the run's folder says so. Collective."""
@@ -96,7 +99,12 @@ class Trainer:
         """One optimizer step; the same on every rank, whatever part of the batch it holds."""
         self.report("its own computation")
         computed = self.gradients.compute(batch)
-        self.report("the gradients of the other ranks")
+        meets = self.update.exchange.is_met(self.state.step + 1)
+        if not self.update.exchange.is_local:
+            self.report("the gradients of the other ranks")
+        elif meets:  # another rank may take twice as long as this one for its steps alone, and is no faster for it
+            self.report("the weights of the other ranks", more_s=time.monotonic() - self.met_s)
         result = self.update.take(self.state.step, len(batch))
+        self.met_s = time.monotonic() if meets else self.met_s
         self.state.step += 1
         return Step(batch, computed, result)

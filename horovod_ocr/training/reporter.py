@@ -9,7 +9,7 @@ from horovod_ocr.training.state import TrainState
 
 @dataclass(frozen=True)
 class Reporter:
-    """Call it with what this rank waits for next: "its data", "the checkpoint"."""
+    """Call it with what this rank waits for next: "its data", "the checkpoint". See `Watchdog.reached`."""
 
     state: TrainState
     """Says which step it is."""
@@ -18,9 +18,9 @@ class Reporter:
     watchdog: Watchdog
     """Ends this process if nothing is reported for too long."""
 
-    def __call__(self, waits_for: str) -> None:
+    def __call__(self, waits_for: str, more_s: float = 0.0) -> None:
         self.heartbeat.step = self.state.step
-        self.watchdog.reached(self.state.step, waits_for)
+        self.watchdog.reached(self.state.step, waits_for, more_s)
 
     def batches(self, done: int, batches: int) -> None:
         """Report the progress of a validation."""

@@ -84,8 +84,9 @@ class Faulty(Hook):
 
     dies_after: SIGKILL, on every rank. lost_after: SIGKILL. asked_after: SIGTERM to itself. drifts_after: one weight
     changes. nan_at: steps whose images are not finite. slow_s: longer for every step. silent_s: before it first talks
-    to other ranks. On all ranks: frozen_batchnorm, statistics stay; group_bytes, of gradients that travel together;
-    gpus, that each host seems to have, with a Horovod without NCCL; one_thread, whatever the cores.
+    to other ranks. On all ranks: pace_s, longer for every step; frozen_batchnorm, statistics stay; group_bytes, of
+    gradients that travel together; gpus, that each host seems to have, with a Horovod without NCCL; one_thread,
+    whatever the cores.
     """
 
     dies_after: int = 0
@@ -94,6 +95,7 @@ class Faulty(Hook):
     drifts_after: int = 0
     nan_at: tuple[int, ...] = ()
     slow_s: float = 0.0
+    pace_s: float = 0.0
     silent_s: float = 0.0
     frozen_batchnorm: bool = False
     group_bytes: int = allreduce.GROUP_BYTES
@@ -129,7 +131,7 @@ class Faulty(Hook):
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
         self.factor = math.nan if self.is_last_rank and state.step + 1 in self.nan_at else 1.0
-        time.sleep(self.slow_s * self.is_last_rank)
+        time.sleep(self.pace_s + self.slow_s * self.is_last_rank)
 
     def after_step(self, state: TrainState, step: Step) -> None:
         if state.step == self.dies_after:

@@ -87,6 +87,14 @@ def test_ranks_that_step_alone_stop_and_save_when_they_have_met(groups, word_sha
     assert largest_difference(parameters_of(tmp_path), parameters_of(tmp_path, 1)) == 0
 
 
+def test_a_rank_that_is_slower_alone_is_waited_for_longer_than_a_stalled_one(groups, word_shards, tmp_path):
+    """It is 6 s behind at each meeting."""
+    settings = {**SETTINGS, "shards": str(word_shards), "exchange": "diloco", "local_steps": 6, "steps": 12}
+    faults = {"pace_s": 0.8, "slow_s": 1.0}
+    assert_ran(groups.train(2, tmp_path, **settings, stall_timeout_s=5, faults=faults))
+    assert read_state(tmp_path / "runs/it").step == 12
+
+
 def test_an_exchange_that_does_not_go_with_fp16_is_one_sentence(groups, word_shards, tmp_path):
     refused = groups.train(2, tmp_path, shards=str(word_shards), exchange="diloco", compression="fp16")
     assert refused.returncode == 2

@@ -1,6 +1,6 @@
 """What an update asks of an exchange: the way in which gradients, or weights, of all ranks meet."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -89,8 +89,8 @@ class Exchange:
         lists of tensors and numbers. What is equal on all ranks is in root's alone."""
         return {}
 
-    def load_own_states(self, states: list[dict[str, Any]]) -> None:
-        """Load what `own_state` gave on each rank of the run, of which there may have been another number. KeyError,
+    def load_own_states(self, states: Iterator[dict[str, Any]], count: int) -> None:
+        """Load what `own_state` gave on each of `count` ranks, of which there may now be another number. KeyError,
         TypeError, ValueError or RuntimeError if it does not fit."""
 
 

@@ -4,6 +4,7 @@ Douillard et al., "DiLoCo: Distributed Low-Communication Training of Language Mo
 AdamW are its own, so a checkpoint holds those of every rank.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -43,6 +44,9 @@ class DiLoCo(LocalSteps):
         shared = {"momentum": self.momentum} if self.world.is_root else {}
         return {**shared, "optimizer": self.optimizer.state_dict()}
 
-    def load_own_states(self, states: list[dict[str, Any]]) -> None:
-        self.momentum.copy_(states[0]["momentum"])
-        self.optimizer.load_state_dict(states[self.world.rank % len(states)]["optimizer"])
+    def load_own_states(self, states: Iterator[dict[str, Any]], count: int) -> None:
+        for number, state in enumerate(states):
+            if number == 0:
+                self.momentum.copy_(state["momentum"])
+            if number == self.world.rank % count:
+                self.optimizer.load_state_dict(state["optimizer"])

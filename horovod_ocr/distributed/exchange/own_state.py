@@ -2,7 +2,7 @@
 model. An object would come to every rank."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from horovod_ocr.distributed.world import World
 
-PIECE = 1 << 26  # bytes in a message
+PIECE = 1 << 28  # bytes that arrive at root at a time: MPI counts them in 31 bits
 
 
 class Slot(NamedTuple):
@@ -39,11 +39,12 @@ def gather_states(world: World, state: dict[str, Any]) -> list[dict[str, Any]]:
     sizes = [sum(slot.size for slot in slots_of(form)) for form in forms]
     found: list[list[Tensor]] = [[] for _ in forms]
     mine = bytes_of(tensors)
-    for start in range(0, max(sizes), PIECE):
-        lengths = [max(0, min(PIECE, size - start)) for size in sizes]
+    piece = max(1, PIECE // world.world_size)  # of a rank
+    for start in range(0, max(sizes), piece):
+        lengths = [max(0, min(piece, size - start)) for size in sizes]
         to_root = [lengths[world.rank], *[0] * (world.world_size - 1)]
         received = lengths if world.is_root else [0] * world.world_size
-        parts = world.all_to_all(mine[start : start + PIECE], to_root, received)
+        parts = world.all_to_all(mine[start : start + piece], to_root, received)
         for pieces, part in zip(found, torch.split(parts, received), strict=True):
             pieces.append(part)
     if not world.is_root:
@@ -51,6 +52,21 @@ def gather_states(world: World, state: dict[str, Any]) -> list[dict[str, Any]]:
     return [
         put_together(form, torch.cat(pieces) if pieces else mine) for form, pieces in zip(forms, found, strict=True)
     ]
+
+
+def without_states(payload: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A checkpoint's payload that is to be sent to all ranks: for `states_from_root`."""
+    if not payload or "exchange" not in payload:
+        return payload
+    kept = payload["exchange"]
+    return {**payload, "exchange": {**kept, "ranks": [None] * len(kept["ranks"])}}
+
+
+def states_from_root(world: World, states: Sequence[dict[str, Any] | None]) -> Iterator[dict[str, Any]]:
+    """The states of a checkpoint on every rank, one at a time: together they may be larger than a host's memory. Every
+    rank must take all of them. states: root's; None on other ranks."""
+    for state in states:
+        yield world.broadcast(state)
 
 
 def take_apart(value: Any, tensors: list[Tensor]) -> Any:

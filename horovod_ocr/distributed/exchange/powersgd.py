@@ -2,7 +2,7 @@
 
 Vogels, Karimireddy, Jaggi, "PowerSGD: Practical Low-Rank Gradient Compression for Distributed Optimization", 2019. A
 hook of torch's does the same, but begins messages in callbacks, whose order may differ between ranks. This one needs
-only sums, so both engines have it, and a run resumes bit by bit.
+only sums and a broadcast, in one order on all ranks, so both engines have it, and a run resumes bit by bit.
 
 All ranks must come to the same bits, on hosts whose CPUs and numbers of threads differ: what a library may compute in
 another order there (a factorization, a product of matrices) is root's, or is computed element by element.
@@ -10,7 +10,7 @@ another order there (a factorization, a product of matrices) is root's, or is co
 Shapes: R the rank of a product; a gradient is a matrix [n, m], P is [n, R], Q is [m, R].
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -21,9 +21,8 @@ from horovod_ocr.distributed.exchange.flat import flatten, views_like
 from horovod_ocr.distributed.world import World
 
 LEAST_GAIN = 2  # a matrix travels as it is unless its product is this many times smaller
-BLOCK = (
-    1 << 15
-)  # elements of a product that a CPU computes at a time: they stay in its cache, and need no second thread
+# Elements of a product that a CPU computes at a time: they stay in its cache, and need no second thread
+BLOCK = 1 << 15
 
 
 class PowerSGD(Exchange):
@@ -36,7 +35,7 @@ class PowerSGD(Exchange):
         self.numbers = [number for number, weight in enumerate(self.weights) if is_compressed(weight, rank)]
         """Of the weights whose gradients travel as products."""
         self.matrices = [self.weights[number] for number in self.numbers]
-        self.others = [weight for number, weight in enumerate(self.weights) if number not in set(self.numbers)]
+        self.others = [weight for weight in self.weights if not is_compressed(weight, rank)]
         self.errors = [torch.zeros_like(as_matrix(weight.detach())) for weight in self.matrices]
         """What the products have left out so far: this rank's own."""
         generator = torch.Generator().manual_seed(0)  # the same numbers on every rank
@@ -77,24 +76,21 @@ class PowerSGD(Exchange):
         return views_like(flat, ps)
 
     def own_state(self) -> dict[str, Any]:
-        errors = dict(zip(self.numbers, self.errors, strict=True))
-        return {
-            "errors": errors,
-            **({"qs": dict(zip(self.numbers, self.qs, strict=True))} if self.world.is_root else {}),
-        }
+        qs = {"qs": dict(zip(self.numbers, self.qs, strict=True))} if self.world.is_root else {}
+        return {"errors": dict(zip(self.numbers, self.errors, strict=True)), **qs}
 
-    def load_own_states(self, states: list[dict[str, Any]]) -> None:
+    def load_own_states(self, states: Iterator[dict[str, Any]], count: int) -> None:
         """With another number of ranks, each has an equal part of what all had left out. With another rank of the
         products, the iteration begins anew."""
-        ranks, qs = self.world.world_size, states[0]["qs"]
-        for number, error, q in zip(self.numbers, self.errors, self.qs, strict=True):
-            if number in qs:  # else it travelled as it is
-                left_out = [state["errors"][number].to(error) for state in states]
-                error.view(-1)[:] = (left_out[self.world.rank] if len(states) == ranks else sum(left_out) / ranks).view(
-                    -1
-                )
-                if qs[number].shape == q.shape:
-                    q.copy_(qs[number])
+        ranks = self.world.world_size
+        for of_rank, state in enumerate(states):
+            share = 1 / ranks if count != ranks else float(of_rank == self.world.rank)
+            for number, error, q in zip(self.numbers, self.errors, self.qs, strict=True):
+                if share and number in state["errors"]:  # else it travelled as it is
+                    error.add_(state["errors"][number].to(error).view_as(error), alpha=share)
+                saved = state.get("qs", {}).get(number)
+                if saved is not None and saved.shape == q.shape:
+                    q.copy_(saved)
 
 
 def product_of(p_nR: Tensor, q_mR: Tensor) -> Tensor:
@@ -110,13 +106,13 @@ def product_of(p_nR: Tensor, q_mR: Tensor) -> Tensor:
     return product
 
 
-def share_of_bytes(weights: Sequence[Tensor], rank: int) -> float:
-    """Of the elements of all gradients, those that travel."""
-    travelling = sum(
-        min(rank, *as_matrix(each).shape) * sum(as_matrix(each).shape) if is_compressed(each, rank) else each.numel()
-        for each in weights
-    )
-    return travelling / sum(each.numel() for each in weights)
+def shares_of_bytes(weights: Sequence[Tensor], rank: int) -> tuple[float, float]:
+    """(of the elements of all gradients, those that ranks sum; those of the bases that root sends to all)."""
+    whole = sum(each.numel() for each in weights)
+    shapes = [as_matrix(each).shape for each in weights if is_compressed(each, rank)]
+    bases = sum(min(rank, n, m) * n for n, m in shapes)
+    products = bases + sum(min(rank, n, m) * m for n, m in shapes)
+    return (whole - sum(n * m for n, m in shapes) + products) / whole, bases / whole
 
 
 def is_compressed(weight: Tensor, rank: int) -> bool:

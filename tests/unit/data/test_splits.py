@@ -17,7 +17,7 @@ def test_images_of_classes_are_divided_by_what_belongs_together():
     """By file, near-copies of what is trained on would be scored."""
     assert divide_command("classes") == (
         "horovod-ocr shard --group-from REGEX --fractions 0.8,0.1,0.1 --out NEW_FOLDER; horovod-ocr train --shards "
-        "NEW_FOLDER (if no images belong together: --split file in place of --group-from)"
+        "NEW_FOLDER (if no images belong together: --split file instead of --group-from REGEX)"
     )
     assert divide_command("words") == (
         "horovod-ocr shard --split label --fractions 0.8,0.1,0.1 --out NEW_FOLDER; horovod-ocr train --shards "

@@ -41,6 +41,19 @@ def test_no_progress_ends_the_process_and_says_what_it_waited_for():
     assert re.fullmatch(sentence, ended.stderr)
 
 
+def test_a_wait_that_may_take_longer_is_given_the_time():
+    ended = run("""
+        with Watchdog(0.3, rank=2) as watchdog:
+            watchdog.reached(140, "the weights of the other ranks", more_s=0.5)
+            now_s += 0.7
+            time.sleep(0.2)  # the watchdog checks meanwhile
+            print("alive", flush=True)
+            now_s += 0.2
+            time.sleep(600)
+    """)
+    assert (ended.returncode, ended.stdout) == (4, "alive\n") and "no progress for 0.8 s; it waited" in ended.stderr
+
+
 @pytest.mark.slow
 def test_a_call_that_keeps_the_interpreter_to_itself_is_ended_too():
     ended = run("""

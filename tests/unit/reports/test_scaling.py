@@ -5,7 +5,7 @@ from dataclasses import replace
 from xml.etree import ElementTree
 
 from horovod_ocr.reports.page import build_page
-from horovod_ocr.reports.scaling import scaling_sections
+from horovod_ocr.reports.scaling import samples_table, scaling_sections
 from horovod_ocr.reports.scaling_charts import forecasts
 from horovod_ocr.scaling.link import Link, Links
 from horovod_ocr.scaling.scores import Curve
@@ -33,11 +33,15 @@ def test_a_page_holds_times_bytes_scores_and_forecasts(study_on):  # noqa: F811
         "100 Gbit/s",
         "the fastest step has",
         "samples until 80.0%",
-        "1.20",  # of allreduce: 640 samples, of which allreduce needs 533
     ):
         assert text in page
     assert "No forecast is off by more than 25 %" in page
     assert re.findall(r'(?:src|href)="(?!data:|#)', page) == [] and "@import" not in page
+
+
+def test_samples_until_the_score_that_all_ways_reach():
+    table = samples_table(CURVES)
+    assert table.rows == [["allreduce", 640, "90.00%", "533", "1.00"], ["diloco", 640, "80.00%", "640", "1.20"]]
 
 
 def test_a_chart_is_one_svg_element_with_a_line_for_each_way():

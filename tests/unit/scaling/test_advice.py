@@ -2,6 +2,7 @@
 
 import pytest
 
+from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.scaling.advice import (
     CLOSE,
     MEASURED,
@@ -49,7 +50,7 @@ def test_a_link_that_makes_two_ranks_slower_than_one_is_left_alone(study_on):
     study = study_on(Link(0.5, 1e5), list(MEASURED))
     advice = advise(study, ALL)
     assert advice.chosen.ranks == 1
-    assert sentences(study, advice, 64, "hosts.txt")[0].startswith("Use one rank")
+    assert sentences(study, advice, TrainConfig(), "hosts.txt")[0].startswith("Use one rank")
 
 
 def test_a_larger_batch_is_advised_where_ranks_mostly_wait(study_on):
@@ -63,7 +64,7 @@ def test_a_larger_batch_is_advised_where_ranks_mostly_wait(study_on):
 
 def test_three_sentences_name_the_command_the_gain_and_the_error(study_on):
     study = study_on(Link(1e-4, 125e6), list(MEASURED))
-    use, gain, sure = sentences(study, advise(study, ALL), 64, "hosts.txt")
+    use, gain, sure = sentences(study, advise(study, ALL), TrainConfig(), "hosts.txt")
     assert "horovodrun -np 3 -H hosts.txt horovod-ocr train" in use and "on the wire" in use and "64" in use
     assert "one rank takes 276 ms" in gain  # thrice forward and backward of 88 ms, and an update of 12
     assert "1 Gbit/s and 0.1 ms" in sure and "0% at the median" in sure and "only forecast: parameter-server" in sure
@@ -80,7 +81,7 @@ def test_the_command_can_be_typed_as_it_stands_and_a_larger_batch_is_a_clause_of
     study = study_on(Link(1e-4, 125e6), list(MEASURED))
     chosen = Option("allreduce-fp16", 3, 0.3, True)
     advice = Advice(chosen, advise(study, ALL).options, 4, 0.6, 0.2, 0.1)
-    use = sentences(study, advice, 64, "hosts.txt", "--recipe xray")[0]
+    use = sentences(study, advice, TrainConfig(), "hosts.txt", "--recipe xray")[0]
     assert (
         use.endswith(": horovodrun -np 3 -H hosts.txt horovod-ocr train --recipe xray --compression fp16")
         and "fp16 on the wire" in use
@@ -90,4 +91,17 @@ def test_the_command_can_be_typed_as_it_stands_and_a_larger_batch_is_a_clause_of
         in use
     )
     alone = Advice(Option("allreduce", 1, 0.3, False), advise(study, ALL).options, 1, 0.0, 0.0, 0.1)
-    assert sentences(study, alone, 64, "hosts.txt", "--recipe xray")[0].endswith(": horovod-ocr train --recipe xray")
+    assert sentences(study, alone, TrainConfig(), "hosts.txt", "--recipe xray")[0].endswith(
+        ": horovod-ocr train --recipe xray"
+    )
+
+
+def test_the_command_goes_the_advised_way_whatever_recipe_and_settings_file_say(study_on):
+    study = study_on(Link(1e-4, 125e6), list(MEASURED))
+    options = advise(study, ALL).options
+    ring, local = (Advice(Option(way, 3, 0.3, False), options, 1, 0.0, 0.0, 0.1) for way in ("allreduce", "diloco"))
+    config = TrainConfig.of(exchange="diloco", sync_batchnorm=True)
+    assert sentences(study, ring, config, "hosts.txt")[0].endswith("horovod-ocr train --exchange allreduce")
+    assert sentences(study, local, config, "hosts.txt")[0].endswith("horovod-ocr train --no-sync-batchnorm")
+    fp16 = TrainConfig.of(compression="fp16")
+    assert sentences(study, local, fp16, "hosts.txt")[0].endswith("train --exchange diloco --compression none")

@@ -39,7 +39,7 @@ def test_studies_that_cannot_stand_on_one_page_are_refused(study_on, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", '{"version": 1}', '{"version": 1, "studies": [{"jobs": [], "strong": []}]}']
+    "text", ["", "[]", '{"version": 2}', '{"version": 2, "studies": [{"jobs": [], "strong": []}]}']
 )
 def test_another_file_is_refused_by_name(text, tmp_path):
     (tmp_path / "x.json").write_text(text)
@@ -84,7 +84,7 @@ def test_ways_have_names_and_options_of_train():
     assert ways_named("diloco, allreduce") == ("allreduce", "diloco")
     with pytest.raises(ConfigError, match="no way 'adasum' to exchange; there are: allreduce, allreduce-fp16"):
         ways_named("adasum")
-    assert [WAYS[name].options for name in ("allreduce", "allreduce-fp16", "powersgd")] == [
+    assert [WAYS[name].options(TrainConfig()) for name in ("allreduce", "allreduce-fp16", "powersgd")] == [
         "",
         "--compression fp16",
         "--exchange powersgd",

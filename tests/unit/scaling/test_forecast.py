@@ -67,7 +67,7 @@ def test_fewer_samples_shorten_forward_and_backward_and_nothing_else():
 
 
 def test_lines_cross_where_they_change_places():
-    fast, slow = Work(TIMELINE, 0.1), Work(TIMELINE, 0.12, share=0.01)
+    fast, slow = Work(TIMELINE, 0.1), Work(TIMELINE, 0.12, (0.01, 0.005))
     both, links = {"allreduce": fast, "powersgd": slow}, Links({"fp32": Link(1e-4, 1e9)})
     (crossing,) = crossings(both, links)
     assert (crossing.faster, crossing.slower) == ("powersgd", "allreduce")
@@ -126,3 +126,16 @@ def test_of_several_passes_the_last_one_alone_hides_messages():
     assert four.own_s == pytest.approx(work.own_s + 3 * TIMELINE.ready_s[-1])
     waited = [forecast_s(WAYS["allreduce"], each, AT_GIGABIT, 3) - each.own_s for each in (work, four)]
     assert waited[0] == pytest.approx(waited[1])
+
+
+def test_torch_waits_for_the_messages_of_two_groups_at_once():
+    links = Links({"fp32": Link(5e-3, 125e6), "torch": Link(5e-3, 125e6)})
+    work = Work(Timeline((0.0,) * 4, (SIZE // 4,) * 4), 0.0)
+    ours, theirs = (forecast_s(WAYS[name], work, links, 3) for name in ("allreduce", "torch-ddp"))
+    assert ours - theirs == pytest.approx(4 * 4 * 5e-3 / 2)
+
+
+def test_sharded_servers_send_to_neighbours_and_gather_in_a_ring():
+    links = Links({"fp32": Link(0.0, 100e6), "neighbours": Link(0.0, 50e6)})
+    work = replace(works()["sharded-server"], own_s=0.0)
+    assert forecast_s(WAYS["sharded-server"], work, links, 2) == pytest.approx(SIZE / 2 * (1 / 50e6 + 1 / 100e6))

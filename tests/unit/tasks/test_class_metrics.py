@@ -83,9 +83,14 @@ def test_one_sample_of_a_class_says_little(alone):
 def test_equal_scores_are_not_certain():
     small, large = (area_under_curve(np.ones(count), np.ones(2 * count)) for count in (4, 400))
     assert small is not None and large is not None and small.value == large.value == 0.5
-    # as wide as a share of one half among so many samples, on the logit scale
-    assert small.low == pytest.approx(expit(-1.959964 / math.sqrt(4 * 0.25)))
-    assert 0.04 < 0.5 - large.low < 0.06 and large.high == pytest.approx(1 - large.low)
+    # as wide as a share of one half among the samples of each class, on the logit scale
+    assert small.low == pytest.approx(expit(-1.959964 * math.sqrt(0.25 * (1 / 4 + 1 / 8)) / 0.25))
+    assert 0.05 < 0.5 - large.low < 0.07 and large.high == pytest.approx(1 - large.low)
+
+
+def test_two_samples_that_say_the_same_say_little():
+    area = area_under_curve(np.array([699.4, 699.5]), np.arange(1000.0))
+    assert area is not None and area.value == pytest.approx(0.7) and area.high - area.low > 0.7
 
 
 @given(st.lists(st.integers(-5, 5).map(float), min_size=1, max_size=20))

@@ -159,7 +159,7 @@ def resumed(world: ThreadWorld, name: str) -> tuple[Tensor, Tensor]:
     after.model.load_state_dict(weights)
     after.exchange.load_optimizer_state(state)
     if own[0]:
-        after.exchange.load_own_states(own)
+        after.exchange.load_own_states(iter(own), len(own))
     after.exchange.begin()
     return whole, after.run(12, STEPS).weights
 
@@ -386,7 +386,7 @@ def test_another_number_of_ranks_goes_on_with_all_that_was_left_out(before, afte
 
     def go_on(world: ThreadWorld) -> Tensor:
         exchange = PowerSGD(world, *of_wide_model(), rank=2)
-        exchange.load_own_states(clone(saved))
+        exchange.load_own_states(iter(clone(saved)), len(saved))
         assert torch.equal(exchange.qs[0], saved[0]["qs"][0])
         return exchange.errors[0]
 
@@ -403,7 +403,7 @@ def test_another_rank_of_the_products_begins_anew_with_what_was_left_out(rank):
 
     def go_on(world: ThreadWorld) -> None:
         exchange, new = (PowerSGD(world, *of_wide_model(), rank=rank) for _ in range(2))
-        exchange.load_own_states(saved)
+        exchange.load_own_states(iter(saved), len(saved))
         assert torch.equal(exchange.errors[0], saved[world.rank]["errors"][0])
         assert torch.equal(exchange.qs[0], new.qs[0])
 

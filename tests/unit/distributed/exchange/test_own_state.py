@@ -1,11 +1,13 @@
 """What ranks keep for themselves arrives at root as it was."""
 
+import pickle
+
 import pytest
 import torch
 
 from horovod_ocr.distributed.alone import AloneWorld
 from horovod_ocr.distributed.exchange import own_state
-from horovod_ocr.distributed.exchange.own_state import gather_states
+from horovod_ocr.distributed.exchange.own_state import gather_states, states_from_root, without_states
 from tests.unit.distributed.thread_world import ThreadWorld, on_ranks
 
 
@@ -42,12 +44,25 @@ def test_tensors_do_not_travel_as_objects():
     """These are pickled, and held by every rank."""
 
     def program(world: ThreadWorld) -> int:
-        objects = []
-        world.swap = lambda value, swap=world.swap: objects.append(value) or swap(value)
+        sizes = []
+        world.gather = lambda value, gather=world.gather: sizes.append(len(pickle.dumps(value))) or gather(value)
         gather_states(world, {"moments": torch.zeros(1000)})
-        return sum(isinstance(each, torch.Tensor) for each in objects)
+        return sum(sizes)
 
-    assert on_ranks(2, program) == [0, 0]
+    assert all(0 < size < 500 for size in on_ranks(2, program))
+
+
+def test_a_checkpoint_goes_to_all_without_the_states_which_follow_one_by_one():
+    payload = {"step": 3, "exchange": {"name": "diloco", "ranks": [state_of(rank) for rank in range(4)]}}
+    shared = without_states(payload)
+    assert shared == {"step": 3, "exchange": {"name": "diloco", "ranks": [None] * 4}}
+    assert without_states({"step": 3}) == {"step": 3} and without_states(None) is None
+
+    def program(world: ThreadWorld) -> bool:
+        ranks = (payload if world.is_root else shared)["exchange"]["ranks"]
+        return all(same(state, state_of(rank)) for rank, state in enumerate(states_from_root(world, ranks)))
+
+    assert on_ranks(3, program) == [True] * 3
 
 
 def test_a_rank_alone_keeps_its_own():
