@@ -108,7 +108,8 @@ def steps_by_link(studies: Sequence[Study]) -> str:
         axes.tick_params(axis="x", rotation=45 if len(studies) > 3 else 0)
 
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(max(5.0, 1.0 * len(studies) + 3), 4.4), layout="constrained")
+        width = min(COLUMNS * PANEL[0], max(5.0, 1.0 * len(studies) + 3))
+        figure = Figure(figsize=(width, 4.4), layout="constrained")
         axes = figure.subplots()
         panel(axes, 0)
         return svg_of(figure, [axes])

@@ -156,7 +156,7 @@ class Crossing(NamedTuple):
 
 
 def crossings(works: Mapping[str, Work], links: Links, most: int = MOST_RANKS) -> list[Crossing]:
-    """Where the lines of two ways cross, from 2 ranks to `most`. works: of each way, by its name."""
+    """Where the lines of two ways cross, from 2 ranks to `most`, by number of ranks. works: by the names of ways."""
     found = []
     names = list(works)
     steps = {
@@ -169,7 +169,7 @@ def crossings(works: Mapping[str, Work], links: Links, most: int = MOST_RANKS) -
                 if signs[number] != signs[number - 1]:
                     faster, slower = (one, other) if signs[number] else (other, one)
                     found.append(Crossing(number + 2, faster, slower))
-    return found
+    return sorted(found)
 
 
 class Fastest(NamedTuple):

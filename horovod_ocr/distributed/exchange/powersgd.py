@@ -10,6 +10,7 @@ another order there (a factorization, a product of matrices) is root's, or is co
 Shapes: R the rank of a product; a gradient is a matrix [n, m], P is [n, R], Q is [m, R].
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -54,14 +55,14 @@ class PowerSGD(Exchange):
             gradient.copy_(summed)
         ps = self.orthonormal(sums[len(others) :])
         qs = self.sum([gradient.T @ p for gradient, p in zip(gradients, ps, strict=True)])
-        # not finite: the update is left out, and nothing of it is kept
         is_finite = torch.stack([each.isfinite().all() for each in (*sums, *qs)]).all()
-        for number, (gradient, p, q) in enumerate(zip(gradients, ps, qs, strict=True)):
-            product = product_of(p, q)
-            error = gradient - product / self.world.world_size
-            self.errors[number] = torch.where(is_finite, error, self.errors[number])
-            self.qs[number] = torch.where(is_finite, q, self.qs[number])
-            gradient.copy_(product)
+        if not is_finite:  # the update is left out, on all ranks, and nothing of it is kept
+            for gradient in gradients:
+                gradient.fill_(math.nan)
+            return
+        self.qs = qs
+        for gradient, error, p, q in zip(gradients, self.errors, ps, qs, strict=True):
+            put_product(gradient, error, p, q, self.world.world_size)
 
     def sum(self, tensors: list[Tensor]) -> list[Tensor]:
         """Sums over the ranks, in one message. Collective."""
@@ -93,17 +94,21 @@ class PowerSGD(Exchange):
                     q.copy_(saved)
 
 
-def product_of(p_nR: Tensor, q_mR: Tensor) -> Tensor:
-    """[n, m]: p times the transposed q. Each product and each sum is rounded on its own, so the bits are the same with
-    any number of threads and on any CPU."""
-    (n, _), (m, ranks) = p_nR.shape, q_mR.shape
-    product = p_nR.new_empty(n, m)
-    rows = n if p_nR.is_cuda else max(1, BLOCK // m)
-    for p, part in zip(torch.split(p_nR, rows), torch.split(product, rows), strict=True):
-        torch.mul(p[:, :1], q_mR[:, 0], out=part)
-        for column in range(1, ranks):
-            part.add_(p[:, column, None] * q_mR[:, column])
-    return product
+def put_product(gradient_nm: Tensor, left_out_nm: Tensor, p_nR: Tensor, q_mR: Tensor, ranks: int) -> None:
+    """The gradient of this rank becomes p times the transposed q, of all ranks; what this rank's part of that leaves
+    out of its own gradient goes to `left_out_nm`.
+
+    Each product and each sum is rounded on its own, so the bits are the same with any number of threads and on any CPU.
+    """
+    rows = len(p_nR) if p_nR.is_cuda else max(1, BLOCK // len(q_mR))
+    for gradient, left_out, p in zip(
+        *(torch.split(each, rows) for each in (gradient_nm, left_out_nm, p_nR)), strict=True
+    ):
+        product = p[:, :1] * q_mR[:, 0]
+        for column in range(1, q_mR.shape[1]):
+            product += p[:, column, None] * q_mR[:, column]
+        torch.sub(gradient, product, alpha=1 / ranks, out=left_out)
+        gradient.copy_(product)
 
 
 def shares_of_bytes(weights: Sequence[Tensor], rank: int) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from horovod_ocr.distributed.data_parallel import DataParallelWorld
 from horovod_ocr.distributed.exchange.base import Exchange
 from horovod_ocr.distributed.exchange.build import build_exchange
 from horovod_ocr.distributed.exchange.own_state import gather_states
-from horovod_ocr.distributed.exchange.powersgd import PowerSGD, product_of
+from horovod_ocr.distributed.exchange.powersgd import PowerSGD, put_product
 from horovod_ocr.distributed.world import World
 from horovod_ocr.errors import ConfigError
 from horovod_ocr.training.optim import build_optimizer, decay_groups
@@ -356,14 +356,17 @@ def test_what_a_product_leaves_out_comes_with_the_next_ones():
 
 
 def test_a_product_has_the_same_bits_with_any_number_of_threads():
-    p, q = torch.randn(700, 4), torch.randn(900, 4)
+    p, q, own = torch.randn(700, 4), torch.randn(900, 4), torch.randn(700, 900)
     products, threads = [], torch.get_num_threads()
     for number in (1, 2, 4):
         torch.set_num_threads(number)
-        products.append(product_of(p, q))
+        gradient, left_out = own.clone(), torch.zeros_like(own)
+        put_product(gradient, left_out, p, q, ranks=2)
+        products.append(gradient)
     torch.set_num_threads(threads)
     assert all(torch.equal(products[0], other) for other in products)
     torch.testing.assert_close(products[0], p @ q.T)
+    torch.testing.assert_close(left_out, own - products[0] / 2)
 
 
 def test_ranks_whose_libraries_round_otherwise_have_the_same_gradient(monkeypatch):
