@@ -36,7 +36,7 @@ def test_a_study_of_three_ranks_counts_bytes_as_theory_does(tmp_path):
     assert set(job.ways) == {*USUAL, "torch-ddp"}
     assert job.left_out == {"data-parallel": "a model that sleeps computes on no GPU"}
     size = 4 * study.parameters
-    assert job.timeline.size == size and set(job.bare_s) == {"fp32", "fp16", "star", "torch"}
+    assert job.timeline.size == size and set(job.bare_s) == {"fp32", "fp16", "star", "neighbours", "torch"}
     ring = 2 * 2 / 3 * size
     small = 200  # bytes: the norm, and the weight of a rank
     expected = {
