@@ -102,7 +102,7 @@ class Trainer:
         meets = self.update.exchange.is_met(self.state.step + 1)
         if not self.update.exchange.is_local:
             self.report("the gradients of the other ranks")
-        elif meets:  # another rank may take twice as long as this one for its steps alone, and is no faster for it
+        elif meets:  # a slower rank may have taken twice as long for its own steps
             self.report("the weights of the other ranks", more_s=time.monotonic() - self.met_s)
         result = self.update.take(self.state.step, len(batch))
         self.met_s = time.monotonic() if meets else self.met_s
