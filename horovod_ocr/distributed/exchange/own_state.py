@@ -1,6 +1,7 @@
 """What each rank keeps for itself: brought to root for a checkpoint, and back to the ranks.
 
-To root it goes as bytes of tensors, in pieces: it may be larger than the model, and an object would go to every rank."""
+To root it goes as bytes of tensors, in pieces: it may be larger than the model, and an object would go to every rank.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
