@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -100,14 +101,14 @@ def scaling(
             studies = load_all(draw)
         else:
             where, named = hosts_given(hosts), ways_named(ways)
-            given = with_settings(given, settings or [])
+            typed, given = spell_options(given, settings or []), with_settings(given, settings or [])
             recipe = given.pop("recipe", None)
             config = new_config(recipe, given, needs_shards=simulate_step_ms is None)
             request = request_of(config, given, named, seconds)
             if simulate_step_ms is not None:
                 request = replace(request, step_ms=simulate_step_ms, parameters=parameters)
             if advise:
-                give_advice(where, request, name, hosts, config, spell_options(config, given), as_json)
+                give_advice(where, request, name, hosts, config, typed, as_json)
                 return
             studies = [measure(name, where, request, axes_of(ranks, only, where), tell)]
         sections = write_scaling(studies, curves, out)
@@ -124,12 +125,10 @@ def refuse(option: str, others: dict[str, object]) -> None:
         raise ConfigError(f"{option} does not go with {', '.join(given)}; leave one of them out")
 
 
-def spell_options(config: TrainConfig, given: dict[str, Any]) -> str:
-    """What was given, as train takes it."""
-    values = {"recipe": config.recipe, **given} if config.recipe else given
-    typed = ("recipe", "shards", "global_batch", "local_steps", "device")
-    words = [f"--{name.replace('_', '-')} {value}" for name, value in values.items() if name in typed]
-    return " ".join([*words, *(f"--set {name}={value}" for name, value in values.items() if name not in typed)])
+def spell_options(given: dict[str, Any], settings: list[str]) -> str:
+    """The options that were typed, as a shell and train take them. given, settings: see `scaling`."""
+    words = [f"--{name.replace('_', '-')} {quote(str(value))}" for name, value in given.items()]
+    return " ".join([*words, *(f"--set {quote(setting)}" for setting in settings)])
 
 
 def give_advice(

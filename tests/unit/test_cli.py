@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from horovod_ocr import __version__
 from horovod_ocr.cli.main import COMMANDS, app
+from horovod_ocr.cli.scaling import spell_options
 from horovod_ocr.cli.sentence import one_sentence, show_tracebacks
 from horovod_ocr.config.overlay import settings_of
 from horovod_ocr.config.train import TrainConfig
@@ -301,3 +303,9 @@ def test_a_variable_of_a_launcher_that_holds_no_number_is_one_sentence(tmp_path,
         app([command])
     said = capfd.readouterr().err
     assert said.startswith(f"horovod-ocr: the variable PMI_RANK is {value!r}") and said.count("\n") == 1
+
+
+def test_an_advised_command_has_what_was_typed_as_a_shell_takes_it():
+    typed = spell_options({"shards": "my shards", "global_batch": 64}, ["model_options.width=0.5", "run=it's"])
+    words = ["--shards", "my shards", "--global-batch", "64", "--set", "model_options.width=0.5", "--set", "run=it's"]
+    assert shlex.split(typed) == words
