@@ -39,7 +39,7 @@ mkdir /run/sshd
 mount -t tmpfs tmpfs /dev/shm
 mount --bind "$2/hosts" /etc/hosts
 mount --bind "$2/ssh_config" /etc/ssh/ssh_config
-if [ -d ~/.ssh ]; then mount -t tmpfs tmpfs ~/.ssh; fi
+mount --bind "$2/home/$1/passwd" /etc/passwd
 ip link set lo up
 # OpenSSH 9.8 and later locks a client out for a while after an aborted login, such as of a killed job
 sshd=$(command -v sshd)
@@ -145,7 +145,18 @@ class Bed:
         (self.folder / "sshd_config").write_text(SSHD_CONFIG.format(folder=self.folder))
         self.hosts_txt.write_text("".join(f"{host} slots=1\n" for host in self.hosts))
         for host in self.hosts:
-            (self.folder / "home" / host).mkdir(parents=True)
+            home = self.folder / "home" / host
+            home.mkdir(parents=True)
+            (home / "passwd").write_text(f"root:x:0:0:root:{home}:/bin/sh\n{self.others_in_passwd()}")
+
+    @staticmethod
+    def others_in_passwd() -> str:
+        """This machine's users but for root, whose home and shell are the bed's own.
+
+        What this machine's shell start-up files and SSH settings do at each login is not under test, and may be slow.
+        """
+        lines = Path("/etc/passwd").read_text().splitlines(keepends=True)
+        return "".join(line for line in lines if not line.startswith("root:"))
 
     def address(self, host: str) -> str:
         return f"{NETWORK}.{self.hosts.index(host) + 1}"

@@ -13,8 +13,7 @@ def test_a_terminal_that_is_gone_asks_to_stop_and_takes_no_line_more(ignores, tm
     """Unless it was closed on purpose, with nohup."""
     program = f"""if True:
         import os, signal
-        if {ignores}:
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if {ignores} else signal.SIG_DFL)
         from horovod_ocr.launch.supervise.signals import LaunchSignals
         with LaunchSignals() as signals:
             input()
