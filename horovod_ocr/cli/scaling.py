@@ -86,7 +86,7 @@ def scaling(
         from horovod_ocr.reports.scaling import write_scaling
         from horovod_ocr.scaling.figures import load_all
         from horovod_ocr.scaling.measure import axes_of, measure
-        from horovod_ocr.scaling.request import request_of
+        from horovod_ocr.scaling.request import not_measured, request_of
         from horovod_ocr.scaling.scores import read_curves
         from horovod_ocr.scaling.ways import ways_named
         from horovod_ocr.tasks.recipe import new_config
@@ -104,6 +104,8 @@ def scaling(
             typed, given = spell_options(given, settings or []), with_settings(given, settings or [])
             recipe = given.pop("recipe", None)
             config = new_config(recipe, given, needs_shards=simulate_step_ms is None)
+            for setting in not_measured(config):
+                tell(f"{setting} of the recipe is not part of a measured step")
             request = request_of(config, given, named, seconds)
             if simulate_step_ms is not None:
                 request = replace(request, step_ms=simulate_step_ms, parameters=parameters)

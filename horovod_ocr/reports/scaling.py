@@ -171,10 +171,14 @@ def errors_section(misses: Sequence[Miss]) -> Section:
 
 def score_section(curves: Sequence[Curve], studies: Sequence[Study]) -> Section:
     """Score at equal samples and at equal time."""
-    steps = {
-        study.name: {name: way.step_s for name, way in study.sharing.ways.items() if can_race(name, curves)}
-        for study in studies
-    }
+    # of all studies the same kind, if there is one, so that times can be compared
+    is_strong = all(study.strong for study in studies)
+    steps: dict[str, dict[str, float]] = {}
+    of_batch: list[str] = []
+    for study in studies:
+        job = (study.strong if is_strong else study.jobs or study.strong)[-1]
+        steps[study.name] = {name: way.step_s for name, way in job.ways.items() if can_race(name, curves)}
+        of_batch.append(f"{study.name}: {job.ranks} ranks with {job.samples} samples each")
     runs = ", ".join(f"{curve.way} {curve.runs}" for curve in curves)
     parts: list[Part] = [
         Drawing(charts.score_curves(curves, steps), f"{curves[0].score} of the val split; runs: {runs}."),
@@ -186,7 +190,8 @@ def score_section(curves: Sequence[Curve], studies: Sequence[Study]) -> Section:
             parts += [Paragraph(race_text(study.name, result)), race_table(result)]
     parts.append(
         Paragraph(
-            "Time is steps times the step measured on that link. In equal time, a slower way is cut off before its "
+            f"Time is steps times the step measured on that link ({'; '.join(of_batch)}; a step of the runs has "
+            f"{curves[0].samples_of_step} samples in all). In equal time, a slower way is cut off before its "
             "learning rate has come down; a run planned for fewer steps would score more. parameter-server and "
             "sharded-server give the weights of allreduce, and so its scores."
         )
@@ -233,7 +238,7 @@ def works_of(study: Study) -> dict[str, Work]:
     if "allreduce" not in job.ways:
         names = [name for name in names if name in job.ways]
     works = {name: work_of(job, name, study.local_steps) for name in names}
-    return works if study.jobs else {name: work.for_samples(job.ranks) for name, work in works.items()}
+    return works if study.jobs else {name: work.computing(1 / study.part_of(job.ranks)) for name, work in works.items()}
 
 
 def ms(seconds: float) -> str:

@@ -123,7 +123,7 @@ def times_over_ranks(study: Study, works: Mapping[str, Work], links: Links) -> s
     def panel(axes: Axes, number: int) -> None:
         is_strong, is_speed = number == 2, number == 1
         for way, work in works.items():
-            own = [work.for_samples(1 / each) if is_strong else work for each in ranks]
+            own = [work.computing(study.part_of(each)) if is_strong else work for each in ranks]
             steps = [forecast_s(WAYS[way], each, links, count) for each, count in zip(own, ranks, strict=True)]
             values = [work.own_s * count / step for step, count in zip(steps, ranks, strict=True)]
             axes.plot(ranks, values if is_speed else [1e3 * step for step in steps], **line_of(way))

@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Collection
 from dataclasses import dataclass
+from shlex import quote
 
 from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.errors import DataError
@@ -46,7 +47,7 @@ class Advice:
     chosen: Option
     """The one to use."""
     options: tuple[Option, ...]
-    """All, by way and number of ranks; those of one rank too."""
+    """All; of one rank there is allreduce, which exchanges nothing there."""
     accumulate: int
     """The factor by which a larger global batch would be worth a try; 1: it is large enough."""
     waiting: float
@@ -61,24 +62,29 @@ class Advice:
 
 
 def advise(study: Study, counts: Collection[int]) -> Advice:
-    """study: one job, of all ranks, that share the global batch. counts: numbers of ranks beside these and one; see
-    `measure.whole_hosts`. DataError if the job has only one rank."""
-    job = study.strong[-1]
-    if job.ranks < 2:
+    """study: of `measure.measure_for_advice`. counts: numbers of ranks that are forecast, from the job of all ranks;
+    see `measure.whole_hosts`. DataError if there are fewer than two ranks."""
+    *fewer, job = study.strong
+    if not fewer:
         raise DataError("an advice needs two ranks or more; give -H with all hosts")
-    works = {name: work_of(job, name, study.local_steps) for name in USUAL}
-    options, links = [], job.links()
-    for ranks in sorted({1, *counts, job.ranks}):
-        for name, work in works.items():
-            shared = work.for_samples(job.ranks / ranks)
+    options = [Option(name, each.ranks, way.step_s, True) for each in fewer for name, way in each.ways.items()]
+    for ranks in sorted({*counts, job.ranks} - {each.ranks for each in fewer}):
+        for name in USUAL:
+            work = shared_work(study, job, name, ranks)
             figures = job.ways.get(name) if ranks == job.ranks else None
-            step_s = figures.step_s if figures else forecast_s(WAYS[name], shared, links, ranks)
+            step_s = figures.step_s if figures else forecast_s(WAYS[name], work, job.links(), ranks)
             options.append(Option(name, ranks, step_s, figures is not None))
     chosen = choose(options)
-    work = works[chosen.way].for_samples(job.ranks / chosen.ranks)
-    larger, waiting_then = accumulation(chosen, work, job)
+    its_job = next((each for each in fewer if each.ranks == chosen.ranks), job)
+    work = shared_work(study, its_job, chosen.way, chosen.ranks)
+    larger, waiting_then = accumulation(chosen, work, its_job)
     error = max(abs(miss.error) for miss in check_forecasts([study]))
     return Advice(chosen, tuple(options), larger, 1 - work.own_s / chosen.step_s, waiting_then, error)
+
+
+def shared_work(study: Study, job: Job, name: str, ranks: int) -> Work:
+    """Of one of `ranks` ranks that share the batch. job: that knows the link."""
+    return work_of(job, name, study.local_steps).computing(study.part_of(ranks) / study.part_of(job.ranks))
 
 
 def choose(options: list[Option]) -> Option:
@@ -106,20 +112,19 @@ def sentences(study: Study, advice: Advice, config: TrainConfig, hosts: str, opt
     """Three: what to use, what it gains, how sure that is. config: of the training. hosts: as -H takes them. options:
     of train, as given."""
     return [
-        what_to_use(advice, config, f"{hosts} horovod-ocr train {options}".rstrip()),
+        what_to_use(advice, config, hosts, f"horovod-ocr train {options}".rstrip()),
         what_it_gains(study, advice),
         how_sure(study, advice),
     ]
 
 
-def what_to_use(advice: Advice, config: TrainConfig, command: str) -> str:
-    """command: from the hosts on."""
+def what_to_use(advice: Advice, config: TrainConfig, hosts: str, train: str) -> str:
+    """train: the command of a rank, as given."""
     chosen = advice.chosen
     if chosen.ranks == 1:
-        train = command.partition(" ")[2]
         return f"Use one rank, since over this link more of them gain nothing or hardly anything: {train}"
     way, larger, global_batch = WAYS[chosen.way], "", config.plan.global_batch
-    command = f"horovodrun -np {chosen.ranks} -H {command} {way.options(config)}".rstrip()
+    command = f"horovodrun -np {chosen.ranks} -H {quote(hosts)} {train} {way.options(config)}".rstrip()
     if advice.accumulate > 1:
         larger = (
             f"; ranks wait for {advice.waiting:.0%} of a step, and with --global-batch "
@@ -132,19 +137,16 @@ def what_to_use(advice: Advice, config: TrainConfig, command: str) -> str:
 
 
 def what_it_gains(study: Study, advice: Advice) -> str:
-    chosen, ranks = advice.chosen, study.strong[-1].ranks
-    alone = advice.of("allreduce", 1)
-    others = [advice.of(name, ranks) for name in USUAL if (name, ranks) != (chosen.way, chosen.ranks)]
+    chosen, alone = advice.chosen, advice.of("allreduce", 1)
+    others = [each for each in advice.options if each != chosen and each.ranks > 1]
     best, worst = min(others, key=cost_of), max(others, key=cost_of)
-    gain = (
-        ""
-        if chosen.ranks == 1
-        else f", and the same score is reached {alone.cost_s / chosen.cost_s:.1f} times as fast as on one rank"
-    )
+    gain, one_rank = "", ""
+    if chosen.ranks > 1:
+        gain = f", and the same score is reached {alone.cost_s / chosen.cost_s:.1f} times as fast as on one rank"
+        one_rank = f"; one rank takes {ms(alone.step_s)}"
     return (
-        f"A step of this batch takes {ms(chosen.step_s)}{gain}; the next best is {best.way} on "
-        f"{ranks} ranks ({cost_text(best)}), the slowest {worst.way} ({cost_text(worst)}), and one rank takes "
-        f"{ms(alone.step_s)}."
+        f"A step of this batch takes {ms(chosen.step_s)}{gain}{one_rank}; the next best is {best.way} on "
+        f"{best.ranks} ranks ({cost_text(best)}), the slowest {worst.way} on {worst.ranks} ({cost_text(worst)})."
     )
 
 
@@ -163,12 +165,10 @@ def how_sure(study: Study, advice: Advice) -> str:
     misses = [abs(miss.error) for miss in check_forecasts([study])]
     forecast_only = [name for name in USUAL if name not in job.ways]
     base = f"measured over {job.ways[chosen.way].steps} steps" if chosen.is_measured else "a forecast"
-    others = [
-        each for each in advice.options if (each.way, each.ranks) != (chosen.way, chosen.ranks) and each.ranks > 1
-    ]
-    rival = min((each for each in others if each.way != chosen.way or chosen.ranks == 1), key=cost_of)
-    is_close = rival.cost_s / chosen.cost_s - 1 < max(CLOSE, advice.error)
-    close = f"; {rival.way} on {rival.ranks} ranks is too close to tell" if is_close else ""
+    rival = min((each for each in advice.options if each != chosen), key=cost_of)
+    unsure = 0.0 if rival.is_measured and chosen.is_measured else advice.error
+    its_name = "one rank" if rival.ranks == 1 else f"{rival.way} on {rival.ranks} ranks"
+    close = f"; {its_name} is too close to tell" if rival.cost_s / chosen.cost_s - 1 < max(CLOSE, unsure) else ""
     return (
         f"How sure: this step is {base}; the link has {job.link.gigabits:,.3g} Gbit/s and "
         f"{1e3 * job.link.alpha_s:,.2g} ms, and forecasts miss the measured steps by "

@@ -67,6 +67,11 @@ class Job:
     left_out: dict[str, str] = field(default_factory=dict)
     """Way -> why it was not measured."""
 
+    @property
+    def computation_s(self) -> float:
+        """Forward and backward of a rank."""
+        return max(self.timeline.ready_s, default=0.0)
+
     def links(self) -> Links:
         """Fitted, in bytes of gradients in fp32. There must be two ranks or more."""
         shapes = {"star": star(self.ranks), "neighbours": NEIGHBOURS}
@@ -114,10 +119,21 @@ class Study:
         """The job with the most ranks; of weak scaling, if there is one."""
         return (self.jobs or self.strong)[-1]
 
-    @property
-    def sharing(self) -> Job:
-        """The job with the most ranks, which share the batch as those of a run do, if there is one."""
-        return (self.strong or self.jobs)[-1]
+    def part_of(self, ranks: int) -> float:
+        """Forward and backward of one of `ranks` ranks that share the samples of one rank, as a fraction of those of
+        one rank.
+
+        One part is the same for any number of samples: it is fitted to one rank and the most ranks that share, and is
+        0 where these were not measured.
+        """
+        fixed = 0.0
+        alone = next((job for job in (*self.strong, *self.jobs) if job.ranks == 1), None)
+        if alone and alone.computation_s and self.strong and self.strong[-1].ranks > 1:
+            shared = self.strong[-1]
+            ideal = 1 / shared.ranks
+            fixed = (shared.computation_s / alone.computation_s - ideal) / (1 - ideal)
+            fixed = min(1.0, max(0.0, fixed))
+        return fixed + (1 - fixed) / ranks
 
 
 def save_studies(studies: list[Study], more: Mapping[str, Any], path: Path) -> None:
@@ -145,7 +161,7 @@ def load_studies(path: Path) -> list[Study]:
 def load_all(paths: Iterable[Path]) -> list[Study]:
     """The studies of several files. DataError if they are not of one model, or if two have the same name."""
     studies = [study for path in paths for study in load_studies(path)]
-    if len({(study.model, study.parameters, study.device) for study in studies}) > 1:
+    if len({(each.model, each.parameters, each.device, each.simulated_step_ms) for each in studies}) > 1:
         raise DataError("these files are of different models or devices; draw those of one")
     names = [study.name for study in studies]
     if twice := sorted({name for name in names if names.count(name) > 1}):

@@ -37,8 +37,8 @@ class Work:
         """From the last gradient to the end of the step: update, and copies that the exchange makes."""
         return max(0.0, self.own_s - max(self.timeline.ready_s, default=0.0))
 
-    def for_samples(self, factor: float) -> "Work":
-        """With `factor` times the samples: forward and backward grow with them, the rest does not."""
+    def computing(self, factor: float) -> "Work":
+        """With forward and backward that take `factor` times as long; the rest stays."""
         ready_s = tuple(factor * each for each in self.timeline.ready_s)
         own_s = self.after_s + max(ready_s, default=0.0)
         return replace(self, timeline=replace(self.timeline, ready_s=ready_s), own_s=own_s)

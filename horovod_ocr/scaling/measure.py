@@ -29,6 +29,8 @@ class Axes:
     """Whether a rank keeps its samples, however many ranks there are."""
     strong: bool = True
     """Whether the ranks share the samples of one."""
+    plain: tuple[int, ...] = ()
+    """Of these numbers of ranks, allreduce alone is measured."""
 
 
 def measure(
@@ -49,6 +51,7 @@ def measure(
 
         def ask(ranks: int, asked: Request, what: str) -> dict[str, Any]:
             tell(f"{what}: {ranks} rank{'s' * (ranks > 1)}")
+            asked = replace(asked, ways=("allreduce",)) if ranks in axes.plain else asked
             timeout_s = START_TIMEOUT_S + BESIDE_S + 8 * asked.seconds * (len(asked.ways) + 1)
             answer = ask_ranks(ssh, take_slots(hosts, ranks), PROBE, asked.to_json(), timeout_s)
             assert isinstance(answer, dict)
@@ -69,11 +72,13 @@ def measure(
 def measure_for_advice(
     name: str, hosts: Sequence[Host], request: Request, tell: Callable[[str], None] = lambda sentence: None
 ) -> Study:
-    """The one job that `advice.advise` needs: all ranks share the batch. ConfigError for fewer than two slots."""
+    """The jobs that `advice.advise` needs: one rank, those of the first host, and all, which share the batch.
+    ConfigError for fewer than two slots."""
     ranks = ranks_of(hosts)
     if ranks < 2:
         raise ConfigError("an advice needs two ranks or more; give -H with all hosts that may train")
-    return measure(name, hosts, request, Axes((ranks,), weak=False), tell)
+    fewer = {1, hosts[0].slots} - {ranks}
+    return measure(name, hosts, request, Axes((*sorted(fewer), ranks), weak=False, plain=tuple(fewer)), tell)
 
 
 def axes_of(ranks: str | None, only: str | None, hosts: Sequence[Host]) -> Axes:
@@ -102,7 +107,7 @@ def take_slots(hosts: Sequence[Host], ranks: int) -> list[Host]:
 
 def whole_hosts(hosts: Sequence[Host]) -> tuple[int, ...]:
     """The numbers of ranks that fill the first hosts and meet over the same link as all ranks: on two hosts or more,
-    or on any part of a single host."""
+    or on any part of a single host. Ranks of the first of several hosts meet over another link."""
     if len(hosts) == 1:
         return tuple(range(2, hosts[0].slots + 1))
     return tuple(accumulate(host.slots for host in hosts))[1:]

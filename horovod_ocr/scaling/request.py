@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from horovod_ocr.config.train import TrainConfig
+from horovod_ocr.config.train import RanksConfig, TrainConfig
 from horovod_ocr.errors import ConfigError
 
 
@@ -38,11 +38,12 @@ class Request:
         return json.dumps(asdict(self))
 
     def shared_by(self, ranks: int) -> "Request":
-        """Of each of `ranks` ranks that share the samples. ConfigError for fewer samples than ranks."""
+        """Of the one of `ranks` ranks whose share of the samples is the largest. ConfigError for fewer samples than
+        ranks."""
         if self.samples < ranks:
             raise ConfigError(f"{self.samples} samples for {ranks} ranks; give a larger --global-batch")
         step_ms = None if self.step_ms is None else self.step_ms / ranks
-        return replace(self, samples=self.samples // ranks, step_ms=step_ms)
+        return replace(self, samples=-(-self.samples // ranks), step_ms=step_ms)
 
 
 SET_APART = {
@@ -53,6 +54,12 @@ SET_APART = {
     "accumulate": None,
 }
 """Settings that a measured step does not heed -> the option that does."""
+
+
+def not_measured(config: TrainConfig) -> list[str]:
+    """Settings of a recipe that a measured step does not heed, and that no option does."""
+    usual, names = RanksConfig(), [name for name, option in SET_APART.items() if option is None]
+    return [name for name in names if getattr(config.ranks, name) != getattr(usual, name)]
 
 
 def request_of(config: TrainConfig, given: dict[str, Any], ways: Sequence[str], seconds: float) -> Request:

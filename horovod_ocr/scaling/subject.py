@@ -8,7 +8,7 @@ from itertools import cycle, islice
 import torch
 from torch import nn
 
-from horovod_ocr.config.train import TrainConfig
+from horovod_ocr.config.train import TrainConfig, check_ranks
 from horovod_ocr.data.batch import Batch, prefetch
 from horovod_ocr.data.options import StreamOptions
 from horovod_ocr.data.store import open_store
@@ -48,7 +48,7 @@ class Asleep(Subject):
     def __init__(self, parameters: int, step_s: float, samples: int, device: torch.device):
         """parameters, step_s: see `SleepingModel`. samples: that this time is said to be for."""
         self.parameters, self.step_s, self.samples, self.device = parameters, step_s, samples, device
-        self.name = f"a model of {parameters / 1e6:g} M parameters that sleeps {1e3 * step_s:g} ms"
+        self.name = f"a model of {parameters / 1e6:g} M parameters that sleeps"
 
     def build_model(self) -> nn.Module:
         return SleepingModel(self.parameters, self.step_s).to(self.device)
@@ -63,15 +63,21 @@ class Recipe(Subject):
 
     def __init__(self, config: TrainConfig, samples: int, world: World, device: torch.device):
         """Reads the batches. Collective. Raises ShardError or ConfigError if that cannot be trained."""
+        check_ranks(config.plan.lanes, world.world_size)
         self.config, self.samples, self.device = config, samples, device
         self.precision = choose_precision(config.ranks.precision, device, world)
-        store = world.collectively(lambda: open_store(config.data.shards, config.data.cache_dir))
+        data = config.data
+        store = world.collectively(lambda: open_store(data.shards, data.cache_dir, data.cache_bytes))
         network = config.network
         self.geometry = geometry_of(store.index.kind, network, store.index.bucket_edges)
         self.task = task_of(store.index, config)
         self.name = f"{network.model} of recipe {config.recipe}"
         options = StreamOptions(
-            "train", global_batch=samples * world.world_size, rank=world.rank, world_size=world.world_size
+            "train",
+            lanes=config.plan.lanes,
+            global_batch=samples * world.world_size,
+            rank=world.rank,
+            world_size=world.world_size,
         )
         stream = Stream(store, self.geometry, options)
         self.batches = world.collectively(lambda: alike(stream, BATCHES))

@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 from horovod_ocr.reports.page import build_page
 from horovod_ocr.reports.scaling import samples_table, scaling_sections
 from horovod_ocr.reports.scaling_charts import forecasts
+from horovod_ocr.scaling.figures import Job
 from horovod_ocr.scaling.link import Link, Links
 from horovod_ocr.scaling.scores import Curve
 from tests.unit.scaling.conftest import study_on, works  # noqa: F401  # a fixture
@@ -37,6 +38,25 @@ def test_a_page_holds_times_bytes_scores_and_forecasts(study_on):  # noqa: F811
         assert text in page
     assert "No forecast is off by more than 25 %" in page
     assert re.findall(r'(?:src|href)="(?!data:|#)', page) == [] and "@import" not in page
+
+
+def test_times_of_all_links_are_of_the_same_kind_of_scaling(study_on):  # noqa: F811
+    """Steps of a third of the samples on one link would not be compared with whole ones on another."""
+    both, weak = study_on(Link(1e-4, 125e6)), replace(study_on(Link(1e-3, 12.5e6)), name="weak", strong=())
+    strong_s, weak_s = 6.0, 10.0  # seconds of 20 steps
+    both = replace(both, jobs=of_steps(both.jobs, weak_s / 20), strong=of_steps(both.strong, strong_s / 20))
+    alone, beside = (build_page("Scaling", scaling_sections(studies, CURVES)) for studies in ([both], [both, weak]))
+    assert "scores after 6 s" in alone and "scores after 10 s" not in alone
+    assert "scores after 10 s" in beside and "scores after 6 s" not in beside
+    assert "a link: 3 ranks with 64 samples each; weak: 3 ranks" in beside
+    assert "a step of the runs has 32 samples in all" in beside
+
+
+def of_steps(jobs: tuple[Job, ...], step_s: float) -> tuple[Job, ...]:
+    """The same jobs with steps of this time."""
+    return tuple(
+        replace(job, ways={name: replace(way, step_s=step_s) for name, way in job.ways.items()}) for job in jobs
+    )
 
 
 def test_samples_until_the_score_that_all_ways_reach():

@@ -18,23 +18,26 @@ LOCAL_STEPS = 16
 
 
 def works(timeline: Timeline = TIMELINE) -> dict[str, Work]:
+    own_s = OWN_S - TIMELINE.ready_s[-1] + timeline.ready_s[-1]
     return {
-        name: Work(timeline, OWN_S, SHARES, LOCAL_STEPS if way.is_local else 1)
+        name: Work(timeline, own_s, SHARES, LOCAL_STEPS if way.is_local else 1)
         for name, way in WAYS.items()
         if way.engine == "horovod"
     }
 
 
-def ideal_job(link: Link, ranks: int, names: list[str] | None = None) -> Job:
-    """What a link without noise would show. An fp16 message takes half the time of its fp32."""
+def ideal_job(link: Link, ranks: int, names: list[str] | None = None, computation: float = 1.0) -> Job:
+    """What a link without noise would show. An fp16 message takes half the time of its fp32. computation: how many
+    times that of TIMELINE."""
+    timeline = Timeline(tuple(computation * each for each in TIMELINE.ready_s), TIMELINE.sizes)
     sizes = [1 << 10, 1 << 14, 1 << 18, 1 << 22, SIZE]
     links = {"fp32": link, "star": link, "neighbours": link, "fp16": replace(link, beta=2 * link.beta)}
     ways = {}
-    for name, work in works().items():
+    for name, work in works(timeline).items():
         if names is None or name in names:
             step_s = forecast_s(WAYS[name], work, Links(links), ranks)
             sent = 2 * (ranks - 1) / ranks * (SHARES[0] if name == "powersgd" else 1.0) * SIZE
-            ways[name] = WayFigures(OWN_S, step_s, 5, (sent,) * ranks, (sent,) * ranks)
+            ways[name] = WayFigures(work.own_s, step_s, 5, (sent,) * ranks, (sent,) * ranks)
     shapes = {"fp32": ring(ranks), "fp16": ring(ranks), "star": star(ranks), "neighbours": NEIGHBOURS}
     seconds = {
         wire: {size: each.call_s + each.time_s(shapes[wire], size) for size in sizes} for wire, each in links.items()
@@ -44,7 +47,7 @@ def ideal_job(link: Link, ranks: int, names: list[str] | None = None) -> Job:
         64,
         seconds if ranks > 1 else {},
         {"fp32": link.call_s} if ranks > 1 else {},
-        TIMELINE,
+        timeline,
         ways,
         SHARES,
         1,
@@ -53,11 +56,12 @@ def ideal_job(link: Link, ranks: int, names: list[str] | None = None) -> Job:
 
 @pytest.fixture
 def study_on() -> Callable[..., Study]:
-    """A function of a link and the ways that were measured: a study of 3 ranks that share a batch."""
+    """A function of a link, the ways that were measured, and how many times as long one rank computes with the whole
+    batch as three ranks with their shares: a study of one rank and 3 that share a batch."""
 
-    def build(link: Link, names: list[str] | None = None) -> Study:
+    def build(link: Link, names: list[str] | None = None, computation: float = 3.0) -> Study:
         jobs = tuple(ideal_job(link, ranks) for ranks in (1, 2, 3))
-        shared = (ideal_job(link, 3, names),)
+        shared = (ideal_job(link, 1, ["allreduce"], computation), ideal_job(link, 3, names))
         return Study("a link", "a model", SIZE // 4, "cpu", None, LOCAL_STEPS, jobs, shared)
 
     return build

@@ -1,5 +1,7 @@
 """Advice on ideal links: the way that is fastest to the same score, said in three sentences."""
 
+from dataclasses import replace
+
 import pytest
 
 from horovod_ocr.config.train import TrainConfig
@@ -17,6 +19,7 @@ from horovod_ocr.scaling.advice import (
 from horovod_ocr.scaling.forecast import work_of
 from horovod_ocr.scaling.link import Link
 from horovod_ocr.scaling.ways import USUAL
+from tests.unit.scaling.conftest import ideal_job
 
 ALL = (2, 3)  # ranks
 
@@ -51,6 +54,45 @@ def test_a_link_that_makes_two_ranks_slower_than_one_is_left_alone(study_on):
     advice = advise(study, ALL)
     assert advice.chosen.ranks == 1
     assert sentences(study, advice, TrainConfig(), "hosts.txt")[0].startswith("Use one rank")
+
+
+def test_fewer_ranks_compute_as_long_as_between_one_rank_and_all(study_on):
+    """Two thirds of a step of all ranks is the same for any number of samples, so one rank is but 1.5 times slower."""
+    link = Link(0.0, 1e15)
+    advice = advise(study_on(link, ["allreduce"], computation=1.5), ALL)
+    after_s = 0.012
+    one, two, three = (advice.of("allreduce", ranks).step_s - after_s for ranks in (1, 2, 3))
+    assert one == pytest.approx(1.5 * three)
+    assert two == pytest.approx(three + (one - three) / 4)  # on a line over 1 / ranks
+    assert advice.of("allreduce", 1).is_measured and not advice.of("allreduce", 2).is_measured
+
+
+def test_one_whole_host_may_be_the_best(study_on):
+    """Its ranks meet without the slow link."""
+    study = study_on(Link(1e-3, 12.5e6), list(MEASURED))
+    host = ideal_job(Link(1e-6, 1e12), 2, ["allreduce"], computation=1.5)
+    advice = advise(replace(study, strong=(study.strong[0], host, study.strong[1])), (3,))
+    assert (advice.chosen.way, advice.chosen.ranks, advice.chosen.is_measured) == ("allreduce", 2, True)
+    assert advice.accumulate == 1 and advice.waiting < 0.1
+    assert {(each.way, each.ranks) for each in advice.options if each.ranks < 3} == {("allreduce", 1), ("allreduce", 2)}
+
+
+def test_an_option_that_costs_hardly_more_is_too_close_to_tell(study_on):
+    study = study_on(Link(1e-4, 125e6), list(MEASURED))
+    chosen = Option("allreduce", 3, 0.100, True)
+    for rival, is_close in ((0.104, True), (0.12, False)):
+        options = (Option("allreduce", 1, 0.3, True), Option("allreduce", 2, rival, True), chosen)
+        sure = sentences(study, Advice(chosen, options, 1, 0.0, 0.0, 0.3), TrainConfig(), "hosts.txt")[2]
+        assert ("allreduce on 2 ranks is too close to tell" in sure) == is_close
+
+
+def test_hosts_are_quoted_for_a_shell(study_on):
+    study = study_on(Link(1e-4, 125e6), list(MEASURED))
+    options = advise(study, ALL).options
+    three, one = (Advice(Option("allreduce", n, 0.3, True), options, 1, 0.0, 0.0, 0.1) for n in (3, 1))
+    use, alone = (sentences(study, each, TrainConfig(), "a:1, b:2", "--recipe xray")[0] for each in (three, one))
+    assert use.endswith("horovodrun -np 3 -H 'a:1, b:2' horovod-ocr train --recipe xray")
+    assert alone.endswith("hardly anything: horovod-ocr train --recipe xray")
 
 
 def test_a_larger_batch_is_advised_where_ranks_mostly_wait(study_on):

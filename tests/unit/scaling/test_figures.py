@@ -8,10 +8,11 @@ import pytest
 from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.errors import ConfigError, DataError
 from horovod_ocr.launch.hosts.hosts_file import Host
+from horovod_ocr.scaling import measure as measure_module
 from horovod_ocr.scaling.figures import load_all, load_studies, save_studies
 from horovod_ocr.scaling.link import Link
-from horovod_ocr.scaling.measure import Axes, measure, take_slots, usual_ranks, whole_hosts
-from horovod_ocr.scaling.request import Request, request_of
+from horovod_ocr.scaling.measure import Axes, measure, measure_for_advice, take_slots, usual_ranks, whole_hosts
+from horovod_ocr.scaling.request import Request, not_measured, request_of
 from horovod_ocr.scaling.ways import USUAL, WAYS, ways_named
 
 REQUEST = Request(("allreduce",), 64, 16, 1.0, "cpu", step_ms=100.0, parameters=1000)
@@ -65,6 +66,23 @@ def test_an_advice_is_about_whole_hosts_which_meet_over_the_measured_link():
     assert whole_hosts([Host("a", 3)]) == (2, 3)
 
 
+def test_an_advice_measures_one_rank_the_first_host_and_all(monkeypatch):
+    asked = []
+    monkeypatch.setattr(measure_module, "measure", lambda *arguments: asked.append(arguments[3]))
+    for hosts in ([Host("a"), Host("b")], [Host("a", 4), Host("b", 4)], [Host("a", 4)]):
+        measure_for_advice("x", hosts, REQUEST)
+    assert [(each.ranks, set(each.plain), each.weak, each.strong) for each in asked] == [
+        ((1, 2), {1}, False, True),
+        ((1, 4, 8), {1, 4}, False, True),
+        ((1, 4), {1}, False, True),
+    ]
+
+
+def test_settings_of_a_recipe_that_no_measured_step_heeds_are_told():
+    assert not_measured(TrainConfig()) == []
+    assert not_measured(TrainConfig.of(sync_batchnorm=True, accumulate=2)) == ["sync_batchnorm", "accumulate"]
+
+
 @pytest.mark.parametrize("name", ["exchange", "compression", "engine", "accumulate", "sync_batchnorm"])
 def test_settings_that_a_measured_step_does_not_heed_are_refused(name):
     with pytest.raises(ConfigError, match=f"{name} is not part of a measured step"):
@@ -78,6 +96,7 @@ def test_more_ranks_than_slots_or_samples_are_refused():
         REQUEST.shared_by(65)
     shared = REQUEST.shared_by(4)
     assert (shared.samples, shared.step_ms) == (16, 25.0)
+    assert REQUEST.shared_by(3).samples == 22  # the largest share: all ranks wait for it
 
 
 def test_ways_have_names_and_options_of_train():

@@ -59,9 +59,9 @@ def test_local_steps_share_the_cost_of_a_meeting():
     )
 
 
-def test_fewer_samples_shorten_forward_and_backward_and_nothing_else():
+def test_a_shorter_computation_leaves_the_rest_of_a_step_as_it_is():
     work = works()["allreduce"]
-    half = work.for_samples(0.5)
+    half = work.computing(0.5)
     assert half.own_s == pytest.approx(work.own_s - TIMELINE.ready_s[-1] / 2)
     assert half.after_s == pytest.approx(work.after_s) and half.timeline.sizes == TIMELINE.sizes
 
