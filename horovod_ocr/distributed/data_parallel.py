@@ -36,14 +36,40 @@ class DataParallelWorld(AloneWorld):
             raise ConfigError(
                 "--engine data-parallel computes on GPUs, not on the CPU; give --device cuda, or leave --engine out"
             )
-        return OwnGradients(SplitOverGpus(model, list(self.gpus)), optimizer)
+        return OwnGradients(SplitOverGpus(WithAutocast(model), list(self.gpus)), optimizer)
 
 
-class SplitOverGpus(nn.DataParallel[nn.Module]):
+class WithAutocast(nn.Module):
+    """A model that computes in the same types on every thread. Autocast is a thread's own, and where DataParallel turns
+    it on for a thread of a GPU, it does so in fp16."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+        self.dtype: torch.dtype | None = None
+        """To which autocast casts; None: there is none."""
+
+    def note_autocast(self, device_type: str) -> None:
+        """Compute as this thread does from now on."""
+        is_on = torch.is_autocast_enabled(device_type)
+        self.dtype = torch.get_autocast_dtype(device_type) if is_on else None
+
+    def forward(self, images_NCHW: Tensor) -> Tensor:
+        with torch.autocast(images_NCHW.device.type, self.dtype, enabled=self.dtype is not None):
+            scores: Tensor = self.model(images_NCHW)
+        return scores
+
+
+class SplitOverGpus(nn.DataParallel[WithAutocast]):
     """Each GPU gets a part of the images, whose scores come back as one tensor.
 
     Shapes: N images, C channels (of scores: outputs), T frames.
     """
+
+    def forward(self, images_NCHW: Tensor) -> Tensor:
+        self.module.note_autocast(images_NCHW.device.type)
+        scores: Tensor = super().forward(images_NCHW)
+        return scores
 
     def gather(self, outputs: Sequence[Tensor], output_device: int | torch.device) -> Tensor:
         """(T, N, C) or (N, C): images are the last dimension but one, and not the one they are split by."""

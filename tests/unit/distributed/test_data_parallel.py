@@ -1,5 +1,6 @@
 """One process for several GPUs, which are made up here."""
 
+from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import MagicMock
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from torch import nn
 
 from horovod_ocr.distributed import data_parallel
-from horovod_ocr.distributed.data_parallel import DataParallelWorld, SplitOverGpus, open_data_parallel
+from horovod_ocr.distributed.data_parallel import DataParallelWorld, SplitOverGpus, WithAutocast, open_data_parallel
 from horovod_ocr.distributed.gpus import Gpus
 from horovod_ocr.errors import ConfigError
 
@@ -52,7 +53,8 @@ def test_forward_goes_through_all_gpus(monkeypatch):
     model, optimizer = MagicMock(), MagicMock()
     model.parameters.return_value = iter([MagicMock(is_cuda=True)])
     sums = world.sum_gradients(model, optimizer, [])
-    assert world.world_size == 1 and split == [(model, [1, 3])]
+    ((within, gpus),) = split
+    assert world.world_size == 1 and gpus == [1, 3] and within.model is model
     assert isinstance(sums.model, SplitOverGpus) and sums.optimizer is optimizer
 
 
@@ -61,5 +63,24 @@ def test_scores_of_all_images_come_back_in_their_order(monkeypatch, shape, dim):
     """(T, N, C) of words, (N, C) of classes; torch alone would put the frames of images end to end."""
     monkeypatch.setattr(data_parallel, "gather", lambda outputs, device, dim: torch.cat(list(outputs), dim))
     parts = [torch.full(shape, float(gpu)) for gpu in range(2)]
-    scores = SplitOverGpus(nn.Identity(), [0, 1]).gather(parts, 0)
+    scores = SplitOverGpus(WithAutocast(nn.Identity()), [0, 1]).gather(parts, 0)
     assert torch.equal(scores, torch.cat(parts, dim))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, None])
+def test_every_thread_computes_in_the_types_of_the_one_that_called(monkeypatch, dtype):
+    """As on GPUs: a thread for each, in which torch has turned on autocast, in another type."""
+    model = SplitOverGpus(WithAutocast(nn.Linear(3, 2)), [0, 1])
+    images = torch.ones(4, 3)
+
+    def compute(part):
+        with torch.autocast("cpu", torch.float16 if dtype == torch.bfloat16 else torch.bfloat16, enabled=bool(dtype)):
+            return model.module(part)
+
+    def in_threads(wrapped, images):
+        with ThreadPoolExecutor(2) as threads:
+            return torch.cat(list(threads.map(compute, images.split(2))))
+
+    monkeypatch.setattr(nn.DataParallel, "forward", in_threads)
+    with torch.autocast("cpu", dtype or torch.bfloat16, enabled=bool(dtype)):
+        assert model(images).dtype == (dtype or torch.float32)
