@@ -46,7 +46,7 @@ class Attempt:
         else:
             reason = output.reason(code)
         return AttemptResult(
-            code,
+            code if why else output.exit_code(code),
             reason="; ".join([why or reason, *lost]),
             state=state,
             took_steps=monitor.took_steps,

@@ -23,7 +23,7 @@ class AttemptResult(NamedTuple):
     """How an attempt ended."""
 
     code: int
-    """The exit code of horovodrun."""
+    """The exit code that tells why it ended: of horovodrun, or of the rank that ended first by itself."""
     reason: str
     """Why it ended, a sentence."""
     state: RunState | None

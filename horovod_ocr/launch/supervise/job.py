@@ -52,6 +52,11 @@ class JobOutput:
         """
         return (self.ended_by_themselves or self.ended)[0]
 
+    def exit_code(self, code: int) -> int:
+        """The one that tells what happened. code: of horovodrun, which may be that of a rank that missed another."""
+        cause = self.cause[1] if self.ended_by_themselves else code
+        return cause if cause in OUR_CODES else code
+
     @property
     def suspect(self) -> str | None:
         """The host of the first rank that ended by itself, if any. A rank that stalls only waited for another."""

@@ -6,6 +6,7 @@ from unittest.mock import MagicMock
 
 import pytest
 
+from horovod_ocr.console import STOPPED_BY_ANOTHER
 from horovod_ocr.distributed.horovod import HorovodWorld
 from horovod_ocr.errors import ClusterError
 from horovod_ocr.launch.hosts.hosts_file import Host
@@ -74,6 +75,19 @@ def test_a_rank_that_ended_because_it_missed_another_is_not_the_cause():
     assert output.reason(4) == f"rank 0 on node1 ended with exit code 4: {raised.value}"
     output.add("Process 2 exit with status code 255.\n")
     assert output.reason(4) == "rank 2 on node2: killed, or the connection to it is lost"
+    assert output.exit_code(4) == 4
+
+
+def test_the_exit_code_is_that_of_the_rank_that_ended_by_itself():
+    """Else a rank without memory, on another host, would be tried again for ever."""
+    output = JobOutput(NODES)
+    assert output.exit_code(1) == 1
+    output.add(f"[0]<stderr>:horovod-ocr: {STOPPED_BY_ANOTHER}\n")
+    output.add("Process 0 exit with status code 4.\n")
+    assert output.exit_code(4) == 4
+    output.add("[2]<stderr>:horovod-ocr: out of memory\n")
+    output.add("Process 2 exit with status code 2.\n")
+    assert output.exit_code(4) == 2
 
 
 @pytest.mark.slow
