@@ -34,12 +34,13 @@ def build_hooks(
     damage, val_damage = (
         DamagedSamples(world, beginning.store.index.of(split), c.data.max_bad) for split in ("train", "val")
     )
-    exchange, address = update.exchange, parts.train.address_of
-    skipped = hooks.SkippedUpdates(world, c.optimizer.most_skipped, address, on_gpu, exchange.all_finite)
+    exchange, address, precision = update.exchange, parts.train.address_of, beginning.precision
+    remedies = remedies_for(precision, c.exchange.compression)
+    skipped = hooks.SkippedUpdates(world, c.optimizer.most_skipped, address, on_gpu, exchange.all_finite, remedies)
 
     def score() -> Scores:
         assert parts.val, "a validation is due although there is no val split"
-        return evaluate(model, parts.task, parts.val, world, beginning.precision, val_damage, report.batches)
+        return evaluate(model, parts.task, parts.val, world, precision, val_damage, report.batches)
 
     return [
         agenda,
@@ -51,3 +52,11 @@ def build_hooks(
         save,
         hooks.Profile(c.log.profile, beginning.run, world.rank, beginning.device, log),
     ]
+
+
+def remedies_for(precision: str, compression: str) -> str:
+    """What may keep losses and gradients finite, for a sentence. precision: bf16, fp32 or fp64. compression: as in
+    ExchangeConfig."""
+    of_numbers = ["--precision fp32"] if precision == "bf16" else []
+    of_numbers += ["--compression none"] if compression == "fp16" else []
+    return " or ".join(["lower lr", *(f"give {option}" for option in of_numbers)])

@@ -2,6 +2,7 @@
 
 import socket
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -39,6 +40,7 @@ def set_up(config: TrainConfig, world: World, watchdog: Watchdog) -> Trainer:
     state = TrainState(parts.total_steps, parts.train.steps)
     update = build_update(config, world, parts)
     remarks = meet(config, world, beginning, parts, update, state, watchdog)
+    beginning = replace(beginning, payload=None)  # it is as large as model and optimizer, of all ranks on root
     saver = world.collectively(lambda: take_over(config, world, beginning))
     ownership = saver.ownership if saver else None
     heartbeat = Heartbeat(beginning.run, ownership, state.total_steps, world.world_size)

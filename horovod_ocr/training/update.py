@@ -90,8 +90,9 @@ class Update:
         is_finite = norm.isfinite()
         for values, before in zip(self.statistics, self.statistics_before, strict=True):
             torch.where(is_finite, values, before, out=values)
-        # AdamW leaves the step out
-        self.optimizer.found_inf = (~is_finite).float()  # type: ignore[attr-defined]
+        # AdamW leaves the step out; also of a rank that steps alone and has no samples, which its momentum would move
+        left_out = ~is_finite if samples or not exchange.is_local else torch.ones_like(is_finite)
+        self.optimizer.found_inf = left_out.float()  # type: ignore[attr-defined]
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.lr(step)
         if exchange.parameters:

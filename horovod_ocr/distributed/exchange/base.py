@@ -76,13 +76,14 @@ class Exchange:
         return True
 
     def optimizer_state(self) -> dict[str, Any]:
-        """The optimizer's state_dict for the whole model, as that of a rank alone has it. Collective."""
+        """On root, the optimizer's state_dict for the whole model, as that of a rank alone has it; other ranks may get
+        less. Collective."""
         return self.optimizer.state_dict()
 
     def load_optimizer_state(self, state: dict[str, Any]) -> None:
         """Load what `optimizer_state` gave, of any exchange. Raises ValueError, KeyError or RuntimeError if it does not
         fit."""
-        self.optimizer.load_state_dict(state)
+        load_moments(self.optimizer, state)
 
     def own_state(self) -> dict[str, Any]:
         """What this rank must keep, beside weights and the optimizer's state, to be resumed exactly: dictionaries and
@@ -92,6 +93,14 @@ class Exchange:
     def load_own_states(self, states: Iterator[dict[str, Any]], count: int) -> None:
         """Load what `own_state` gave on each of `count` ranks, of which there may now be another number. KeyError,
         TypeError, ValueError or RuntimeError if it does not fit."""
+
+
+def load_moments(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load a state_dict but for the options of its groups, such as the weight decay: those of the optimizer stay, since
+    a run may go on with others. ValueError, KeyError or RuntimeError if it does not fit."""
+    groups = zip(optimizer.state_dict()["param_groups"], state["param_groups"], strict=True)
+    its_groups = [{**mine, "params": saved["params"]} for mine, saved in groups]
+    optimizer.load_state_dict({"state": state["state"], "param_groups": its_groups})
 
 
 def gradient_of(parameter: nn.Parameter) -> Tensor:

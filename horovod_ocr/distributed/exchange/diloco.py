@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from horovod_ocr.distributed.exchange.base import Groups, MakeOptimizer
+from horovod_ocr.distributed.exchange.base import Groups, MakeOptimizer, load_moments
 from horovod_ocr.distributed.exchange.flat import flatten, unflatten_into
 from horovod_ocr.distributed.exchange.weight_average import LocalSteps
 from horovod_ocr.distributed.world import World
@@ -49,4 +49,4 @@ class DiLoCo(LocalSteps):
             if number == 0:
                 self.momentum.copy_(state["momentum"])
             if number == self.world.rank % count:
-                self.optimizer.load_state_dict(state["optimizer"])
+                load_moments(self.optimizer, state["optimizer"])

@@ -29,7 +29,7 @@ class Slot(NamedTuple):
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def gather_states(world: World, state: dict[str, Any]) -> list[dict[str, Any]]:
+def gather_states(world: World, state: dict[Any, Any]) -> list[dict[Any, Any]]:
     """The states of all ranks, by rank, on the CPU: on root; empty on other ranks. Collective.
 
     state: dictionaries and lists of tensors, numbers and texts.

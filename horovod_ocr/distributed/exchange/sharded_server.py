@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from horovod_ocr.distributed.exchange.base import Exchange, Groups, MakeOptimizer, gradient_of
 from horovod_ocr.distributed.exchange.flat import flatten, views_like
+from horovod_ocr.distributed.exchange.own_state import gather_states
 from horovod_ocr.distributed.world import World
 
 
@@ -57,9 +58,9 @@ class FlatGroup:
         """All ranks get the weights of all parts. Collective."""
         self.flat.copy_(self.world.all_gather(self.own.detach()))
 
-    def whole(self, own: Tensor) -> list[Tensor]:
-        """A tensor for each parameter, of what each rank holds for its part. Collective."""
-        return views_like(self.world.all_gather(own)[: self.size], self.parameters)
+    def whole(self, parts: list[Tensor]) -> list[Tensor]:
+        """A tensor for each parameter, of what each rank holds for its part."""
+        return views_like(torch.cat(parts)[: self.size], self.parameters)
 
     def part_of(self, whole: list[Tensor]) -> Tensor:
         """This rank's part of a tensor for each parameter."""
@@ -91,18 +92,23 @@ class ShardedServer(Exchange):
             group.gather()
 
     def optimizer_state(self) -> dict[str, Any]:
-        """Of all parts. A number, such as AdamW's step, is the same on all ranks; a tensor is as long as the part."""
+        """Of all parts, in root's host memory: the whole may not fit a device. A number, such as AdamW's step, is the
+        same on all ranks; a tensor is as long as the part."""
         mine = self.optimizer.state_dict()
+        states = gather_states(self.world, mine["state"])
+        if not states:
+            return mine
         state: dict[int, dict[str, Any]] = {}
         groups, first = [], 0
         for number, (flat, options) in enumerate(zip(self.groups, mine["param_groups"], strict=True)):
             numbers = range(first, first + len(flat.parameters))
             first = numbers.stop
             groups.append({**options, "params": list(numbers)})
-            of_parts = mine["state"].get(number, {})
             wholes = {
-                name: flat.whole(value) if is_of_part(value) else [value] * len(numbers)
-                for name, value in of_parts.items()
+                name: flat.whole([each[number][name] for each in states])
+                if is_of_part(value)
+                else [value] * len(numbers)
+                for name, value in states[0].get(number, {}).items()
             }
             state |= {at: {name: each[n] for name, each in wholes.items()} for n, at in enumerate(numbers) if wholes}
         return {"state": state, "param_groups": groups}

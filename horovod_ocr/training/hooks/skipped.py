@@ -40,11 +40,13 @@ class SkippedUpdates(Hook):
         address: Callable[[int, int], str],
         waits: bool,
         all_finite: Callable[[Tensor], Tensor],
+        remedies: str,
     ):
         """most: this many in a row stop the run. address: a shard's number and a row -> where that sample is. waits:
-        to look would wait for a GPU, and is done only every few steps. all_finite: of `Exchange`."""
+        to look would wait for a GPU, and is done only every few steps. all_finite: of `Exchange`.
+        remedies: what a person may do, for a sentence."""
         self.world, self.most, self.address, self.waits = world, most, address, waits
-        self.all_finite = all_finite
+        self.all_finite, self.remedies = all_finite, remedies
         self.count = self.in_a_row = 0
         self.suspects: list[str] = []  # samples of this rank
         self.pending: list[Pending] = []
@@ -87,6 +89,6 @@ class SkippedUpdates(Hook):
             suspects[MOST_LISTED:] = [f"and {len(suspects) - MOST_LISTED:,} more"]
         found = "\n  ".join(["; samples that were not finite:", *suspects]) if suspects else ""
         return (
-            f"step {step}: the loss or a gradient was not finite {self.in_a_row} times in a row; lower lr or give "
-            f"--precision fp32, and go on with --resume{found}"
+            f"step {step}: the loss or a gradient was not finite {self.in_a_row} times in a row; {self.remedies}, and "
+            f"go on with --resume{found}"
         )

@@ -46,7 +46,8 @@ class Validate(Hook):
         started_s = time.monotonic()
         values = self.score().values()
         deciding = values[self.figures.best]
-        state.is_best = deciding < state.best
-        state.best = min(state.best, deciding)
+        state.is_best = values["samples"] > 0 and deciding < state.best  # no score of no samples is good
+        if state.is_best:
+            state.best = deciding
         self.log.numbers("val", state.step, values)
         self.log.line(val_line(state, self.figures, values, time.monotonic() - started_s))

@@ -36,6 +36,15 @@ def test_weights_and_moments_come_back():
     assert torch.equal(*moments)
 
 
+def test_a_run_goes_on_with_the_weight_decay_that_it_is_given():
+    model, exchange = trained()
+    other = nn.Linear(3, 2)
+    its_exchange = Exchange(AloneWorld(), other, decay_groups(other, 0.5), build_optimizer)
+    load_state(payload_of(model, exchange), other, its_exchange)
+    assert [group["weight_decay"] for group in its_exchange.optimizer.param_groups] == [0.5, 0.0]
+    assert [group["weight_decay"] for group in exchange.optimizer.param_groups] == [0.0, 0.0]
+
+
 def test_what_does_not_fit_is_said_with_the_file():
     payload = payload_of(*trained())
     with pytest.raises(CheckpointError, match="step.pt: weights that do not fit model crnn"):

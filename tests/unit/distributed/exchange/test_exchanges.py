@@ -118,6 +118,19 @@ def test_ranks_differ_until_they_meet(name):
     assert [is_met(step) for step in (3, 4, 19, STEPS)] == [False, True, False, True]
 
 
+@pytest.mark.parametrize("name", LOCAL)
+def test_a_rank_that_steps_alone_stands_still_without_samples(name):
+    """Its momentum and weight decay would move it."""
+    training = Training(AloneWorld(), name, local_steps=9).run(0, 3)
+    before, state = training.weights, clone(training.exchange.optimizer.state_dict()["state"])
+    training.update.begin()
+    training.exchange.zero_loss().backward()
+    result = training.update.take(3, 0)
+    assert result.is_finite and torch.equal(training.weights, before)
+    for slot, was in zip(training.exchange.optimizer.state.values(), state.values(), strict=True):
+        assert all(torch.equal(slot[name], was[name]) for name in was)
+
+
 def test_moments_are_averaged_with_the_weights():
     def program(world: ThreadWorld) -> list[Tensor]:
         training = Training(world, "weight-average").run(0, 4)

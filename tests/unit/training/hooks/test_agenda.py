@@ -76,7 +76,7 @@ def test_between_two_meetings_a_rank_waits_for_no_other():
         hooks = [
             Agenda(world, periods, SaveClock(None, world.is_root), lambda: None),
             CheckRanks(world, training.model, 1),
-            SkippedUpdates(world, 1, str, False, training.exchange.all_finite),
+            SkippedUpdates(world, 1, str, False, training.exchange.all_finite, "lower lr"),
         ]
         batch = SimpleNamespace(shards_N=[], rows_N=[])
         computed = SimpleNamespace(finite_N=torch.ones(0, dtype=torch.bool))

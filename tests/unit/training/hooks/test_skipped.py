@@ -8,6 +8,7 @@ import torch
 
 from horovod_ocr.distributed.alone import AloneWorld
 from horovod_ocr.errors import DivergedError
+from horovod_ocr.training.hook_list import remedies_for
 from horovod_ocr.training.hooks import SkippedUpdates, Step
 from horovod_ocr.training.state import Due, TrainState
 from horovod_ocr.training.update import UpdateResult
@@ -28,7 +29,7 @@ def step_of(is_finite: bool, rows: tuple[int, ...], finite: list[bool]) -> Step:
 @pytest.mark.parametrize("on_gpu", [False, True], ids=["each step", "when a line is due"])
 def test_updates_left_out_in_a_row_stop_the_run_with_the_samples(on_gpu):
     ranks = OtherRanks(["train-000009.tar, sample 5"])
-    skipped = SkippedUpdates(ranks, 2, lambda shard, row: f"shard {shard}, row {row}", on_gpu, same)
+    skipped = SkippedUpdates(ranks, 2, lambda shard, row: f"shard {shard}, row {row}", on_gpu, same, "lower lr")
     steps = [
         step_of(False, (3, 4), [False, True]),
         step_of(True, (3, 4), [True, True]),
@@ -53,14 +54,15 @@ def test_updates_left_out_in_a_row_stop_the_run_with_the_samples(on_gpu):
 
 
 def test_gradients_that_overflow_without_a_bad_loss_are_said_without_samples():
-    skipped = SkippedUpdates(AloneWorld(), 1, str, False, same)
-    with pytest.raises(DivergedError, match="go on with --resume$"):
+    skipped = SkippedUpdates(AloneWorld(), 1, str, False, same, remedies_for("bf16", "fp16"))
+    remedies = "lower lr or give --precision fp32 or give --compression none"
+    with pytest.raises(DivergedError, match=f"{remedies}, and go on with --resume$"):
         skipped.after_step(TrainState(9, 9, step=1), step_of(False, (1,), [True]))
 
 
 def test_on_a_gpu_nothing_is_looked_at_until_a_line_is_due():
     """To look would wait for the device."""
-    skipped = SkippedUpdates(AloneWorld(), 10, str, True, same)
+    skipped = SkippedUpdates(AloneWorld(), 10, str, True, same, "lower lr")
     state = TrainState(total_steps=9, steps_per_epoch=9)
     for state.step in range(1, 4):
         skipped.after_step(state, step_of(False, (1,), [True]))
