@@ -12,6 +12,7 @@ from annotated_types import Ge, Le
 from sharding.errors import ConfigError
 from sharding.format.frames import MOST_PX, Frames
 
+MOST_PIXELS = 80_000_000  # of an image: of more, Pillow warns of a decompression bomb
 # Options that do not change the bytes: where, from what and by how many processes. `layout` is left out because the
 # layout that was found is recorded. The last four are the tables themselves.
 _SHAPE_NOTHING = {"out", "src", "layout", "workers", "scratch", "source", "labels", "splits", "stored"}
@@ -70,6 +71,8 @@ class StoredOptions:
     """keep, or encode again as png or jpeg."""
     height: Annotated[int | None, Ge(1), Le(MOST_PX), "PX"] = None
     """Shrink higher images to this many pixels; with --image png or jpeg."""
+    max_pixels: Annotated[int, Ge(1), Le(MOST_PIXELS), "PX"] = 16_000_000
+    """Pixels of the largest image that is taken, width times height; a process may need 12 bytes for each."""
     model_height: Annotated[int, Ge(1), Le(MOST_PX), "PX"] = Frames.height_px
     """Height at which models will read; with --frame-px it decides which labels have enough frames."""
     frame_px: Annotated[int, Ge(1), Le(MOST_PX), "PX"] = Frames.frame_px

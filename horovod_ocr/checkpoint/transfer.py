@@ -50,6 +50,8 @@ def transfer(path: Path, model: ImageModel, task: Task) -> str:
         )
     is_foreign = trained.task is None and is_imagenet(trained.weights)  # a checkpoint has seen our images
     remarks = [fold_normalisation(trained.weights)] if is_foreign else []
+    if trained.task is None and not is_foreign:
+        remarks.append("taken to be trained on images as they are normalised here, black 0.5 and white -0.5")
     remarks += sum_channels(trained.weights, model)  # after it: each channel has a deviation of its own
     check_fits(trained, model)
     head, remark = fit_head(trained, model, task)

@@ -22,7 +22,8 @@ from horovod_ocr.models.forward import forward
 from horovod_ocr.tasks.base import Task
 from sharding.images.limits import Limits
 from sharding.images.read import read_bytes, read_image
-from sharding.layouts.folders import is_image
+from sharding.layouts.folders import is_image, scan_folders
+from sharding.options import MOST_PIXELS
 from sharding.reasons import Rejected
 
 CPU = torch.device("cpu")
@@ -69,7 +70,8 @@ class Recognizer:
     def load(self, path: Path) -> ReadyImage:
         """An image file as the sharder and the stream would bring it to the model. SourceError if they refuse it."""
         try:
-            checked = read_image(read_bytes(path), Limits())
+            # the shards may have been made with another --max-pixels than the usual one
+            checked = read_image(read_bytes(path), Limits(max_pixels=MOST_PIXELS))
         except Rejected as rejected:
             raise SourceError(f"{path}: {rejected.explained}") from rejected
         width = self.geometry.padded_width_px(checked.width, checked.height)
@@ -88,11 +90,14 @@ def build_recognizer(payload: dict[str, Any], precision: str = "auto", device: t
 
 
 def find_images(paths: Iterable[Path]) -> list[Path]:
-    """Files as named, and all images below folders, sorted. SourceError for a path that is not there."""
+    """Files as named, and below folders the images that `horovod-ocr shard` would find, sorted. SourceError for a path
+    that is not there."""
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += sorted(file for file in path.rglob("*") if is_image(os.fsencode(file.name)))
+            folders = scan_folders(os.fsencode(path))
+            names = [folder.prefix + name for folder in folders for name in folder.files if is_image(name)]
+            found += sorted(path / os.fsdecode(name) for name in names)
         elif path.exists():
             found.append(path)
         else:

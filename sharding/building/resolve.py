@@ -149,7 +149,11 @@ def rules_of(sources: list[Source], catalogue: Catalogue, decided: dict[str, Any
         sources=tuple(sources),
         profile=_profile_in(decided),
         classes=catalogue.classes,
-        limits=Limits(Frames(asked["model_height"], asked["frame_px"]), max_label=asked["max_label"]),
+        limits=Limits(
+            Frames(asked["model_height"], asked["frame_px"]),
+            max_pixels=asked["max_pixels"],
+            max_label=asked["max_label"],
+        ),
         image=ImageRule(asked["check"], asked["image"], asked["height"] or 0),
         split=SplitRule(decided["split"], asked["seed"], tuple(asked["fractions"]), asked["group_from"] or ""),
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sharding.errors import ConfigError
+from sharding.options import ShardOptions
 
 _OF_PROFILE = ("profile", "direction", "folds", "profile_file")  # what the options and the labels decided
 _OTHER_CONTENT = "with another content of it"
@@ -13,12 +14,13 @@ _OTHER_CONTENT = "with another content of it"
 
 def are_other_options(before: dict[str, Any], now: dict[str, Any]) -> bool:
     """Would these options (of `options_of_bytes`) make other bytes?"""
+    before = _with_defaults(before)
     return any(before.get(name) != value for name, value in _as_written(now).items())
 
 
 def check_same_options(out: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
     """ConfigError, which names the options that differ and the ways out, if a build is continued under others."""
-    now = _as_written(now)
+    before, now = _with_defaults(before), _as_written(now)
     changed = {name for name, value in now.items() if before.get(name) != value}
     if not changed:
         return
@@ -37,6 +39,11 @@ def check_same_options(out: Path, before: dict[str, Any], now: dict[str, Any]) -
         f"{out} was begun {' and '.join(was)}, but is now continued {' and '.join(is_now)}; give the same options as "
         f"before, name another folder with --out, or delete the folder {out}"
     )
+
+
+def _with_defaults(before: dict[str, Any]) -> dict[str, Any]:
+    """With the defaults of options that there were not yet when it was written."""
+    return {**before, "asked": _as_written(ShardOptions().shaping) | before.get("asked", {})}
 
 
 def _as_written(options: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,9 @@ from sharding.reasons import Rejected
 PNG_OPTIONS = {"L": {"compress_level": 6, "compress_type": zlib.Z_RLE}, "RGB": {"compress_level": 6}}
 JPEG_OPTIONS = {"quality": 90, "optimize": True}
 
+# Of 16 bits. X-ray detectors have 12, which are often stored as they are: 4,095 is then white
+LEAST_BRIGHT = 1 << 12
+
 _ORIENTATION = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -61,10 +64,15 @@ def upright(image: Image.Image, orientation: int) -> Image.Image:
 def as_grey_or_rgb(image: Image.Image) -> Image.Image:
     """Any mode as "L" or "RGB" of 8 bits: on white if it is transparent, "L" if no pixel has a colour.
 
-    Of 16 bits the upper half stays. Rejected if a pixel is anything else.
+    Of 16 bits the upper half stays. Rejected if a pixel is anything else, or if hardly anything of it would stay.
     """
     if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        levels = np.asarray(image)
+        if (brightest := int(levels.max())) < LEAST_BRIGHT:
+            raise Rejected(
+                "nearly black", f"its brightest level is {brightest:,} of 65,535; convert it to 8 bits first"
+            )
+        return Image.fromarray((levels >> 8).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

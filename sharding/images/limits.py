@@ -13,7 +13,7 @@ class Limits:
     frames: Frames = Frames()
     """The geometry that says whether a label fits its image."""
     max_pixels: int = 16_000_000
-    """4,000 x 4,000; to convert an image of this size takes up to 200 MB."""
+    """Width times height; to convert an image takes up to 12 bytes for each."""
     max_aspect: float = 64.0
     """Width / height; 64 is 4,096 px at a height of 64."""
     max_label: int = 0
@@ -25,7 +25,7 @@ def check_pixels(width: int, height: int, limits: Limits) -> None:
     if width < 1 or height < 1:
         raise Rejected("damaged image", f"{width} x {height} px")
     if width * height > limits.max_pixels:
-        raise Rejected("too many pixels", f"{width} x {height} px; at most {limits.max_pixels:,} in all")
+        raise Rejected("too many pixels", f"{width} x {height} px; at most {limits.max_pixels:,} in all (--max-pixels)")
 
 
 def check_aspect(width: int, height: int, limits: Limits) -> None:

@@ -146,13 +146,14 @@ def test_a_state_dict_with_another_head_leaves_the_head_random(tmp_path, kept_as
         expected = state.get(name, before[name]) if not name.startswith("fc.") else before[name]
         assert torch.equal(values, expected) and not values.requires_grad, name
     head = "head: 1,000 outputs there, 5 here: it starts with random weights"
-    assert line == f"begins with the weights of {path}; {head}"
+    as_here = "taken to be trained on images as they are normalised here, black 0.5 and white -0.5"
+    assert line == f"begins with the weights of {path}; {head}; {as_here}"
 
 
 def test_a_state_dict_with_as_many_outputs_keeps_its_head(tmp_path):
     there, model = resnet(5, seed=1), resnet(5, seed=2)
     path = save_state(tmp_path / "it.pth", there.state_dict())
-    assert transfer(path, model, words("abcd")).endswith("head: 5 outputs there and here, taken to be the same")
+    assert "head: 5 outputs there and here, taken to be the same;" in transfer(path, model, words("abcd"))
     assert all(torch.equal(values, there.state_dict()[name]) for name, values in bits(model).items())
 
 

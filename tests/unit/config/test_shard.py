@@ -32,6 +32,7 @@ def test_every_option_of_the_sharder_can_be_set_in_the_file(tmp_path):
         "max_label": 9,
         "image": "jpeg",
         "height": 32,
+        "max_pixels": 1000,
         "model_height": 48,
         "frame_px": 8,
         "scratch": "s",

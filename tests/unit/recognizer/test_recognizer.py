@@ -56,6 +56,17 @@ def test_files_in_their_order_and_the_unreadable_named(payload, tmp_path):
     assert isinstance(rows[2][1], SourceError) and "c.png: empty file (the file has no bytes)" in str(rows[2][1])
 
 
+def test_a_folder_is_walked_as_the_sharder_walks_it(tmp_path):
+    """Hidden files, as macOS and editors leave them, are no images; linked folders are followed."""
+    for name in ("a/b.png", "a/._b.png", "a/.ipynb_checkpoints/b.png"):
+        (tmp_path / "raw" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "raw" / name).write_bytes(b"x")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "c.jpg").write_bytes(b"x")
+    (tmp_path / "raw" / "link").symlink_to(tmp_path / "elsewhere")
+    assert find_images([tmp_path / "raw"]) == [tmp_path / "raw" / "a" / "b.png", tmp_path / "raw" / "link" / "c.jpg"]
+
+
 def test_turned_and_deep_images_are_read_as_the_sharder_packs_them(payload, tmp_path):
     recognizer = build_recognizer(payload)
     upright = Image.fromarray(np.tile(np.arange(64, dtype=np.uint8) * 3, (32, 1)))

@@ -90,6 +90,18 @@ def test_other_options_are_refused_as_they_are_typed(
     assert read_set(out) == before
 
 
+def test_a_set_that_was_built_before_an_option_existed_has_its_default(build, make_words, tmp_path: Path):
+    src, out = make_words(40), tmp_path / "out"
+    build(src, out)
+    for path in out.rglob("build.json"):
+        written = json.loads(path.read_text())
+        del written["options"]["asked"]["max_pixels"]
+        path.write_text(json.dumps(written))
+    build(src, out)
+    with pytest.raises(ConfigError, match="begun with --max-pixels 16000000, but is now continued with --max-pixels 9"):
+        build(src, out, max_pixels=9)
+
+
 def test_other_lists_of_splits_are_refused_without_their_digest(build, make_words, tmp_path: Path):
     src, out, lists = make_words(40), tmp_path / "out", tmp_path / "lists"
     lists.mkdir()

@@ -82,6 +82,17 @@ def test_transparency_lies_on_white_and_16_bits_lose_the_lower_half():
         assert np.asarray(pixels(deep)).max() == 0x80
 
 
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_16_bits_that_hold_the_12_of_a_detector_are_refused_rather_than_made_black(kind: str):
+    for level, is_taken in ((0x0FFF, False), (0x1000, True), (0xFFFF, True)):
+        content = encode(Image.new("I;16", (8, 8), level), kind)
+        if is_taken:
+            assert np.asarray(pixels(read_image(content, LIMITS))).max() == level >> 8
+        else:
+            with pytest.raises(Rejected, match="brightest level is 4,095 of 65,535; convert it to 8 bits first"):
+                read_image(content, LIMITS)
+
+
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF"])
 def test_a_photo_on_its_side_is_turned_upright(kind: str, check: str):
