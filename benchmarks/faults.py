@@ -200,7 +200,7 @@ class Cost(NamedTuple):
     started_s: float | None
     """From the fault until the next attempt was started."""
     further_s: float
-    """From the fault until a step that no attempt had begun before."""
+    """See `seconds_until_further`."""
     lost_steps: int
     """Steps that were taken again."""
 

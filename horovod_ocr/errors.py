@@ -31,3 +31,14 @@ class DivergedError(ClusterError):
     """A loss that is not finite again and again, or ranks with different weights."""
 
     exit_code = 5
+
+
+def exit_code_of(error: BaseException) -> int:
+    """That a command ends with because of it; docs/faults.md lists them."""
+    if isinstance(error, OcrError):
+        return error.exit_code
+    if isinstance(error, BrokenPipeError):  # `| head` has seen enough
+        return 0
+    if isinstance(error, OSError):
+        return DataError.exit_code
+    return 130 if isinstance(error, KeyboardInterrupt) else 1

@@ -54,10 +54,11 @@ def lost_and_repeated(kept: Attempt, expected: Counter, epoch_steps: int, steps:
 
 
 def seconds_until_further(attempts: list[Attempt], from_s: float) -> float:
-    """From a moment until a step begins that no attempt had begun before."""
-    noted = [(step.began_s, number) for attempt in attempts for number, step in attempt.items()]
-    furthest = max((number for began_s, number in noted if began_s <= from_s), default=0)
-    return min(began_s for began_s, number in noted if number > furthest) - from_s
+    """From a moment until the end of a step that no attempt had ended before, and that is kept: until the next one
+    begins."""
+    begun = (number for attempt in attempts for number, step in attempt.items() if step.began_s <= from_s)
+    furthest = max(begun, default=0)  # it ends with the begin of the next one, which may be taken in vain
+    return min(step.began_s for number, step in kept_steps(attempts).items() if number > furthest + 1) - from_s
 
 
 def taken_again(attempts: list[Attempt], from_s: float, to_s: float) -> int:

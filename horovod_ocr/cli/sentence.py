@@ -10,7 +10,7 @@ import typer
 
 from horovod_ocr.console import SENTENCE, console, silence
 from horovod_ocr.distributed.launcher import rank_of_process
-from horovod_ocr.errors import OcrError
+from horovod_ocr.errors import OcrError, exit_code_of
 
 _shows_tracebacks = False
 
@@ -33,10 +33,10 @@ def one_sentence() -> Iterator[None]:
         # an error that all ranks share is one of ranks that know their numbers; another may be about the number itself
         if error.shown_by is None or error.shown_by == (rank_of_process() or 0):
             say(str(error))
-        raise typer.Exit(error.exit_code) from error
-    except BrokenPipeError as error:  # `| head` has seen enough
+        raise typer.Exit(exit_code_of(error)) from error
+    except BrokenPipeError as error:
         silence(sys.stdout)
-        raise typer.Exit(0) from error
+        raise typer.Exit(exit_code_of(error)) from error
     except OSError as error:
         if _shows_tracebacks:
             raise
@@ -46,10 +46,10 @@ def one_sentence() -> Iterator[None]:
             flush_output()
         except OSError:  # the interpreter would try again at its end, and fail with a code of its own
             silence(sys.stdout)
-        raise typer.Exit(3) from error
+        raise typer.Exit(exit_code_of(error)) from error
     except KeyboardInterrupt as error:
         say("interrupted")
-        raise typer.Exit(130) from error
+        raise typer.Exit(exit_code_of(error)) from error
 
 
 def flush_output() -> None:

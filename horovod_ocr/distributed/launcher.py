@@ -17,6 +17,7 @@ SRUN = ("SLURM_PROCID", "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_STEP_NODELIST")
 
 # how many processes a launcher whose ranks Horovod may not know has started
 SIZE_VARIABLES = ("SLURM_STEP_NUM_TASKS", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
+RESTARTS = "TORCHELASTIC_RESTART_COUNT"
 TORCHRUN_PORT = "29500"  # torchrun's own default
 FIRST_PORT, PORTS = 12_000, 20_000  # below those that Linux gives to connections
 
@@ -46,12 +47,24 @@ def rank_of_process(environ: Environ = os.environ) -> int | None:
     return number_in(environ, "SLURM_PROCID")
 
 
-def launched_ranks(environ: Environ) -> int:
-    """How many processes the launcher has started; 1 without one."""
+def launched_ranks(environ: Environ, is_typed: bool = False) -> int:
+    """How many processes the launcher has started; 1 without one. is_typed: see `choose_engine`."""
+    if is_typed and is_of_srun(environ) and not is_of_torchrun(environ):
+        return 1
     sizes = [name for name in ("HOROVOD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE") if name in environ]
     sizes += ["WORLD_SIZE"] if is_of_torchrun(environ) else []
     tasks = tasks_of_srun(environ) if is_of_srun(environ) else 1
     return max([tasks, *(number_in(environ, name) for name in sizes)])
+
+
+def started_ranks(environ: Environ) -> int:
+    """How many processes a launcher whose ranks Horovod may not know has started; 1 without one."""
+    return max([1, *(number_in(environ, name) for name in SIZE_VARIABLES if environ.get(name))])
+
+
+def times_restarted(environ: Environ = os.environ) -> int:
+    """How often torchrun has started this rank again after a fault."""
+    return number_in({RESTARTS: "0", **environ}, RESTARTS)
 
 
 def number_in(environ: Environ, name: str) -> int:
@@ -73,6 +86,8 @@ def choose_engine(wanted: str, environ: Environ, is_typed: bool) -> str | None:
     """
     of_horovod = [name for name in HOROVOD_RANKS if name in environ]
     of_torchrun, of_srun = is_of_torchrun(environ), is_of_srun(environ) and not is_typed
+    if not of_torchrun and (is_alone(environ) or (is_typed and is_of_srun(environ))):
+        return None
     if wanted == "auto":
         if of_horovod and of_torchrun:
             raise ConfigError(
@@ -94,6 +109,12 @@ def choose_engine(wanted: str, environ: Environ, is_typed: bool) -> str | None:
             "ranks do not find each other; start it with torchrun or srun, or give --engine horovod"
         )
     return "torch" if of_torchrun or of_srun else None
+
+
+def is_alone(environ: Environ) -> bool:
+    """Whether a launcher has started this process alone, as srun's of one task, which may set PMI_RANK or PMIX_RANK."""
+    knows_size = any(environ.get(name) for name in SIZE_VARIABLES)
+    return knows_size and "HOROVOD_RANK" not in environ and started_ranks(environ) == 1
 
 
 def is_of_torchrun(environ: Environ) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib.util import find_spec
 
 from horovod_ocr.config.train import check_engine
 from horovod_ocr.distributed.alone import AloneWorld
@@ -9,12 +10,12 @@ from horovod_ocr.distributed.data_parallel import open_data_parallel
 from horovod_ocr.distributed.gpus import has_nvidia_driver
 from horovod_ocr.distributed.horovod import init_horovod
 from horovod_ocr.distributed.launcher import (
-    SIZE_VARIABLES,
     choose_engine,
     is_of_pods,
+    is_of_srun,
     launched_ranks,
     meeting_of,
-    number_in,
+    started_ranks,
 )
 from horovod_ocr.distributed.torch_engine import init_torch
 from horovod_ocr.distributed.world import World
@@ -30,10 +31,13 @@ def open_world(engine: str = "auto", trains: bool = True) -> World:
     """
     check_engine(engine)
     world: World = AloneWorld()
+    is_typed = bool(sys.stdin and sys.stdin.isatty())
     if engine == "data-parallel":
-        world = open_data_parallel(launched_ranks(os.environ), trains)
+        world = open_data_parallel(launched_ranks(os.environ, is_typed), trains)
     else:
-        chosen = choose_engine(engine, os.environ, is_typed=bool(sys.stdin and sys.stdin.isatty()))
+        chosen = choose_engine(engine, os.environ, is_typed)
+        if chosen == "horovod" and engine == "auto" and is_of_srun(os.environ) and not find_spec("horovod"):
+            chosen = "torch"  # srun --mpi serves both
         if chosen == "torch":
             return init_torch(meeting_of(os.environ))
         if chosen == "horovod":
@@ -54,8 +58,7 @@ def check_launcher(ranks: int) -> None:
             "$WORLD_SIZE --node-rank $RANK --master-addr $MASTER_ADDR --master-port $MASTER_PORT -m -- horovod_ocr "
             "train; for a process that is to be alone, unset WORLD_SIZE"
         )
-    started = max([1, *(number_in(os.environ, name) for name in SIZE_VARIABLES if os.environ.get(name))])
-    if started > 1:
+    if (started := started_ranks(os.environ)) > 1:
         raise ClusterError(
             f"{started} processes were started, but each of them is alone: Horovod learns no ranks from this launcher; "
             "start them with horovodrun or torchrun; under srun give --engine torch, or --mpi=pmix and a Horovod built "

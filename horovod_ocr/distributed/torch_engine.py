@@ -6,9 +6,10 @@ It needs no build of its own: gloo on CPUs and NCCL on GPUs come with torch.
 import atexit
 import os
 import socket
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any, cast
 
@@ -20,9 +21,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from horovod_ocr.distributed.launcher import Meeting
 from horovod_ocr.distributed.world import GradientSum, World, bytes_of_gradients, explain_collective, zero_loss_of
-from horovod_ocr.errors import ClusterError
+from horovod_ocr.errors import ClusterError, exit_code_of
 
 START_TIMEOUT = timedelta(seconds=240)  # until all ranks are there; shorter than the watchdog's, for a better sentence
+set_timeout = dist.distributed_c10d._set_pg_timeout  # torch's only way, and not public
 COLLECTIVE_TIMEOUT = timedelta(days=30)  # a rank that waits for longer than `stall_timeout_s` is ended by the watchdog
 
 WITHOUT_NCCL = (
@@ -199,7 +201,9 @@ def init_torch(meeting: Meeting) -> TorchWorld:
     try:
         if not dist.is_initialized():
             meet(f"tcp://{address}:{meeting.port}", meeting.rank, meeting.world_size)
-        return TorchWorld()  # which is the first to talk to the others: one may have ended since
+        world = TorchWorld()  # which is the first to talk to the others: one may have ended since
+        set_timeout(COLLECTIVE_TIMEOUT)
+        return world
     except (dist.DistError, RuntimeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ClusterError(
@@ -212,7 +216,24 @@ def init_torch(meeting: Meeting) -> TorchWorld:
 def meet(url: str, rank: int, world_size: int) -> None:
     """Make the process group. Collective."""
     store, *_ = next(rendezvous(url, rank, world_size, timeout=START_TIMEOUT))
-    has_nccl = torch.cuda.is_available() and dist.is_nccl_available()
-    backends = "cpu:gloo,cuda:nccl" if has_nccl else "gloo"
-    dist.init_process_group(backends, store=store, rank=rank, world_size=world_size, timeout=COLLECTIVE_TIMEOUT)
-    atexit.register(dist.destroy_process_group)
+    backends = "cpu:gloo,cuda:nccl" if has_nccl() else "gloo"
+    dist.init_process_group(backends, store=store, rank=rank, world_size=world_size, timeout=START_TIMEOUT)
+    atexit.register(leave)
+
+
+def has_nccl() -> bool:
+    return torch.cuda.is_available() and dist.is_nccl_available()
+
+
+def leave() -> None:
+    """Take leave of the other ranks, at the end of the process.
+
+    With NCCL that waits for the ranks of this host, which may wait for this one: a rank that has failed ends at once.
+    """
+    if World.failure is None or not has_nccl():
+        dist.destroy_process_group()
+        return
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(exit_code_of(World.failure))

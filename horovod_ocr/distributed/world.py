@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -73,6 +73,8 @@ class World(ABC):
     """Ranks on this host."""
     gpu_problem: str | None = None
     """Why this engine cannot sum tensors that are on a GPU, and what to do; None if it can."""
+    failure: ClassVar[BaseException | None] = None
+    """What has left a `guard` of this process: it ends because of that."""
 
     def __init__(self) -> None:
         self.traffic = Traffic()
@@ -167,11 +169,13 @@ class World(ABC):
         reason."""
         try:
             yield
-        except Exception as error:
-            if why := explain_device(error) or self.explain(error):
+        except BaseException as error:
+            World.failure = error
+            if isinstance(error, Exception) and (why := explain_device(error) or self.explain(error)):
                 # without memory, a run that is started again would end the same
                 kind = ConfigError if isinstance(error, torch.OutOfMemoryError) else ClusterError
-                raise kind(f"rank {self.rank} on {socket.gethostname()}: {what} {why}") from error
+                World.failure = kind(f"rank {self.rank} on {socket.gethostname()}: {what} {why}")
+                raise World.failure from error
             raise
 
     def collectively(self, action: Callable[[], Any]) -> Any:

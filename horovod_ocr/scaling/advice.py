@@ -65,11 +65,11 @@ def advise(study: Study, counts: Collection[int]) -> Advice:
     """study: of `measure.measure_for_advice`. counts: numbers of ranks that are forecast, from the job of all ranks;
     see `measure.whole_hosts`. DataError if there are fewer than two ranks."""
     *fewer, job = study.strong
-    if not fewer:
+    if job.ranks < 2:
         raise DataError("an advice needs two ranks or more; give -H with all hosts")
     options = [Option(name, each.ranks, way.step_s, True) for each in fewer for name, way in each.ways.items()]
-    for ranks in sorted({*counts, job.ranks} - {each.ranks for each in fewer}):
-        for name in USUAL:
+    for ranks in sorted({1, *counts, job.ranks} - {each.ranks for each in fewer}):
+        for name in USUAL if ranks > 1 else ("allreduce",):
             work = shared_work(study, job, name, ranks)
             figures = job.ways.get(name) if ranks == job.ranks else None
             step_s = figures.step_s if figures else forecast_s(WAYS[name], work, job.links(), ranks)

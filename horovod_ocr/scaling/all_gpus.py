@@ -5,8 +5,8 @@ from collections.abc import Callable
 from horovod_ocr.distributed.alone import AloneWorld
 from horovod_ocr.distributed.data_parallel import DataParallelWorld
 from horovod_ocr.distributed.gpus import find_gpus
-from horovod_ocr.distributed.world import World
-from horovod_ocr.errors import OcrError
+from horovod_ocr.distributed.world import World, explain_device
+from horovod_ocr.errors import ClusterError, OcrError
 from horovod_ocr.scaling.figures import WayFigures
 from horovod_ocr.scaling.request import Request
 from horovod_ocr.scaling.steps import Steps, time_steps
@@ -40,8 +40,13 @@ def measure_data_parallel(
             return None
         alone = AloneWorld()
         subject = build_subject(alone, request.samples * ranks)
-        steps = Steps(subject, DataParallelWorld(gpus[:ranks]), WAYS["data-parallel"], 1)
-        step_s, measured = time_steps(steps, request.seconds, alone, reached)
+        try:
+            steps = Steps(subject, DataParallelWorld(gpus[:ranks]), WAYS["data-parallel"], 1)
+            step_s, measured = time_steps(steps, request.seconds, alone, reached)
+        except Exception as error:
+            if why := explain_device(error):  # the first GPU collects the scores of all
+                raise ClusterError(why) from error
+            raise
         return WayFigures(step_s, step_s, measured)
 
     try:

@@ -7,7 +7,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from horovod_ocr.errors import ConfigError
+from horovod_ocr.errors import ClusterError, ConfigError
 from horovod_ocr.launch.hosts.ask_ranks import ask_ranks
 from horovod_ocr.launch.hosts.horovodrun import START_TIMEOUT_S
 from horovod_ocr.launch.hosts.hosts_file import Host, ranks_of
@@ -30,7 +30,8 @@ class Axes:
     strong: bool = True
     """Whether the ranks share the samples of one."""
     plain: tuple[int, ...] = ()
-    """Of these numbers of ranks, allreduce alone is measured."""
+    """Of these numbers of ranks, allreduce alone is measured; they are left out if that fails, as where the whole batch
+    does not fit one device."""
 
 
 def measure(
@@ -51,16 +52,21 @@ def measure(
 
         def ask(ranks: int, asked: Request, what: str) -> dict[str, Any]:
             tell(f"{what}: {ranks} rank{'s' * (ranks > 1)}")
-            asked = replace(asked, ways=("allreduce",)) if ranks in axes.plain else asked
             timeout_s = START_TIMEOUT_S + BESIDE_S + 8 * asked.seconds * (len(asked.ways) + 1)
             answer = ask_ranks(ssh, take_slots(hosts, ranks), PROBE, asked.to_json(), timeout_s)
             assert isinstance(answer, dict)
             return answer
 
         weak = [ask(ranks, request, name) for ranks in axes.ranks] if axes.weak else []
-        shares = [
-            ask(ranks, request.shared_by(ranks), f"{name}, strong scaling") for ranks in axes.ranks if axes.strong
-        ]
+        shares = []
+        for ranks in axes.ranks if axes.strong else ():
+            shared, what = request.shared_by(ranks), f"{name}, strong scaling"
+            try:
+                shares.append(ask(ranks, replace(shared, ways=("allreduce",)) if ranks in axes.plain else shared, what))
+            except ClusterError as error:
+                if ranks not in axes.plain:
+                    raise
+                tell(f"left out: {error}")
     first = (weak or shares)[0]
     about = {key: first[key] for key in ("model", "parameters", "device")}
     jobs, strong = (tuple(job_of(answer["job"]) for answer in answers) for answers in (weak, shares))

@@ -16,6 +16,7 @@ from horovod_ocr.config.train import RanksConfig, TrainConfig, check_config, che
 from horovod_ocr.data.store import ShardStore, open_store
 from horovod_ocr.distributed.device import choose_device, choose_precision
 from horovod_ocr.distributed.exchange.own_state import without_states
+from horovod_ocr.distributed.launcher import times_restarted
 from horovod_ocr.distributed.watchdog import Watchdog
 from horovod_ocr.distributed.world import World
 from horovod_ocr.errors import ConfigError, ShardError
@@ -72,6 +73,9 @@ def choose_config(recipe: str | None, given: dict[str, Any]) -> TrainConfig:
     """
     shared = train_table()
     asked = shared | given
+    if times_restarted() and not asked.get("resume"):
+        given = after_restart(given, asked)
+        asked = shared | given
     if not asked.get("resume"):
         return new_config(recipe, given)
     runs = Path(asked.get("runs") or TrainConfig.runs)
@@ -81,6 +85,20 @@ def choose_config(recipe: str | None, given: dict[str, Any]) -> TrainConfig:
     config = overlay(config, read_recipe(recipe) if recipe else {}, f"recipe {recipe}")
     config = overlay(config, {**given, "resume": True, "run": run.name, "runs": str(runs)}, "the command line")
     return check_config(config)
+
+
+def after_restart(given: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    """What the command line gives, if torchrun has started the ranks again: the run goes on, if it has begun.
+
+    asked: with the shared settings. ConfigError if the run has no name: another one would begin.
+    """
+    if not asked.get("run"):
+        raise ConfigError(
+            f"torchrun has started the ranks again (the {times_restarted()}. time), but the run has no name by which "
+            "it could go on; give --run NAME, or torchrun --max-restarts 0"
+        )
+    has_begun = holds_run(Path(asked.get("runs") or TrainConfig.runs) / asked["run"])
+    return {**given, "resume": True} if has_begun else given
 
 
 def choose_run(config: TrainConfig) -> Path:

@@ -9,7 +9,7 @@ import torch
 
 from horovod_ocr.checkpoint.saver import Saver
 from horovod_ocr.config.train import TrainConfig
-from horovod_ocr.distributed.device import generator_of
+from horovod_ocr.distributed.device import first_contact_text, generator_of
 from horovod_ocr.distributed.exchange.base import Exchange
 from horovod_ocr.distributed.exchange.build import build_exchange
 from horovod_ocr.distributed.exchange.own_state import gather_states
@@ -38,6 +38,7 @@ def set_up(config: TrainConfig, world: World, watchdog: Watchdog) -> Trainer:
     beginning = begin(config, world, watchdog)
     parts = world.collectively(lambda: build_parts(config, world, beginning))
     state = TrainState(parts.total_steps, parts.train.steps)
+    watchdog.reached(0, first_contact_text(beginning.device))
     update = build_update(config, world, parts)
     remarks = meet(config, world, beginning, parts, update, state, watchdog)
     beginning = replace(beginning, payload=None)  # it is as large as model and optimizer, of all ranks on root

@@ -12,6 +12,7 @@ import pytest
 
 from horovod_ocr.checkpoint.file import LAST, load_checkpoint
 from horovod_ocr.scaling.torch_beside import free_port
+from tests.hosts.bed import wait_until
 from tests.ranks.launch import (
     PROGRAM,
     ROOT,
@@ -137,6 +138,28 @@ def test_a_command_under_torchrun_says_nothing_more_than_under_horovodrun(word_s
     refused = run("--set", "lanes=1")
     assert refused.returncode == 1 and re.search(r"exitcode +: 2 ", refused.stderr)
     assert refused.stderr.count("horovod-ocr: 2 ranks, but 1 lanes") == 1
+
+
+def test_where_torchrun_starts_the_ranks_again_the_run_goes_on(word_shards, tmp_path):
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    train = ["--max-restarts", "2", "-m", "--", "horovod_ocr", "train", "--shards", str(word_shards), "--run", "it"]
+    train += ["--steps", "300", "--workers", "0", "--set", "save_every_steps=10", "--precision", "fp32"]
+    train += ["--set", "model_options.width=0.25", "--set", "model_options.hidden=24"]
+    launched = subprocess.Popen(
+        [*torchrun, *train],
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(),
+    )
+    wait_until((tmp_path / "runs/it/LAST").exists, "the first checkpoint")
+    children = Path(f"/proc/{launched.pid}/task/{launched.pid}/children").read_text().split()
+    os.kill(int(children[-1]), signal.SIGKILL)
+    said, _ = launched.communicate(timeout=600)
+    assert launched.returncode == 0, said
+    assert re.search(r"from step [1-9]\d*", (tmp_path / "runs/it/train.log").read_text()) and "done: 300 steps" in said
 
 
 def train_as_srun_does(out: Path, **settings) -> list[tuple[int, str]]:

@@ -7,6 +7,7 @@ step, as in a ring.
 Shapes: N ranks, P elements of a rank's part.
 """
 
+import warnings
 from typing import Any
 
 import torch
@@ -72,6 +73,8 @@ class ShardedServer(Exchange):
     """Each rank updates its part of every group. See `Exchange`."""
 
     def __init__(self, world: World, model: nn.Module, groups: Groups, make: MakeOptimizer):
+        # cuDNN then copies those of an LSTM in each step; to make them one block again would take them out of the views
+        warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk")
         self.groups = [FlatGroup(group["params"], world) for group in groups]
         parts = [{**group, "params": [flat.own]} for group, flat in zip(groups, self.groups, strict=True)]
         super().__init__(world, model, parts, make)

@@ -28,7 +28,7 @@ def test_an_attempt_replaces_the_steps_that_it_takes_again(tmp_path):
     kept = kept_steps(attempts)
     assert [kept[step].began_s for step in (1, 2, 3, 4)] == [1.0, 2.0, 9.0, 10.0]
     assert lost_and_repeated(kept, EPOCH, epoch_steps=2, steps=5) == (0, 0)  # no whole third epoch
-    assert seconds_until_further(attempts, from_s=3.5) == 6.5
+    assert seconds_until_further(attempts, from_s=1.5) == 7.5  # step 3, of the second attempt: 2 was under way
     assert [taken_again(attempts, 0, 9), taken_again(attempts, 9, 10)] == [0, 1]
 
 

@@ -11,6 +11,7 @@ from horovod_ocr.distributed.launcher import (
     launched_ranks,
     meeting_of,
     rank_of_process,
+    times_restarted,
 )
 from horovod_ocr.errors import ConfigError
 
@@ -43,6 +44,10 @@ TABLE = {
     ),
     "sbatch": (BATCH, None, None, None, None),
     "srun of one task": (ONE_TASK, None, None, None, None),
+    "srun --mpi=pmix of one task": ({**ONE_TASK, "PMIX_RANK": "0"}, None, None, None, 0),
+    "srun of one task on a Cray": ({**ONE_TASK, "PMI_RANK": "0", "PMI_SIZE": "1"}, None, None, None, 0),
+    "mpiexec of one process": ({**HYDRA, "PMI_RANK": "0", "PMI_SIZE": "1"}, None, None, None, 0),
+    "one task that starts mpiexec's helper": ({**ONE_TASK, **HYDRA}, "horovod", "horovod", "refused", 1),
     "horovodrun in sbatch": ({**BATCH, **HOROVODRUN}, "horovod", "horovod", "refused", 1),
     "horovodrun in a step of srun": ({**OUTER_SRUN, **HOROVODRUN}, "horovod", "horovod", "refused", 1),
     "mpiexec in a step of srun": ({**OUTER_SRUN, **MPIEXEC}, "horovod", "horovod", "refused", 1),
@@ -74,6 +79,8 @@ def test_two_launchers_are_refused_by_their_variables():
 def test_a_command_that_a_person_types_is_not_one_of_sruns():
     """In a shell that `srun -n 3 --pty bash` has started; what horovodrun starts from there is."""
     assert choose_engine("auto", SRUN, is_typed=True) is None
+    assert choose_engine("auto", {**SRUN, "PMIX_RANK": "2"}, is_typed=True) is None
+    assert launched_ranks(SRUN, is_typed=True) == 1 and launched_ranks({**SRUN, **MPIEXEC}, is_typed=True) == 3
     assert choose_engine("auto", {**SRUN, **HOROVODRUN}, is_typed=True) == "horovod"
 
 
@@ -82,6 +89,10 @@ def test_a_command_that_a_person_types_is_not_one_of_sruns():
 )
 def test_how_many_processes_were_started(environ, ranks):
     assert launched_ranks(environ) == ranks
+
+
+def test_torchrun_counts_how_often_it_has_started_a_rank_again():
+    assert times_restarted(TORCHRUN) == 0 and times_restarted({**TORCHRUN, "TORCHELASTIC_RESTART_COUNT": "2"}) == 2
 
 
 def test_pods_without_torchrun_are_known():

@@ -1,13 +1,17 @@
 """torch.distributed without other ranks: what its errors become, and what is missing."""
 
+from contextlib import suppress
+
 import pytest
 import torch
 import torch.distributed as dist
 
 from horovod_ocr.distributed import torch_engine
+from horovod_ocr.distributed.alone import AloneWorld
 from horovod_ocr.distributed.launcher import Meeting
 from horovod_ocr.distributed.torch_engine import TorchWorld, init_torch
-from horovod_ocr.errors import ClusterError
+from horovod_ocr.distributed.world import World
+from horovod_ocr.errors import ClusterError, ConfigError
 
 GLOO = "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:547] "
 GONE = [
@@ -79,6 +83,43 @@ def test_nccl_is_asked_for_only_where_it_is_there(monkeypatch, gpus, nccl, backe
     monkeypatch.setattr(torch_engine.atexit, "register", lambda function: None)
     torch_engine.meet("tcp://node1:4711", 0, 2)
     assert asked == [backends]
+
+
+@pytest.mark.parametrize(
+    ("failure", "gpus", "ends"),
+    [
+        (None, True, "leaves"),
+        (None, False, "leaves"),
+        (ClusterError("gone"), False, "leaves"),
+        (ClusterError("gone"), True, 4),
+        (ConfigError("out of memory"), True, 2),
+        (ZeroDivisionError(), True, 1),
+        (KeyboardInterrupt(), True, 130),
+    ],
+)
+def test_a_rank_that_has_failed_does_not_wait_for_those_that_wait_for_it(monkeypatch, failure, gpus, ends):
+    """NCCL's farewell returns when the ranks of the host say theirs."""
+    ended = []
+    monkeypatch.setattr(torch_engine, "has_nccl", lambda: gpus)
+    monkeypatch.setattr(dist, "destroy_process_group", lambda: ended.append("leaves"))
+    monkeypatch.setattr(torch_engine.os, "_exit", ended.append)
+    monkeypatch.setattr(World, "failure", None)
+    with suppress(type(failure) if failure else ()), AloneWorld().guard("training"):
+        if failure:
+            raise failure
+    torch_engine.leave()
+    assert ended == [ends]
+
+
+def test_ranks_wait_for_each_other_for_minutes_at_the_start_and_then_until_the_watchdog_ends_them(monkeypatch):
+    limits = []
+    monkeypatch.setattr(torch_engine, "rendezvous", lambda url, rank, world_size, timeout: iter([(None, rank, 2)]))
+    monkeypatch.setattr(dist, "init_process_group", lambda backends, **of_group: limits.append(of_group["timeout"]))
+    monkeypatch.setattr(torch_engine.atexit, "register", lambda function: None)
+    monkeypatch.setattr(torch_engine, "TorchWorld", lambda: limits.append("the first word"))
+    monkeypatch.setattr(torch_engine, "set_timeout", limits.append)
+    init_torch(Meeting(0, 2, "node1", 4711))
+    assert limits == [torch_engine.START_TIMEOUT, "the first word", torch_engine.COLLECTIVE_TIMEOUT]
 
 
 @pytest.mark.parametrize("nccl", [True, False])

@@ -1,14 +1,15 @@
 """scaling.json is read as it was written; anything else is refused by name."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
 from horovod_ocr.config.train import TrainConfig
-from horovod_ocr.errors import ConfigError, DataError
-from horovod_ocr.launch.hosts.hosts_file import Host
+from horovod_ocr.errors import ClusterError, ConfigError, DataError
+from horovod_ocr.launch.hosts.hosts_file import Host, ranks_of
 from horovod_ocr.scaling import measure as measure_module
+from horovod_ocr.scaling.advice import advise
 from horovod_ocr.scaling.figures import load_all, load_studies, save_studies
 from horovod_ocr.scaling.link import Link
 from horovod_ocr.scaling.measure import Axes, measure, measure_for_advice, take_slots, usual_ranks, whole_hosts
@@ -76,6 +77,27 @@ def test_an_advice_measures_one_rank_the_first_host_and_all(monkeypatch):
         ((1, 4, 8), {1, 4}, False, True),
         ((1, 4), {1}, False, True),
     ]
+
+
+def test_one_rank_that_cannot_be_measured_is_left_out_and_all_are_not(monkeypatch, study_on):
+    """As where the whole batch does not fit one GPU."""
+    job = asdict(study_on(Link(1e-4, 125e6)).strong[-1])
+    answer = {"job": job, "model": "a", "parameters": 1, "device": "cuda"}
+    failing, told = {1}, []
+
+    def ask(ssh, hosts, *rest):
+        if ranks_of(hosts) in failing:
+            raise ClusterError("rank 0: out of memory")
+        return answer
+
+    monkeypatch.setattr(measure_module, "ask_ranks", ask)
+    study = measure_for_advice("x", [Host("a"), Host("b", 2)], REQUEST, told.append)
+    assert [each.ranks for each in study.strong] == [3] and told[1] == "left out: rank 0: out of memory"
+    alone = advise(study, ()).of("allreduce", 1)
+    assert not alone.is_measured and alone.step_s == pytest.approx(0.276)  # in proportion to the samples
+    failing.add(3)
+    with pytest.raises(ClusterError, match="out of memory"):
+        measure_for_advice("x", [Host("a"), Host("b", 2)], REQUEST)
 
 
 def test_settings_of_a_recipe_that_no_measured_step_heeds_are_told():

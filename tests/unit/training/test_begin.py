@@ -48,6 +48,23 @@ def test_a_run_with_compression_goes_on_in_another_exchange_only_without_it(tmp_
     assert choose_config(None, {**resumed, "compression": "none"}).exchange.exchange == "diloco"
 
 
+def test_where_torchrun_has_started_the_ranks_again_the_run_goes_on_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = {"run": "it", "shards": "nowhere", "lr": 0.5}
+    payload = tiny_payload()
+    payload["config"] = TrainConfig.of(run="it", lr=0.25, seed=7).to_dict()
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    monkeypatch.setattr(begin, "new_config", lambda recipe, given: TrainConfig.of(**given))
+    assert not choose_config(None, given).resume  # it has ended before its first checkpoint
+    write_checkpoint(Ownership(tmp_path / "runs/it"), 1, payload, is_best=False)
+    config = choose_config(None, given)
+    assert config.resume and (config.seed, config.optimizer.lr) == (7, 0.5)
+    with pytest.raises(ConfigError, match="no name by which it could go on; give --run NAME, or torchrun --max-rest"):
+        choose_config(None, {"lr": 0.5})
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
+    assert not choose_config(None, given).resume  # choose_run refuses it then
+
+
 @pytest.mark.parametrize("shared", ['run = "it"', 'run = "it"\nresume = true'])
 def test_a_run_named_in_the_settings_file_is_the_one_that_goes_on(tmp_path, monkeypatch, shared):
     """Although another one is newer; and `resume = true` there is --resume: a run keeps its settings."""
