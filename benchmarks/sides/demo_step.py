@@ -56,18 +56,19 @@ def build_step(
     config: TrainConfig,
     task: Task,
     world: World | None = None,
-    wrap: Callable[[ImageModel], nn.Module] = lambda model: model,
+    wrap: Callable[[ImageModel], nn.Module] | None = None,
     scale: int = 1,
 ) -> DemoStep:
     """A new model, ready to train.
 
-    world: None for a world of one. wrap: wraps the model for the forward passes. scale: of the loss.
+    world: None for a world of one. wrap: wraps the model for the forward passes, instead of the world. scale: of the loss.
     """
     world = world or AloneWorld()
     network = config.network
     model = build_model(network.model, task.outputs, network.height, **network.model_options).train()
     exchange = Allreduce(world, model, decay_groups(model, config.optimizer.weight_decay), build_optimizer)
-    exchange.model = wrap(model)
+    if wrap:
+        exchange.model = wrap(model)
     schedule = Schedule(config.optimizer.lr, 0.0, ENDLESS)
     update = Update(model, exchange, schedule, config.optimizer.clip_norm, has_other_ranks=world.world_size > 1)
     if world.world_size == 1:  # only ours keeps them, in case an update fails

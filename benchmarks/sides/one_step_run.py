@@ -84,7 +84,7 @@ def measure(task: dict, job: Job) -> dict:
     torch.manual_seed(config.seed)
     words, batches = read_batches(Path(task["set"]), config, job.rank)
     if job.is_ddp:  # it averages over the ranks, where ours adds: RANKS makes the same update
-        step = build_step(config, words, job.world, DdpModel, scale=RANKS)
+        step = build_step(config, words, wrap=DdpModel, scale=RANKS)
     else:
         step = build_step(config, words, job.world)
     sequence = cycle(batches)
