@@ -61,7 +61,8 @@ def build_step(
 ) -> DemoStep:
     """A new model, ready to train.
 
-    world: None for a world of one. wrap: wraps the model for the forward passes, instead of the world. scale: of the loss.
+    world: None for a world of one. wrap: wraps the model for the forward passes, instead of the world. scale: of the
+    loss.
     """
     world = world or AloneWorld()
     network = config.network
