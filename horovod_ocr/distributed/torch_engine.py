@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
-from horovod_ocr.distributed.launcher import Meeting
+from horovod_ocr.distributed.launcher import Meeting, times_restarted
 from horovod_ocr.distributed.world import GradientSum, World, bytes_of_gradients, explain_collective, zero_loss_of
 from horovod_ocr.errors import ClusterError, exit_code_of
 
@@ -216,6 +216,8 @@ def init_torch(meeting: Meeting) -> TorchWorld:
 def meet(url: str, rank: int, world_size: int) -> None:
     """Make the process group. Collective."""
     store, *_ = next(rendezvous(url, rank, world_size, timeout=START_TIMEOUT))
+    # torchrun keeps its store when it starts ranks again, and with it the addresses of those that have ended
+    store = dist.PrefixStore(f"{times_restarted()} of {world_size}", store)
     backends = "cpu:gloo,cuda:nccl" if has_nccl() else "gloo"
     dist.init_process_group(backends, store=store, rank=rank, world_size=world_size, timeout=START_TIMEOUT)
     atexit.register(leave)

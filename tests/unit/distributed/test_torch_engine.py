@@ -78,7 +78,9 @@ def test_nccl_is_asked_for_only_where_it_is_there(monkeypatch, gpus, nccl, backe
     asked = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus)
     monkeypatch.setattr(dist, "is_nccl_available", lambda: nccl)
-    monkeypatch.setattr(torch_engine, "rendezvous", lambda url, rank, world_size, timeout: iter([(None, rank, 2)]))
+    monkeypatch.setattr(
+        torch_engine, "rendezvous", lambda url, rank, world_size, timeout: iter([(dist.HashStore(), rank, 2)])
+    )
     monkeypatch.setattr(dist, "init_process_group", lambda backends, **of_group: asked.append(backends))
     monkeypatch.setattr(torch_engine.atexit, "register", lambda function: None)
     torch_engine.meet("tcp://node1:4711", 0, 2)
@@ -113,7 +115,9 @@ def test_a_rank_that_has_failed_does_not_wait_for_those_that_wait_for_it(monkeyp
 
 def test_ranks_wait_for_each_other_for_minutes_at_the_start_and_then_until_the_watchdog_ends_them(monkeypatch):
     limits = []
-    monkeypatch.setattr(torch_engine, "rendezvous", lambda url, rank, world_size, timeout: iter([(None, rank, 2)]))
+    monkeypatch.setattr(
+        torch_engine, "rendezvous", lambda url, rank, world_size, timeout: iter([(dist.HashStore(), rank, 2)])
+    )
     monkeypatch.setattr(dist, "init_process_group", lambda backends, **of_group: limits.append(of_group["timeout"]))
     monkeypatch.setattr(torch_engine.atexit, "register", lambda function: None)
     monkeypatch.setattr(torch_engine, "TorchWorld", lambda: limits.append("the first word"))
