@@ -217,7 +217,7 @@ def meet(url: str, rank: int, world_size: int) -> None:
     """Make the process group. Collective."""
     store, *_ = next(rendezvous(url, rank, world_size, timeout=START_TIMEOUT))
     # torchrun keeps its store when it starts ranks again, and with it the addresses of those that have ended
-    store = dist.PrefixStore(f"{times_restarted()} of {world_size}", store)
+    store = dist.distributed_c10d.PrefixStore(f"{times_restarted()} of {world_size}", store)
     backends = "cpu:gloo,cuda:nccl" if has_nccl() else "gloo"
     dist.init_process_group(backends, store=store, rank=rank, world_size=world_size, timeout=START_TIMEOUT)
     atexit.register(leave)
