@@ -88,13 +88,15 @@ def read_metrics(path: Path) -> tuple[float | None, int | None, dict[str, float]
     """Epoch and step of the last lines that say so, and the scores of the best validation."""
     epoch, step = None, None
     best: dict[str, float] = {}
+    lowest = math.inf
     try:
         with path.open(encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 values = numbers_of(line)
                 epoch, step = values.get("epoch", epoch), values.get("step", step)
                 figures = figures_in(values)
-                if figures and values[figures.best] < best.get(figures.best, math.inf):
+                if figures and values.get("samples", 1) and values[figures.best] < lowest:
+                    lowest = values[figures.best]
                     best = {figure.key: values[figure.key] for figure in figures.figures if figure.key in values}
     except OSError:
         pass

@@ -132,3 +132,17 @@ print("torch" in sys.modules)
 """
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ran.stdout == "False\n"
+
+
+@pytest.mark.parametrize("key, score", [("cer", "cer"), ("error_rate", "accuracy")])
+def test_the_score_is_that_of_the_best_validation(tmp_path, key, score):
+    """Wherever it is; one without samples is none."""
+    rows = [(1, 0.5, 9), (2, 0.25, 9), (3, 0.0, 0), (4, 0.75, 9)]
+    lines = [
+        json.dumps({"step": step, "samples": n, key: low, score: low if score == key else 1 - low})
+        for step, low, n in rows
+    ]
+    (tmp_path / "it").mkdir()
+    (tmp_path / "it/metrics.jsonl").write_text("\n".join(lines) + "\n")
+    (row,) = list_runs(tmp_path)
+    assert row.scores[score] == (0.25 if score == key else 0.75) and row.step == 4
