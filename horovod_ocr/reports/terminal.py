@@ -66,7 +66,8 @@ def with_bars(table: TableOf, shares: Sequence[float]) -> RenderableType:
     drawn = Table(show_edge=False, pad_edge=False)
     columns: list[tuple[Cell, ...]] = list(zip(*table.rows, strict=True)) or [()] * len(table.head)
     for name, cells in zip(table.head, columns, strict=True):
-        drawn.add_column(name, justify="right" if cells and all(map(is_number, cells)) else "left")
+        # fold: of names that are cut, two may be the same
+        drawn.add_column(name, justify="right" if cells and all(map(is_number, cells)) else "left", overflow="fold")
     if shares:
         drawn.add_column("", min_width=BAR_CELLS, no_wrap=True)
     for position, row in enumerate(table.rows[:MOST_ROWS]):

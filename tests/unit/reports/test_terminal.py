@@ -46,3 +46,15 @@ def test_zeros_and_empty_parts_are_drawn():
 def test_a_long_table_is_cut_and_says_so():
     text = text_of(TableOf(("n",), [(position,) for position in range(1000, 1100)]))
     assert f"{1000 + MOST_ROWS - 1:,}" in text and f"{1000 + MOST_ROWS:,}" not in text and "40 more" in text
+
+
+def test_no_name_is_cut_however_narrow_the_terminal():
+    """Cut to the same letters, two rows could not be told apart."""
+    names = ("allreduce", "allreduce-fp16")
+    table = TableOf(["way", *names], [[name, "1,234.5", "2,345.6"] for name in names])
+    console = Console(width=20, file=io.StringIO())
+    console.print(draw_sections([Section("Times", [table])]))
+    drawn = console.file.getvalue()
+    assert "…" not in drawn
+    columns = list(zip(*(line.ljust(30).split("│") for line in drawn.splitlines() if "│" in line), strict=True))
+    assert "".join(part.strip() for part in columns[0]) == "".join(names)
