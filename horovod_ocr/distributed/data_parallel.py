@@ -19,6 +19,8 @@ from horovod_ocr.errors import ConfigError
 class DataParallelWorld(AloneWorld):
     """One rank that computes on several GPUs."""
 
+    engine = "data-parallel"
+
     def __init__(self, gpus: Sequence[int]):
         """gpus: as torch counts them."""
         super().__init__()

@@ -26,6 +26,8 @@ WITHOUT_NCCL = (
 class HorovodWorld(World):
     """The ranks that horovodrun has started."""
 
+    engine = "horovod"
+
     def __init__(self, hvd: Any):
         """hvd: the module horovod.torch, after its init()."""
         super().__init__()

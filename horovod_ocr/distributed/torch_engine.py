@@ -36,6 +36,8 @@ WITHOUT_NCCL = (
 class TorchWorld(World):
     """The ranks that torchrun or srun has started. torch's process group must be there."""
 
+    engine = "torch"
+
     def __init__(self) -> None:
         super().__init__()
         self.rank, self.world_size = dist.get_rank(), dist.get_world_size()

@@ -71,6 +71,8 @@ class World(ABC):
     """The number of ranks."""
     local_size: int = 1
     """Ranks on this host."""
+    engine: str = ""
+    """What moves the bytes, as in RanksConfig; empty for a rank alone."""
     gpu_problem: str | None = None
     """Why this engine cannot sum tensors that are on a GPU, and what to do; None if it can."""
     failure: ClassVar[BaseException | None] = None

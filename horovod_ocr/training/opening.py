@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from horovod_ocr.config.train import TrainConfig, profiled_steps
+from horovod_ocr.config.train import LOCAL, TrainConfig, profiled_steps
 from horovod_ocr.data.plan import BucketPlan
 from horovod_ocr.data.splits import divide_command, unseen_split
 from horovod_ocr.distributed.data_parallel import DataParallelWorld
@@ -24,16 +24,18 @@ def opening_lines(
     index, device, shards = beginning.store.index, beginning.device, config.data.shards
     ranks = f"{world.world_size} rank{'s' * (world.world_size > 1)}"
     parameters = sum(parameter.numel() for parameter in parts.model.parameters())
+    totals = ", ".join(f"{split} {count:,}" for split, count in index.counts.totals.items())
     widths = " ".join(str(parts.geometry.width_px(bucket)) for bucket in range(len(index.bucket_edges)))
+    size = f"{'' if parts.geometry.is_photo else 'widths '}{widths} x {parts.geometry.height} px"
+    threads = torch.get_num_threads()
     validates = f"validates every {periods.validate_steps}, " if periods.validate_steps else ""
     why_cpu = f" ({beginning.why_cpu})" if beginning.why_cpu else ""
     lines = [
         f"{'resume' if state.step else 'train'} {beginning.run}: {ranks} on {device.type}"
-        f"{why_cpu}, {beginning.precision}, {torch.get_num_threads()} threads "
-        f"and {parts.train.options.workers} loader workers a rank",
+        f"{why_cpu}, {beginning.precision}, {threads} thread{'s' * (threads > 1)} "
+        f"and {parts.train.options.workers} loader workers a rank{how_they_meet(config, world)}",
         f"settings: {', '.join(f'{name}={shown(value)}' for name, value in config.to_dict().items())}",
-        f"shards {shards}: {index.counts.totals}, {parts.task.describe_outputs()}, widths {widths} x "
-        f"{parts.geometry.height} px; {parts.train.decoder.names}",
+        f"shards in {shards}: {totals}; {parts.task.describe_outputs()}, {size}; {parts.train.decoder.names}",
         f"model {config.network.model}: {parameters:,} parameters; {state.steps_per_epoch} steps an epoch, steps "
         f"{state.step} to {state.total_steps}; {validates}saves every {periods.save_steps}",
     ]
@@ -45,8 +47,26 @@ def opening_lines(
         *chatty_batchnorm(config, periods, world.world_size),
         *divided_batchnorm(config, world),
         *unprofiled(config.log.profile, state),
+        *nothing_left(state),
         *parts.task.opening_remarks(index, parts.model, parts.geometry),
     ]
+
+
+def how_they_meet(config: TrainConfig, world: World) -> str:
+    """The exchange and the engine of several ranks, as the end of a sentence."""
+    if not world.engine:
+        return ""
+    exchange = config.exchange
+    fp16 = " in fp16" if exchange.compression == "fp16" else ""
+    rounds = f" every {exchange.local_steps} steps" if exchange.exchange in LOCAL else ""
+    return f"; {exchange.exchange}{fp16}{rounds} by {world.engine}"
+
+
+def nothing_left(state: TrainState) -> list[str]:
+    """A warning if the run has taken all its steps."""
+    if state.step < state.total_steps:
+        return []
+    return [f"warning: the run has taken all its {state.step:,} steps; to go on give more: --steps {2 * state.step}"]
 
 
 def shown(value: object) -> object:

@@ -276,7 +276,7 @@ def test_plan_says_what_train_does(demo):
     said = (demo / "said.txt").read_text()
     assert plan["steps"] == DEMO_STEPS
     assert f"{plan['epoch']['steps']} steps an epoch, steps 0 to {plan['steps']};" in said
-    assert f"'train': {plan['epoch']['samples']}" in said
+    assert f": train {plan['epoch']['samples']:,}, " in said
     widths = [str(each["width_px"]) for each in plan["epoch"]["buckets"]]
     assert re.search(r"widths ([\d ]+) x", said)[1].split() == widths
     assert f"step {DEMO_STEPS}/{DEMO_STEPS}  epoch {plan['epochs']:.2f}" in said

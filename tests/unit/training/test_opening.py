@@ -6,7 +6,8 @@ from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.distributed.alone import AloneWorld
 from horovod_ocr.distributed.data_parallel import DataParallelWorld
 from horovod_ocr.training.hooks import Periods
-from horovod_ocr.training.opening import chatty_batchnorm, divided_batchnorm, idle_ranks
+from horovod_ocr.training.opening import chatty_batchnorm, divided_batchnorm, how_they_meet, idle_ranks, nothing_left
+from horovod_ocr.training.state import TrainState
 
 
 def buckets(*totals: int) -> list[SimpleNamespace]:
@@ -19,6 +20,19 @@ def test_ranks_that_would_compute_nothing_are_said():
     assert warning.startswith("warning: 2 of 3 buckets have fewer samples than there are ranks (2 for 5): ")
     (warning,) = idle_ranks(buckets(3), 5)
     assert warning.startswith("warning: the train split has fewer samples than there are ranks (3 for 5): ")
+
+
+def test_the_first_line_says_how_several_ranks_meet():
+    ranks = SimpleNamespace(engine="torch")
+    assert how_they_meet(TrainConfig(), AloneWorld()) == ""
+    assert how_they_meet(TrainConfig.of(compression="fp16"), ranks) == "; allreduce in fp16 by torch"
+    assert how_they_meet(TrainConfig.of(exchange="diloco", local_steps=8), ranks) == "; diloco every 8 steps by torch"
+
+
+def test_a_run_that_has_taken_all_its_steps_says_how_it_goes_on():
+    assert nothing_left(TrainState(40, 9, step=39)) == []
+    (warning,) = nothing_left(TrainState(40, 9, step=40))
+    assert warning == "warning: the run has taken all its 40 steps; to go on give more: --steps 80"
 
 
 def test_statistics_that_are_exchanged_in_every_step_are_said_where_ranks_step_alone():
