@@ -82,7 +82,8 @@ def choose_config(recipe: str | None, given: dict[str, Any]) -> TrainConfig:
     run = run_named(runs, asked["run"]) if asked.get("run") else newest_run(runs)
     of_job = {name: shared.get(name, getattr(RanksConfig, name)) for name in ("engine", "device")}  # not of the run
     config = overlay(config_of(load_checkpoint(run), run), of_job, SETTINGS_FILE)
-    config = overlay(config, read_recipe(recipe) if recipe else {}, f"recipe {recipe}")
+    other = recipe if recipe != config.recipe else None  # its own: typed again with the same command
+    config = overlay(config, read_recipe(other) if other else {}, f"recipe {other}")
     config = overlay(config, {**given, "resume": True, "run": run.name, "runs": str(runs)}, "the command line")
     return check_config(config)
 

@@ -37,6 +37,16 @@ def test_device_and_engine_are_those_of_the_machine_and_not_of_the_run(tmp_path,
     assert (ranks.device, ranks.engine) == ("cuda", "horovod")
 
 
+def test_a_run_keeps_its_settings_although_its_recipe_is_typed_again(tmp_path):
+    payload = tiny_payload()
+    payload["config"] = TrainConfig.of(recipe="xray", lr=0.25, height=48).to_dict()
+    write_checkpoint(Ownership(tmp_path / "it"), 1, payload, is_best=False)
+    resumed = {"resume": True, "runs": str(tmp_path), "run": "it"}
+    again, other = (choose_config(recipe, resumed) for recipe in ("xray", "asl"))
+    assert (again.optimizer.lr, again.network.height) == (0.25, 48)
+    assert other.optimizer.lr != 0.25 and other.network.height != 48
+
+
 def test_a_run_with_compression_goes_on_in_another_exchange_only_without_it(tmp_path):
     """The setting is in the checkpoint: to leave the option out would change nothing."""
     payload = tiny_payload()
