@@ -69,6 +69,8 @@ class Recognizer:
 
     def load(self, path: Path) -> ReadyImage:
         """An image file as the sharder and the stream would bring it to the model. SourceError if they refuse it."""
+        if os.path.exists(path) and not os.path.isfile(path):  # to read a pipe may wait for ever
+            raise SourceError(f"{path}: not a file")
         try:
             # the shards may have been made with another --max-pixels than the usual one
             checked = read_image(read_bytes(path), Limits(max_pixels=MOST_PIXELS))

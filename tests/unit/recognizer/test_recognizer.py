@@ -1,5 +1,8 @@
 """A checkpoint's payload as a reader: a reading depends on its own image alone."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -85,6 +88,14 @@ def test_a_picture_of_another_kind_is_refused_with_the_kinds_that_are_read(paylo
     Image.new("L", (40, 20)).save(tmp_path / "a.gif")
     ((_, refused),) = read_files(build_recognizer(payload), [tmp_path / "a.gif"])
     assert str(refused) == f"{tmp_path / 'a.gif'}: not an image (not a PNG, JPEG, WebP, BMP or TIFF)"
+
+
+def test_what_is_no_file_is_not_read(payload, tmp_path):
+    """A pipe, or a device without an end."""
+    os.mkfifo(tmp_path / "pipe.png")
+    paths = find_images([tmp_path, Path("/dev/zero")])
+    refused = [str(error) for _, error in read_files(build_recognizer(payload), paths)]
+    assert refused == [f"{tmp_path / 'pipe.png'}: not a file", "/dev/zero: not a file"]
 
 
 def test_nothing_to_read_is_said(tmp_path):
