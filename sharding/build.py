@@ -82,7 +82,6 @@ class _Build:
             return report_of(
                 finished.index,
                 finished.catalogue,
-                self.folder,
                 self.sources,
                 kept,
                 already_complete=not finished.rebuilt,
@@ -122,4 +121,4 @@ class _Build:
         write_set_index(options.out, arranged.assignment, packed, catalogue, rules, left_out, read.letters, decided)
         keep_index(folder)
         kept = sum(shard.kept for shard in packed)
-        return report_of(read_index(options.out), catalogue, folder, self.sources, kept, read_bytes=read.read_bytes)
+        return report_of(read_index(options.out), catalogue, self.sources, kept, read_bytes=read.read_bytes)

@@ -40,6 +40,8 @@ def check_archive(path: Path) -> None:
                 DryRun(file).load()
     except (OSError, ValueError):
         raise
+    except zipfile.BadZipFile as error:
+        raise ValueError("not what torch.save writes since torch 1.6: no zip archive, or not a whole one") from error
     except Exception as error:  # a crafted archive or pickle makes either reader fail in a dozen ways
         raise ValueError(f"{type(error).__name__}: {error}") from error
 

@@ -113,7 +113,7 @@ def read_saved(path: Path) -> Any:
     """
     try:
         if not path.is_file():
-            raise CheckpointError(f"{path}: no such file")
+            raise CheckpointError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
         digest, _ = read_digest(path)
         with path.open("rb") as file:
             if digest and hashlib.file_digest(file, "sha256").hexdigest() != digest:

@@ -42,7 +42,7 @@ Hosts = Annotated[
         "-H",
         "--hosts",
         metavar="FILE|HOSTS",
-        help="hosts.txt, or node1:1,node2:4.  [default: hosts.txt, or this machine]",
+        help="hosts.txt, or node1:1,node2:4; two ranks here: localhost:2.  [default: hosts.txt, or this machine]",
     ),
 ]
 HOSTS_FILE = Path("hosts.txt")

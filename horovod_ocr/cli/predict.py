@@ -33,6 +33,8 @@ def predict(
         from horovod_ocr.recognizer.recognizer import build_recognizer, find_images, read_files
 
         paths = find_images(images)
+        if form == "text" and (odd := next((path for path in paths if set("\t\r\n") & set(str(path))), None)):
+            raise ConfigError(f"{str(odd)!r} has a tab or a line end in its name; use --format jsonl")
         chosen = choose_device(AloneWorld(), device_given(device)).device
         recognizer = build_recognizer(load_best(folder_of_runs(runs), run)[1], device=chosen)
         failed: OcrError | None = None

@@ -1,7 +1,7 @@
 """A run's checkpoint scored on a split: eval.json."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from horovod_ocr.errors import CheckpointError, ShardError
 from horovod_ocr.evaluation.evaluate import evaluate
 from horovod_ocr.run.folder import EVAL
 from horovod_ocr.tasks.base import Task
+from sharding.building.origins import origins_of
 from sharding.format.index import ShardIndex
 from sharding.system.files import write_whole
 
@@ -80,6 +81,7 @@ def score_run(
         **scores.report(split),
     }
     if world.is_root:
+        name_sources(report.get("worst", ()), index)
         write_report(run / EVAL, report)
     return run, report, store
 
@@ -99,6 +101,14 @@ def choose_split(index: ShardIndex) -> str:
         f"{index.root} has neither a test nor a val split, only what runs are trained on; score that with: horovod-ocr "
         f"eval --split train; for others, divide the images: {divide_command(index.kind)}"
     )
+
+
+def name_sources(samples: Sequence[dict[str, Any]], index: ShardIndex) -> None:
+    """Add `source`, the path that each sample had in the source, if the set still knows it. samples: with `shard` and
+    `row`."""
+    paths = origins_of(index, [(each["shard"], each["row"]) for each in samples])
+    for sample, path in zip(samples, paths or (), strict=False):
+        sample["source"] = path
 
 
 def write_report(path: Path, report: dict[str, Any]) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from horovod_ocr.console import size_text
 from horovod_ocr.reports import scaling_charts as charts
 from horovod_ocr.reports.page import Cell, Drawing, Figures, Paragraph, Part, Section, TableOf, write_page
-from horovod_ocr.scaling.figures import Study, save_studies
+from horovod_ocr.reports.wording import counted
+from horovod_ocr.scaling.figures import Job, Study, save_studies
 from horovod_ocr.scaling.forecast import FAR_OFF, Miss, Work, check_forecasts, crossings, fastest, work_of
 from horovod_ocr.scaling.link import Links
 from horovod_ocr.scaling.scores import Curve, Race, race, steps_to_same
@@ -27,7 +28,7 @@ def write_scaling(studies: list[Study], curves: list[Curve], out: Path) -> list[
     out.mkdir(parents=True, exist_ok=True)
     save_studies(studies, more, out / "scaling.json")
     sections = scaling_sections(studies, curves)
-    write_page("Scaling", sections, out / "scaling.html")
+    write_page(f"Scaling: {studies[0].model}", sections, out / "scaling.html")
     return sections
 
 
@@ -56,6 +57,8 @@ def about(studies: Sequence[Study]) -> Section:
                 ("gradients", size_text(study.last.timeline.size)),
                 ("device", study.device),
                 ("most ranks", str(max(each.last.ranks for each in studies))),
+                ("hosts", "; ".join(sorted({each.hosts for each in studies} - {""})) or "-"),
+                ("measured", ", ".join(sorted({each.day for each in studies} - {""})) or "-"),
             ]
         )
     ]
@@ -66,6 +69,12 @@ def about(studies: Sequence[Study]) -> Section:
                 "network decides and not the cores. Gradients, exchange and update are real."
             )
         )
+    parts += [
+        Paragraph(unsteady_text(f"{study.name}, {scaling}", job))
+        for study in studies
+        for scaling, job in study.all_jobs
+        if job.is_unsteady
+    ]
     parts.append(
         TableOf(
             ["link", "scaling", "ranks", "alpha, ms", "beta, Gbit/s", "call, ms"],
@@ -87,6 +96,16 @@ def about(studies: Sequence[Study]) -> Section:
     return Section("What was measured", parts)
 
 
+def unsteady_text(what: str, job: Job) -> str:
+    """what: was measured, for people."""
+    shortest, longest = map(ms, job.same_work_s)
+    return (
+        f"Unsteady: {what}, {counted(job.ranks, 'rank')}: the same step without exchange took {shortest} to {longest} "
+        "ms while one way after the other was measured, so something else ran on the hosts. Do not compare these ways; "
+        "measure again while the hosts are idle."
+    )
+
+
 def step_times(studies: Sequence[Study]) -> Section:
     """Time and bytes of a step, with the most ranks of each study."""
     rows: list[list[Cell]] = []
@@ -99,17 +118,25 @@ def step_times(studies: Sequence[Study]) -> Section:
             rows.append([study.name, job.ranks, name, ms(way.step_s), ms(way.own_s), ratio, sent, received])
     head = ["link", "ranks", "way", "step, ms", "own, ms", "of allreduce", "most MB sent", "most MB received"]
     caption = "A step with the most ranks. Of ways that step alone, the mean over whole rounds."
-    left_out = [
-        Paragraph(f"{study.name}, {name}: {why}") for study in studies for name, why in study.last.left_out.items()
-    ]
+    draw = charts.steps_by_link if len(studies) > 1 else charts.steps_by_way
     note = Paragraph(
         "own: the same step while nothing is exchanged. Bytes are those of tensors, of the rank that moves the most, "
         "in a step on average."
     )
     return Section(
         "Time and bytes of a step",
-        [Drawing(charts.steps_by_link(studies), caption), TableOf(head, rows), note, *left_out],
+        [Drawing(draw(studies), caption), TableOf(head, rows), note, *left_out_parts(studies)],
     )
+
+
+def left_out_parts(studies: Sequence[Study]) -> list[Part]:
+    """Why there are no figures of a way."""
+    return [
+        Paragraph(f"Left out: {study.name}, {scaling}, {counted(job.ranks, 'rank')}, {name}: {why}")
+        for study in studies
+        for scaling, job in study.all_jobs
+        for name, why in job.left_out.items()
+    ]
 
 
 def over_ranks(study: Study) -> Section:
@@ -119,13 +146,13 @@ def over_ranks(study: Study) -> Section:
     ways = charts.ways_of([*study.jobs, *study.strong])
     head = ["scaling", "ranks", *ways]
     rows: list[list[Cell]] = [
-        [scaling, job.ranks, *(ms(job.ways[way].step_s) if way in job.ways else "" for way in ways)]
+        [scaling, job.ranks, *(ms(job.ways[way].step_s) if way in job.ways else "left out" for way in ways)]
         for scaling, job in study.all_jobs
     ]
     caption = "Points are measured, lines are forecast from the link and from one rank's own step; dots: no exchange."
     drawing = Drawing(charts.times_over_ranks(study, works, links), caption)
     return Section(
-        f"Over ranks: {study.name}", [drawing, TableOf(head, rows), *crossing_parts(works, links, study.name)]
+        f"Over ranks: {study.name}", [drawing, TableOf(head, rows), *crossing_parts(works, {study.name: links})]
     )
 
 
@@ -139,17 +166,27 @@ def forecast_section(study: Study) -> Section:
             f"Forecast speed with weak scaling, 1 to 128 ranks, with alpha and calls of {study.name}.",
         )
     ]
-    for name, link in links.items():
-        parts += crossing_parts(works, link, name)
+    parts += crossing_parts(works, links)
     return Section("Forecast for other links", parts)
 
 
-def crossing_parts(works: dict[str, Work], links: Links, name: str) -> list[Part]:
-    """Which way is the fastest, and where the lines of two ways cross."""
-    ranges = [f"{each.way} from {each.ranks} ranks on" for each in fastest(works, links)]
-    found = crossings(works, links)
-    table = TableOf(["from ranks on", "faster", "slower"], [[each.ranks, each.faster, each.slower] for each in found])
-    return [Paragraph(f"{name}: the fastest step has {', '.join(ranges)}."), *([table] if found else [])]
+def crossing_parts(works: dict[str, Work], links: dict[str, Links]) -> list[Part]:
+    """Which way has the shortest step on each link, and where the lines of two ways cross. links: by name."""
+    parts: list[Part] = []
+    cells: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for name, link in links.items():
+        ranges = [f"{each.way} from {each.ranks} ranks on" for each in fastest(works, link)]
+        parts.append(Paragraph(f"{name}, forecast: the shortest step is that of {', '.join(ranges)}."))
+        for each in crossings(works, link):
+            cells.setdefault((each.faster, each.slower), {}).setdefault(name, []).append(str(each.ranks))
+    rows = [[*pair, *(", ".join(by_link.get(name, ())) for name in links)] for pair, by_link in sorted(cells.items())]
+    if rows:
+        text = (
+            "Where lines cross: from so many ranks on a way is forecast to be faster. Empty: they do not cross there."
+        )
+        parts.append(Paragraph(text))
+        parts.append(TableOf(["faster", "than", *links], rows))
+    return parts
 
 
 def errors_section(misses: Sequence[Miss]) -> Section:

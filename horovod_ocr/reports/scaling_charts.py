@@ -115,6 +115,21 @@ def steps_by_link(studies: Sequence[Study]) -> str:
         return svg_of(figure, [axes])
 
 
+def steps_by_way(studies: Sequence[Study]) -> str:
+    """The step of each way on the only link: what a rank does alone, and what exchange adds."""
+    job = studies[0].last
+
+    def panel(axes: Axes, number: int) -> None:
+        ways = ways_of([job])[::-1]  # from top to bottom
+        own, step = ([1e3 * getattr(job.ways[way], name) for way in ways] for name in ("own_s", "step_s"))
+        axes.barh(ways, step, color=COLOURS[1], label="with exchange")
+        axes.barh(ways, [min(pair) for pair in zip(own, step, strict=True)], color=COLOURS[0], label="own")
+        axes.set_xlabel("a step, ms")
+        axes.grid(axis="y", visible=False)
+
+    return draw(1, panel)
+
+
 def times_over_ranks(study: Study, works: Mapping[str, Work], links: Links) -> str:
     """Measured points over forecast lines, 1 to 128 ranks: step time and speed with weak scaling, step time with
     strong. works: of each way; of a rank with all samples."""

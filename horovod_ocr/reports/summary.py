@@ -17,6 +17,7 @@ from horovod_ocr.reports.wording import (
     classes_warnings,
     counted,
     empty_splits,
+    groups_lines,
     groups_warning,
     splits_source,
     subsets_warning,
@@ -100,6 +101,8 @@ def draw_splits(report: ShardReport) -> list[str]:
     """Where the splits come from, and a warning if val or test is empty, or if the shares are not as asked."""
     totals, options, asked = report.index.counts.totals, report.index.options, report.index.options["asked"]
     parts = [f"splits: {splits_source(options['split'], *report.given_splits, asked['group_from'])}"]
+    if report.groups:
+        parts += groups_lines(*report.groups)
     empty = empty_splits(totals, asked["fractions"], report.given_splits[0])
     if unseen := [split for split in empty if split != "train"]:
         verb = "is" if len(unseen) == 1 else "are"

@@ -8,7 +8,7 @@ from shlex import quote
 from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.errors import DataError
 from horovod_ocr.scaling.figures import Job, Study
-from horovod_ocr.scaling.forecast import Work, check_forecasts, forecast_s, work_of
+from horovod_ocr.scaling.forecast import FAR_OFF, Work, check_forecasts, forecast_s, work_of
 from horovod_ocr.scaling.ways import USUAL, WAYS
 
 MEASURED = ("allreduce", "allreduce-fp16", "sharded-server", "powersgd")
@@ -169,8 +169,14 @@ def how_sure(study: Study, advice: Advice) -> str:
     unsure = 0.0 if rival.is_measured and chosen.is_measured else advice.error
     its_name = "one rank" if rival.ranks == 1 else f"{rival.way} on {rival.ranks} ranks"
     close = f"; {its_name} is too close to tell" if rival.cost_s / chosen.cost_s - 1 < max(CLOSE, unsure) else ""
+    doubts = []
+    if any(each.is_unsteady for each in study.strong):
+        doubts.append("the same work took very different times, so measure again while the hosts are idle")
+    if unsure > FAR_OFF:
+        doubts.append("forecasts are far off here")
+    verdict = f"not very, since {' and '.join(doubts)}; " if doubts else ""
     return (
-        f"How sure: this step is {base}; the link has {job.link.gigabits:,.3g} Gbit/s and "
+        f"How sure: {verdict}this step is {base}; the link has {job.link.gigabits:,.3g} Gbit/s and "
         f"{1e3 * job.link.alpha_s:,.2g} ms, and forecasts miss the measured steps by "
         f"{statistics.median(misses):.0%} at the median and "
         f"{max(misses):.0%} at most{close}; "

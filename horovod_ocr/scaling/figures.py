@@ -11,6 +11,8 @@ from horovod_ocr.scaling.link import NEIGHBOURS, Link, Links, fit_link, ring, st
 from sharding.system.files import write_whole
 
 VERSION = 2
+SAME_WORK = ("allreduce", "allreduce-fp16", "weight-average", "diloco", "torch-ddp")  # without exchange; others copy
+UNSTEADY = 0.35  # hosts that do nothing else show 0.1 to 0.2
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,21 @@ class Job:
         """Forward and backward of a rank."""
         return max(self.timeline.ready_s, default=0.0)
 
+    @property
+    def same_work_s(self) -> tuple[float, float]:
+        """(shortest, longest) step without exchange, of the ways in which it is the same work; (0, 0): of none.
+
+        The ways are measured one after the other, so these differ if something else runs on the hosts now and then.
+        """
+        same = [way.own_s for name, way in self.ways.items() if name in SAME_WORK]
+        return min(same, default=0.0), max(same, default=0.0)
+
+    @property
+    def is_unsteady(self) -> bool:
+        """Whether the same work took times that differ too much for ways to be compared."""
+        shortest, longest = self.same_work_s
+        return longest > (1 + UNSTEADY) * shortest
+
     def links(self) -> Links:
         """Fitted, in bytes of gradients in fp32. There must be two ranks or more."""
         shapes = {"star": star(self.ranks), "neighbours": NEIGHBOURS}
@@ -108,6 +125,10 @@ class Study:
     """By number of ranks, the largest last. Weak scaling: a rank's samples do not depend on the number of ranks."""
     strong: tuple[Job, ...] = ()
     """Strong scaling: the ranks share the samples of one."""
+    hosts: str = ""
+    """As -H takes them."""
+    day: str = ""
+    """On which it was measured, as 2026-11-29."""
 
     @property
     def all_jobs(self) -> list[tuple[str, Job]]:
@@ -155,7 +176,7 @@ def load_studies(path: Path) -> list[Study]:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: not a file of horovod-ocr scaling ({error})") from error
+        raise DataError(f"{path}: not a file that horovod-ocr scaling has written") from error
 
 
 def load_all(paths: Iterable[Path]) -> list[Study]:

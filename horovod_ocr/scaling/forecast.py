@@ -14,6 +14,8 @@ from horovod_ocr.scaling.link import Links, half_ring, ring, star, tree
 from horovod_ocr.scaling.ways import WAYS, Way
 
 MOST_RANKS = 128
+COUNTS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, MOST_RANKS)
+"""Numbers of ranks at which ways are compared: all of them would promise more than forecasts hold."""
 FAR_OFF = 0.25  # a forecast that misses by more is named
 
 
@@ -148,27 +150,25 @@ class Crossing(NamedTuple):
     """From how many ranks on one way is faster than another."""
 
     ranks: int
-    """The first number."""
+    """The first of COUNTS."""
     faster: str
     """From there on, until the next crossing of the two."""
     slower: str
     """Up to there it was the faster one."""
 
 
-def crossings(works: Mapping[str, Work], links: Links, most: int = MOST_RANKS) -> list[Crossing]:
-    """Where the lines of two ways cross, from 2 ranks to `most`, by number of ranks. works: by the names of ways."""
+def crossings(works: Mapping[str, Work], links: Links) -> list[Crossing]:
+    """Where the lines of two ways cross, by number of ranks. works: by the names of ways."""
     found = []
     names = list(works)
-    steps = {
-        name: [forecast_s(WAYS[name], works[name], links, ranks) for ranks in range(2, most + 1)] for name in names
-    }
+    steps = {name: [forecast_s(WAYS[name], works[name], links, ranks) for ranks in COUNTS] for name in names}
     for at, one in enumerate(names):
         for other in names[at + 1 :]:
             signs = [a < b for a, b in zip(steps[one], steps[other], strict=True)]
             for number in range(1, len(signs)):
                 if signs[number] != signs[number - 1]:
                     faster, slower = (one, other) if signs[number] else (other, one)
-                    found.append(Crossing(number + 2, faster, slower))
+                    found.append(Crossing(COUNTS[number], faster, slower))
     return sorted(found)
 
 
@@ -176,15 +176,15 @@ class Fastest(NamedTuple):
     """From how many ranks on a way has the shortest step."""
 
     ranks: int
-    """The first number."""
+    """The first of COUNTS."""
     way: str
     """Until the next one."""
 
 
-def fastest(works: Mapping[str, Work], links: Links, most: int = MOST_RANKS) -> list[Fastest]:
-    """The way with the shortest step, from 2 ranks to `most`. works: see `crossings`."""
+def fastest(works: Mapping[str, Work], links: Links) -> list[Fastest]:
+    """The way with the shortest step. works: see `crossings`."""
     found: list[Fastest] = []
-    for ranks in range(2, most + 1):
+    for ranks in COUNTS:
         way = min(works, key=lambda name: forecast_s(WAYS[name], works[name], links, ranks))
         if not found or found[-1].way != way:
             found.append(Fastest(ranks, way))

@@ -3,19 +3,22 @@
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from horovod_ocr.console import span
 from horovod_ocr.errors import ClusterError, ConfigError
 from horovod_ocr.launch.hosts.ask_ranks import ask_ranks
 from horovod_ocr.launch.hosts.horovodrun import START_TIMEOUT_S
-from horovod_ocr.launch.hosts.hosts_file import Host, ranks_of
+from horovod_ocr.launch.hosts.hosts_file import Host, ranks_of, spell_hosts
 from horovod_ocr.launch.hosts.ssh import Ssh
 from horovod_ocr.scaling.figures import Study, job_of
 from horovod_ocr.scaling.request import Request
 
 PROBE = "horovod_ocr.scaling.probe"
+STARTS_S, TAKES = 15.0, 2.0  # of a job, about: until its ranks measure; seconds for a second of `Request.seconds`
 BESIDE_S = 60.0  # of a job, beside its ways: imports, connections, bare collectives
 
 
@@ -51,7 +54,8 @@ def measure(
         ssh = Ssh(tuple(hosts), Path(folder))
 
         def ask(ranks: int, asked: Request, what: str) -> dict[str, Any]:
-            tell(f"{what}: {ranks} rank{'s' * (ranks > 1)}")
+            about_s = STARTS_S + TAKES * asked.seconds * len(asked.ways)
+            tell(f"{what}: {ranks} rank{'s' * (ranks > 1)}, {', '.join(asked.ways)}: about {span(about_s)}")
             timeout_s = START_TIMEOUT_S + BESIDE_S + 8 * asked.seconds * (len(asked.ways) + 1)
             answer = ask_ranks(ssh, take_slots(hosts, ranks), PROBE, asked.to_json(), timeout_s)
             assert isinstance(answer, dict)
@@ -71,7 +75,14 @@ def measure(
     about = {key: first[key] for key in ("model", "parameters", "device")}
     jobs, strong = (tuple(job_of(answer["job"]) for answer in answers) for answers in (weak, shares))
     return Study(
-        name, **about, simulated_step_ms=request.step_ms, local_steps=request.local_steps, jobs=jobs, strong=strong
+        name,
+        **about,
+        simulated_step_ms=request.step_ms,
+        local_steps=request.local_steps,
+        jobs=jobs,
+        strong=strong,
+        hosts=spell_hosts(hosts),
+        day=date.today().isoformat(),
     )
 
 

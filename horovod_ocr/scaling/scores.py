@@ -55,18 +55,18 @@ def read_curves(runs: Iterable[Path]) -> list[Curve]:
     """A curve for each recipe and way, in the order of WAYS. DataError for a run without validations, or for runs of
     one recipe that cannot be compared."""
     alike: dict[tuple[str, str], list[Curve]] = {}
+    firsts: dict[tuple[str, ...], tuple[Path, Curve]] = {}  # of a recipe, and of a recipe's way
     for run in runs:
         curve = read_curve(run)
+        one, its_curve = firsts.setdefault((curve.task,), (run, curve))
+        lengths = [(each.steps[-1], each.samples_of_step) for each in (its_curve, curve)]
+        if lengths[0] != lengths[1]:
+            of_one, of_run = (f"{steps} steps of {samples} samples" for steps, samples in lengths)
+            raise DataError(f"{one} took {of_one}, and {run} {of_run}; compare runs of equal samples")
+        one, its_curve = firsts.setdefault((curve.task, curve.way), (run, curve))
+        if its_curve.steps != curve.steps:
+            raise DataError(f"{one} and {run} validated at other steps; compare runs that did at the same")
         alike.setdefault((curve.task, curve.way), []).append(curve)
-    for curves in alike.values():
-        if len({curve.steps for curve in curves}) > 1:
-            raise DataError(f"runs of {curves[0].task} by {curves[0].way} validate at other steps; compare equal ones")
-    for task in {task for task, _ in alike}:
-        lengths = {
-            (each.steps[-1], each.samples_of_step) for key, all in alike.items() if key[0] == task for each in all
-        }
-        if len(lengths) > 1:
-            raise DataError(f"runs of {task} differ in steps or global batch; compare runs of equal samples")
     order = list(WAYS)
     return [mean_of(alike[key]) for key in sorted(alike, key=lambda key: (key[0], order.index(key[1])))]
 

@@ -18,7 +18,7 @@ def title_of(report: dict[str, Any]) -> str:
 
 
 def tables_of(report: dict[str, Any]) -> list[ScoreTable]:
-    """Each class; and which classes are taken for which."""
+    """Each class; which classes are taken for which; and the mistakes of the highest confidence."""
     by_class: list[Row] = [
         (name, f"{part['samples']:,}", *(share_text(part, key) for key in ("precision", "recall", "f1")))
         for name, part in report["by_class"].items()
@@ -27,6 +27,17 @@ def tables_of(report: dict[str, Any]) -> list[ScoreTable]:
     confused: list[Row] = [(label, read, f"{times:,}") for label, read, times in report["confused"][:MOST_ROWS]]
     if confused:
         tables.append(ScoreTable("most confused", ("class", "read as", "times"), confused))
+    worst: list[Row] = [
+        (
+            each.get("source") or f"{each['shard']}, {each['row']}",
+            each["label"],
+            each["reading"],
+            f"{each['confidence']:.1%}",
+        )
+        for each in report["worst"][:MOST_ROWS]
+    ]
+    if worst:
+        tables.append(ScoreTable("the first of worst.png", ("image", "class", "read as", "confidence"), worst))
     return tables
 
 

@@ -125,8 +125,15 @@ class ClassTask:
     def opening_remarks(self, index: ShardIndex, model: ImageModel, geometry: Geometry) -> list[str]:
         """Warnings of classes that cannot be learnt or scored; and what `right` means."""
         train = dict(zip(index.classes, index.counts.class_samples.get("train", ()), strict=False))
-        missing = [name for name in classes_with_samples(index) if not train.get(name, 1)]
+        used = classes_with_samples(index)
+        missing = [name for name in used if not train.get(name, 1)]
+        unused = [name for name in index.classes if name not in used]
         remarks = []
+        if unused:
+            remarks.append(
+                f"warning: no image of {some_names(unused, MOST_SHOWN)} could be packed: the model has an output for "
+                "it all the same, and never reads it"
+            )
         if missing:
             remarks.append(
                 f"warning: the train split has no image of {some_names(missing, MOST_SHOWN)}: such an image of another "

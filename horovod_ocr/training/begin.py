@@ -1,6 +1,7 @@
 """What a run begins from: its config, its folder, its shards, its device, the checkpoint to resume from."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,12 @@ import torch
 
 from horovod_ocr.checkpoint.file import load_checkpoint
 from horovod_ocr.checkpoint.restore import config_of
+from horovod_ocr.config.changes import changed_settings
 from horovod_ocr.config.overlay import overlay
 from horovod_ocr.config.recipe import read_recipe
 from horovod_ocr.config.sources import SETTINGS_FILE, train_table
-from horovod_ocr.config.train import RanksConfig, TrainConfig, check_config, check_ranks
+from horovod_ocr.config.train import RanksConfig, TrainConfig, check_config, check_ranks, lay_over
+from horovod_ocr.console import console
 from horovod_ocr.data.store import ShardStore, open_store
 from horovod_ocr.distributed.device import choose_device, choose_precision
 from horovod_ocr.distributed.exchange.own_state import without_states
@@ -82,10 +85,30 @@ def choose_config(recipe: str | None, given: dict[str, Any]) -> TrainConfig:
     run = run_named(runs, asked["run"]) if asked.get("run") else newest_run(runs)
     of_job = {name: shared.get(name, getattr(RanksConfig, name)) for name in ("engine", "device")}  # not of the run
     config = overlay(config_of(load_checkpoint(run), run), of_job, SETTINGS_FILE)
-    other = recipe if recipe != config.recipe else None  # its own: typed again with the same command
-    config = overlay(config, read_recipe(other) if other else {}, f"recipe {other}")
+    if recipe == config.recipe:  # typed again with the same command
+        tell_kept(config, recipe, given, run)
+    elif recipe:
+        config = lay_over(config, {**read_recipe(recipe), "recipe": recipe}, f"recipe {recipe}")
     config = overlay(config, {**given, "resume": True, "run": run.name, "runs": str(runs)}, "the command line")
     return check_config(config)
+
+
+def tell_kept(config: TrainConfig, recipe: str | None, given: dict[str, Any], run: Path) -> None:
+    """Name the settings in which a run and its recipe differ, as where a person has changed the file: the run's count.
+
+    given: settings that are typed, and so are not kept.
+    """
+    if recipe is None:
+        return
+    with suppress(ConfigError):  # a file that is gone, or no recipe any more, takes nothing from the run
+        of_recipe = lay_over(config, read_recipe(recipe), f"recipe {recipe}")
+        changed = changed_settings(config.to_dict(), of_recipe.to_dict())
+        if kept := [each for each in changed if each.split()[0].split(".")[0] not in given]:
+            console.print(
+                f"note: {run} keeps its own settings where recipe {recipe} has others: {', '.join(kept)}; to change "
+                "one, give it as an option",
+                markup=False,
+            )
 
 
 def after_restart(given: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:

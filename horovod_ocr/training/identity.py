@@ -25,13 +25,20 @@ def identity_of(config: TrainConfig, task: dict[str, Any], geometry: Geometry, i
     }
 
 
+def geometry_of_run(identity: dict[str, Any]) -> dict[str, Any]:
+    """The sizes of images, by name."""
+    return Geometry.from_dict(identity["geometry"]).to_dict()
+
+
 def check_resumable(
-    payload: dict[str, Any], mine: dict[str, Any], run: str, shards: str, steps: int, kept: str
+    payload: dict[str, Any], mine: dict[str, Any], run: str, shards: str, steps: int, kept: str, recipe: str | None
 ) -> None:
     """CheckpointError unless a run can be resumed exactly where it was, up to `steps`.
 
-    mine: identity_of this job. kept: what the task must keep, in words.
+    mine: identity_of this job. kept: what the task must keep, in words. recipe: of this job.
     """
+    own = payload["config"].get("recipe")
+    cause = f" (recipe {recipe}; its own is {own or 'none'})" if recipe != own else ""
     if payload["task"] != mine["task"]:
         raise CheckpointError(
             f"{run} was trained with another {kept} than {shards} has; give its own shards with "
@@ -40,11 +47,16 @@ def check_resumable(
     for name, before in payload["plan"].items():
         if mine["plan"].get(name) != before:
             raise CheckpointError(
-                f"{run} was trained with {name} {before}, not {mine['plan'].get(name)}: the samples left in the epoch "
-                "would not be the same; give the old value, or train anew with another --run"
+                f"{run} was trained with {name} {before}, not {mine['plan'].get(name)}{cause}: the samples left in the "
+                "epoch would not be the same; give the old value, or train anew with another --run"
             )
-    same_geometry = Geometry.from_dict(payload["geometry"]) == Geometry.from_dict(mine["geometry"])
-    if not same_geometry or any(payload[name] != mine[name] for name in ("model_name", "model_options")):
-        raise CheckpointError(f"{run} has another model or height; leave its own, or train anew")
+    before, now = (
+        {"model": each["model_name"], "model_options": each["model_options"], **geometry_of_run(each)}
+        for each in (payload, mine)
+    )
+    if other := [f"{name} {before[name]}, not {now[name]}" for name in before if before[name] != now[name]]:
+        raise CheckpointError(
+            f"{run} was trained with {', '.join(other)}{cause}; leave its own, or train anew with another --run"
+        )
     if payload["step"] > steps:
         raise CheckpointError(f"{run} has taken {payload['step']} steps already; give --steps above that")

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from horovod_ocr.config.changes import changed_settings, shown
 from horovod_ocr.config.train import LOCAL, TrainConfig, profiled_steps
 from horovod_ocr.data.plan import BucketPlan
 from horovod_ocr.data.splits import divide_command, unseen_split
@@ -29,6 +31,7 @@ def opening_lines(
     size = f"{'' if parts.geometry.is_photo else 'widths '}{widths} x {parts.geometry.height} px"
     threads = torch.get_num_threads()
     validates = f"validates every {periods.validate_steps}, " if periods.validate_steps else ""
+    when = "" if periods.is_met(1) else ", each at the next meeting"
     why_cpu = f" ({beginning.why_cpu})" if beginning.why_cpu else ""
     lines = [
         f"{'resume' if state.step else 'train'} {beginning.run}: {ranks} on {device.type}"
@@ -37,7 +40,7 @@ def opening_lines(
         f"settings: {', '.join(f'{name}={shown(value)}' for name, value in config.to_dict().items())}",
         f"shards in {shards}: {totals}; {parts.task.describe_outputs()}, {size}; {parts.train.decoder.names}",
         f"model {config.network.model}: {parameters:,} parameters; {state.steps_per_epoch} steps an epoch, steps "
-        f"{state.step} to {state.total_steps}; {validates}saves every {periods.save_steps}",
+        f"{state.step} to {state.total_steps}; {validates}saves every {periods.save_steps}{when}",
     ]
     unvalidated = [] if parts.val else [unvalidated_line(shards, index)]
     return [
@@ -62,15 +65,17 @@ def how_they_meet(config: TrainConfig, world: World) -> str:
     return f"; {exchange.exchange}{fp16}{rounds} by {world.engine}"
 
 
+def what_changes(config: TrainConfig, payload: dict[str, Any] | None) -> list[str]:
+    """What a resumed run does otherwise than before. payload: of the checkpoint; None for a new run."""
+    changed = changed_settings(payload["config"], config.to_dict()) if payload else []
+    return [f"changed since the last checkpoint: {', '.join(changed)}"] if changed else []
+
+
 def nothing_left(state: TrainState) -> list[str]:
     """A warning if the run has taken all its steps."""
     if state.step < state.total_steps:
         return []
     return [f"warning: the run has taken all its {state.step:,} steps; to go on give more: --steps {2 * state.step}"]
-
-
-def shown(value: object) -> object:
-    return "-" if value is None else value
 
 
 def idle_ranks(buckets: Sequence[BucketPlan], world_size: int) -> list[str]:

@@ -58,5 +58,5 @@ def build_parts(config: TrainConfig, world: World, beginning: Beginning) -> RunP
     identity = identity_of(c, task.to_dict(), geometry, index.digest)
     if beginning.payload:
         kept = task.kept_in_a_run
-        check_resumable(beginning.payload, identity, str(beginning.run), c.data.shards, total_steps, kept)
+        check_resumable(beginning.payload, identity, str(beginning.run), c.data.shards, total_steps, kept, c.recipe)
     return RunParts(task, geometry, train, val, total_steps, identity, model)

@@ -1,13 +1,14 @@
 """What there is to say of a finished build, or of one that found nothing to pack."""
 
+import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
-
-from sharding.building.state import BuildFolder
+from sharding.building.origins import origins_of
 from sharding.counts import by_count
 from sharding.errors import SourceError
 from sharding.format.idx import read_idx, read_sample, record_of
@@ -19,9 +20,25 @@ from sharding.layouts.find import NAMES_IMAGES
 from sharding.packing.left_out import REJECTS_NAME, LeftOut
 from sharding.reading.catalogue import Catalogue
 from sharding.reading.labels import LabelCounts
+from sharding.reading.split import SplitRule
+from sharding.reasons import Rejected
 
 _EXAMPLES = 5
 _MOST_NAMED = 5  # refused letters
+_COUNTED = 100_000  # entries whose groups are counted
+
+
+class Groups(NamedTuple):
+    """What --group-from finds in the paths of the first images."""
+
+    groups: int
+    """Different ones."""
+    largest: int
+    """Images of the largest."""
+    images: int
+    """That were looked at, without those that belong to no group."""
+    all_images: bool
+    """Whether there are no more."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +57,8 @@ class ShardReport:
     """Shards that an earlier run had finished."""
     already_complete: bool
     """The earlier run had finished all of them."""
+    groups: Groups | None = None
+    """None if the split is not by group."""
     notes: tuple[str, ...] = ()
     """What a person should know of how the sources were read."""
     examples: tuple[tuple[str, str], ...] = ()
@@ -81,6 +100,7 @@ class ShardReport:
             "refused_letters": index.counts.refused_letters,
             "split_by": index.options["split"],
             "group_from": index.options["asked"]["group_from"],
+            "groups": self.groups and self.groups._asdict(),
             "given_splits": self.given_splits,
             "read_bytes": self.read_bytes,
         }
@@ -89,7 +109,6 @@ class ShardReport:
 def report_of(
     index: ShardIndex,
     catalogue: Catalogue,
-    folder: BuildFolder,
     sources: Sequence[Source],
     kept_shards: int,
     already_complete: bool = False,
@@ -103,10 +122,24 @@ def report_of(
         given_splits=catalogue.count_given_splits(),
         kept_shards=kept_shards,
         already_complete=already_complete,
+        groups=count_groups(catalogue, index.options["asked"]["group_from"]),
         notes=notes_of(catalogue, index.counts.rejects, sources, index.options["asked"]["images"]),
-        examples=tuple(_examples_of(index, catalogue, folder)),
+        examples=tuple(_examples_of(index)),
         read_bytes=read_bytes,
     )
+
+
+def count_groups(catalogue: Catalogue, pattern: str | None) -> Groups | None:
+    """pattern: of --group-from; None: the split is not by group."""
+    if pattern is None:
+        return None
+    rule, found = SplitRule("group", pattern=pattern), Counter[str]()
+    looked_at = min(catalogue.entries, _COUNTED)
+    for entry in catalogue.read(0, looked_at):
+        if not entry.problem:
+            with suppress(Rejected):
+                found[rule.group_of(os.fsdecode(entry.path))] += 1
+    return Groups(len(found), max(found.values(), default=0), found.total(), looked_at == catalogue.entries)
 
 
 def nothing_usable(
@@ -142,12 +175,11 @@ def notes_of(
     return (*catalogue.notes, f"{were} looked for below {folders}, and {are} not there{hint}")
 
 
-def _examples_of(index: ShardIndex, catalogue: Catalogue, folder: BuildFolder) -> Iterator[tuple[str, str]]:
+def _examples_of(index: ShardIndex) -> Iterator[tuple[str, str]]:
     """(path in the source, label in the shard) of the first samples of the set, for a person to compare."""
     records = read_idx(index.idx_path(index.shards[0]))[:_EXAMPLES]
-    entries = catalogue.pick(np.fromfile(folder.members, "<u4", len(records)).tolist())
+    paths = origins_of(index, [(index.shards[0].name, row) for row in range(len(records))]) or []
     with index.tar_path(index.shards[0]).open("rb") as tar:
-        for row, entry in enumerate(entries):
+        for row, path in enumerate(paths):
             label = read_sample(tar, record_of(records, row))[1].decode()
-            path = catalogue.shown(entry).decode("utf-8", "backslashreplace")
             yield path, index.classes[int(label)] if index.classes else label

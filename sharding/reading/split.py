@@ -52,10 +52,10 @@ class SplitRule:
         else:
             unit = path.decode("utf-8", "surrogateescape")
             if self.by == "group":
-                unit = self._group_of(unit)
+                unit = self.group_of(unit)
         return self.decide(unit.encode("utf-8", "surrogateescape"))[1]
 
-    def _group_of(self, path: str) -> str:
+    def group_of(self, path: str) -> str:
         """What the pattern finds; of alternatives such as `(a)|(b)`, only one group takes part. Rejected for nothing; a
         group that is empty is something."""
         if not (found := self._compiled.search(path)):

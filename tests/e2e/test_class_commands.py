@@ -86,6 +86,9 @@ def test_train_on_two_ranks_and_score(folder):
     with Image.open(run / "confusion.png") as picture:
         assert picture.width > 100
     assert (run / "worst.png").exists() == (report["accuracy"] < 1)
+    for mistake in report["worst"]:
+        assert mistake["source"].startswith(f"{mistake['label']}/") and (folder / "data" / mistake["source"]).is_file()
+        assert mistake["source"] in scored.stdout.replace("\n", "")
 
 
 def test_classes_and_probabilities_are_predicted(folder):

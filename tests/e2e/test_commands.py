@@ -128,6 +128,7 @@ def test_a_run_goes_on_and_is_not_written_over(groups, folder):
     fewer = groups.say(1, "horovod-ocr train --resume --steps 32", folder)
     (folder / "away.toml").rename(folder / "horovod-ocr.toml")
     assert on.returncode == 0, on.stderr
+    assert "changed since the last checkpoint: steps 30 -> 33\n" in on.stdout
     assert "steps 30 to 33" in on.stdout and "global_batch=24" in on.stdout and "recipe=urdu" in on.stdout
     assert other.returncode == 3 and "was trained with global_batch 24, not 12" in other.stderr
     assert_one_sentence(fewer, 3, "has taken 33 steps already; give --steps above that")

@@ -84,6 +84,16 @@ def test_an_image_that_cannot_be_read_is_named(folder, tmp_path):
     assert "Traceback" not in read.stderr
 
 
+def test_a_name_with_a_line_end_is_refused_in_text_and_read_as_json(folder, tmp_path):
+    shutil.copy(folder / "images/eins.png", tmp_path / "a\tb\nc.png")
+    command = f"horovod-ocr predict --runs {folder}/runs {tmp_path}"
+    refused = say(command, folder)
+    assert refused.returncode == 2 and refused.stdout == ""
+    assert "has a tab or a line end in its name; use --format jsonl" in refused.stderr
+    (line,) = say(f"{command} --format jsonl", folder).stdout.splitlines()
+    assert json.loads(line)["path"] == f"{tmp_path}/a\tb\nc.png"
+
+
 def test_the_whole_way_through_folders_that_are_not_utf8(folder, tmp_path_factory, monkeypatch):
     """From raw images to a score: rejects.tsv, audit.html, index, run and report are written, as UTF-8."""
     use_latin_1(tmp_path_factory, monkeypatch)

@@ -243,6 +243,9 @@ def test_a_file_of_anything_else_is_refused(tmp_path, content, sentence):
 def test_a_file_that_is_not_of_torch_is_refused(tmp_path):
     (tmp_path / "it.pth").write_bytes(b"no zip")
     task, model = words("abcd"), resnet(5)
-    assert_refused(tmp_path / "it.pth", model, task, r"it\.pth: not a checkpoint, or a damaged one \(BadZipFile")
+    assert_refused(
+        tmp_path / "it.pth", model, task, r"it\.pth: not a checkpoint, or a damaged one \(not what torch\.save writes"
+    )
+    assert_refused(Path("/dev/null"), model, task, r"/dev/null: not a file$")
     assert_refused(tmp_path / "none.pth", model, task, r"none\.pth: no such file")
     assert_refused(tmp_path, model, task, "has no checkpoint; train first")

@@ -4,10 +4,11 @@ import re
 from dataclasses import replace
 from xml.etree import ElementTree
 
-from horovod_ocr.reports.page import build_page
-from horovod_ocr.reports.scaling import samples_table, scaling_sections
+from horovod_ocr.reports.page import TableOf, build_page
+from horovod_ocr.reports.scaling import crossing_parts, samples_table, scaling_sections
 from horovod_ocr.reports.scaling_charts import forecasts
 from horovod_ocr.scaling.figures import Job
+from horovod_ocr.scaling.forecast import crossings
 from horovod_ocr.scaling.link import Link, Links
 from horovod_ocr.scaling.scores import Curve
 from tests.unit.scaling.conftest import study_on, works  # noqa: F401  # a fixture
@@ -24,6 +25,7 @@ def links(beta: float) -> Links:
 
 def test_a_page_holds_times_bytes_scores_and_forecasts(study_on):  # noqa: F811
     studies = [study_on(Link(1e-4, 125e6)), study_on(Link(1e-3, 12.5e6))]
+    studies[0] = replace(studies[0], hosts="node1:1,node2:2", day="2026-11-29")
     page = build_page("Scaling", scaling_sections(studies, CURVES))
     for text in (
         "most MB sent",
@@ -32,7 +34,9 @@ def test_a_page_holds_times_bytes_scores_and_forecasts(study_on):  # noqa: F811
         "equal time",
         "strong",
         "100 Gbit/s",
-        "the fastest step has",
+        "1 Gbit/s, forecast: the shortest step is that of",
+        "node1:1,node2:2",
+        "2026-11-29",
         "samples until 80.0%",
     ):
         assert text in page
@@ -71,6 +75,30 @@ def test_a_chart_is_one_svg_element_with_a_line_for_each_way():
     assert forecasts(works(), {"a": links(1e8)}) == forecasts(works(), {"a": links(1e8)})  # the same bytes
 
 
+def test_each_crossing_is_named_once_for_all_links(study_on):  # noqa: F811
+    both = {name: works()[name] for name in ("allreduce", "powersgd")}
+    slow, fast = links(125e6), links(1.25e10)
+    texts = crossing_parts(both, {"slow": slow, "fast": fast})
+    (table,) = (part for part in texts if isinstance(part, TableOf))
+    by_link = {
+        name: [str(each.ranks) for each in crossings(both, link)] for name, link in (("slow", slow), ("fast", fast))
+    }
+    cells = {(faster, than): dict(zip(table.head[2:], rest, strict=True)) for faster, than, *rest in table.rows}
+    assert cells == {("powersgd", "allreduce"): {name: ", ".join(ranks) for name, ranks in by_link.items()}}
+
+
+def test_a_busy_host_is_told(study_on):  # noqa: F811
+    study = study_on(Link(1e-4, 125e6))
+    alone = study.jobs[0]
+    slow = replace(alone, ways=alone.ways | {"diloco": replace(alone.ways["diloco"], own_s=0.2)})
+    pages = [
+        build_page("Scaling", scaling_sections([replace(study, jobs=(job, *study.jobs[1:]))], []))
+        for job in (alone, slow)
+    ]
+    assert "Unsteady" not in pages[0]
+    assert "a link, weak, 1 rank: the same step without exchange took 100.0 to 200.0 ms" in pages[1]
+
+
 def test_one_rank_alone_has_a_page_too(study_on):  # noqa: F811
     study = study_on(Link(1e-4, 125e6))
     alone = study.__class__(**{**vars(study), "jobs": study.jobs[:1], "strong": ()})
@@ -81,6 +109,6 @@ def test_a_page_of_what_was_left_out_or_cannot_be_compared_is_a_page(study_on): 
     study = study_on(Link(1e-4, 125e6), ["allreduce", "sharded-server"])
     few = replace(study, jobs=(), strong=tuple(replace(job, left_out={"diloco": "too slow"}) for job in study.strong))
     page = build_page("Scaling", scaling_sections([few], CURVES[1:]))  # scores of diloco alone
-    assert "too slow" in page and "Score at equal samples" in page
+    assert "Left out: a link, strong, 3 ranks, diloco: too slow" in page and "Score at equal samples" in page
     only_out = tuple(replace(job, ways={}, left_out={"data-parallel": "needs GPUs"}) for job in few.strong)
     assert "needs GPUs" in build_page("Scaling", scaling_sections([replace(few, strong=only_out)], []))

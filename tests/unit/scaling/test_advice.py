@@ -86,6 +86,24 @@ def test_an_option_that_costs_hardly_more_is_too_close_to_tell(study_on):
         assert ("allreduce on 2 ranks is too close to tell" in sure) == is_close
 
 
+def test_what_is_measured_on_busy_hosts_or_forecast_badly_is_not_sure(study_on):
+    study = study_on(Link(1e-4, 125e6), list(MEASURED))
+    chosen, measured = Option("allreduce", 3, 0.1, True), Option("allreduce", 1, 0.3, True)
+    forecast = replace(measured, way="diloco", ranks=3, is_measured=False)
+    for options, error, busy, doubt in (
+        ((measured, chosen), 0.54, False, None),  # both were measured
+        ((forecast, measured, chosen), 0.2, False, None),
+        ((forecast, chosen), 0.54, False, "How sure: not very, since forecasts are far off here; this step is"),
+        ((measured, chosen), 0.1, True, "How sure: not very, since the same work took very different times"),
+    ):
+        job = study.strong[-1]
+        ways = job.ways | {"allreduce-fp16": replace(job.ways["allreduce-fp16"], own_s=0.3 if busy else 0.1)}
+        seen = replace(study, strong=(study.strong[0], replace(job, ways=ways)))
+        every = (measured, Option("allreduce", 2, 0.35, True), *options)
+        sure = sentences(seen, Advice(chosen, every, 1, 0.0, 0.0, error), TrainConfig(), "hosts.txt")[2]
+        assert sure.startswith(doubt or "How sure: this step is measured")
+
+
 def test_hosts_are_quoted_for_a_shell(study_on):
     study = study_on(Link(1e-4, 125e6), list(MEASURED))
     options = advise(study, ALL).options

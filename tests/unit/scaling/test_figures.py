@@ -45,13 +45,22 @@ def test_studies_that_cannot_stand_on_one_page_are_refused(study_on, tmp_path):
 )
 def test_another_file_is_refused_by_name(text, tmp_path):
     (tmp_path / "x.json").write_text(text)
-    with pytest.raises(DataError, match=r"x\.json: not a file of horovod-ocr scaling"):
+    with pytest.raises(DataError, match=r"x\.json: not a file that horovod-ocr scaling has written$"):
         load_studies(tmp_path / "x.json")
     (tmp_path / "x.json").write_text(json.dumps({"version": 99, "studies": []}))
     with pytest.raises(DataError, match="another version"):
         load_studies(tmp_path / "x.json")
     with pytest.raises(DataError, match="No such file"):
         load_studies(tmp_path / "y.json")
+
+
+def test_the_same_work_in_very_different_times_is_unsteady(study_on):
+    job = study_on(Link(1e-4, 125e6)).last
+    assert job.same_work_s == (0.1, 0.1) and not job.is_unsteady
+    for name, is_unsteady in (("diloco", True), ("powersgd", False)):  # which multiplies matrices, of its own accord
+        ways = job.ways | {name: replace(job.ways[name], own_s=0.15)}
+        assert replace(job, ways=ways).is_unsteady == is_unsteady
+    assert not replace(job, ways={}).is_unsteady
 
 
 def test_slots_are_taken_in_the_order_of_the_hosts():

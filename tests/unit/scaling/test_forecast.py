@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from horovod_ocr.scaling.figures import Timeline
-from horovod_ocr.scaling.forecast import Work, check_forecasts, crossings, fastest, forecast_s, overlapped_s
+from horovod_ocr.scaling.forecast import COUNTS, Work, check_forecasts, crossings, fastest, forecast_s, overlapped_s
 from horovod_ocr.scaling.link import Link, Links
 from horovod_ocr.scaling.ways import USUAL, WAYS
 from tests.unit.scaling.conftest import OWN_S, SIZE, TIMELINE, works
@@ -74,7 +74,7 @@ def test_lines_cross_where_they_change_places():
     assert fastest(both, links) == [(2, "allreduce"), (crossing.ranks, "powersgd")]
     before, after = (
         [forecast_s(WAYS[name], both[name], links, ranks) for name in both]
-        for ranks in (crossing.ranks - 1, crossing.ranks)
+        for ranks in (COUNTS[COUNTS.index(crossing.ranks) - 1], crossing.ranks)
     )
     assert before[0] < before[1] and after[0] > after[1]
 

@@ -44,7 +44,27 @@ def test_a_run_keeps_its_settings_although_its_recipe_is_typed_again(tmp_path):
     resumed = {"resume": True, "runs": str(tmp_path), "run": "it"}
     again, other = (choose_config(recipe, resumed) for recipe in ("xray", "asl"))
     assert (again.optimizer.lr, again.network.height) == (0.25, 48)
-    assert other.optimizer.lr != 0.25 and other.network.height != 48
+    assert other.optimizer.lr != 0.25 and other.network.height != 48 and other.recipe == "asl"
+
+
+def test_what_a_run_keeps_although_its_recipe_has_changed_is_told(tmp_path, capsys):
+    recipe = tmp_path / "mine.toml"
+    payload = tiny_payload()
+    payload["config"] = TrainConfig.of(recipe=str(recipe), steps=40, lr=0.5).to_dict()
+    write_checkpoint(Ownership(tmp_path / "it"), 1, payload, is_best=False)
+    resumed = {"resume": True, "runs": str(tmp_path), "run": "it"}
+    for text, given, told in (
+        ("steps = 40\n", {}, None),
+        ("steps = 80\nlr = 0.5\n", {}, "keeps its own settings where recipe mine.toml has others: steps 40 -> 80; to"),
+        ("steps = 80\n", {"steps": 80}, None),
+        ("steps = \n", {}, None),
+        (None, {}, None),
+    ):
+        recipe.write_text(text) if text else recipe.unlink()
+        config = choose_config(str(recipe), resumed | given)
+        assert (config.plan.steps, config.optimizer.lr) == (given.get("steps", 40), 0.5)
+        said = " ".join(capsys.readouterr().err.split()).replace(f"{tmp_path}/", "")
+        assert (told in said) if told else not said
 
 
 def test_a_run_with_compression_goes_on_in_another_exchange_only_without_it(tmp_path):

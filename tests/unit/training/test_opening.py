@@ -6,7 +6,14 @@ from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.distributed.alone import AloneWorld
 from horovod_ocr.distributed.data_parallel import DataParallelWorld
 from horovod_ocr.training.hooks import Periods
-from horovod_ocr.training.opening import chatty_batchnorm, divided_batchnorm, how_they_meet, idle_ranks, nothing_left
+from horovod_ocr.training.opening import (
+    chatty_batchnorm,
+    divided_batchnorm,
+    how_they_meet,
+    idle_ranks,
+    nothing_left,
+    what_changes,
+)
 from horovod_ocr.training.state import TrainState
 
 
@@ -33,6 +40,16 @@ def test_a_run_that_has_taken_all_its_steps_says_how_it_goes_on():
     assert nothing_left(TrainState(40, 9, step=39)) == []
     (warning,) = nothing_left(TrainState(40, 9, step=40))
     assert warning == "warning: the run has taken all its 40 steps; to go on give more: --steps 80"
+
+
+def test_settings_that_a_resumed_run_changes_are_said():
+    before, now = TrainConfig.of(lr=0.5), TrainConfig.of(lr=0.25, resume=True, run="it", validate_every_steps=9)
+    assert what_changes(now, None) == [] == what_changes(before, {"config": before.to_dict()})
+    (line,) = what_changes(now, {"config": before.to_dict() | {"gone": 1}})
+    assert line == "changed since the last checkpoint: lr 0.5 -> 0.25, validate_every_steps - -> 9"
+    flips = TrainConfig.of(augmentation={"flip": True})
+    (line,) = what_changes(flips, {"config": before.to_dict() | {"lr": TrainConfig().optimizer.lr}})
+    assert line == "changed since the last checkpoint: augmentation.flip False -> True"
 
 
 def test_statistics_that_are_exchanged_in_every_step_are_said_where_ranks_step_alone():

@@ -90,6 +90,7 @@ def test_a_group_is_never_cut(source, split_of, read_list, tmp_path: Path):
         assert all(len(found) == 1 for found in pages.values())
         assert len(set.union(*pages.values())) > 1
         assert report.index.counts.rejects == {"no group": 1}
+        assert report.groups == (10, 12, 119, True)
         assert [row["path"] for row in read_list(out / "rejects.tsv")] == ["nopage.png"]
 
 
