@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from horovod_ocr.cli.options import Device, Hosts, TrainedShards, hosts_given
+from horovod_ocr.cli.options import Device, Hosts, NetworkInterfaces, TrainedShards, hosts_given, interfaces_option
 from horovod_ocr.cli.sentence import one_sentence, tell
 from horovod_ocr.errors import ClusterError
 
@@ -19,6 +19,7 @@ def doctor(
     shards: TrainedShards = None,
     runs: Annotated[str | None, typer.Option(metavar="FOLDER", help="As in train.  [default: runs]")] = None,
     device: Device = None,
+    network_interfaces: NetworkInterfaces = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Load neither torch nor Horovod, and let no ranks meet.")
     ] = False,
@@ -33,7 +34,7 @@ def doctor(
         given = {"shards": shards, "runs": runs, "device": device}
         given = {name: value for name, value in given.items() if value is not None}
         config = new_config(None, given, needs_shards=False)  # the report says if there are none
-        report = examine(hosts_given(hosts), config, quick, tell)
+        report = examine(hosts_given(hosts), config, quick, tell, interfaces_option(network_interfaces))
         if as_json:
             print(json.dumps({"can_start": report.can_start} | asdict(report), ensure_ascii=False))
         else:

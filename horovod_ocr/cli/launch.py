@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from horovod_ocr.cli.options import Hosts, hosts_given
+from horovod_ocr.cli.options import Hosts, NetworkInterfaces, hosts_given, interfaces_option
 from horovod_ocr.cli.sentence import one_sentence
 from horovod_ocr.cli.train import train
 
@@ -30,9 +30,7 @@ def launch(
         bool,
         typer.Option("--standby", help="Keep a second set of ranks ready, for faster restarts; it takes memory."),
     ] = False,
-    network_interfaces: Annotated[
-        str | None, typer.Option(metavar="NAMES", help="As in horovodrun: eth0,eth1.")
-    ] = None,
+    network_interfaces: NetworkInterfaces = None,
     cycle_time_ms: Annotated[str | None, typer.Option(metavar="MS", help="As in horovodrun.")] = None,
     fusion_threshold_mb: Annotated[str | None, typer.Option(metavar="MB", help="As in horovodrun.")] = None,
     timeline_filename: Annotated[
@@ -47,9 +45,8 @@ def launch(
     with one_sentence():
         from horovod_ocr.launch.supervise.begin import launch as launch_run
 
-        launcher = ["--autotune"] if autotune else []
+        launcher = ["--autotune"] * autotune + interfaces_option(network_interfaces)
         for name, value in (
-            ("--network-interfaces", network_interfaces),
             ("--cycle-time-ms", cycle_time_ms),
             ("--fusion-threshold-mb", fusion_threshold_mb),
             ("--timeline-filename", timeline_filename),

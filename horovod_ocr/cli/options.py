@@ -45,6 +45,7 @@ Hosts = Annotated[
         help="hosts.txt, or node1:1,node2:4; two ranks here: localhost:2.  [default: hosts.txt, or this machine]",
     ),
 ]
+NetworkInterfaces = Annotated[str | None, typer.Option(metavar="NAMES", help="As in horovodrun: eth0,eth1.")]
 HOSTS_FILE = Path("hosts.txt")
 VALUES: dict[Any, str] = {int: "N", float: "NUMBER", str: "TEXT"}  # as help calls them
 
@@ -116,6 +117,13 @@ def hosts_given(text: str | None, slots: int = 1) -> "tuple[Host, ...]":
     if text is None or os.path.isfile(text) or not set(",:@") & set(text):
         return read_hosts(Path(text or HOSTS_FILE))
     return parse_hosts(text.replace(",", "\n"), "-H")
+
+
+def interfaces_option(given: str | None) -> list[str]:
+    """For horovodrun."""
+    from horovod_ocr.launch.hosts.horovodrun import INTERFACES
+
+    return [] if given is None else [INTERFACES, given]
 
 
 def folder_of_runs(given: Path | None) -> Path:

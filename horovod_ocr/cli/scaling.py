@@ -1,6 +1,7 @@
 """horovod-ocr scaling"""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from shlex import quote
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from horovod_ocr.cli.options import AsJson, Hosts, hosts_given, takes_settings
+from horovod_ocr.cli.options import AsJson, Hosts, NetworkInterfaces, hosts_given, interfaces_option, takes_settings
 from horovod_ocr.cli.sentence import one_sentence, tell
 from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.errors import ConfigError
@@ -66,6 +67,7 @@ Settings = Annotated[
 def scaling(
     given: dict[str, Any],
     hosts: Hosts = None,
+    network_interfaces: NetworkInterfaces = None,
     advise: Advise = False,
     ranks: Ranks = None,
     ways: Ways = None,
@@ -109,10 +111,11 @@ def scaling(
             request = request_of(config, given, named, seconds)
             if simulate_step_ms is not None:
                 request = replace(request, step_ms=simulate_step_ms, parameters=parameters)
+            launcher = interfaces_option(network_interfaces)
             if advise:
-                give_advice(where, request, name, hosts, config, typed, as_json)
+                give_advice(where, request, name, hosts, config, typed, as_json, launcher)
                 return
-            studies = [measure(name, where, request, axes_of(ranks, only, where), tell)]
+            studies = [measure(name, where, request, axes_of(ranks, only, where), tell, launcher)]
         sections = write_scaling(studies, curves, out)
         if as_json:
             print((out / "scaling.json").read_text("utf-8"), end="")
@@ -141,15 +144,16 @@ def give_advice(
     config: TrainConfig,
     options: str,
     as_json: bool,
+    launcher: Sequence[str],
 ) -> None:
-    """typed: hosts as a person gave them. options: of train."""
+    """typed: hosts as a person gave them. options: of train. launcher: of horovodrun."""
     from horovod_ocr.launch.hosts.hosts_file import spell_hosts
     from horovod_ocr.scaling.advice import MEASURED, advise, sentences
     from horovod_ocr.scaling.measure import measure_for_advice, whole_hosts
 
-    study = measure_for_advice(name, hosts, replace(request, ways=MEASURED), tell)
+    study = measure_for_advice(name, hosts, replace(request, ways=MEASURED), tell, launcher)
     advice = advise(study, whole_hosts(hosts))
-    text = sentences(study, advice, config, typed or spell_hosts(hosts), options)
+    text = sentences(study, advice, config, typed or spell_hosts(hosts), options, launcher)
     if as_json:
         print(json.dumps({"sentences": text, "advice": asdict(advice), "study": asdict(study)}))
     else:

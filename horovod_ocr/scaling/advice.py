@@ -1,7 +1,7 @@
 """What to use on this link, in three sentences. Arithmetic alone; no torch."""
 
 import statistics
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from shlex import quote
 
@@ -108,23 +108,31 @@ def accumulation(chosen: Option, work: Work, job: Job) -> tuple[int, float]:
     return factor, waiting
 
 
-def sentences(study: Study, advice: Advice, config: TrainConfig, hosts: str, options: str = "") -> list[str]:
+def sentences(
+    study: Study,
+    advice: Advice,
+    config: TrainConfig,
+    hosts: str,
+    options: str = "",
+    launcher: Sequence[str] = (),
+) -> list[str]:
     """Three: what to use, what it gains, how sure that is. config: of the training. hosts: as -H takes them. options:
-    of train, as given."""
+    of train, as given. launcher: options of horovodrun."""
+    started = " ".join(["-H", *map(quote, (hosts, *launcher))])
     return [
-        what_to_use(advice, config, hosts, f"horovod-ocr train {options}".rstrip()),
+        what_to_use(advice, config, started, f"horovod-ocr train {options}".rstrip()),
         what_it_gains(study, advice),
         how_sure(study, advice),
     ]
 
 
-def what_to_use(advice: Advice, config: TrainConfig, hosts: str, train: str) -> str:
-    """train: the command of a rank, as given."""
+def what_to_use(advice: Advice, config: TrainConfig, started: str, train: str) -> str:
+    """started: options of horovodrun. train: the command of a rank, as given."""
     chosen = advice.chosen
     if chosen.ranks == 1:
         return f"Use one rank, since over this link more of them gain nothing or hardly anything: {train}"
     way, larger, global_batch = WAYS[chosen.way], "", config.plan.global_batch
-    command = f"horovodrun -np {chosen.ranks} -H {quote(hosts)} {train} {way.options(config)}".rstrip()
+    command = f"horovodrun -np {chosen.ranks} {started} {train} {way.options(config)}".rstrip()
     if advice.accumulate > 1:
         larger = (
             f"; ranks wait for {advice.waiting:.0%} of a step, and with --global-batch "

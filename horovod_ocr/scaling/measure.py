@@ -43,8 +43,10 @@ def measure(
     request: Request,
     axes: Axes,
     tell: Callable[[str], None] = lambda sentence: None,
+    launcher: Sequence[str] = (),
 ) -> Study:
-    """Measure every job. request: of one rank. tell: called with a sentence before each job.
+    """Measure every job. request: of one rank. tell: called with a sentence before each job. launcher: options of
+    horovodrun.
 
     Raises ConfigError for numbers of ranks that the hosts do not have, ClusterError if ranks do not answer.
     """
@@ -57,7 +59,7 @@ def measure(
             about_s = STARTS_S + TAKES * asked.seconds * len(asked.ways)
             tell(f"{what}: {ranks} rank{'s' * (ranks > 1)}, {', '.join(asked.ways)}: about {span(about_s)}")
             timeout_s = START_TIMEOUT_S + BESIDE_S + 8 * asked.seconds * (len(asked.ways) + 1)
-            answer = ask_ranks(ssh, take_slots(hosts, ranks), PROBE, asked.to_json(), timeout_s)
+            answer = ask_ranks(ssh, take_slots(hosts, ranks), PROBE, asked.to_json(), timeout_s, launcher)
             assert isinstance(answer, dict)
             return answer
 
@@ -87,7 +89,11 @@ def measure(
 
 
 def measure_for_advice(
-    name: str, hosts: Sequence[Host], request: Request, tell: Callable[[str], None] = lambda sentence: None
+    name: str,
+    hosts: Sequence[Host],
+    request: Request,
+    tell: Callable[[str], None] = lambda sentence: None,
+    launcher: Sequence[str] = (),
 ) -> Study:
     """The jobs that `advice.advise` needs: one rank, those of the first host, and all, which share the batch.
     ConfigError for fewer than two slots."""
@@ -95,7 +101,8 @@ def measure_for_advice(
     if ranks < 2:
         raise ConfigError("an advice needs two ranks or more; give -H with all hosts that may train")
     fewer = {1, hosts[0].slots} - {ranks}
-    return measure(name, hosts, request, Axes((*sorted(fewer), ranks), weak=False, plain=tuple(fewer)), tell)
+    axes = Axes((*sorted(fewer), ranks), weak=False, plain=tuple(fewer))
+    return measure(name, hosts, request, axes, tell, launcher)
 
 
 def axes_of(ranks: str | None, only: str | None, hosts: Sequence[Host]) -> Axes:

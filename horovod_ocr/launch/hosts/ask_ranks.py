@@ -21,12 +21,14 @@ def print_answer(answer: Any) -> None:
     print(MARK + json.dumps(answer), flush=True)
 
 
-def ask_ranks(ssh: Ssh, hosts: Sequence[Host], module: str, argument: str, timeout_s: float) -> Any:
+def ask_ranks(
+    ssh: Ssh, hosts: Sequence[Host], module: str, argument: str, timeout_s: float, launcher: Sequence[str] = ()
+) -> Any:
     """The answer of `python -m module argument` on every slot of the hosts.
 
-    timeout_s: for all of it. Raises ClusterError if there is none.
+    timeout_s: for all of it. launcher: options of horovodrun. Raises ClusterError if there is none.
     """
-    command = spell_horovodrun(hosts, [sys.executable, "-m", module, argument])
+    command = spell_horovodrun(hosts, [sys.executable, "-m", module, argument], launcher)
     try:
         started = subprocess.Popen(
             command,

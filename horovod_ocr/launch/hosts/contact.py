@@ -75,10 +75,16 @@ def time_allreduce(world: "World", device: "torch.device") -> float:
     return statistics.median(once() for _ in range(times))
 
 
-def meet(ssh: Ssh, hosts: Sequence[Host], device: str, timeout_s: float = START_TIMEOUT_S + LIMIT_S) -> Contact:
-    """Run an allreduce over all slots of the hosts. device: as in RanksConfig. timeout_s: see `ask_ranks`. Raises
-    ClusterError if it fails."""
-    return Contact(*ask_ranks(ssh, hosts, "horovod_ocr.launch.hosts.contact", device, timeout_s))
+def meet(
+    ssh: Ssh,
+    hosts: Sequence[Host],
+    device: str,
+    timeout_s: float = START_TIMEOUT_S + LIMIT_S,
+    launcher: Sequence[str] = (),
+) -> Contact:
+    """Run an allreduce over all slots of the hosts. device: as in RanksConfig. timeout_s, launcher: see `ask_ranks`.
+    Raises ClusterError if it fails."""
+    return Contact(*ask_ranks(ssh, hosts, "horovod_ocr.launch.hosts.contact", device, timeout_s, launcher))
 
 
 def gradient_bytes(config: TrainConfig) -> int:

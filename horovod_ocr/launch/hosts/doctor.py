@@ -19,6 +19,7 @@ from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.console import size_text
 from horovod_ocr.errors import ClusterError, OcrError
 from horovod_ocr.launch.hosts.contact import Contact, gradient_bytes, meet
+from horovod_ocr.launch.hosts.horovodrun import INTERFACES
 from horovod_ocr.launch.hosts.hosts_file import Host, ranks_of
 from horovod_ocr.launch.hosts.judge import judge
 from horovod_ocr.launch.hosts.probe import (
@@ -50,14 +51,15 @@ def examine(
     config: TrainConfig,
     quick: bool = False,
     tell: Callable[[str], None] = lambda sentence: None,
-    interfaces_given: bool = False,
+    launcher: Sequence[str] = (),
 ) -> DoctorReport:
     """The report on hosts that are to train with this config. Every host gets its cells, whoever else does not answer.
 
     config: names the folders to look for, and the model whose gradients are measured. tell: called with a sentence
-    before each step that takes long. interfaces_given: the ranks are told which network interfaces to use, so that
-    these need not have a common name.
+    before each step that takes long. launcher: options of horovodrun; if they name network interfaces, these need not
+    have a common name.
     """
+    interfaces_given = INTERFACES in launcher
     with tempfile.TemporaryDirectory(prefix="horovod-ocr-") as folder:
         ssh = Ssh(tuple(hosts), Path(folder))
         tell(f"asking {len(hosts)} host{'s' * (len(hosts) > 1)}")
@@ -80,7 +82,7 @@ def examine(
             return report
         tell(f"first contact of {ranks} ranks on {len(fit)} host{'s' * (len(fit) > 1)}")
         try:
-            contact = meet(ssh, fit, config.ranks.device)
+            contact = meet(ssh, fit, config.ranks.device, launcher=launcher)
         except ClusterError as error:
             return report.with_rows(failed_contact(report.hosts, fit, str(error)))
         return report.with_rows(*judge_contact(report.hosts, fit, contact, wanted_bytes(config)))

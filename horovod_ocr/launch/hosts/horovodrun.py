@@ -10,6 +10,7 @@ from horovod_ocr.errors import ClusterError
 from horovod_ocr.launch.hosts.hosts_file import Host, ranks_of, spell_hosts
 from horovod_ocr.launch.hosts.ssh import visible_gpus
 
+INTERFACES = "--network-interfaces"
 START_TIMEOUT_S = 120  # over NFS, a first import of torch may take longer than horovodrun's own 30 s
 
 

@@ -117,8 +117,7 @@ class SshCluster:
 
     def check(self, new: Sequence[Host], used: Sequence[Host]) -> Problems:
         """By the doctor's quick examination of all hosts in use."""
-        interfaces_given = "--network-interfaces" in self.launcher
-        report = examine(used, self.config, quick=True, interfaces_given=interfaces_given)
+        report = examine(used, self.config, quick=True, launcher=self.launcher)
         for host in new:
             for remark in report.remarks(host.name, CellState.WARNS):
                 self.say(f"{host.name}: {remark}")

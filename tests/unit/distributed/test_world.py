@@ -68,7 +68,7 @@ def test_too_little_memory_on_the_gpu_is_a_sentence_with_a_remedy():
     with pytest.raises(ConfigError) as raised, horovod_world().guard("training"):  # which launch does not start again
         raise torch.OutOfMemoryError(said)
     sentence = str(raised.value)
-    assert "CUDA out of memory; give a smaller --global-batch, or --accumulate 2" in sentence
+    assert "CUDA out of memory; give --accumulate 2, or begin a new run with a smaller --global-batch" in sentence
 
 
 def test_other_errors_pass_as_they_are():

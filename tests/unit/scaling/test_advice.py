@@ -110,6 +110,8 @@ def test_hosts_are_quoted_for_a_shell(study_on):
     three, one = (Advice(Option("allreduce", n, 0.3, True), options, 1, 0.0, 0.0, 0.1) for n in (3, 1))
     use, alone = (sentences(study, each, TrainConfig(), "a:1, b:2", "--recipe xray")[0] for each in (three, one))
     assert use.endswith("horovodrun -np 3 -H 'a:1, b:2' horovod-ocr train --recipe xray")
+    over = sentences(study, three, TrainConfig(), "a:1", "", ["--network-interfaces", "eth0,eth1"])[0]
+    assert over.endswith("horovodrun -np 3 -H a:1 --network-interfaces eth0,eth1 horovod-ocr train")
     assert alone.endswith("hardly anything: horovod-ocr train --recipe xray")
 
 

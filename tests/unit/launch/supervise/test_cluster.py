@@ -32,7 +32,7 @@ def test_remarks_on_hosts_go_into_the_log(monkeypatch, tmp_path):
     launcher = ["--network-interfaces", "eth0"]
     found = SshCluster(ssh, tmp_path, "it", TrainConfig(), launcher, [], said.append).check(NODES, NODES)
     assert found == {"node1": None, "node2": "cannot train: torch: old"}
-    assert said == ["node1: disk: little"] and asked == [{"quick": True, "interfaces_given": True}]
+    assert said == ["node1: disk: little"] and asked == [{"quick": True, "launcher": ["--network-interfaces", "eth0"]}]
 
 
 def test_what_a_person_set_for_the_gpus_goes_to_all_hosts(monkeypatch):
