@@ -103,7 +103,7 @@ class _Build:
         if arranged.assignment is None:
             folder.forget_reading()  # a file server may have been away, or an option wrong: the next run starts anew
             raise nothing_usable(
-                options.out, catalogue, self.sources, rules.profile, left_out, read.letters, decided["asked"]["images"]
+                options.out, catalogue, self.sources, rules.profile, left_out, read.letters, decided["asked"]
             )
         suffix = "cls" if rules.classes else "txt"
         packed = pack_shards(

@@ -12,6 +12,7 @@ from horovod_ocr.cli.sentence import one_sentence
 from horovod_ocr.console import SENTENCE
 from horovod_ocr.errors import ConfigError, OcrError
 from horovod_ocr.reports.progress import progress_bar
+from sharding.wording import breaks_lines
 
 
 def predict(
@@ -33,8 +34,8 @@ def predict(
         from horovod_ocr.recognizer.recognizer import build_recognizer, find_images, read_files
 
         paths = find_images(images)
-        if form == "text" and (odd := next((path for path in paths if set("\t\r\n") & set(str(path))), None)):
-            raise ConfigError(f"{str(odd)!r} has a tab or a line end in its name; use --format jsonl")
+        if form == "text" and (odd := next((path for path in paths if breaks_lines(str(path))), None)):
+            raise ConfigError(f"{str(odd)!r} has a tab, a line end or the like in its name; use --format jsonl")
         chosen = choose_device(AloneWorld(), device_given(device)).device
         recognizer = build_recognizer(load_best(folder_of_runs(runs), run)[1], device=chosen)
         failed: OcrError | None = None

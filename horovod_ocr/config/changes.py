@@ -1,18 +1,28 @@
 """In which settings a run differs from what it was, or from its recipe."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 OF_COMMAND = ("resume", "run", "runs")  # say which run, and nothing of its training
 
 
-def changed_settings(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """The settings that a resumed run changes, as "lr 0.1 -> 0.2". before, now: of `TrainConfig.to_dict`; those that
-    one of them lacks are left out."""
-    flat = [
-        open_tables({name: value for name, value in each.items() if name not in OF_COMMAND}) for each in (before, now)
-    ]
-    both = [name for name in flat[0] if name in flat[1] and flat[0][name] != flat[1][name]]
-    return [f"{name} {shown(flat[0][name])} -> {shown(flat[1][name])}" for name in both]
+class Change(NamedTuple):
+    """A setting that has another value."""
+
+    name: str
+    """With dots for what is in a table, such as model_options.width."""
+    before: object
+    """None: not set."""
+    now: object
+    """None: not set."""
+
+
+def changed_settings(before: dict[str, Any], now: dict[str, Any]) -> list[Change]:
+    """before, now: of `TrainConfig.to_dict`; a setting that only one of them knows, being of another version, is left
+    out."""
+    both = [name for name in before if name in now and name not in OF_COMMAND]
+    old, new = (open_tables({name: each[name] for name in both}) for each in (before, now))
+    names = dict.fromkeys([*old, *new])
+    return [Change(name, old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)]
 
 
 def open_tables(settings: dict[str, Any]) -> dict[str, Any]:

@@ -227,7 +227,8 @@ def explain_device(error: Exception) -> str | None:
     """Why a device failed, as the end of a sentence; None for any other error."""
     reason = (str(error) or type(error).__name__).splitlines()[0]
     if isinstance(error, torch.OutOfMemoryError):
-        return f"stopped: {reason.partition('. ')[0]}; give --accumulate 2, or begin a new run with a smaller --global-batch"
+        what = reason.partition(". ")[0]
+        return f"stopped: {what}; give --accumulate 2, or begin a new run with a smaller --global-batch"
     if isinstance(error, torch.AcceleratorError) or reason.startswith(("CUDA error", "cuDNN error")):
         return f"stopped: {reason}"
     return None

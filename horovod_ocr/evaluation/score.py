@@ -81,7 +81,8 @@ def score_run(
         **scores.report(split),
     }
     if world.is_root:
-        name_sources(report.get("worst", ()), index)
+        if "worst" in report:
+            name_sources(report["worst"], index)
         write_report(run / EVAL, report)
     return run, report, store
 

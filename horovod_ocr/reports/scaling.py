@@ -70,10 +70,10 @@ def about(studies: Sequence[Study]) -> Section:
             )
         )
     parts += [
-        Paragraph(unsteady_text(f"{study.name}, {scaling}", job))
+        Paragraph(unsteady_text(f"{study.name}, {scaling}", job, study.same_work_s(job)))
         for study in studies
         for scaling, job in study.all_jobs
-        if job.is_unsteady
+        if study.is_unsteady(job)
     ]
     parts.append(
         TableOf(
@@ -96,9 +96,9 @@ def about(studies: Sequence[Study]) -> Section:
     return Section("What was measured", parts)
 
 
-def unsteady_text(what: str, job: Job) -> str:
+def unsteady_text(what: str, job: Job, same_work_s: tuple[float, float]) -> str:
     """what: was measured, for people."""
-    shortest, longest = map(ms, job.same_work_s)
+    shortest, longest = map(ms, same_work_s)
     return (
         f"Unsteady: {what}, {counted(job.ranks, 'rank')}: the same step without exchange took {shortest} to {longest} "
         "ms while one way after the other was measured, so something else ran on the hosts. Do not compare these ways; "
@@ -182,7 +182,8 @@ def crossing_parts(works: dict[str, Work], links: dict[str, Links]) -> list[Part
     rows = [[*pair, *(", ".join(by_link.get(name, ())) for name in links)] for pair, by_link in sorted(cells.items())]
     if rows:
         text = (
-            "Where lines cross: from so many ranks on a way is forecast to be faster. Empty: they do not cross there."
+            "Where lines cross: from so many ranks on the first way is forecast to be faster, until the row of the "
+            "opposite pair says otherwise. Empty: they do not cross so on that link."
         )
         parts.append(Paragraph(text))
         parts.append(TableOf(["faster", "than", *links], rows))

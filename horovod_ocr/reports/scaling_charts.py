@@ -121,9 +121,11 @@ def steps_by_way(studies: Sequence[Study]) -> str:
 
     def panel(axes: Axes, number: int) -> None:
         ways = ways_of([job])[::-1]  # from top to bottom
-        own, step = ([1e3 * getattr(job.ways[way], name) for way in ways] for name in ("own_s", "step_s"))
-        axes.barh(ways, step, color=COLOURS[1], label="with exchange")
-        axes.barh(ways, [min(pair) for pair in zip(own, step, strict=True)], color=COLOURS[0], label="own")
+        steps = [1e3 * job.ways[way].step_s for way in ways]
+        # one process for all GPUs has no step of its own
+        own = [1e3 * min(job.ways[way].own_s, job.ways[way].step_s) if WAYS[way].meets else 0.0 for way in ways]
+        axes.barh(ways, steps, color=COLOURS[1], label="with exchange")
+        axes.barh(ways, own, color=COLOURS[0], label="own")
         axes.set_xlabel("a step, ms")
         axes.grid(axis="y", visible=False)
 

@@ -17,7 +17,6 @@ from horovod_ocr.reports.wording import (
     classes_warnings,
     counted,
     empty_splits,
-    groups_lines,
     groups_warning,
     splits_source,
     subsets_warning,
@@ -27,7 +26,7 @@ from sharding.counts import by_count
 from sharding.packing.left_out import DUPLICATES_NAME, REJECTS_NAME
 from sharding.reasons import REASONS
 from sharding.verify.verify import VerifyReport
-from sharding.wording import some_names
+from sharding.wording import one_line, some_names
 
 SHOWN_NAMES = 100
 SHOWN_SUBSETS = 20
@@ -81,7 +80,11 @@ def draw_account(report: ShardReport) -> list[RenderableType | str]:
     if refused > report.entries * MANY_REJECTS:
         share = f"{refused / report.entries:.1%}"
         lines.append(f"WARNING: {share} is rejected; look into {index.root / REJECTS_NAME} before you train")
-    return [*lines, "do these labels fit their images?", *(f"  {path}  {label}" for path, label in report.examples)]
+    return [
+        *lines,
+        "do these labels fit their images?",
+        *(f"  {one_line(path)}  {label}" for path, label in report.examples),
+    ]
 
 
 def draw_folds(report: ShardReport) -> list[str]:
@@ -101,8 +104,6 @@ def draw_splits(report: ShardReport) -> list[str]:
     """Where the splits come from, and a warning if val or test is empty, or if the shares are not as asked."""
     totals, options, asked = report.index.counts.totals, report.index.options, report.index.options["asked"]
     parts = [f"splits: {splits_source(options['split'], *report.given_splits, asked['group_from'])}"]
-    if report.groups:
-        parts += groups_lines(*report.groups)
     empty = empty_splits(totals, asked["fractions"], report.given_splits[0])
     if unseen := [split for split in empty if split != "train"]:
         verb = "is" if len(unseen) == 1 else "are"

@@ -64,19 +64,6 @@ def empty_splits(samples: Mapping[str, int], fractions: Sequence[float], given: 
     return [split for split, share in shares if not samples.get(split) and (share or given)]
 
 
-def groups_lines(groups: int, largest: int, images: int, all_images: bool) -> list[str]:
-    """What a pattern of groups has found, and a warning if it keeps nothing together. groups, ...: see
-    `sharding.building.report.Groups`."""
-    of_images = f"{counted(images, 'image')}" if all_images else f"the first {counted(images, 'image')}"
-    lines = [f"{counted(groups, 'group')} in {of_images}, the largest of {counted(largest, 'image')}"]
-    if images > 1 and groups == images:
-        lines.append(
-            "warning: each image is a group of its own, so images of one patient, writer or page may be in two splits; "
-            "--group-from should find what they share, and another pattern needs another --out"
-        )
-    return lines
-
-
 def groups_warning(by: str, samples: Mapping[str, int], fractions: Sequence[float]) -> str | None:
     """A sentence if the share of a split differs by more than half from the fraction that was asked for, as happens if
     there are only a few groups. by: as in `splits_source`."""

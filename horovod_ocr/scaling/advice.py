@@ -174,11 +174,12 @@ def how_sure(study: Study, advice: Advice) -> str:
     forecast_only = [name for name in USUAL if name not in job.ways]
     base = f"measured over {job.ways[chosen.way].steps} steps" if chosen.is_measured else "a forecast"
     rival = min((each for each in advice.options if each != chosen), key=cost_of)
-    unsure = 0.0 if rival.is_measured and chosen.is_measured else advice.error
+    rivals = [each for each in advice.options if each.cost_s < (1 + advice.error) * chosen.cost_s]
+    unsure = 0.0 if all(each.is_measured for each in (chosen, *rivals)) else advice.error
     its_name = "one rank" if rival.ranks == 1 else f"{rival.way} on {rival.ranks} ranks"
     close = f"; {its_name} is too close to tell" if rival.cost_s / chosen.cost_s - 1 < max(CLOSE, unsure) else ""
     doubts = []
-    if any(each.is_unsteady for each in study.strong):
+    if any(map(study.is_unsteady, study.strong)):
         doubts.append("the same work took very different times, so measure again while the hosts are idle")
     if unsure > FAR_OFF:
         doubts.append("forecasts are far off here")

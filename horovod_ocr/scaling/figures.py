@@ -11,7 +11,9 @@ from horovod_ocr.scaling.link import NEIGHBOURS, Link, Links, fit_link, ring, st
 from sharding.system.files import write_whole
 
 VERSION = 2
-SAME_WORK = ("allreduce", "allreduce-fp16", "weight-average", "diloco", "torch-ddp")  # without exchange; others copy
+SAME_WORK = ("allreduce", "allreduce-fp16", "torch-ddp")  # without exchange; others copy weights
+LOCAL_WORK = ("weight-average", "diloco")  # so do these, but only once in MANY_STEPS or more
+MANY_STEPS = 8
 UNSTEADY = 0.35  # hosts that do nothing else show 0.1 to 0.2
 
 
@@ -74,21 +76,6 @@ class Job:
         """Forward and backward of a rank."""
         return max(self.timeline.ready_s, default=0.0)
 
-    @property
-    def same_work_s(self) -> tuple[float, float]:
-        """(shortest, longest) step without exchange, of the ways in which it is the same work; (0, 0): of none.
-
-        The ways are measured one after the other, so these differ if something else runs on the hosts now and then.
-        """
-        same = [way.own_s for name, way in self.ways.items() if name in SAME_WORK]
-        return min(same, default=0.0), max(same, default=0.0)
-
-    @property
-    def is_unsteady(self) -> bool:
-        """Whether the same work took times that differ too much for ways to be compared."""
-        shortest, longest = self.same_work_s
-        return longest > (1 + UNSTEADY) * shortest
-
     def links(self) -> Links:
         """Fitted, in bytes of gradients in fp32. There must be two ranks or more."""
         shapes = {"star": star(self.ranks), "neighbours": NEIGHBOURS}
@@ -139,6 +126,20 @@ class Study:
     def last(self) -> Job:
         """The job with the most ranks; of weak scaling, if there is one."""
         return (self.jobs or self.strong)[-1]
+
+    def same_work_s(self, job: Job) -> tuple[float, float]:
+        """(shortest, longest) step without exchange, of the ways in which it is the same work; (0, 0): of none.
+
+        The ways are measured one after the other, so these differ if something else runs on the hosts now and then.
+        """
+        names = (*SAME_WORK, *(LOCAL_WORK if self.local_steps >= MANY_STEPS else ()))
+        same = [way.own_s for name, way in job.ways.items() if name in names]
+        return min(same, default=0.0), max(same, default=0.0)
+
+    def is_unsteady(self, job: Job) -> bool:
+        """Whether the same work took times that differ too much for ways to be compared."""
+        shortest, longest = self.same_work_s(job)
+        return longest > (1 + UNSTEADY) * shortest
 
     def part_of(self, ranks: int) -> float:
         """Forward and backward of one of `ranks` ranks that share the samples of one rank, as a fraction of those of

@@ -83,7 +83,7 @@ def measure(
         local_steps=request.local_steps,
         jobs=jobs,
         strong=strong,
-        hosts=spell_hosts(hosts),
+        hosts=spell_hosts(take_slots(hosts, axes.ranks[-1])),
         day=date.today().isoformat(),
     )
 

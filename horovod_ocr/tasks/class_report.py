@@ -3,6 +3,7 @@
 from typing import Any
 
 from horovod_ocr.tasks.report import Confusion, Row, ScoreTable
+from sharding.wording import one_line
 
 MOST_ROWS = 10
 
@@ -29,7 +30,7 @@ def tables_of(report: dict[str, Any]) -> list[ScoreTable]:
         tables.append(ScoreTable("most confused", ("class", "read as", "times"), confused))
     worst: list[Row] = [
         (
-            each.get("source") or f"{each['shard']}, {each['row']}",
+            one_line(each.get("source") or f"{each['shard']}, {each['row']}"),
             each["label"],
             each["reading"],
             f"{each['confidence']:.1%}",

@@ -125,14 +125,14 @@ class ClassTask:
     def opening_remarks(self, index: ShardIndex, model: ImageModel, geometry: Geometry) -> list[str]:
         """Warnings of classes that cannot be learnt or scored; and what `right` means."""
         train = dict(zip(index.classes, index.counts.class_samples.get("train", ()), strict=False))
-        used = classes_with_samples(index)
+        used = dict.fromkeys(classes_with_samples(index))
         missing = [name for name in used if not train.get(name, 1)]
         unused = [name for name in index.classes if name not in used]
         remarks = []
         if unused:
             remarks.append(
-                f"warning: no image of {some_names(unused, MOST_SHOWN)} could be packed: the model has an output for "
-                "it all the same, and never reads it"
+                f"warning: no image of {some_names(unused, MOST_SHOWN)} could be packed: the model has outputs for "
+                "all classes, and never reads such a one"
             )
         if missing:
             remarks.append(

@@ -10,7 +10,7 @@ import torch
 
 from horovod_ocr.checkpoint.file import load_checkpoint
 from horovod_ocr.checkpoint.restore import config_of
-from horovod_ocr.config.changes import changed_settings
+from horovod_ocr.config.changes import changed_settings, shown
 from horovod_ocr.config.overlay import overlay
 from horovod_ocr.config.recipe import read_recipe
 from horovod_ocr.config.sources import SETTINGS_FILE, train_table
@@ -101,12 +101,17 @@ def tell_kept(config: TrainConfig, recipe: str | None, given: dict[str, Any], ru
     if recipe is None:
         return
     with suppress(ConfigError):  # a file that is gone, or no recipe any more, takes nothing from the run
-        of_recipe = lay_over(config, read_recipe(recipe), f"recipe {recipe}")
-        changed = changed_settings(config.to_dict(), of_recipe.to_dict())
-        if kept := [each for each in changed if each.split()[0].split(".")[0] not in given]:
+        asked = lay_over(lay_over(config, read_recipe(recipe), recipe), train_table(), SETTINGS_FILE)
+        changed = changed_settings(config.to_dict(), asked.to_dict())
+        kept = [
+            f"{name} {shown(own)}, not {shown(other)}"
+            for name, own, other in changed
+            if name.split(".")[0] not in (*given, "engine", "device")
+        ]
+        if kept:
             console.print(
-                f"note: {run} keeps its own settings where recipe {recipe} has others: {', '.join(kept)}; to change "
-                "one, give it as an option",
+                f"note: {run} keeps its own settings, which recipe {recipe} does not give it now: {'; '.join(kept)}. "
+                "To change one, give it as an option or with --set",
                 markup=False,
             )
 

@@ -45,18 +45,19 @@ def check_resumable(
             "--shards, or train anew with another --run"
         )
     for name, before in payload["plan"].items():
-        if mine["plan"].get(name) != before:
+        if (now := mine["plan"].get(name)) != before:
+            of_recipe = "" if name == "index_digest" else cause
             raise CheckpointError(
-                f"{run} was trained with {name} {before}, not {mine['plan'].get(name)}{cause}: the samples left in the "
-                "epoch would not be the same; give the old value, or train anew with another --run"
+                f"{run} was trained with {name} {before}, not {now}{of_recipe}: the samples left in the epoch "
+                "would not be the same; give the old value, or train anew with another --run"
             )
-    before, now = (
+    theirs, ours = (
         {"model": each["model_name"], "model_options": each["model_options"], **geometry_of_run(each)}
         for each in (payload, mine)
     )
-    if other := [f"{name} {before[name]}, not {now[name]}" for name in before if before[name] != now[name]]:
+    if other := [f"{name} {theirs[name]}, not {ours[name]}" for name in theirs if theirs[name] != ours[name]]:
         raise CheckpointError(
-            f"{run} was trained with {', '.join(other)}{cause}; leave its own, or train anew with another --run"
+            f"{run} was trained with {', '.join(other)}{cause}; give its own values, or train anew with another --run"
         )
     if payload["step"] > steps:
         raise CheckpointError(f"{run} has taken {payload['step']} steps already; give --steps above that")

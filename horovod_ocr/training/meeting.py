@@ -12,6 +12,7 @@ from horovod_ocr.distributed.votes import check_same_weights
 from horovod_ocr.distributed.watchdog import Watchdog
 from horovod_ocr.distributed.world import World
 from horovod_ocr.training.begin import Beginning
+from horovod_ocr.training.opening import what_changes
 from horovod_ocr.training.parts import RunParts
 from horovod_ocr.training.state import TrainState
 from horovod_ocr.training.update import Update
@@ -28,8 +29,8 @@ def meet(
 ) -> list[str]:
     """Load, then broadcast. The optimizer is wrapped already: a wrapper drops what was loaded before. Collective.
 
-    Returns what root has to say of the weights that a new run begins with. Raises DivergedError on every rank if ranks
-    hold different weights afterwards, CheckpointError for weights that do not fit.
+    Returns what root has to say of the weights that a new run begins with, or of what a resumed run changes. Raises
+    DivergedError on every rank if ranks hold different weights afterwards, CheckpointError for weights that do not fit.
     """
     remarks: list[str] = []
     payload, weights = beginning.payload, parts.model.state_dict()
@@ -39,6 +40,7 @@ def meet(
         world.collectively(lambda: load_state(payload, parts.model, update.exchange, name))
         load_generator(payload["rng"], generator_of(beginning.device), world)
         state.step, state.best = payload["step"], payload["best"]
+        remarks = what_changes(payload["config"], config)
     elif config.init_from:
         source = Path(config.init_from)
         remarks = world.collectively(lambda: [transfer(source, parts.model, parts.task)] if world.is_root else [])

@@ -65,9 +65,9 @@ def how_they_meet(config: TrainConfig, world: World) -> str:
     return f"; {exchange.exchange}{fp16}{rounds} by {world.engine}"
 
 
-def what_changes(config: TrainConfig, payload: dict[str, Any] | None) -> list[str]:
-    """What a resumed run does otherwise than before. payload: of the checkpoint; None for a new run."""
-    changed = changed_settings(payload["config"], config.to_dict()) if payload else []
+def what_changes(before: dict[str, Any], config: TrainConfig) -> list[str]:
+    """What a resumed run does otherwise than before. before: the config of the checkpoint."""
+    changed = [f"{name} {shown(old)} -> {shown(new)}" for name, old, new in changed_settings(before, config.to_dict())]
     return [f"changed since the last checkpoint: {', '.join(changed)}"] if changed else []
 
 

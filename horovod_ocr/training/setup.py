@@ -25,7 +25,7 @@ from horovod_ocr.training.hook_list import build_hooks
 from horovod_ocr.training.interval import Interval
 from horovod_ocr.training.loop import Trainer
 from horovod_ocr.training.meeting import meet
-from horovod_ocr.training.opening import finished_line, opening_lines, what_changes
+from horovod_ocr.training.opening import finished_line, opening_lines
 from horovod_ocr.training.optim import build_optimizer, decay_groups
 from horovod_ocr.training.parts import RunParts, build_parts
 from horovod_ocr.training.reporter import Reporter
@@ -40,7 +40,6 @@ def set_up(config: TrainConfig, world: World, watchdog: Watchdog) -> Trainer:
     state = TrainState(parts.total_steps, parts.train.steps)
     watchdog.reached(0, first_contact_text(beginning.device))
     update = build_update(config, world, parts)
-    changes = what_changes(config, beginning.payload)
     remarks = meet(config, world, beginning, parts, update, state, watchdog)
     beginning = replace(beginning, payload=None)  # it is as large as model and optimizer, of all ranks on root
     saver = world.collectively(lambda: take_over(config, world, beginning))
@@ -52,7 +51,7 @@ def set_up(config: TrainConfig, world: World, watchdog: Watchdog) -> Trainer:
         on_error.callback(log.close)
         log.note(f"rank {world.rank} of {world.world_size} on {socket.gethostname()}, from step {state.step}")
         periods = periods_of(config, state, parts, update.exchange)
-        for line in [*opening_lines(config, world, beginning, parts, state, periods), *changes, *remarks]:
+        for line in [*opening_lines(config, world, beginning, parts, state, periods), *remarks]:
             log.line(line)
         signals, interval = StopSignals(), Interval(parts.task, beginning.device)
         save = build_save(config, world, beginning, parts, update, interval, report, saver)

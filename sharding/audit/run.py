@@ -76,7 +76,7 @@ class AuditRun:
         return Audit(
             sources=tuple((source.root, source.layout) for source in rules.sources),
             profile=rules.profile,
-            notes=notes_of(catalogue, found.rejects, rules.sources, self.decided["asked"]["images"]),
+            notes=notes_of(catalogue, found.rejects, rules.sources, self.decided["asked"]),
             options=self.decided,
             given_splits=catalogue.count_given_splits(),
             entries=catalogue.entries,

@@ -1,13 +1,11 @@
 """What there is to say of a finished build, or of one that found nothing to pack."""
 
-import os
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from sharding.building.groups import notes_on_groups
 from sharding.building.origins import origins_of
 from sharding.counts import by_count
 from sharding.errors import SourceError
@@ -20,25 +18,9 @@ from sharding.layouts.find import NAMES_IMAGES
 from sharding.packing.left_out import REJECTS_NAME, LeftOut
 from sharding.reading.catalogue import Catalogue
 from sharding.reading.labels import LabelCounts
-from sharding.reading.split import SplitRule
-from sharding.reasons import Rejected
 
 _EXAMPLES = 5
 _MOST_NAMED = 5  # refused letters
-_COUNTED = 100_000  # entries whose groups are counted
-
-
-class Groups(NamedTuple):
-    """What --group-from finds in the paths of the first images."""
-
-    groups: int
-    """Different ones."""
-    largest: int
-    """Images of the largest."""
-    images: int
-    """That were looked at, without those that belong to no group."""
-    all_images: bool
-    """Whether there are no more."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +39,6 @@ class ShardReport:
     """Shards that an earlier run had finished."""
     already_complete: bool
     """The earlier run had finished all of them."""
-    groups: Groups | None = None
-    """None if the split is not by group."""
     notes: tuple[str, ...] = ()
     """What a person should know of how the sources were read."""
     examples: tuple[tuple[str, str], ...] = ()
@@ -100,7 +80,6 @@ class ShardReport:
             "refused_letters": index.counts.refused_letters,
             "split_by": index.options["split"],
             "group_from": index.options["asked"]["group_from"],
-            "groups": self.groups and self.groups._asdict(),
             "given_splits": self.given_splits,
             "read_bytes": self.read_bytes,
         }
@@ -122,24 +101,10 @@ def report_of(
         given_splits=catalogue.count_given_splits(),
         kept_shards=kept_shards,
         already_complete=already_complete,
-        groups=count_groups(catalogue, index.options["asked"]["group_from"]),
-        notes=notes_of(catalogue, index.counts.rejects, sources, index.options["asked"]["images"]),
+        notes=notes_of(catalogue, index.counts.rejects, sources, index.options["asked"]),
         examples=tuple(_examples_of(index)),
         read_bytes=read_bytes,
     )
-
-
-def count_groups(catalogue: Catalogue, pattern: str | None) -> Groups | None:
-    """pattern: of --group-from; None: the split is not by group."""
-    if pattern is None:
-        return None
-    rule, found = SplitRule("group", pattern=pattern), Counter[str]()
-    looked_at = min(catalogue.entries, _COUNTED)
-    for entry in catalogue.read(0, looked_at):
-        if not entry.problem:
-            with suppress(Rejected):
-                found[rule.group_of(os.fsdecode(entry.path))] += 1
-    return Groups(len(found), max(found.values(), default=0), found.total(), looked_at == catalogue.entries)
 
 
 def nothing_usable(
@@ -149,30 +114,33 @@ def nothing_usable(
     profile: ScriptProfile,
     left_out: LeftOut,
     letters: LabelCounts,
-    images: str | None,
+    asked: Mapping[str, Any],
 ) -> SourceError:
-    """The error of a build that cannot use any image. images: as in `SourceOptions`."""
+    """The error of a build that cannot use any image. asked: see `notes_of`."""
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in left_out.rejects.items())
     roots = ", ".join(str(source.root) for source in sources)
-    notes = "".join(f"; {note}" for note in notes_of(catalogue, left_out.rejects, sources, images))
+    notes = "".join(f"; {note}" for note in notes_of(catalogue, left_out.rejects, sources, asked))
     if refused := list(by_count(letters.refused))[:_MOST_NAMED]:
         notes += f"; the profile {profile.name} refuses {name_letters(refused)}{profile_advice(refused)}"
     return SourceError(f"no image of {roots} can be used: {reasons}{notes}; {out / REJECTS_NAME} says why for each")
 
 
 def notes_of(
-    catalogue: Catalogue, rejects: Mapping[str, int], sources: Sequence[Source], images: str | None
+    catalogue: Catalogue, rejects: Mapping[str, int], sources: Sequence[Source], asked: Mapping[str, Any]
 ) -> tuple[str, ...]:
-    """What a person should know of how the sources were read, and in which folder missing images were looked for.
-    images: as in `SourceOptions`."""
+    """What a person should know of how the sources were read, of groups, and of the folder in which missing images were
+    looked for. asked: options by name, as the index has them."""
+    notes, images, pattern = catalogue.notes, asked["images"], asked["group_from"]
+    if pattern is not None:
+        notes += notes_on_groups(catalogue, pattern)
     missing = rejects.get("missing image", 0)
     if not missing or not all(source.images_are_files for source in sources):
-        return catalogue.notes
+        return notes
     folders = " or ".join(images or str(source.root) for source in sources)
     names_paths = len(sources) == 1 and sources[0].layout in NAMES_IMAGES
     hint = "; --images FOLDER says what the paths of label files are relative to" if names_paths and not images else ""
     were, are = ("1 image was", "is") if missing == 1 else (f"{missing:,} images were", "are")
-    return (*catalogue.notes, f"{were} looked for below {folders}, and {are} not there{hint}")
+    return (*notes, f"{were} looked for below {folders}, and {are} not there{hint}")
 
 
 def _examples_of(index: ShardIndex) -> Iterator[tuple[str, str]]:

@@ -4,17 +4,16 @@ import unicodedata
 from collections.abc import Callable, Iterable
 
 from sharding.errors import SourceError
-from sharding.wording import some_names
+from sharding.wording import breaks_lines, some_names
 
 _SHOWN = 3
-_CONTROL = ("Cc", "Zl", "Zp")  # categories: control characters, and the other two that end a line
 
 
 def check_class_names(names: Iterable[str]) -> list[str]:
     """A note if names differ only in case. SourceError if names look the same: nobody could tell these classes apart in
     a table or in what a model reads; and for names that hold a tab or a new line, which would break both."""
     names = sorted(names)
-    if broken := [name for name in names if any(unicodedata.category(letter) in _CONTROL for letter in name)]:
+    if broken := [name for name in names if breaks_lines(name)]:
         raise SourceError(
             "names of classes hold a control character, such as a tab or a new line: "
             f"{some_names([*map(ascii, broken)], _SHOWN)}; rename these classes"

@@ -50,15 +50,13 @@ class SplitRule:
         if self.by == "label":
             unit = label
         else:
-            unit = path.decode("utf-8", "surrogateescape")
-            if self.by == "group":
-                unit = self.group_of(unit)
+            unit = self.group_of(path) if self.by == "group" else path.decode("utf-8", "surrogateescape")
         return self.decide(unit.encode("utf-8", "surrogateescape"))[1]
 
-    def group_of(self, path: str) -> str:
+    def group_of(self, path: bytes) -> str:
         """What the pattern finds; of alternatives such as `(a)|(b)`, only one group takes part. Rejected for nothing; a
         group that is empty is something."""
-        if not (found := self._compiled.search(path)):
+        if not (found := self._compiled.search(path.decode("utf-8", "surrogateescape"))):
             raise Rejected("no group", f"{self.pattern!r} finds nothing")
         if not self._compiled.groups:
             return found[0]

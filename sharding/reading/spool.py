@@ -21,6 +21,7 @@ from xxhash import xxh3_128_digest
 from sharding.errors import ShardError
 from sharding.reading.labels import LabelCounts
 from sharding.reading.sample_reader import Sample
+from sharding.wording import one_line
 
 FACTS = np.dtype(
     [
@@ -178,4 +179,4 @@ def result_of(path: Path, entries: int) -> RangeResult | None:
 def tsv_line(*fields: bytes | str) -> bytes:
     """One line of rejects.tsv or duplicates.tsv; white space and line ends within a field become single spaces."""
     texts = (field.decode("utf-8", "backslashreplace") if isinstance(field, bytes) else field for field in fields)
-    return "\t".join(" ".join(text.split()) for text in texts).encode("utf-8", "backslashreplace") + b"\n"
+    return "\t".join(map(one_line, texts)).encode("utf-8", "backslashreplace") + b"\n"

@@ -89,7 +89,7 @@ def test_a_name_with_a_line_end_is_refused_in_text_and_read_as_json(folder, tmp_
     command = f"horovod-ocr predict --runs {folder}/runs {tmp_path}"
     refused = say(command, folder)
     assert refused.returncode == 2 and refused.stdout == ""
-    assert "has a tab or a line end in its name; use --format jsonl" in refused.stderr
+    assert "has a tab, a line end or the like in its name; use --format jsonl" in refused.stderr
     (line,) = say(f"{command} --format jsonl", folder).stdout.splitlines()
     assert json.loads(line)["path"] == f"{tmp_path}/a\tb\nc.png"
 

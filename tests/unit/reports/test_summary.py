@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from horovod_ocr.reports.summary import draw_build, draw_proof, next_command, wrong_of
-from sharding.building.report import Groups, ShardReport
+from sharding.building.report import ShardReport
 from sharding.format.index import SetCounts, ShardIndex, ShardInfo
 from sharding.format.script.profile import build_profile
 from sharding.verify.verify import VerifyReport
@@ -137,20 +137,6 @@ def test_groups_that_do_not_divide_as_asked_are_a_warning():
     text = text_of(draw_build(altered(BUILT, **few), 5.0, None))
     assert "warning: test is empty" in text
     assert "warning: the shares are far from --fractions: train 60.0% (80.0% asked for), val 40.0% (10.0%" in text
-
-
-@pytest.mark.parametrize(
-    ("groups", "line", "warns"),
-    [
-        (Groups(731, 30, 1_200, True), "731 groups in 1,200 images, the largest of 30 images", False),
-        (Groups(1_200, 1, 1_200, True), "1,200 groups in 1,200 images, the largest of 1 image", True),
-        (Groups(9, 9_000, 9_500, False), "9 groups in the first 9,500 images, the largest of 9,000 images", False),
-        (Groups(1, 1, 1, True), "1 group in 1 image, the largest of 1 image", False),
-    ],
-)
-def test_groups_are_counted_and_those_that_keep_nothing_together_are_a_warning(groups, line, warns):
-    text = text_of(draw_build(altered(BUILT, split="group", groups=groups), 5.0, None))
-    assert f"{line}\n" in text and ("warning: each image is a group of its own" in text) == warns
 
 
 @pytest.mark.parametrize(

@@ -89,11 +89,12 @@ def test_an_option_that_costs_hardly_more_is_too_close_to_tell(study_on):
 def test_what_is_measured_on_busy_hosts_or_forecast_badly_is_not_sure(study_on):
     study = study_on(Link(1e-4, 125e6), list(MEASURED))
     chosen, measured = Option("allreduce", 3, 0.1, True), Option("allreduce", 1, 0.3, True)
-    forecast = replace(measured, way="diloco", ranks=3, is_measured=False)
+    forecast = replace(measured, way="diloco", ranks=3, step_s=0.07, is_measured=False)
     for options, error, busy, doubt in (
         ((measured, chosen), 0.54, False, None),  # both were measured
-        ((forecast, measured, chosen), 0.2, False, None),
-        ((forecast, chosen), 0.54, False, "How sure: not very, since forecasts are far off here; this step is"),
+        ((forecast, measured, chosen), 0.26, False, "How sure: not very, since forecasts are far off here; this step"),
+        ((replace(forecast, step_s=0.09), chosen), 0.26, False, None),  # it would need to be further off
+        ((forecast, chosen), 0.2, False, None),
         ((measured, chosen), 0.1, True, "How sure: not very, since the same work took very different times"),
     ):
         job = study.strong[-1]

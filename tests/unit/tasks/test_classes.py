@@ -160,7 +160,13 @@ def test_a_report_names_the_worst_mistakes_with_their_place():
 def test_a_share_of_nothing_is_a_dash():
     """No emu is there, and no cat was read."""
     report = scores_over([reading_of(0.1, 0.8, 0.1), reading_of(0.1, 0.1, 0.8)], ["0", "1"]).report("test")
-    (by_class, _) = CLASSES.tables_of(report)
+    (by_class, _, worst) = CLASSES.tables_of(report)
+    assert worst.rows == [
+        ("test-000000, 0", "cat", "dog", "80.0%"),
+        ("test-000000, 1", "dog", "emu", "80.0%"),
+    ]
+    report["worst"][0]["source"] = "cat/a\nb.png"
+    assert CLASSES.tables_of(report)[2].rows[0][0] == "cat/a b.png"
     assert by_class.rows == [
         ("cat", "1", "-", "0.0%", "0.0%"),
         ("dog", "1", "0.0%", "0.0%", "0.0%"),

@@ -55,7 +55,12 @@ def test_what_a_run_keeps_although_its_recipe_has_changed_is_told(tmp_path, caps
     resumed = {"resume": True, "runs": str(tmp_path), "run": "it"}
     for text, given, told in (
         ("steps = 40\n", {}, None),
-        ("steps = 80\nlr = 0.5\n", {}, "keeps its own settings where recipe mine.toml has others: steps 40 -> 80; to"),
+        (
+            "steps = 80\nlr = 0.5\n",
+            {},
+            "keeps its own settings, which recipe mine.toml does not give it now: steps 40, not 80. To",
+        ),
+        ("steps = 40\nmodel_options = {width = 0.5}\n", {}, "does not give it now: model_options.width -, not 0.5. To"),
         ("steps = 80\n", {"steps": 80}, None),
         ("steps = \n", {}, None),
         (None, {}, None),

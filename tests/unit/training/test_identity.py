@@ -14,10 +14,10 @@ PLAN = tiny_payload()["plan"]
     ("other", "sentence"),
     [
         ({"plan": PLAN | {"global_batch": 32}}, "with global_batch 64, not 32{}: the samples left"),
-        ({"model_name": "cnn"}, "with model crnn, not cnn{}; leave its own"),
+        ({"model_name": "cnn"}, "with model crnn, not cnn{}; give its own values"),
         (
             {"model_options": {}, "geometry": Geometry(32, (2.0, 4.0)).to_dict()},
-            "with model_options {{'width': 0.5}}, not {{}}, height 64, not 32{}; leave its own",
+            "with model_options {{'width': 0.5}}, not {{}}, height 64, not 32{}; give its own values",
         ),
     ],
 )

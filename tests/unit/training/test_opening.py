@@ -44,11 +44,11 @@ def test_a_run_that_has_taken_all_its_steps_says_how_it_goes_on():
 
 def test_settings_that_a_resumed_run_changes_are_said():
     before, now = TrainConfig.of(lr=0.5), TrainConfig.of(lr=0.25, resume=True, run="it", validate_every_steps=9)
-    assert what_changes(now, None) == [] == what_changes(before, {"config": before.to_dict()})
-    (line,) = what_changes(now, {"config": before.to_dict() | {"gone": 1}})
+    assert what_changes(before.to_dict(), before) == []
+    (line,) = what_changes(before.to_dict() | {"gone": 1}, now)
     assert line == "changed since the last checkpoint: lr 0.5 -> 0.25, validate_every_steps - -> 9"
     flips = TrainConfig.of(augmentation={"flip": True})
-    (line,) = what_changes(flips, {"config": before.to_dict() | {"lr": TrainConfig().optimizer.lr}})
+    (line,) = what_changes(TrainConfig().to_dict(), flips)
     assert line == "changed since the last checkpoint: augmentation.flip False -> True"
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from sharding.building import groups
 from sharding.errors import SourceError
 from sharding.reading.hashes import hash_paths
 from sharding.reading.split import UNDECIDED, SplitLists, SplitRule
@@ -90,8 +91,19 @@ def test_a_group_is_never_cut(source, split_of, read_list, tmp_path: Path):
         assert all(len(found) == 1 for found in pages.values())
         assert len(set.union(*pages.values())) > 1
         assert report.index.counts.rejects == {"no group": 1}
-        assert report.groups == (10, 12, 119, True)
+        assert report.notes == ("10 groups in 119 images, the largest of 12",)
         assert [row["path"] for row in read_list(out / "rejects.tsv")] == ["nopage.png"]
+
+
+def test_a_pattern_that_keeps_nothing_together_is_told(source, split_of, tmp_path: Path, monkeypatch):
+    src = source(30)
+    report = split_of(src, tmp_path / "each", group_from=r"\d+-\d+")[1]
+    (note,) = report.notes
+    assert note.startswith("30 groups in 30 images, the largest of 1: each image is a group of its own, ")
+    monkeypatch.setattr(groups, "_MOST", 20)
+    (note,) = split_of(src, tmp_path / "first", group_from=r"page\d")[1].notes
+    assert note == "10 groups in 20 images (of the first 20 entries), the largest of 2"
+    assert split_of(src, tmp_path / "none")[1].notes == ()
 
 
 @pytest.mark.parametrize(
