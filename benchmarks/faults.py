@@ -79,7 +79,7 @@ class Sizes(NamedTuple):
     """How much is measured."""
 
     minutes: float
-    """Of both runs, with faults in one of them."""
+    """Of the quiet run, and of the struck one."""
     faults: int
     words: int = 600
 
@@ -118,7 +118,7 @@ def main() -> int:
     options = parser.parse_args()
     if missing := what_hosts_miss():
         sys.exit(f"this machine cannot make the hosts: {missing}")
-    sizes = Sizes(0.5, 2, words=150) if options.smoke else Sizes(options.minutes, round(options.minutes))
+    sizes = Sizes(0.5, 2, words=150) if options.smoke else Sizes(options.minutes, max(1, round(options.minutes)))
     faults = draw_faults(sizes.faults, 60 * sizes.minutes / sizes.faults, options.seed)
     with tempfile.TemporaryDirectory() as folder:
         shards = draw_words(Path(folder), sizes.words)
@@ -210,8 +210,9 @@ def cost_of(struck: Ended, number: int, sizes: Sizes) -> Cost:
     ends_s = [*struck.struck_s, struck.began_s + 60 * sizes.minutes][number + 1]
 
     def until(words: str) -> float | None:
-        said = (at_s for at_s, line in struck.lines if words in line and begins_s <= at_s < ends_s)
-        return next((at_s - begins_s for at_s in said), None)
+        return next(
+            (at_s - begins_s for at_s, line in struck.lines if words in line and begins_s <= at_s < ends_s), None
+        )
 
     return Cost(
         until("; again "),

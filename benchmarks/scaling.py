@@ -6,14 +6,14 @@ Takes three quarters of an hour; wants two free cores, and root to make the host
 
 Three hosts (those of tests/hosts), one rank each, at links of 0.1, 1, 2.5 and 10 Gbit/s, in and out of each host, and
 0.1, 1 and 5 ms from one host to another. `horovod-ocr scaling` measures each: a model of 10 M parameters whose forward
-and backward sleep 100 ms, since two cores that computed for three hosts would decide and not the network. A link of
-10 Gbit/s is faster than these cores fill it.
+and backward sleep 100 ms, since two cores that computed for three hosts would decide and not the network. These
+cores cannot fill a link of 10 Gbit/s.
 
     server / ring      the step of parameter-server by that of allreduce, 1 Gbit/s, 0.1 ms
     sharded / ring     the same of sharded-server
     forecast errors    of every step of the grid, from the bare allreduce of the same job: median and largest
     advice             `scaling --advise` on three links; then every way is measured: time to the same score of the
-                       advised way by that of the best. Samples until that score are those of `scores`, runs that were
+                       advised way by that of the best. Samples until that score are those of --scores, runs that were
                        trained before (docs/scaling.md has the commands); without, those that the advice assumes
 
 All jobs of a link run one after the other; `--out` holds scaling.json and scaling.html of all links. The last line is
@@ -96,10 +96,11 @@ def main() -> int:
     if missing := what_is_missing():
         sys.exit(f"this machine cannot make the hosts: {missing}")
     sizes = SMOKE if options.smoke else Sizes()
+    samples = samples_to_score(options.scores)
     with tempfile.TemporaryDirectory() as folder, Bed(Path(folder) / "bed") as bed:
         bench = Bench(bed, Path(folder), sizes)
         studies = [bench.study(wire) for wire in sizes.grid]
-        given = [bench.advice(wire, samples_to_score(options.scores)) for wire in sizes.advised]
+        given = [bench.advice(wire, samples) for wire in sizes.advised]
         if options.out:
             draw(studies, bench, options.scores, options.out)
     misses = check_forecasts(studies)
@@ -173,6 +174,8 @@ def samples_to_score(runs: Sequence[Path]) -> dict[str, float]:
     if len({curve.task for curve in curves}) > 1:
         sys.exit("--scores: give runs of one recipe")
     _, steps = steps_to_same({curve.way: curve for curve in curves})
+    if "allreduce" not in steps:
+        sys.exit("--scores: give a run of allreduce too")
     return {way: steps[way] / steps["allreduce"] for way in steps if way not in ("allreduce", "allreduce-fp16")}
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from horovod_ocr.distributed.alone import OwnGradients
-from horovod_ocr.distributed.world import GradientSum, World, bytes_of_gradients, explain_collective
+from horovod_ocr.distributed.world import GradientSum, World, bytes_of_gradients, explain_collective, first_line_of
 from horovod_ocr.errors import ClusterError
 
 # Each cycle of Horovod's background loop takes time from the computation on CPU ranks, and our build of it continues at
@@ -122,7 +122,7 @@ class HorovodWorld(World):
     def explain(self, error: Exception) -> str | None:
         if type(error).__name__ != "HorovodInternalError":
             return None
-        return explain_collective((str(error) or type(error).__name__).splitlines()[0])
+        return explain_collective(first_line_of(error))
 
 
 def as_bytes(value: Any) -> Tensor:

@@ -41,10 +41,9 @@ def rank_of_process(environ: Environ = os.environ) -> int | None:
         return number_in(environ, "HOROVOD_RANK")
     if is_of_torchrun(environ):  # before those of MPI, which may start a torchrun on each host
         return number_in(environ, "RANK")
-    ranks = [number_in(environ, name) for name in HOROVOD_RANKS if name in environ]
-    if ranks or not is_of_srun(environ):
-        return next(iter(ranks), None)
-    return number_in(environ, "SLURM_PROCID")
+    if ranks := [number_in(environ, name) for name in HOROVOD_RANKS if name in environ]:
+        return ranks[0]
+    return number_in(environ, "SLURM_PROCID") if is_of_srun(environ) else None
 
 
 def launched_ranks(environ: Environ, is_typed: bool = False) -> int:
@@ -100,19 +99,20 @@ def choose_engine(wanted: str, environ: Environ, is_typed: bool) -> str | None:
             return "horovod" if of_horovod else None
         launcher, others = ("torchrun", TORCHRUN) if of_torchrun else ("srun", SRUN)
         raise ConfigError(
-            f"engine horovod, but {launcher} has started this process ({', '.join(others)} are set), of which Horovod "
-            "learns no ranks; start it with horovodrun, or give --engine torch"
+            f"engine horovod, but {launcher} has started this process ({', '.join(others)} are set), from which "
+            "Horovod learns no ranks; start it with horovodrun, or give --engine torch"
         )
     if of_horovod and not (of_torchrun or of_srun):
+        verb = "is" if len(of_horovod) == 1 else "are"
         raise ConfigError(
-            f"engine torch, but this process was started for Horovod ({', '.join(of_horovod)} is set), where torch's "
-            "ranks do not find each other; start it with torchrun or srun, or give --engine horovod"
+            f"engine torch, but this process was started for Horovod ({', '.join(of_horovod)} {verb} set), where "
+            "torch's ranks do not find each other; start it with torchrun or srun, or give --engine horovod"
         )
     return "torch" if of_torchrun or of_srun else None
 
 
 def is_alone(environ: Environ) -> bool:
-    """Whether a launcher has started this process alone, as srun's of one task, which may set PMI_RANK or PMIX_RANK."""
+    """Whether a launcher has started this process alone, as srun does for one task, perhaps with PMI_RANK set."""
     knows_size = any(environ.get(name) for name in SIZE_VARIABLES)
     return knows_size and "HOROVOD_RANK" not in environ and started_ranks(environ) == 1
 

@@ -20,7 +20,14 @@ from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from horovod_ocr.distributed.launcher import Meeting, times_restarted
-from horovod_ocr.distributed.world import GradientSum, World, bytes_of_gradients, explain_collective, zero_loss_of
+from horovod_ocr.distributed.world import (
+    GradientSum,
+    World,
+    bytes_of_gradients,
+    explain_collective,
+    first_line_of,
+    zero_loss_of,
+)
 from horovod_ocr.errors import ClusterError, exit_code_of
 
 START_TIMEOUT = timedelta(seconds=240)  # until all ranks are there; shorter than the watchdog's, for a better sentence
@@ -100,7 +107,7 @@ class TorchWorld(World):
         return TorchGradients(self, model, optimizer, groups, fp16)
 
     def explain(self, error: Exception) -> str | None:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = first_line_of(error)
         # gloo's errors have no type of their own
         if isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in reason):
             return explain_collective(reason)
@@ -207,7 +214,7 @@ def init_torch(meeting: Meeting) -> TorchWorld:
         set_timeout(COLLECTIVE_TIMEOUT)
         return world
     except (dist.DistError, RuntimeError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = first_line_of(error)
         raise ClusterError(
             f"rank {meeting.rank} of {meeting.world_size} on {socket.gethostname()} did not meet the others at "
             f"{address}, port {meeting.port} ({reason}); is this port blocked, has a rank ended, or is the network "

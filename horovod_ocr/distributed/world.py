@@ -223,9 +223,14 @@ def explain_collective(reason: str) -> str:
     return f"stopped: {reason}"
 
 
+def first_line_of(error: Exception) -> str:
+    """What it says, or its type."""
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
 def explain_device(error: Exception) -> str | None:
     """Why a device failed, as the end of a sentence; None for any other error."""
-    reason = (str(error) or type(error).__name__).splitlines()[0]
+    reason = first_line_of(error)
     if isinstance(error, torch.OutOfMemoryError):
         what = reason.partition(". ")[0]
         return f"stopped: {what}; give --accumulate 2, or begin a new run with a smaller --global-batch"

@@ -22,7 +22,7 @@ WHITE = (255, 255, 255)
 
 
 def draw_confusion(confusion: Confusion, path: Path, caption: str = "") -> None:
-    """Write the picture as a PNG. A cell is the darker, the larger its share of the samples of its row is; green if the
+    """Write the picture as a PNG. The larger a cell's share of the samples of its row, the darker it is: green if the
     class was read right, else red. More than MOST_NAMED classes have neither names nor counts, and the caption says in
     which order they are. OSError if the file cannot be written."""
     size, cell_px, lettering = len(confusion.classes), cell_px_of(confusion), Lettering()
@@ -42,15 +42,15 @@ def draw_confusion(confusion: Confusion, path: Path, caption: str = "") -> None:
             if count and is_named:
                 draw_count(draw, at, cell_px, count, "white" if strength > 0.6 else INK)
     for position, name in enumerate(names):
-        middle = position * cell_px + (cell_px + font_px) // 2 - font_px // 5
-        name.draw(draw, margin - GAP_PX // 2 - name.width_px, top + middle, INK)
+        baseline = position * cell_px + (cell_px + font_px) // 2 - font_px // 5
+        name.draw(draw, margin - GAP_PX // 2 - name.width_px, top + baseline, INK)
         paste_upright(sheet, name, (margin + position * cell_px + cell_px // 2, top - GAP_PX // 2))
     write_whole(path, png_of(sheet))
 
 
 def cell_px_of(confusion: Confusion) -> int:
     """The side of a cell: all cells and a name fill the sheet; but if classes are named, a cell has room for a line of
-    text, and for the largest count as far as GROWN_CELL_PX."""
+    text, and for the largest count up to GROWN_CELL_PX."""
     smallest, largest = CELL_PX
     size = len(confusion.classes)
     if size <= MOST_NAMED:

@@ -12,7 +12,7 @@ from horovod_ocr.reports.wording import counted
 from horovod_ocr.scaling.figures import Job, Study, save_studies
 from horovod_ocr.scaling.forecast import FAR_OFF, Miss, Work, check_forecasts, crossings, fastest, work_of
 from horovod_ocr.scaling.link import Links
-from horovod_ocr.scaling.scores import Curve, Race, race, steps_to_same
+from horovod_ocr.scaling.scores import Curve, Race, curves_by_way, race, steps_to_same
 from horovod_ocr.scaling.ways import WAYS
 
 SPEEDS = {"1 Gbit/s": 1e9, "10 Gbit/s": 10e9, "25 Gbit/s": 25e9, "100 Gbit/s": 100e9}
@@ -115,7 +115,8 @@ def step_times(studies: Sequence[Study]) -> Section:
         for name, way in job.ways.items():
             ratio = f"{way.step_s / base:.2f}" if base else ""
             sent, received = (f"{max(each, default=0.0) / 1e6:,.2f}" for each in (way.sent, way.received))
-            rows.append([study.name, job.ranks, name, ms(way.step_s), ms(way.own_s), ratio, sent, received])
+            own = ms(way.own_s) if WAYS[name].meets else ""  # one process for all GPUs has none
+            rows.append([study.name, job.ranks, name, ms(way.step_s), own, ratio, sent, received])
     head = ["link", "ranks", "way", "step, ms", "own, ms", "of allreduce", "most MB sent", "most MB received"]
     caption = "A step with the most ranks. Of ways that step alone, the mean over whole rounds."
     draw = charts.steps_by_link if len(studies) > 1 else charts.steps_by_way
@@ -215,7 +216,7 @@ def score_section(curves: Sequence[Curve], studies: Sequence[Study]) -> Section:
     of_batch: list[str] = []
     for study in studies:
         job = (study.strong if is_strong else study.jobs or study.strong)[-1]
-        steps[study.name] = {name: way.step_s for name, way in job.ways.items() if can_race(name, curves)}
+        steps[study.name] = {name: way.step_s for name, way in job.ways.items() if name in curves_by_way(curves)}
         of_batch.append(f"{study.name}: {job.ranks} ranks with {job.samples} samples each")
     runs = ", ".join(f"{curve.way} {curve.runs}" for curve in curves)
     parts: list[Part] = [
@@ -226,14 +227,15 @@ def score_section(curves: Sequence[Curve], studies: Sequence[Study]) -> Section:
         if steps[study.name]:
             result = race(curves, steps[study.name])
             parts += [Paragraph(race_text(study.name, result)), race_table(result)]
-    parts.append(
-        Paragraph(
-            f"Time is steps times the step measured on that link ({'; '.join(of_batch)}; a step of the runs has "
-            f"{curves[0].samples_of_step} samples in all). In equal time, a slower way is cut off before its "
-            "learning rate has come down; a run planned for fewer steps would score more. parameter-server and "
-            "sharded-server give the weights of allreduce, and so its scores."
+    if of_batch:
+        parts.append(
+            Paragraph(
+                f"Time is steps times the step measured on that link ({'; '.join(of_batch)}; a step of the runs has "
+                f"{curves[0].samples_of_step} samples in all). In equal time, a slower way is cut off before its "
+                "learning rate has come down; a run planned for fewer steps would score more. Ways that give the "
+                "weights of allreduce have its scores."
+            )
         )
-    )
     return Section(f"Score at equal samples and in equal time: {curves[0].task}", parts)
 
 
@@ -252,11 +254,6 @@ def samples_table(curves: Sequence[Curve]) -> TableOf:
     return TableOf(["way", "samples", curves[0].score, f"samples until {target:.1%}", "of allreduce"], rows)
 
 
-def can_race(name: str, curves: Sequence[Curve]) -> bool:
-    known = {curve.way for curve in curves}
-    return name in known or (WAYS[name].is_exact and "allreduce" in known)
-
-
 def race_text(link: str, result: Race) -> str:
     return f"{link}: time until {result.target:.1%}, and scores after {result.time_s:,.0f} s, when the first has ended."
 
@@ -270,7 +267,7 @@ def race_table(result: Race) -> TableOf:
 
 
 def works_of(study: Study) -> dict[str, Work]:
-    """Of each way of the job with the most ranks, those that were left out too: of a rank with all samples."""
+    """The work of each way in the job with the most ranks, also of those left out: of a rank with all samples."""
     job = study.last
     names = [name for name in WAYS if WAYS[name].meets and (name in job.ways or name in job.left_out)]
     if "allreduce" not in job.ways:

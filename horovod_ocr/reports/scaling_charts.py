@@ -1,6 +1,6 @@
 """The charts of a scaling study, as SVG. Drawn by matplotlib; computes nothing but forecasts' lines."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import StringIO
 from typing import Any
 
@@ -21,7 +21,7 @@ MARKERS = "osD^vP*Xh"
 COLUMNS = 3  # of panels, as wide as the page
 PANEL = (3.7, 2.9)  # inches
 LEGEND = 1.5  # inches of an entry
-LABELLED_DECADES = (2.5, 0.7)  # an axis with fewer has labels at some of the ticks between them; at all
+LABELLED_DECADES = (2.5, 0.7)  # an axis of fewer decades has labels at some minor ticks; at all of them
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "horovod-ocr",
@@ -88,7 +88,7 @@ def scale_step(axes: Axes, what: str = "a step, ms") -> None:
     axes.set_ylabel(what)
 
 
-def draw(count: int, draw_panel: Any) -> str:
+def draw(count: int, draw_panel: Callable[[Axes, int], None]) -> str:
     """draw_panel: (axes, number of the panel)."""
     with matplotlib.rc_context(STYLE):
         figure, axes = panels(count)
@@ -99,19 +99,15 @@ def draw(count: int, draw_panel: Any) -> str:
 
 def steps_by_link(studies: Sequence[Study]) -> str:
     """The step of each way with the most ranks, on each link."""
-
-    def panel(axes: Axes, number: int) -> None:
-        for way in ways_of([job for _, job in last_jobs(studies)]):
-            found = [(study.name, job.ways[way].step_s) for study, job in last_jobs(studies) if way in job.ways]
-            axes.plot([name for name, _ in found], [1e3 * step_s for _, step_s in found], **style_of(way), linestyle="")
-        scale_step(axes)
-        axes.tick_params(axis="x", rotation=45 if len(studies) > 3 else 0)
-
     with matplotlib.rc_context(STYLE):
         width = min(COLUMNS * PANEL[0], max(5.0, 1.0 * len(studies) + 3))
         figure = Figure(figsize=(width, 4.4), layout="constrained")
         axes = figure.subplots()
-        panel(axes, 0)
+        for way in ways_of([study.last for study in studies]):
+            found = {study.name: 1e3 * study.last.ways[way].step_s for study in studies if way in study.last.ways}
+            axes.plot(list(found), list(found.values()), **style_of(way), linestyle="")
+        scale_step(axes)
+        axes.tick_params(axis="x", rotation=45 if len(studies) > 3 else 0)
         return svg_of(figure, [axes])
 
 
@@ -219,11 +215,6 @@ def score_curves(curves: Sequence[Curve], steps: Mapping[str, Mapping[str, float
         axes.set_title("equal samples" if number == 0 else links[number - 1])
 
     return draw(1 + len(links), panel)
-
-
-def last_jobs(studies: Sequence[Study]) -> list[tuple[Study, Job]]:
-    """The job of each study with the most ranks."""
-    return [(study, study.last) for study in studies]
 
 
 def ways_of(jobs: Sequence[Job]) -> list[str]:

@@ -12,9 +12,9 @@ from horovod_ocr.scaling.forecast import FAR_OFF, Work, check_forecasts, forecas
 from horovod_ocr.scaling.ways import USUAL, WAYS
 
 MEASURED = ("allreduce", "allreduce-fp16", "sharded-server", "powersgd")
-"""What is measured for an advice: the others follow from these and the link, or are never the fastest."""
-# Samples until the same score, of those that allreduce needs, by ways that do not give the same weights. Those of the
-# word demo (docs/scaling.md); they depend on model, data and local steps
+"""What is measured for advice: the others follow from these and the link, or are never the fastest."""
+# Samples to the same score, as a multiple of allreduce's, for ways that give other weights. Those of the word demo
+# (docs/scaling.md); they depend on model, data and local steps
 SAMPLES_TO_SCORE = {"weight-average": 1.2, "diloco": 1.7, "powersgd": 1.2}
 CLOSE = 0.05  # a way must gain more than this to be advised instead of a simpler one
 MUCH_WAITING, LITTLE_WAITING = 0.35, 0.2  # shares of a step
@@ -66,7 +66,7 @@ def advise(study: Study, counts: Collection[int]) -> Advice:
     see `measure.whole_hosts`. DataError if there are fewer than two ranks."""
     *fewer, job = study.strong
     if job.ranks < 2:
-        raise DataError("an advice needs two ranks or more; give -H with all hosts")
+        raise DataError("advice needs two ranks or more; name all hosts with -H")
     options = [Option(name, each.ranks, way.step_s, True) for each in fewer for name, way in each.ways.items()]
     for ranks in sorted({1, *counts, job.ranks} - {each.ranks for each in fewer}):
         for name in USUAL if ranks > 1 else ("allreduce",):
@@ -88,7 +88,7 @@ def shared_work(study: Study, job: Job, name: str, ranks: int) -> Work:
 
 
 def choose(options: list[Option]) -> Option:
-    """The cheapest, but for a way that comes earlier in WAYS, or fewer ranks, if these cost hardly more."""
+    """The cheapest; of those that cost hardly more, the earliest in WAYS, and then the one with the fewest ranks."""
     order = list(WAYS)
     cheapest = min(option.cost_s for option in options)
     close = [option for option in options if option.cost_s <= (1 + CLOSE) * cheapest]
@@ -130,14 +130,13 @@ def what_to_use(advice: Advice, config: TrainConfig, started: str, train: str) -
     """started: options of horovodrun. train: the command of a rank, as given."""
     chosen = advice.chosen
     if chosen.ranks == 1:
-        return f"Use one rank, since over this link more of them gain nothing or hardly anything: {train}"
+        return f"Use one rank, since over this link more of them gain little or nothing: {train}"
     way, larger, global_batch = WAYS[chosen.way], "", config.plan.global_batch
     command = f"horovodrun -np {chosen.ranks} {started} {train} {way.options(config)}".rstrip()
     if advice.accumulate > 1:
         larger = (
-            f"; ranks wait for {advice.waiting:.0%} of a step, and with --global-batch "
-            f"{global_batch * advice.accumulate} --accumulate {advice.accumulate}, if the score allows it, for "
-            f"{advice.waiting_then:.0%}"
+            f" (ranks wait for {advice.waiting:.0%} of a step; --global-batch {global_batch * advice.accumulate} "
+            f"--accumulate {advice.accumulate} would lower that to {advice.waiting_then:.0%}, if the score allows it)"
         )
     wire = "fp16" if way.compression == "fp16" else "fp32"
     batch = f"with the global batch of {global_batch}"
@@ -153,7 +152,7 @@ def what_it_gains(study: Study, advice: Advice) -> str:
         gain = f", and the same score is reached {alone.cost_s / chosen.cost_s:.1f} times as fast as on one rank"
         one_rank = f"; one rank takes {ms(alone.step_s)}"
     return (
-        f"A step of this batch takes {ms(chosen.step_s)}{gain}{one_rank}; the next best is {best.way} on "
+        f"A step of this batch takes {ms(chosen.step_s)}{gain}{one_rank}; the best of the others is {best.way} on "
         f"{best.ranks} ranks ({cost_text(best)}), the slowest {worst.way} on {worst.ranks} ({cost_text(worst)})."
     )
 
@@ -172,12 +171,15 @@ def how_sure(study: Study, advice: Advice) -> str:
     job, chosen = study.strong[-1], advice.chosen
     misses = [abs(miss.error) for miss in check_forecasts([study])]
     forecast_only = [name for name in USUAL if name not in job.ways]
-    base = f"measured over {job.ways[chosen.way].steps} steps" if chosen.is_measured else "a forecast"
+    base = "is a forecast"
+    if chosen.is_measured:
+        its_job = next(each for each in study.strong if each.ranks == chosen.ranks)
+        base = f"was measured over {its_job.ways[chosen.way].steps} steps"
     rival = min((each for each in advice.options if each != chosen), key=cost_of)
     rivals = [each for each in advice.options if each.cost_s < (1 + advice.error) * chosen.cost_s]
     unsure = 0.0 if all(each.is_measured for each in (chosen, *rivals)) else advice.error
     its_name = "one rank" if rival.ranks == 1 else f"{rival.way} on {rival.ranks} ranks"
-    close = f"; {its_name} is too close to tell" if rival.cost_s / chosen.cost_s - 1 < max(CLOSE, unsure) else ""
+    close = f"; {its_name} is too close to call" if rival.cost_s / chosen.cost_s - 1 < max(CLOSE, unsure) else ""
     doubts = []
     if any(map(study.is_unsteady, study.strong)):
         doubts.append("the same work took very different times, so measure again while the hosts are idle")
@@ -185,11 +187,10 @@ def how_sure(study: Study, advice: Advice) -> str:
         doubts.append("forecasts are far off here")
     verdict = f"not very, since {' and '.join(doubts)}; " if doubts else ""
     return (
-        f"How sure: {verdict}this step is {base}; the link has {job.link.gigabits:,.3g} Gbit/s and "
-        f"{1e3 * job.link.alpha_s:,.2g} ms, and forecasts miss the measured steps by "
-        f"{statistics.median(misses):.0%} at the median and "
-        f"{max(misses):.0%} at most{close}; "
-        f"only forecast: {', '.join(forecast_only) or 'nothing'}."
+        f"How sure: {verdict}this step {base}; the link has {job.link.gigabits:,.3g} Gbit/s and "
+        f"{1e3 * job.link.alpha_s:,.2g} ms, and forecasts are off by "
+        f"{statistics.median(misses):.0%} (median) and at most {advice.error:.0%}{close}; "
+        f"forecast only: {', '.join(forecast_only) or 'nothing'}."
     )
 
 

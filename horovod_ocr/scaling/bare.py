@@ -29,16 +29,16 @@ class Bare:
 
     def time_link(self, world: World, way: Way, most_bytes: int) -> None:
         """What this way is forecast from, unless it is known. most_bytes: of the model. Collective."""
-        engine = "torch" if way.engine == "torch" else "fp32"
-        if engine not in self.call_s:
-            self.call_s[engine] = self.time_call(world)
-        for wire in way.wires:
-            if wire not in self.bare_s:
-                self.bare_s[wire] = self.time_collectives(world, wire, most_bytes)
+        kind = "torch" if way.engine == "torch" else "fp32"
+        if kind not in self.call_s:
+            self.call_s[kind] = self.time_call(world)
+        for collective in way.collectives:
+            if collective not in self.bare_s:
+                self.bare_s[collective] = self.time_collectives(world, collective, most_bytes)
 
     def time_call(self, world: World) -> float:
-        """Seconds until ranks agree on a collective: one group of gradients takes so much longer than one more, since
-        they agree on all at once. Collective."""
+        """Seconds until ranks agree on a collective: what the first group of gradients costs beyond each further one,
+        since they agree on all at once. Collective."""
         one_s, several_s = (self.time_groups(world, count) for count in (1, GROUPS))
         each_s = (several_s - one_s) / (GROUPS - 1)
         return max(0.0, one_s - max(0.0, each_s))
@@ -61,31 +61,31 @@ class Bare:
 
         return float(world.broadcast(statistics.median([once() for _ in range(10)][1:])))
 
-    def time_collectives(self, world: World, wire: str, most_bytes: int) -> dict[int, float]:
+    def time_collectives(self, world: World, collective: str, most_bytes: int) -> dict[int, float]:
         """Bytes in fp32 -> median seconds, from few to about those of the model, while that is quick. Collective."""
         seconds: dict[int, float] = {}
         largest = min(LARGEST_BYTES, max(most_bytes, LEAST_BYTES))
         sizes = sorted({1 << 10, 1 << 16, LEAST_BYTES, min(GROUP_BYTES, largest), largest})
         for size, following in zip(sizes, [*sizes[1:], largest], strict=True):
             self.reached(f"a collective of {size} bytes")
-            seconds[size] = self.time_collective(world, wire, size)
+            seconds[size] = self.time_collective(world, collective, size)
             # time grows by less than the size does
-            is_slow = seconds[size] * following / size > 2 * self.seconds
-            if len(seconds) > 2 and world.broadcast(is_slow):
+            is_slow = seconds[size] * following / size > 2 * self.seconds  # the same on all ranks
+            if len(seconds) > 2 and is_slow:
                 break
         return seconds
 
-    def time_collective(self, world: World, wire: str, size: int) -> float:
-        """Collective. wire: as in `Way`."""
+    def time_collective(self, world: World, collective: str, size: int) -> float:
+        """Collective. collective: as in `Way`."""
         values = 1e-3 * torch.randn(size // 4, device=self.device)  # like gradients: fp16 takes longer for small ones
 
         def once() -> float:
             started_s = time.perf_counter()
-            if wire == "star":
+            if collective == "star":
                 send_to_root(world, values)
-            elif wire == "neighbours":
+            elif collective == "neighbours":
                 send_to_next(world, values)
-            elif wire == "fp16":
+            elif collective == "fp16":
                 world.sum(values.half()).float()
             else:
                 world.sum(values)
@@ -106,7 +106,7 @@ def wait_for(device: torch.device) -> None:
 def send_to_next(world: World, values: torch.Tensor) -> None:
     """Each rank sends the values to the next one. Collective."""
     ranks = range(world.world_size)
-    to, of = ([len(values) * (rank == (world.rank + way) % world.world_size) for rank in ranks] for way in (1, -1))
+    to, of = ([len(values) * (rank == (world.rank + step) % world.world_size) for rank in ranks] for step in (1, -1))
     world.all_to_all(values, to, of)
 
 

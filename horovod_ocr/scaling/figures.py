@@ -11,8 +11,12 @@ from horovod_ocr.scaling.link import NEIGHBOURS, Link, Links, fit_link, ring, st
 from sharding.system.files import write_whole
 
 VERSION = 2
-SAME_WORK = ("allreduce", "allreduce-fp16", "torch-ddp")  # without exchange; others copy weights
-LOCAL_WORK = ("weight-average", "diloco")  # so do these, but only once in MANY_STEPS or more
+SAME_WORK = (
+    "allreduce",
+    "allreduce-fp16",
+    "torch-ddp",
+)  # if nothing is exchanged; the other ways copy weights as well,
+LOCAL_WORK = ("weight-average", "diloco")  # and these hardly count it if they do so once in MANY_STEPS or more
 MANY_STEPS = 8
 UNSTEADY = 0.35  # hosts that do nothing else show 0.1 to 0.2
 
@@ -30,6 +34,11 @@ class Timeline:
     def size(self) -> int:
         """Bytes of all gradients."""
         return sum(self.sizes)
+
+    @property
+    def computation_s(self) -> float:
+        """Forward and backward: until the last gradient is there."""
+        return max(self.ready_s, default=0.0)
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,7 @@ class Job:
     samples: int
     """Of a rank in a step."""
     bare_s: dict[str, dict[int, float]]
-    """Of `Way.wires` -> bytes of gradients, in fp32 -> median seconds of a bare collective; empty for one rank."""
+    """Of `Way.collectives` -> bytes of gradients, in fp32 -> median seconds; empty for one rank."""
     call_s: dict[str, float]
     """fp32 for Horovod, or torch -> seconds until ranks agree on a collective; empty for one rank."""
     timeline: Timeline
@@ -71,18 +80,13 @@ class Job:
     left_out: dict[str, str] = field(default_factory=dict)
     """Way -> why it was not measured."""
 
-    @property
-    def computation_s(self) -> float:
-        """Forward and backward of a rank."""
-        return max(self.timeline.ready_s, default=0.0)
-
     def links(self) -> Links:
         """Fitted, in bytes of gradients in fp32. There must be two ranks or more."""
         shapes = {"star": star(self.ranks), "neighbours": NEIGHBOURS}
         return Links(
             {
-                wire: fit_link(seconds, shapes.get(wire, ring(self.ranks)), self.call_s.get(wire, self.call_s["fp32"]))
-                for wire, seconds in self.bare_s.items()
+                name: fit_link(seconds, shapes.get(name, ring(self.ranks)), self.call_s.get(name, self.call_s["fp32"]))
+                for name, seconds in self.bare_s.items()
             }
         )
 
@@ -145,15 +149,15 @@ class Study:
         """Forward and backward of one of `ranks` ranks that share the samples of one rank, as a fraction of those of
         one rank.
 
-        One part is the same for any number of samples: it is fitted to one rank and the most ranks that share, and is
-        0 where these were not measured.
+        A fixed part does not depend on the number of samples. It is fitted to one rank and the most ranks that share,
+        and is 0 where these were not measured.
         """
         fixed = 0.0
         alone = next((job for job in (*self.strong, *self.jobs) if job.ranks == 1), None)
-        if alone and alone.computation_s and self.strong and self.strong[-1].ranks > 1:
+        if alone and alone.timeline.computation_s and self.strong and self.strong[-1].ranks > 1:
             shared = self.strong[-1]
             ideal = 1 / shared.ranks
-            fixed = (shared.computation_s / alone.computation_s - ideal) / (1 - ideal)
+            fixed = (shared.timeline.computation_s / alone.timeline.computation_s - ideal) / (1 - ideal)
             fixed = min(1.0, max(0.0, fixed))
         return fixed + (1 - fixed) / ranks
 
@@ -203,6 +207,6 @@ def job_of(values: dict[str, Any]) -> Job:
         for name, way in values["ways"].items()
     }
     timeline = Timeline(*(tuple(values["timeline"][name]) for name in ("ready_s", "sizes")))
-    seconds = {wire: {int(size): time_s for size, time_s in times.items()} for wire, times in values["bare_s"].items()}
+    seconds = {name: {int(size): time_s for size, time_s in times.items()} for name, times in values["bare_s"].items()}
     shares = tuple(values["powersgd_shares"])
     return Job(**{**values, "bare_s": seconds, "timeline": timeline, "ways": ways, "powersgd_shares": shares})

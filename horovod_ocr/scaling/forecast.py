@@ -37,17 +37,17 @@ class Work:
     @property
     def after_s(self) -> float:
         """From the last gradient to the end of the step: update, and copies that the exchange makes."""
-        return max(0.0, self.own_s - max(self.timeline.ready_s, default=0.0))
+        return max(0.0, self.own_s - self.timeline.computation_s)
 
     def computing(self, factor: float) -> "Work":
         """With forward and backward that take `factor` times as long; the rest stays."""
         ready_s = tuple(factor * each for each in self.timeline.ready_s)
-        own_s = self.after_s + max(ready_s, default=0.0)
+        own_s = self.after_s + factor * self.timeline.computation_s
         return replace(self, timeline=replace(self.timeline, ready_s=ready_s), own_s=own_s)
 
     def accumulated(self, passes: int) -> "Work":
         """With several forward and backward passes in a step: gradients travel during the last one."""
-        before_s = (passes - 1) * max(self.timeline.ready_s, default=0.0)
+        before_s = (passes - 1) * self.timeline.computation_s
         ready_s = tuple(before_s + each for each in self.timeline.ready_s)
         return replace(self, timeline=replace(self.timeline, ready_s=ready_s), own_s=before_s + self.own_s)
 
@@ -56,7 +56,7 @@ def forecast_s(way: Way, work: Work, links: Links, ranks: int) -> float:
     """Seconds of a step of `ranks` ranks, on average."""
     if ranks == 1:
         return work.own_s
-    size, link = work.timeline.size, links.of(way.wires[-1])
+    size, link = work.timeline.size, links.of(way.collectives[-1])
     if way.exchange == "allreduce":
         if way.engine == "torch":  # it has two groups under way at once: while one waits for a message, the other sends
             link = replace(link, alpha_s=link.alpha_s / 2)
@@ -95,14 +95,19 @@ def overlapped_s(work: Work, travel_s: Callable[[float], float], call_s: float) 
 def work_of(job: Job, name: str, local_steps: int) -> Work:
     """What a rank of this job does in a step of a way; if that was not measured, with the computation of allreduce."""
     own_s = (job.ways.get(name) or job.ways["allreduce"]).own_s
-    return Work(job.timeline, own_s, job.powersgd_shares, local_steps if WAYS[name].is_local else 1, job.groups)
+    return work_with(job, WAYS[name], own_s, local_steps)
+
+
+def work_with(job: Job, way: Way, own_s: float, local_steps: int) -> Work:
+    return Work(job.timeline, own_s, job.powersgd_shares, local_steps if way.is_local else 1, job.groups)
 
 
 def unmeasured_s(job: Job, way: Way, local_steps: int) -> float:
     """A step of a job that has measured its link alone, without what comes after the last gradient."""
-    own_s = max(job.timeline.ready_s)
-    work = Work(job.timeline, own_s, job.powersgd_shares, local_steps if way.is_local else 1, job.groups)
-    return forecast_s(way, work, job.links(), job.ranks) if job.ranks > 1 else own_s
+    own_s = job.timeline.computation_s
+    if job.ranks == 1:
+        return own_s
+    return forecast_s(way, work_with(job, way, own_s, local_steps), job.links(), job.ranks)
 
 
 class Miss(NamedTuple):

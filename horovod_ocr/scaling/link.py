@@ -77,18 +77,19 @@ class Link:
 class Links:
     """One link, as it is for each kind of collective: what the cores and the engine do differs."""
 
-    by_wire: Mapping[str, Link]
-    """fp32, always; fp16, torch, star, neighbours if they were measured (`Way.wires`)."""
+    by_collective: Mapping[str, Link]
+    """fp32, always; fp16, torch, star, neighbours if they were measured (`Way.collectives`)."""
 
-    def of(self, wire: str) -> Link:
+    def of(self, collective: str) -> Link:
         """That of the plain allreduce where this kind was not measured."""
-        return self.by_wire.get(wire) or self.by_wire["fp32"]
+        return self.by_collective.get(collective) or self.by_collective["fp32"]
 
     def faster(self, bits_per_s: float) -> "Links":
         """The same latency at another speed of the network."""
         # beta counts bytes as they are in fp32, of which half travel as fp16
         factor = {"fp16": 2.0}
-        return Links({wire: link.faster(factor.get(wire, 1.0) * bits_per_s) for wire, link in self.by_wire.items()})
+        links = self.by_collective.items()
+        return Links({name: link.faster(factor.get(name, 1.0) * bits_per_s) for name, link in links})
 
 
 def fit_link(seconds: Mapping[int, float], shape: Shape, call_s: float = 0.0) -> Link:

@@ -18,7 +18,8 @@ from horovod_ocr.scaling.figures import Study, job_of
 from horovod_ocr.scaling.request import Request
 
 PROBE = "horovod_ocr.scaling.probe"
-STARTS_S, TAKES = 15.0, 2.0  # of a job, about: until its ranks measure; seconds for a second of `Request.seconds`
+STARTS_S = 15.0  # of a job, about, until its ranks measure
+TAKES = 2.0  # times `Request.seconds`, about, for each way
 BESIDE_S = 60.0  # of a job, beside its ways: imports, connections, bare collectives
 
 
@@ -63,12 +64,13 @@ def measure(
             assert isinstance(answer, dict)
             return answer
 
+        shared = {ranks: request.shared_by(ranks) for ranks in axes.ranks} if axes.strong else {}
         weak = [ask(ranks, request, name) for ranks in axes.ranks] if axes.weak else []
         shares = []
-        for ranks in axes.ranks if axes.strong else ():
-            shared, what = request.shared_by(ranks), f"{name}, strong scaling"
+        for ranks, of_rank in shared.items():
+            asked = replace(of_rank, ways=("allreduce",)) if ranks in axes.plain else of_rank
             try:
-                shares.append(ask(ranks, replace(shared, ways=("allreduce",)) if ranks in axes.plain else shared, what))
+                shares.append(ask(ranks, asked, f"{name}, strong scaling"))
             except ClusterError as error:
                 if ranks not in axes.plain:
                     raise
@@ -99,7 +101,7 @@ def measure_for_advice(
     ConfigError for fewer than two slots."""
     ranks = ranks_of(hosts)
     if ranks < 2:
-        raise ConfigError("an advice needs two ranks or more; give -H with all hosts that may train")
+        raise ConfigError("advice needs two ranks or more; name all hosts that may train with -H")
     fewer = {1, hosts[0].slots} - {ranks}
     axes = Axes((*sorted(fewer), ranks), weak=False, plain=tuple(fewer))
     return measure(name, hosts, request, axes, tell, launcher)

@@ -55,6 +55,7 @@ class Probe:
         self.device = choose_device(world, request.device).device
         self.subject = self.build_subject(world, request.samples)
         self.bare = Bare(self.device, request.seconds, self.reached)
+        self.travelling = travelling(self.subject.build_model(), request.powersgd_rank)
 
     def build_subject(self, world: World, samples: int) -> Subject:
         """Collective in `world`. samples: of a rank in a step."""
@@ -76,7 +77,7 @@ class Probe:
         for name in self.request.ways:
             self.reached(f"a step of {name}")
             try:
-                # an error is one of all ranks, so that all of them go on
+                # LeftOut is raised on all ranks, so that all of them go on
                 ways[name] = self.measure_way(WAYS[name], timeline)
             except LeftOut as why:
                 left_out[name] = str(why)
@@ -89,8 +90,7 @@ class Probe:
 
     def job_of(self, timeline: Timeline, ways: dict[str, WayFigures], left_out: dict[str, str]) -> Job:
         """What is known of this job so far."""
-        shares, groups = travelling(self.subject.build_model(), self.request.powersgd_rank)
-        bare, samples = self.bare, self.subject.samples
+        (shares, groups), bare, samples = self.travelling, self.bare, self.subject.samples
         return Job(self.world.world_size, samples, bare.bare_s, bare.call_s, timeline, ways, shares, groups, left_out)
 
     def steps_of(self, world: World, way: Way) -> Steps:
@@ -119,9 +119,9 @@ class Probe:
             self.bare.time_link(of_way, way, timeline.size)
         self.check_time(way, timeline)
         alone = self.steps_of(AloneWorld(), way)
-        own_s, _ = time_steps(alone, self.request.seconds / 4, world, self.reached, begin_together=True)
+        own_s, measured = time_steps(alone, self.request.seconds / 4, world, self.reached, begin_together=True)
         if world.world_size == 1:
-            return WayFigures(own_s, own_s, 0)
+            return WayFigures(own_s, own_s, measured)
         steps = self.steps_of(of_way, way)
         before = replace(of_way.traffic)
         step_s, measured = time_steps(steps, self.request.seconds, world, self.reached)
@@ -134,9 +134,8 @@ class Probe:
         """LeftOut if a few steps would take much longer than is given for them. Collective."""
         if way == WAYS["allreduce"]:  # all forecasts need it
             return
-        job = self.job_of(timeline, {}, {})
         steps = self.request.local_steps if way.is_local else 1
-        step_s = unmeasured_s(job, way, steps)
+        step_s = unmeasured_s(self.job_of(timeline, {}, {}), way, self.request.local_steps)
         if self.world.broadcast(step_s * steps > self.request.seconds):
             several = f"{steps} steps take" if steps > 1 else "a step takes"
             raise LeftOut(f"forecast only: {several} about {step_s * steps:.0f} s; give more --seconds")

@@ -38,34 +38,36 @@ class Request:
         return json.dumps(asdict(self))
 
     def shared_by(self, ranks: int) -> "Request":
-        """Of the one of `ranks` ranks whose share of the samples is the largest. ConfigError for fewer samples than
-        ranks."""
+        """The request for the rank with the largest share, if `ranks` ranks share the samples. ConfigError for fewer
+        samples than ranks."""
         if self.samples < ranks:
             raise ConfigError(f"{self.samples} samples for {ranks} ranks; give a larger --global-batch")
         step_ms = None if self.step_ms is None else self.step_ms / ranks
         return replace(self, samples=-(-self.samples // ranks), step_ms=step_ms)
 
 
-SET_APART = {
+NOT_HEEDED = {
     "exchange": "--ways",
     "compression": "--ways",
     "engine": "--ways",
     "sync_batchnorm": None,
     "accumulate": None,
 }
-"""Settings that a measured step does not heed -> the option that does."""
+"""Setting that a measured step ignores -> the option to use instead; None: there is none."""
 
 
 def not_measured(config: TrainConfig) -> list[str]:
     """Settings of a recipe that a measured step does not heed, and that no option does."""
-    usual, names = RanksConfig(), [name for name, option in SET_APART.items() if option is None]
+    usual, names = RanksConfig(), [name for name, option in NOT_HEEDED.items() if option is None]
     return [name for name in names if getattr(config.ranks, name) != getattr(usual, name)]
 
 
 def request_of(config: TrainConfig, given: dict[str, Any], ways: Sequence[str], seconds: float) -> Request:
     """Of one rank with the whole batch of a config. given: the settings that are laid over its recipe, but for the
     recipe. ConfigError for those that a measured step does not heed."""
-    for name, option in SET_APART.items():
+    if config.ranks.precision == "fp64":
+        raise ConfigError("a measured step computes in bf16 or fp32, not in fp64; leave precision out")
+    for name, option in NOT_HEEDED.items():
         if name in given:
             instead = f"choose what is measured with {option}" if option else "leave it out"
             raise ConfigError(f"{name} is not part of a measured step; {instead}")

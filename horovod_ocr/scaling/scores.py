@@ -1,7 +1,7 @@
 """What runs score at each step, and so at each time: some ways trade score for time. No torch."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +35,7 @@ class Curve:
     """That it is the mean of."""
 
     def at(self, step: float) -> float:
-        """The score after `step` steps, between validations on a straight line; before the first as a part of it."""
+        """The score after `step` steps: linear between validations, and from 0 before the first."""
         return float(np.interp(step, (0, *self.steps), (0.0, *self.scores)))
 
     def steps_to(self, score: float) -> float | None:
@@ -55,15 +55,16 @@ def read_curves(runs: Iterable[Path]) -> list[Curve]:
     """A curve for each recipe and way, in the order of WAYS. DataError for a run without validations, or for runs of
     one recipe that cannot be compared."""
     alike: dict[tuple[str, str], list[Curve]] = {}
-    firsts: dict[tuple[str, ...], tuple[Path, Curve]] = {}  # of a recipe, and of a recipe's way
+    first_of_task: dict[str, tuple[Path, Curve]] = {}
+    first_of_way: dict[tuple[str, str], tuple[Path, Curve]] = {}
     for run in runs:
         curve = read_curve(run)
-        one, its_curve = firsts.setdefault((curve.task,), (run, curve))
+        one, its_curve = first_of_task.setdefault(curve.task, (run, curve))
         lengths = [(each.steps[-1], each.samples_of_step) for each in (its_curve, curve)]
         if lengths[0] != lengths[1]:
             of_one, of_run = (f"{steps} steps of {samples} samples" for steps, samples in lengths)
             raise DataError(f"{one} took {of_one}, and {run} {of_run}; compare runs of equal samples")
-        one, its_curve = firsts.setdefault((curve.task, curve.way), (run, curve))
+        one, its_curve = first_of_way.setdefault((curve.task, curve.way), (run, curve))
         if its_curve.steps != curve.steps:
             raise DataError(f"{one} and {run} validated at other steps; compare runs that did at the same")
         alike.setdefault((curve.task, curve.way), []).append(curve)
@@ -82,22 +83,18 @@ def read_curve(run: Path) -> Curve:
     # a resumed run may have validated twice
     scores = {int(row["step"]): row[figure.key] for row in rows if figure.key in row and "step" in row}
     steps = tuple(sorted(scores))
-    way = way_of(Way(config.exchange.exchange, config.exchange.compression))
+    way = name_of(Way(config.exchange.exchange, config.exchange.compression))
     values = tuple(scores[step] for step in steps)
     return Curve(Path(config.recipe or "run").stem, way, figure.title, steps, values, config.plan.global_batch)
 
 
-def way_of(way: Way) -> str:
-    """Its name."""
+def name_of(way: Way) -> str:
     return next(name for name, each in WAYS.items() if each == way)
 
 
 def mean_of(curves: Sequence[Curve]) -> Curve:
     scores = np.mean([curve.scores for curve in curves], axis=0)
-    first = curves[0]
-    return Curve(
-        first.task, first.way, first.score, first.steps, tuple(scores.tolist()), first.samples_of_step, len(curves)
-    )
+    return replace(curves[0], scores=tuple(scores.tolist()), runs=len(curves))
 
 
 def steps_to_same(curves: Mapping[str, Curve]) -> tuple[float, dict[str, float]]:
@@ -124,15 +121,17 @@ class Race:
     """Way -> score after `time_s`: equal wall time. Its learning rate has not come down yet where it needs longer."""
 
 
-def race(curves: Sequence[Curve], step_s: Mapping[str, float]) -> Race:
-    """curves: of one recipe. step_s: way -> seconds of a step on this link; only ways of both are compared.
-
-    A way that gives the weights of allreduce has the curve of allreduce.
-    """
+def curves_by_way(curves: Sequence[Curve]) -> dict[str, Curve]:
+    """A way that gives the weights of allreduce has the curve of allreduce."""
     by_way = {curve.way: curve for curve in curves}
-    for name, way in WAYS.items():
-        if way.is_exact and "allreduce" in by_way:
-            by_way.setdefault(name, by_way["allreduce"])
+    if "allreduce" in by_way:
+        by_way = {name: by_way["allreduce"] for name, way in WAYS.items() if way.is_exact} | by_way
+    return by_way
+
+
+def race(curves: Sequence[Curve], step_s: Mapping[str, float]) -> Race:
+    """curves: of one recipe. step_s: way -> seconds of a step on this link; only ways of both are compared."""
+    by_way = curves_by_way(curves)
     both = [name for name in WAYS if name in by_way and name in step_s]
     target, steps = steps_to_same({name: by_way[name] for name in both})
     ends = {name: step_s[name] * by_way[name].steps[-1] for name in both}

@@ -113,6 +113,5 @@ def time_steps(
 
 
 def meet(world: World) -> None:
-    """Return when all ranks are here: ranks that share cores are then in each other's way as when they exchange.
-    Collective."""
+    """Wait for all ranks, so that those that share cores compete for them as they do in an exchange. Collective."""
     world.sum(torch.zeros(1))

@@ -32,7 +32,7 @@ class Way(NamedTuple):
         return self.engine != "data-parallel"
 
     @property
-    def wires(self) -> tuple[str, ...]:
+    def collectives(self) -> tuple[str, ...]:
         """The bare collectives that it is forecast from: an allreduce of fp32, of fp16, or of torch; a star; messages
         to neighbours."""
         if self.exchange == "parameter-server":

@@ -64,9 +64,9 @@ def area_under_curve(positive: NDArray[np.float64], negative: NDArray[np.float64
     ties counting half. None if a class has no sample.
 
     positive, negative: scores of the samples of each class. The interval is DeLong's (DeLong, DeLong, Clarke-Pearson,
-    1988; by midranks: Sun and Xu, 2014) on the logit scale, which keeps it within 0 to 1. Where samples cannot tell
-    their variance, it is the largest that there is: that of a share. A perfect separation has the exact binomial
-    interval (Clopper and Pearson, 1934) for as many samples as the smaller class has.
+    1988; by midranks: Sun and Xu, 2014) on the logit scale, which keeps it within 0 to 1. Where all samples of a class
+    say the same, they show no variance, and its upper bound is taken: that of a share. A perfect separation has the
+    exact binomial interval (Clopper and Pearson, 1934) for as many samples as the smaller class has.
     """
     m, n = len(positive), len(negative)
     if not m or not n:

@@ -28,7 +28,8 @@ from sharding.wording import some_names
 
 MOST_CONFUSED = 20
 MOST_WORST = 30  # samples kept to look at
-MOST_SHOWN, MOST_KNOWN = 5, 50  # classes in a sentence or in a reading; those of a model that does not fit a set
+MOST_SHOWN = 5  # classes in a sentence or in a reading
+MOST_KNOWN = 50  # classes of a model that does not fit a set
 LEAST = float(np.finfo(np.float64).tiny)  # taken for a probability of 0, which has no logarithm
 
 
@@ -131,8 +132,8 @@ class ClassTask:
         remarks = []
         if unused:
             remarks.append(
-                f"warning: no image of {some_names(unused, MOST_SHOWN)} could be packed: the model has outputs for "
-                "all classes, and never reads such a one"
+                f"warning: no image of {some_names(unused, MOST_SHOWN)} could be packed: the model has an output for "
+                "every class, but never learns to read these"
             )
         if missing:
             remarks.append(
@@ -222,8 +223,8 @@ class ClassScores:
         size = len(self.classes)
         self.confusions: dict[int, NDArray[np.int64]] = defaultdict(lambda: np.zeros((size, size), np.int64))
         self.log_loss = 0.0
-        # of two classes: the log odds of the second one, for each sample of either; the probability itself would be 1
-        # for all samples that are read as it with certainty
+        # of two classes: the log odds of the second one, for each sample of either; the probabilities of sure readings
+        # would all round to 1
         self.log_odds: tuple[list[float], list[float]] = ([], [])
         self.worst: list[Mistake] = []
 

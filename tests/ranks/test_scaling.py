@@ -84,7 +84,7 @@ def test_what_cannot_be_measured_is_refused_with_a_sentence(tmp_path):
         (["-H", "localhost:2", "--ranks", "4", *ASLEEP], "4 ranks, but the hosts have 2 slots"),
         (["-H", "localhost:2", "--ranks", "two", *ASLEEP], "write numbers of ranks, such as 1,2,4"),
         (["-H", "localhost:2", "--ways", "adasum", *ASLEEP], "no way 'adasum'"),
-        (["-H", "localhost:1", "--advise", *ASLEEP], "an advice needs two ranks or more"),
+        (["-H", "localhost:1", "--advise", *ASLEEP], "advice needs two ranks or more"),
         (["-H", "localhost:2"], "there is no folder shards"),
         (["--draw", "no.json"], "no.json: cannot be read"),
         (["--draw", "no.json", "--advise"], "--draw does not go with --advise"),

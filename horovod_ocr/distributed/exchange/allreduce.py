@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from horovod_ocr.distributed.exchange.base import Exchange, Groups, MakeOptimizer
 from horovod_ocr.distributed.world import World
 
-# Small enough that the first sums travel while backward still runs, large enough that few messages do. With 9 million
+# Small enough that the first sums travel while backward still runs, large enough that messages are few. With 9 million
 # parameters on 2 CPU ranks faster than 1 and 64 MB; Li et al., "PyTorch Distributed", 2020, take 25 MB.
 GROUP_BYTES = 8 << 20
 

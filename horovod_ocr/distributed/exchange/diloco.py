@@ -25,7 +25,7 @@ class DiLoCo(LocalSteps):
         self, world: World, model: nn.Module, groups: Groups, make: MakeOptimizer, local_steps: int, total_steps: int
     ):
         super().__init__(world, model, groups, make, local_steps, total_steps)
-        self.met = torch.zeros_like(flatten(self.parameters), requires_grad=False)
+        self.met = torch.zeros_like(flatten(self.parameters))
         """The weights at the last meeting; flat."""
         self.momentum = torch.zeros_like(self.met)
         """Of the outer step; equal on all ranks."""
@@ -35,9 +35,9 @@ class DiLoCo(LocalSteps):
         self.met.copy_(flatten(self.parameters))
 
     def meet(self) -> None:
-        way = self.met - self.average(list(self.parameters))  # the outer gradient
-        self.momentum.mul_(OUTER_MOMENTUM).add_(way)
-        self.met.sub_(way.add(self.momentum, alpha=OUTER_MOMENTUM), alpha=OUTER_LR)
+        outer_gradient = self.met - self.average(list(self.parameters))
+        self.momentum.mul_(OUTER_MOMENTUM).add_(outer_gradient)
+        self.met.sub_(outer_gradient.add(self.momentum, alpha=OUTER_MOMENTUM), alpha=OUTER_LR)
         unflatten_into(self.met, self.parameters)
 
     def own_state(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def flatten(tensors: Sequence[Tensor]) -> Tensor:
-    """All elements, end to end: 1-dim, of the type of the first."""
+    """All elements, end to end: 1-dim, of their common type."""
     return torch.cat([tensor.reshape(-1) for tensor in tensors])
 
 

@@ -47,13 +47,10 @@ class ParameterServer(Exchange):
 
     def send(self, flat: Tensor, to_server: bool) -> Tensor:
         """From the other ranks to the server, or back. Collective."""
-        is_root, mine = self.world.is_root, [self.size, *[0] * (self.world.world_size - 1)]
         nothing = [0] * self.world.world_size
-        if to_server:
-            return self.world.all_to_all(
-                flat[:0] if is_root else flat, nothing if is_root else mine, self.others if is_root else nothing
-            )
-        return self.world.all_to_all(flat, self.others if is_root else nothing, nothing if is_root else mine)
+        server, others = (nothing, self.others) if self.world.is_root else ([self.size, *nothing[1:]], nothing)
+        sent, received = (server, others) if to_server else (others, server)
+        return self.world.all_to_all(flat[: sum(sent)], sent, received)
 
     def load_optimizer_state(self, state: dict[str, Any]) -> None:
         if self.world.is_root:

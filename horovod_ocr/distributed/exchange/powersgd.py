@@ -95,8 +95,8 @@ class PowerSGD(Exchange):
 
 
 def put_product(gradient_nm: Tensor, left_out_nm: Tensor, p_nR: Tensor, q_mR: Tensor, ranks: int) -> None:
-    """The gradient of this rank becomes p times the transposed q, of all ranks; what this rank's part of that leaves
-    out of its own gradient goes to `left_out_nm`.
+    """This rank's gradient becomes p times the transposed q, the sum of all ranks. What an equal share of that lacks of
+    its own gradient goes to `left_out_nm`.
 
     Each product and each sum is rounded on its own, so the bits are the same with any number of threads and on any CPU.
     """
@@ -112,7 +112,7 @@ def put_product(gradient_nm: Tensor, left_out_nm: Tensor, p_nR: Tensor, q_mR: Te
 
 
 def shares_of_bytes(weights: Sequence[Tensor], rank: int) -> tuple[float, float]:
-    """(of the elements of all gradients, those that ranks sum; those of the bases that root sends to all)."""
+    """Shares of the elements of all gradients: (those that the ranks sum, those of root's bases)."""
     whole = sum(each.numel() for each in weights)
     shapes = [as_matrix(each).shape for each in weights if is_compressed(each, rank)]
     bases = sum(min(rank, n, m) * n for n, m in shapes)

@@ -1,5 +1,5 @@
-"""Each rank steps alone for some steps, then weights are averaged by the samples that each rank has learnt from; the
-optimizer's moments too.
+"""Each rank steps alone for some steps; then weights and the optimizer's moments are averaged, weighted by the samples
+of each rank.
 
 Local SGD: Stich, "Local SGD Converges Fast and Communicates Little", 2019. Averaged by a master as MPI programs do it:
 Zinkevich et al., "Parallelized Stochastic Gradient Descent", 2010.
@@ -46,9 +46,9 @@ class LocalSteps(Exchange):
         raise NotImplementedError
 
     def average(self, tensors: list[Tensor]) -> Tensor:
-        """The mean over the ranks, weighed by their samples since the last meeting; flat. Collective."""
+        """The mean over the ranks, weighted by their samples since the last meeting; flat. Collective."""
         flat = flatten(tensors)
-        # in one message: the weight of a rank is not known before
+        # in one message: how many samples there are in all is not known before
         sums = self.world.sum(torch.cat([flat * self.samples, flat.new_tensor([self.samples])]))
         return sums[:-1] / sums[-1]
 

@@ -40,7 +40,8 @@ def ideal_job(link: Link, ranks: int, names: list[str] | None = None, computatio
             ways[name] = WayFigures(work.own_s, step_s, 5, (sent,) * ranks, (sent,) * ranks)
     shapes = {"fp32": ring(ranks), "fp16": ring(ranks), "star": star(ranks), "neighbours": NEIGHBOURS}
     seconds = {
-        wire: {size: each.call_s + each.time_s(shapes[wire], size) for size in sizes} for wire, each in links.items()
+        collective: {size: each.call_s + each.time_s(shapes[collective], size) for size in sizes}
+        for collective, each in links.items()
     }
     return Job(
         ranks,

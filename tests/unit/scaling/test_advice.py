@@ -83,7 +83,7 @@ def test_an_option_that_costs_hardly_more_is_too_close_to_tell(study_on):
     for rival, is_close in ((0.104, True), (0.12, False)):
         options = (Option("allreduce", 1, 0.3, True), Option("allreduce", 2, rival, True), chosen)
         sure = sentences(study, Advice(chosen, options, 1, 0.0, 0.0, 0.3), TrainConfig(), "hosts.txt")[2]
-        assert ("allreduce on 2 ranks is too close to tell" in sure) == is_close
+        assert ("allreduce on 2 ranks is too close to call" in sure) == is_close
 
 
 def test_what_is_measured_on_busy_hosts_or_forecast_badly_is_not_sure(study_on):
@@ -102,7 +102,7 @@ def test_what_is_measured_on_busy_hosts_or_forecast_badly_is_not_sure(study_on):
         seen = replace(study, strong=(study.strong[0], replace(job, ways=ways)))
         every = (measured, Option("allreduce", 2, 0.35, True), *options)
         sure = sentences(seen, Advice(chosen, every, 1, 0.0, 0.0, error), TrainConfig(), "hosts.txt")[2]
-        assert sure.startswith(doubt or "How sure: this step is measured")
+        assert sure.startswith(doubt or "How sure: this step was measured")
 
 
 def test_hosts_are_quoted_for_a_shell(study_on):
@@ -113,7 +113,7 @@ def test_hosts_are_quoted_for_a_shell(study_on):
     assert use.endswith("horovodrun -np 3 -H 'a:1, b:2' horovod-ocr train --recipe xray")
     over = sentences(study, three, TrainConfig(), "a:1", "", ["--network-interfaces", "eth0,eth1"])[0]
     assert over.endswith("horovodrun -np 3 -H a:1 --network-interfaces eth0,eth1 horovod-ocr train")
-    assert alone.endswith("hardly anything: horovod-ocr train --recipe xray")
+    assert alone.endswith("gain little or nothing: horovod-ocr train --recipe xray")
 
 
 def test_a_larger_batch_is_advised_where_ranks_mostly_wait(study_on):
@@ -130,7 +130,7 @@ def test_three_sentences_name_the_command_the_gain_and_the_error(study_on):
     use, gain, sure = sentences(study, advise(study, ALL), TrainConfig(), "hosts.txt")
     assert "horovodrun -np 3 -H hosts.txt horovod-ocr train" in use and "on the wire" in use and "64" in use
     assert "one rank takes 276 ms" in gain  # thrice forward and backward of 88 ms, and an update of 12
-    assert "1 Gbit/s and 0.1 ms" in sure and "0% at the median" in sure and "only forecast: parameter-server" in sure
+    assert "1 Gbit/s and 0.1 ms" in sure and "off by 0% (median)" in sure and "forecast only: parameter-server" in sure
     assert "for 1.2 times the samples" in gain or "for 1.7 times the samples" in gain
 
 
@@ -150,8 +150,8 @@ def test_the_command_can_be_typed_as_it_stands_and_a_larger_batch_is_a_clause_of
         and "fp16 on the wire" in use
     )
     assert (
-        "; ranks wait for 60% of a step, and with --global-batch 256 --accumulate 4, if the score allows it, for 20%"
-        in use
+        "(ranks wait for 60% of a step; --global-batch 256 --accumulate 4 would lower that to 20%, if the score allows "
+        "it): horovodrun" in use
     )
     alone = Advice(Option("allreduce", 1, 0.3, False), advise(study, ALL).options, 1, 0.0, 0.0, 0.1)
     assert sentences(study, alone, TrainConfig(), "hosts.txt", "--recipe xray")[0].endswith(
