@@ -147,3 +147,15 @@ def test_ways_have_names_and_options_of_train():
     ]
     assert ways_named(None) == USUAL
     assert "torch-ddp" not in USUAL and len({WAYS[name] for name in USUAL}) == len(USUAL)
+
+
+def test_fp64_is_refused_since_it_would_be_measured_in_fp32():
+    with pytest.raises(ConfigError, match="not in fp64"):
+        request_of(TrainConfig.of(precision="fp64"), {}, ("allreduce",), 1.0)
+
+
+def test_too_few_samples_are_refused_before_anything_is_measured(monkeypatch):
+    monkeypatch.setattr(measure_module, "ask_ranks", lambda *given: pytest.fail("it was measured"))
+    hosts, axes = [Host("a"), Host("b"), Host("c")], Axes((1, 3))
+    with pytest.raises(ConfigError, match="2 samples for 3 ranks; give a larger --global-batch"):
+        measure("x", hosts, replace(REQUEST, samples=2), axes)
