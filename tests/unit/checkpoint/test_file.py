@@ -169,8 +169,10 @@ def test_files_of_others_and_of_other_versions(tmp_path):
     torch.save({"format": "horovod-ocr checkpoint", "version": 9}, path)
     with pytest.raises(CheckpointError, match="checkpoint version 9, this program reads 3"):
         read_checkpoint(path)
-    with pytest.raises(CheckpointError, match="no such file"):
+    with pytest.raises(CheckpointError, match="not a file"):
         read_checkpoint(tmp_path)
+    with pytest.raises(CheckpointError, match="no such file"):
+        read_checkpoint(tmp_path / "y.pt")
 
 
 def test_a_checkpoint_packed_again_by_a_zip_program_is_refused(tmp_path):

@@ -18,6 +18,7 @@ READERS_MAY_IMPORT = {
     "config": {"options"},  # the settings of the command `shard` are its options
     # a decoder checks a PNG's chunks before a library reads it; loader workers are chosen by the cores
     "data": {"images.png", "images.jpeg", "reasons", "system.machine"},
+    "evaluation": {"building.origins"},  # the files of the worst mistakes
     "launch": {"system.machine"},  # the memory of a host
 }
 ANYTHING = {"cli", "synth", "reports", "recognizer"}

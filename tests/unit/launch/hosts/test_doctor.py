@@ -163,7 +163,7 @@ def test_an_interrupt_ends_what_measures(tmp_path, monkeypatch):
     """It runs in a session of its own, which an interrupt in the terminal does not reach."""
     pid = tmp_path / "pid"
     command = ["sh", "-c", f"echo $$ > {pid}.new; mv {pid}.new {pid}; exec sleep 60"]
-    monkeypatch.setattr(ask_ranks, "spell_horovodrun", lambda hosts, program: command)
+    monkeypatch.setattr(ask_ranks, "spell_horovodrun", lambda hosts, program, options: command)
 
     def interrupt(number, frame):
         if pid.exists():
