@@ -19,6 +19,7 @@ SAMPLES_TO_SCORE = {"weight-average": 1.2, "diloco": 1.7, "powersgd": 1.2}
 CLOSE = 0.05  # a way must gain more than this to be advised instead of a simpler one
 MUCH_WAITING, LITTLE_WAITING = 0.35, 0.2  # shares of a step
 MOST_ACCUMULATED = 16
+TOO_MUCH = 1.3  # times as fast as one rank for each rank: something else ran while one rank was measured
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,9 @@ def how_sure(study: Study, advice: Advice) -> str:
     its_name = "one rank" if rival.ranks == 1 else f"{rival.way} on {rival.ranks} ranks"
     close = f"; {its_name} is too close to call" if rival.cost_s / chosen.cost_s - 1 < max(CLOSE, unsure) else ""
     doubts = []
-    if any(map(study.is_unsteady, study.strong)):
+    alone = advice.of("allreduce", 1)
+    gains_too_much = alone.step_s > TOO_MUCH * chosen.ranks * chosen.step_s
+    if gains_too_much or any(map(study.is_unsteady, study.strong)):
         doubts.append("the same work took very different times, so measure again while the hosts are idle")
     if unsure > FAR_OFF:
         doubts.append("forecasts are far off here")

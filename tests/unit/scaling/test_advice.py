@@ -103,6 +103,9 @@ def test_what_is_measured_on_busy_hosts_or_forecast_badly_is_not_sure(study_on):
         every = (measured, Option("allreduce", 2, 0.35, True), *options)
         sure = sentences(seen, Advice(chosen, every, 1, 0.0, 0.0, error), TrainConfig(), "hosts.txt")[2]
         assert sure.startswith(doubt or "How sure: this step was measured")
+    slow = replace(measured, step_s=0.4)  # three ranks would be four times as fast
+    sure = sentences(study, Advice(chosen, (slow, every[1], chosen), 1, 0.0, 0.0, 0.1), TrainConfig(), "hosts.txt")[2]
+    assert sure.startswith("How sure: not very, since the same work took very different times")
 
 
 def test_hosts_are_quoted_for_a_shell(study_on):
