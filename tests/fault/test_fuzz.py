@@ -275,7 +275,7 @@ def test_damaged_and_crafted_idx_files(word_shards, tmp_path):
 
 def test_what_is_no_file(tmp_path):
     os.mkfifo(tmp_path / "step-00000001.pt")
-    assert "no such file" in refused(tmp_path / "step-00000001.pt", CheckpointError, read_checkpoint)
+    assert "not a file" in refused(tmp_path / "step-00000001.pt", CheckpointError, read_checkpoint)
     for name in ("index.json", "train-000000.idx"):
         (tmp_path / name).mkdir()
     assert "cannot be read" in refused(tmp_path / "index.json", ShardError, open_index)
