@@ -34,14 +34,16 @@ def predict(
         from horovod_ocr.recognizer.recognizer import build_recognizer, find_images, read_files
 
         paths = find_images(images)
-        if form == "text" and (odd := next((path for path in paths if breaks_lines(str(path))), None)):
-            raise ConfigError(f"{str(odd)!r} has a tab, a line end or the like in its name; use --format jsonl")
         chosen = choose_device(AloneWorld(), device_given(device)).device
         recognizer = build_recognizer(load_best(folder_of_runs(runs), run)[1], device=chosen)
         failed: OcrError | None = None
         with progress_bar("reading") as progress:
             for number, (path, reading) in enumerate(read_files(recognizer, paths), start=1):
                 progress(number, len(paths))
+                if form == "text" and breaks_lines(str(path)):
+                    reading = ConfigError(
+                        f"{str(path)!r} has a tab, a line end or the like in its name; use --format jsonl"
+                    )
                 if isinstance(reading, OcrError):
                     failed = reading
                     print(f"{SENTENCE}{reading}", file=sys.stderr)

@@ -95,7 +95,9 @@ def scaling(
 
         measuring = {"--ranks": ranks, "--ways": ways, "--only": only}
         if draw:
-            refuse("--draw", {"--advise": advise, "--simulate-step-ms": simulate_step_ms, **measuring})
+            typed_too = {f"--{each.replace('_', '-')}": True for each in given}
+            not_drawn = {"--advise": advise, "--simulate-step-ms": simulate_step_ms, "-H": hosts, "--set": settings}
+            refuse("--draw", {**not_drawn, **measuring, **typed_too})
         if advise:
             refuse("--advise", {"--scores": scores, **measuring})
         curves = read_curves(scores or [])

@@ -21,6 +21,8 @@ def read_recipe(name: str) -> dict[str, Any]:
     engine."""
     if name.endswith(".toml"):
         values = read_toml(Path(name))
+        if list(values) == ["train"] and isinstance(values["train"], dict):  # as in horovod-ocr.toml
+            values = values["train"]
         if "engine" in flatten(TrainConfig, values, f"recipe {name}"):
             raise ConfigError(
                 f"recipe {name} names an engine, but ranks have met when it is read; give --engine, or set it in "

@@ -21,7 +21,7 @@ from horovod_ocr.errors import CheckpointError, ShardError
 from horovod_ocr.evaluation.evaluate import evaluate
 from horovod_ocr.run.folder import EVAL
 from horovod_ocr.tasks.base import Task
-from sharding.building.origins import origins_of
+from sharding.building.origins import files_of
 from sharding.format.index import ShardIndex
 from sharding.system.files import write_whole
 
@@ -53,6 +53,8 @@ def score_run(
     restored = world.collectively(lambda: restore(payload, chosen.device))
     world.collectively(lambda: check_readable(restored.task, index))
     split = split or world.collectively(lambda: choose_split(index))
+    if world.is_root:
+        warn_of_seen(split, index, payload["plan"]["index_digest"])
     options = StreamOptions(
         split,
         lanes=max(StreamOptions.lanes, world.world_size),
@@ -81,8 +83,7 @@ def score_run(
         **scores.report(split),
     }
     if world.is_root:
-        if "worst" in report:
-            name_sources(report["worst"], index)
+        name_sources(report.get("worst", ()), index)
         write_report(run / EVAL, report)
     return run, report, store
 
@@ -92,6 +93,19 @@ def check_readable(task: Task, index: ShardIndex) -> None:
     if index.kind != task.kind:
         raise CheckpointError(f"{index.root} holds {index.kind}, and the checkpoint was trained on {task.kind}")
     task.check_readable(index)
+
+
+def warn_of_seen(split: str, index: ShardIndex, trained_on: str) -> None:
+    """Say so if the run may have been trained on these samples: the score then says little of others. trained_on:
+    digest of its shard set."""
+    remark = "the run was trained on these samples" if split == "train" else None
+    if index.digest != trained_on:
+        remark = (
+            f"{index.root} is not the set that the run was trained on: images of its {split} split may have been in "
+            "the run's train split"
+        )
+    if remark:
+        console.print(f"warning: {remark}", markup=False)
 
 
 def choose_split(index: ShardIndex) -> str:
@@ -105,9 +119,8 @@ def choose_split(index: ShardIndex) -> str:
 
 
 def name_sources(samples: Sequence[dict[str, Any]], index: ShardIndex) -> None:
-    """Add `source`, the path that each sample had in the source, if the set still knows it. samples: with `shard` and
-    `row`."""
-    paths = origins_of(index, [(each["shard"], each["row"]) for each in samples])
+    """Add `source`, the file that each sample came from, if the set still knows it. samples: with `shard` and `row`."""
+    paths = files_of(index, [(each["shard"], each["row"]) for each in samples]) if samples else None
     for sample, path in zip(samples, paths or (), strict=False):
         sample["source"] = path
 

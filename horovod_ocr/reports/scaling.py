@@ -249,13 +249,15 @@ def samples_table(curves: Sequence[Curve]) -> TableOf:
         ratio = f"{needed / base:.2f}" if base else ""
         until = round(needed * curve.samples_of_step)
         rows.append(
-            [curve.way, curve.steps[-1] * curve.samples_of_step, f"{curve.scores[-1]:.2%}", f"{until:,}", ratio]
+            [curve.way, curve.steps[-1] * curve.samples_of_step, f"{max(curve.scores):.2%}", f"{until:,}", ratio]
         )
     return TableOf(["way", "samples", curves[0].score, f"samples until {target:.1%}", "of allreduce"], rows)
 
 
 def race_text(link: str, result: Race) -> str:
-    return f"{link}: time until {result.target:.1%}, and scores after {result.time_s:,.0f} s, when the first has ended."
+    return (
+        f"{link}: time until {result.target:.1%}, and best scores in {result.time_s:,.0f} s, when the first has ended."
+    )
 
 
 def race_table(result: Race) -> TableOf:

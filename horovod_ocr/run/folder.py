@@ -111,6 +111,17 @@ def holds_run(run: Path) -> bool:
     return os.path.exists(run / LAST) or bool(checkpoints_of(run))  # Path.exists raises if it may not look
 
 
+def why_no_run(folder: Path) -> str:
+    """What is wrong with a folder that holds no checkpoint, as the end of a sentence."""
+    if not os.path.isdir(folder):
+        return "is no folder"
+    if os.path.exists(folder.parent / LAST):
+        return f"is a part of a run; give {folder.parent}"
+    if inside := sorted(runs_in(folder)):
+        return f"is no run, but holds {len(inside):,}; give one, such as {inside[0]}"
+    return f"has no checkpoint; {TRAIN_FIRST}"
+
+
 def pointed_to(run: Path, pointer: str) -> Path | None:
     """The file that LAST or BEST names; None if its content is damaged, or if it is missing beside checkpoints.
     CheckpointError if there is no checkpoint."""
@@ -119,7 +130,7 @@ def pointed_to(run: Path, pointer: str) -> Path | None:
     except OSError as error:
         if checkpoints_of(run):
             return None
-        raise CheckpointError(f"{run} has no checkpoint; {TRAIN_FIRST}") from error
+        raise CheckpointError(f"{run} {why_no_run(run)}") from error
     return run / "checkpoints" / name if CHECKPOINT_NAME.fullmatch(name) else None
 
 

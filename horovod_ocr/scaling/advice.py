@@ -131,7 +131,7 @@ def what_to_use(advice: Advice, config: TrainConfig, started: str, train: str) -
     """started: options of horovodrun. train: the command of a rank, as given."""
     chosen = advice.chosen
     if chosen.ranks == 1:
-        return f"Use one rank, since over this link more of them gain little or nothing: {train}"
+        return f"Use one rank, since more of them gain little or nothing here: {train}"
     way, larger, global_batch = WAYS[chosen.way], "", config.plan.global_batch
     command = f"horovodrun -np {chosen.ranks} {started} {train} {way.options(config)}".rstrip()
     if advice.accumulate > 1:

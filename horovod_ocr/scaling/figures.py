@@ -132,12 +132,14 @@ class Study:
         return (self.jobs or self.strong)[-1]
 
     def same_work_s(self, job: Job) -> tuple[float, float]:
-        """(shortest, longest) step without exchange, of the ways in which it is the same work; (0, 0): of none.
+        """(shortest, longest) step without exchange, of ways and jobs in which it is the same work; (0, 0): of none.
 
-        The ways are measured one after the other, so these differ if something else runs on the hosts now and then.
+        They are measured one after the other, so these differ if something else runs on the hosts now and then.
         """
         names = (*SAME_WORK, *(LOCAL_WORK if self.local_steps >= MANY_STEPS else ()))
-        same = [way.own_s for name, way in job.ways.items() if name in names]
+        # one rank has the same samples with weak and with strong scaling
+        others = [each for _, each in self.all_jobs if (each.ranks, each.samples) == (job.ranks, job.samples)]
+        same = [way.own_s for each in (job, *others) for name, way in each.ways.items() if name in names]
         return min(same, default=0.0), max(same, default=0.0)
 
     def is_unsteady(self, job: Job) -> bool:
@@ -172,7 +174,7 @@ def load_studies(path: Path) -> list[Study]:
     """Read what `save_studies` wrote. DataError if it is something else."""
     try:
         body = json.loads(path.read_text("utf-8"))
-        if body["version"] != VERSION:
+        if "studies" in body and body["version"] != VERSION:
             raise DataError(f"{path}: of another version of horovod-ocr; measure again")
         studies = [study_of(values) for values in body["studies"]]
         if not studies or not all(study.jobs or study.strong for study in studies):

@@ -58,7 +58,7 @@ def measure(
 
         def ask(ranks: int, asked: Request, what: str) -> dict[str, Any]:
             about_s = STARTS_S + TAKES * asked.seconds * len(asked.ways)
-            tell(f"{what}: {ranks} rank{'s' * (ranks > 1)}, {', '.join(asked.ways)}: about {span(about_s)}")
+            tell(f"{what}: {ranks} rank{'s' * (ranks > 1)}, {', '.join(asked.ways)}: up to about {span(about_s)}")
             timeout_s = START_TIMEOUT_S + BESIDE_S + 8 * asked.seconds * (len(asked.ways) + 1)
             answer = ask_ranks(ssh, take_slots(hosts, ranks), PROBE, asked.to_json(), timeout_s, launcher)
             assert isinstance(answer, dict)

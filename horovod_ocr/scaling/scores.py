@@ -35,8 +35,8 @@ class Curve:
     """That it is the mean of."""
 
     def at(self, step: float) -> float:
-        """The score after `step` steps: linear between validations, and from 0 before the first."""
-        return float(np.interp(step, (0, *self.steps), (0.0, *self.scores)))
+        """The best score up to `step` steps, that of BEST: linear between validations, and from 0 before the first."""
+        return float(np.interp(step, (0, *self.steps), (0.0, *np.maximum.accumulate(self.scores))))
 
     def steps_to(self, score: float) -> float | None:
         """Steps until this score is reached for the first time; None if it never is."""
@@ -116,9 +116,9 @@ class Race:
     to_target_s: dict[str, float]
     """Way -> seconds until `target`."""
     at_end: dict[str, float]
-    """Way -> score after all steps: equal samples."""
+    """Way -> best score in all steps: equal samples."""
     in_time: dict[str, float]
-    """Way -> score after `time_s`: equal wall time. Its learning rate has not come down yet where it needs longer."""
+    """Way -> best score in `time_s`: equal wall time. Its learning rate has not come down yet where it needs longer."""
 
 
 def curves_by_way(curves: Sequence[Curve]) -> dict[str, Curve]:
@@ -142,6 +142,6 @@ def race(curves: Sequence[Curve], step_s: Mapping[str, float]) -> Race:
         target,
         time_s,
         to_target,
-        {name: by_way[name].scores[-1] for name in both},
+        {name: max(by_way[name].scores) for name in both},
         {name: by_way[name].at(time_s / step_s[name]) for name in both},
     )

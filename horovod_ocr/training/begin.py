@@ -85,21 +85,26 @@ def choose_config(recipe: str | None, given: dict[str, Any]) -> TrainConfig:
     run = run_named(runs, asked["run"]) if asked.get("run") else newest_run(runs)
     of_job = {name: shared.get(name, getattr(RanksConfig, name)) for name in ("engine", "device")}  # not of the run
     config = overlay(config_of(load_checkpoint(run), run), of_job, SETTINGS_FILE)
-    if recipe == config.recipe:  # typed again with the same command
+    if recipe and is_same(recipe, config.recipe):  # typed again with the same command
         tell_kept(config, recipe, given, run)
     elif recipe:
-        config = lay_over(config, {**read_recipe(recipe), "recipe": recipe}, f"recipe {recipe}")
+        config = lay_over(config, read_recipe(recipe), f"recipe {recipe}")
     config = overlay(config, {**given, "resume": True, "run": run.name, "runs": str(runs)}, "the command line")
     return check_config(config)
 
 
-def tell_kept(config: TrainConfig, recipe: str | None, given: dict[str, Any], run: Path) -> None:
+def is_same(recipe: str, own: str | None) -> bool:
+    """Whether a recipe is that of the run, however its path is spelled."""
+    if own and recipe.endswith(".toml") and own.endswith(".toml"):
+        return Path(recipe).resolve() == Path(own).resolve()
+    return recipe == own
+
+
+def tell_kept(config: TrainConfig, recipe: str, given: dict[str, Any], run: Path) -> None:
     """Name the settings in which a run and its recipe differ, as where a person has changed the file: the run's count.
 
     given: settings that are typed, and so are not kept.
     """
-    if recipe is None:
-        return
     with suppress(ConfigError):  # a file that is gone, or no recipe any more, takes nothing from the run
         asked = lay_over(lay_over(config, read_recipe(recipe), recipe), train_table(), SETTINGS_FILE)
         changed = changed_settings(config.to_dict(), asked.to_dict())

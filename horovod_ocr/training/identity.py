@@ -25,39 +25,42 @@ def identity_of(config: TrainConfig, task: dict[str, Any], geometry: Geometry, i
     }
 
 
-def geometry_of_run(identity: dict[str, Any]) -> dict[str, Any]:
-    """The sizes of images, by name."""
-    return Geometry.from_dict(identity["geometry"]).to_dict()
-
-
 def check_resumable(
-    payload: dict[str, Any], mine: dict[str, Any], run: str, shards: str, steps: int, kept: str, recipe: str | None
+    payload: dict[str, Any], mine: dict[str, Any], run: str, shards: str, steps: int, kept: str
 ) -> None:
     """CheckpointError unless a run can be resumed exactly where it was, up to `steps`.
 
-    mine: identity_of this job. kept: what the task must keep, in words. recipe: of this job.
+    mine: identity_of this job. kept: what the task must keep, in words.
     """
-    own = payload["config"].get("recipe")
-    cause = f" (recipe {recipe}; its own is {own or 'none'})" if recipe != own else ""
     if payload["task"] != mine["task"]:
         raise CheckpointError(
             f"{run} was trained with another {kept} than {shards} has; give its own shards with "
             "--shards, or train anew with another --run"
         )
-    for name, before in payload["plan"].items():
-        if (now := mine["plan"].get(name)) != before:
-            of_recipe = "" if name == "index_digest" else cause
-            raise CheckpointError(
-                f"{run} was trained with {name} {before}, not {now}{of_recipe}: the samples left in the epoch "
-                "would not be the same; give the old value, or train anew with another --run"
-            )
-    theirs, ours = (
-        {"model": each["model_name"], "model_options": each["model_options"], **geometry_of_run(each)}
-        for each in (payload, mine)
-    )
-    if other := [f"{name} {theirs[name]}, not {ours[name]}" for name in theirs if theirs[name] != ours[name]]:
+    before, now = (settings_of_identity(each) for each in (payload, mine))
+    if before.pop("index_digest") != now.pop("index_digest"):
         raise CheckpointError(
-            f"{run} was trained with {', '.join(other)}{cause}; give its own values, or train anew with another --run"
+            f"{run} was trained on another shard set than {shards} is now; give its own with --shards, or train anew "
+            "with another --run"
+        )
+    if other := [f"{name} {before[name]}, not {now.get(name)}" for name in before if before[name] != now.get(name)]:
+        raise CheckpointError(
+            f"{run} was trained with {', '.join(other)}; leave out the --recipe or the options that ask for that, or "
+            "train anew with another --run"
         )
     if payload["step"] > steps:
         raise CheckpointError(f"{run} has taken {payload['step']} steps already; give --steps above that")
+
+
+def settings_of_identity(identity: dict[str, Any]) -> dict[str, Any]:
+    """By the names that people give to them."""
+    geometry = Geometry.from_dict(identity["geometry"])
+    pixels = {"pixels": "grey" if geometry.channels == 1 else "rgb"} if geometry.is_photo else {}
+    return {
+        **identity["plan"],
+        "model": identity["model_name"],
+        "model_options": identity["model_options"],
+        "height": geometry.height,
+        **pixels,
+        "bucket_edges": geometry.bucket_edges,
+    }

@@ -22,7 +22,8 @@ def notes_on_groups(catalogue: Catalogue, pattern: str) -> tuple[str, ...]:
     if images < 2:
         return ()
     part = "" if len(entries) == catalogue.entries else f" (of the first {len(entries):,} entries)"
-    counts = f"{len(found):,} groups in {images:,} images{part}, the largest of {max(found.values()):,}"
+    ((largest, most),) = found.most_common(1)
+    counts = f"{len(found):,} groups in {images:,} images{part}, the largest, {ascii(largest)}, of {most:,}"
     if len(found) < images:
         return (counts,)
     return (

@@ -50,8 +50,8 @@ def test_times_of_all_links_are_of_the_same_kind_of_scaling(study_on):  # noqa: 
     strong_s, weak_s = 6.0, 10.0  # seconds of 20 steps
     both = replace(both, jobs=of_steps(both.jobs, weak_s / 20), strong=of_steps(both.strong, strong_s / 20))
     alone, beside = (build_page("Scaling", scaling_sections(studies, CURVES)) for studies in ([both], [both, weak]))
-    assert "scores after 6 s" in alone and "scores after 10 s" not in alone
-    assert "scores after 10 s" in beside and "scores after 6 s" not in beside
+    assert "best scores in 6 s" in alone and "best scores in 10 s" not in alone
+    assert "best scores in 10 s" in beside and "best scores in 6 s" not in beside
     assert "a link: 3 ranks with 64 samples each; weak: 3 ranks" in beside
     assert "a step of the runs has 32 samples in all" in beside
 

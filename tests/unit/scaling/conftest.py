@@ -45,7 +45,7 @@ def ideal_job(link: Link, ranks: int, names: list[str] | None = None, computatio
     }
     return Job(
         ranks,
-        64,
+        round(64 * computation),
         seconds if ranks > 1 else {},
         {"fp32": link.call_s} if ranks > 1 else {},
         timeline,

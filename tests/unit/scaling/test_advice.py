@@ -116,7 +116,7 @@ def test_hosts_are_quoted_for_a_shell(study_on):
     assert use.endswith("horovodrun -np 3 -H 'a:1, b:2' horovod-ocr train --recipe xray")
     over = sentences(study, three, TrainConfig(), "a:1", "", ["--network-interfaces", "eth0,eth1"])[0]
     assert over.endswith("horovodrun -np 3 -H a:1 --network-interfaces eth0,eth1 horovod-ocr train")
-    assert alone.endswith("gain little or nothing: horovod-ocr train --recipe xray")
+    assert alone.endswith("gain little or nothing here: horovod-ocr train --recipe xray")
 
 
 def test_a_larger_batch_is_advised_where_ranks_mostly_wait(study_on):

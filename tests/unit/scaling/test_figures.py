@@ -41,7 +41,14 @@ def test_studies_that_cannot_stand_on_one_page_are_refused(study_on, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", '{"version": 2}', '{"version": 2, "studies": [{"jobs": [], "strong": []}]}']
+    "text",
+    [
+        "",
+        "[]",
+        '{"version": 2}',
+        '{"version": 4, "shards": []}',
+        '{"version": 2, "studies": [{"jobs": [], "strong": []}]}',
+    ],
 )
 def test_another_file_is_refused_by_name(text, tmp_path):
     (tmp_path / "x.json").write_text(text)

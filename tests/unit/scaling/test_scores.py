@@ -14,6 +14,7 @@ LOCAL = Curve("xray", "diloco", "accuracy", (10, 20, 30), (0.5, 0.6, 0.8), 32)
 
 def test_scores_between_validations_lie_on_a_line():
     assert FAST.at(15) == pytest.approx(0.7) and FAST.at(100) == 0.9
+    assert replace(FAST, scores=(0.6, 0.9, 0.8)).at(30) == 0.9  # that of BEST
     assert FAST.steps_to(0.7) == pytest.approx(15) and FAST.steps_to(0.8) == 20 and FAST.steps_to(0.95) is None
 
 

@@ -44,7 +44,7 @@ def test_a_run_keeps_its_settings_although_its_recipe_is_typed_again(tmp_path):
     resumed = {"resume": True, "runs": str(tmp_path), "run": "it"}
     again, other = (choose_config(recipe, resumed) for recipe in ("xray", "asl"))
     assert (again.optimizer.lr, again.network.height) == (0.25, 48)
-    assert other.optimizer.lr != 0.25 and other.network.height != 48 and other.recipe == "asl"
+    assert other.optimizer.lr != 0.25 and other.network.height != 48 and other.recipe == "xray"
 
 
 def test_what_a_run_keeps_although_its_recipe_has_changed_is_told(tmp_path, capsys):
@@ -66,9 +66,9 @@ def test_what_a_run_keeps_although_its_recipe_has_changed_is_told(tmp_path, caps
         (None, {}, None),
     ):
         recipe.write_text(text) if text else recipe.unlink()
-        config = choose_config(str(recipe), resumed | given)
+        config = choose_config(f"{tmp_path}/./mine.toml", resumed | given)
         assert (config.plan.steps, config.optimizer.lr) == (given.get("steps", 40), 0.5)
-        said = " ".join(capsys.readouterr().err.split()).replace(f"{tmp_path}/", "")
+        said = " ".join(capsys.readouterr().err.split()).replace(f"{tmp_path}/./", "")
         assert (told in said) if told else not said
 
 

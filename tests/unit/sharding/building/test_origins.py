@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sharding.building.origins import origins_of
+from sharding.building.origins import files_of, origins_of
 from sharding.format.idx import read_idx, read_sample, record_of
 
 
@@ -29,13 +29,15 @@ def test_the_path_of_each_sample_is_that_of_its_image(built, tmp_path: Path):
     paths = origins_of(built, places[::-1])[::-1]
     assert len(built.shards) > 2 and len(set(paths)) == 40
     assert [(tmp_path / "raw" / path).read_bytes() for path in paths] == images
+    assert files_of(built, places) == [str(tmp_path / "raw" / path) for path in paths]
 
 
 @pytest.mark.parametrize("lost", ["build", "build/members.bin", "build/index.json", "build/texts.bin"])
 def test_without_the_build_folder_nothing_is_known(built, lost):
     path = built.root / lost
     shutil.rmtree(path) if path.is_dir() else path.unlink()
-    assert origins_of(built, [(built.shards[0].name, 0)]) is None
+    place = [(built.shards[0].name, 0)]
+    assert origins_of(built, place) is None and files_of(built, place) is None
 
 
 def test_the_folder_of_another_build_is_not_asked(built):
