@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from horovod_ocr.checkpoint.file import write_checkpoint
+from horovod_ocr.checkpoint.file import load_checkpoint, write_checkpoint
 from horovod_ocr.checkpoint.transfer import transfer
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.errors import CheckpointError
@@ -249,3 +249,13 @@ def test_a_file_that_is_not_of_torch_is_refused(tmp_path):
     assert_refused(Path("/dev/null"), model, task, r"/dev/null: not a file$")
     assert_refused(tmp_path / "none.pth", model, task, r"none\.pth: no such file")
     assert_refused(tmp_path, model, task, "has no checkpoint; train first")
+
+
+def test_a_folder_that_is_no_run_says_what_to_give(tmp_path):
+    run = tmp_path / "runs" / "it"
+    write_checkpoint(Ownership(run), 1, tiny_payload(), is_best=False)
+    task, model = words("abcd"), resnet(5)
+    assert_refused(run / "checkpoints", model, task, rf"checkpoints is a part of a run; give {run}$")
+    assert_refused(tmp_path / "runs", model, task, rf"runs is no run, but holds 1; give one, such as {run}$")
+    with pytest.raises(CheckpointError, match="nowhere is no folder"):
+        load_checkpoint(tmp_path / "nowhere")

@@ -86,6 +86,21 @@ def test_what_is_wrong_is_named(values, sentence, tmp_path):
         load_config(None, values, tmp_path)
 
 
+@pytest.mark.parametrize(
+    "text", ["lr = 0.5\n[augmentation]\nnoise = 0.5", "[train]\nlr = 0.5\n[train.augmentation]\nnoise = 0.5"]
+)
+def test_a_recipe_is_written_with_or_without_train(tmp_path, text):
+    (tmp_path / "r.toml").write_text(f"{text}\n")
+    config = load_config(str(tmp_path / "r.toml"), {}, tmp_path)
+    assert (config.optimizer.lr, config.data.augmentation.noise) == (0.5, 0.5)
+
+
+def test_a_recipe_that_holds_more_than_train_is_refused(tmp_path):
+    (tmp_path / "r.toml").write_text('[train]\nlr = 0.5\n[shard]\nout = "x"\n')
+    with pytest.raises(ConfigError, match="no setting 'train'"):
+        load_config(str(tmp_path / "r.toml"), {}, tmp_path)
+
+
 @pytest.mark.parametrize("text", ['engine = "torch"', '[ranks]\nengine = "torch"'])
 def test_a_recipe_that_names_an_engine_is_refused(tmp_path, text):
     """The ranks have met by then."""

@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -11,7 +12,7 @@ from horovod_ocr.checkpoint.file import write_checkpoint
 from horovod_ocr.config.train import TrainConfig
 from horovod_ocr.distributed.alone import AloneWorld
 from horovod_ocr.errors import CheckpointError
-from horovod_ocr.evaluation.score import score_run, write_report
+from horovod_ocr.evaluation.score import score_run, warn_of_seen, write_report
 from horovod_ocr.models.build import build_model
 from horovod_ocr.reports.score import draw_report
 from horovod_ocr.run.folder import EVAL, Ownership
@@ -100,3 +101,17 @@ def test_a_set_of_another_kind_is_refused(runs, tmp_path):
     with pytest.raises(CheckpointError, match="shards holds classes, and the checkpoint was trained on words"):
         score_run(AloneWorld(), runs, shards=str(tmp_path / "shards"), device="cpu")
     assert not (runs / "it" / EVAL).exists()
+
+
+@pytest.mark.parametrize(
+    ("split", "trained_on", "warning"),
+    [
+        ("val", "a digest", ""),
+        ("train", "a digest", "warning: the run was trained on these samples"),
+        ("val", "another", "warning: it is not the set that the run was trained on: images of its val split may have"),
+    ],
+)
+def test_samples_that_the_run_may_have_seen_are_told(split, trained_on, warning, capsys):
+    warn_of_seen(split, SimpleNamespace(digest="a digest", root="it"), trained_on)
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.startswith(warning) if warning else not said
