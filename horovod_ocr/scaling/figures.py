@@ -11,12 +11,9 @@ from horovod_ocr.scaling.link import NEIGHBOURS, Link, Links, fit_link, ring, st
 from sharding.system.files import write_whole
 
 VERSION = 2
-SAME_WORK = (
-    "allreduce",
-    "allreduce-fp16",
-    "torch-ddp",
-)  # if nothing is exchanged; the other ways copy weights as well,
-LOCAL_WORK = ("weight-average", "diloco")  # and these hardly count it if they do so once in MANY_STEPS or more
+# Ways whose steps without exchange are the same work; the others copy weights too. LOCAL_WORK does so once in
+# `local_steps`, which hardly counts from MANY_STEPS on
+SAME_WORK, LOCAL_WORK = ("allreduce", "allreduce-fp16", "torch-ddp"), ("weight-average", "diloco")
 MANY_STEPS = 8
 UNSTEADY = 0.35  # hosts that do nothing else show 0.1 to 0.2
 

@@ -33,6 +33,8 @@ class Curve:
     """The global batch."""
     runs: int = 1
     """That it is the mean of."""
+    sync_batchnorm: bool = False
+    """As in RanksConfig: with it, a step is another one."""
 
     def at(self, step: float) -> float:
         """The best score up to `step` steps, that of BEST: linear between validations, and from 0 before the first."""
@@ -64,6 +66,11 @@ def read_curves(runs: Iterable[Path]) -> list[Curve]:
         if lengths[0] != lengths[1]:
             of_one, of_run = (f"{steps} steps of {samples} samples" for steps, samples in lengths)
             raise DataError(f"{one} took {of_one}, and {run} {of_run}; compare runs of equal samples")
+        if its_curve.sync_batchnorm != curve.sync_batchnorm:
+            of_one, of_run = ("with" if each.sync_batchnorm else "without" for each in (its_curve, curve))
+            raise DataError(
+                f"{one} was trained {of_one} sync_batchnorm, and {run} {of_run}; compare runs that are alike"
+            )
         one, its_curve = first_of_way.setdefault((curve.task, curve.way), (run, curve))
         if its_curve.steps != curve.steps:
             raise DataError(f"{one} and {run} validated at other steps; compare runs that did at the same")
@@ -85,7 +92,15 @@ def read_curve(run: Path) -> Curve:
     steps = tuple(sorted(scores))
     way = name_of(Way(config.exchange.exchange, config.exchange.compression))
     values = tuple(scores[step] for step in steps)
-    return Curve(Path(config.recipe or "run").stem, way, figure.title, steps, values, config.plan.global_batch)
+    return Curve(
+        Path(config.recipe or "run").stem,
+        way,
+        figure.title,
+        steps,
+        values,
+        config.plan.global_batch,
+        sync_batchnorm=config.ranks.sync_batchnorm,
+    )
 
 
 def name_of(way: Way) -> str:

@@ -109,14 +109,14 @@ def tell_kept(config: TrainConfig, recipe: str, given: dict[str, Any], run: Path
         asked = lay_over(lay_over(config, read_recipe(recipe), recipe), train_table(), SETTINGS_FILE)
         changed = changed_settings(config.to_dict(), asked.to_dict())
         kept = [
-            f"{name} {shown(own)}, not {shown(other)}"
+            f"{name} {shown(own)} (recipe: {shown(other)})"
             for name, own, other in changed
             if name.split(".")[0] not in (*given, "engine", "device")
         ]
         if kept:
             console.print(
-                f"note: {run} keeps its own settings, which recipe {recipe} does not give it now: {'; '.join(kept)}. "
-                "To change one, give it as an option or with --set",
+                f"note: {run} keeps its own settings where recipe {recipe} has others: {', '.join(kept)}; to change "
+                "one, give it as an option or with --set",
                 markup=False,
             )
 
@@ -128,8 +128,8 @@ def after_restart(given: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any
     """
     if not asked.get("run"):
         raise ConfigError(
-            f"torchrun has started the ranks again (the {times_restarted()}. time), but the run has no name by which "
-            "it could go on; give --run NAME, or torchrun --max-restarts 0"
+            f"torchrun has started the ranks again (restart {times_restarted()}), but the run has no name by which it "
+            "could go on; give --run NAME, or torchrun --max-restarts 0"
         )
     has_begun = holds_run(Path(asked.get("runs") or TrainConfig.runs) / asked["run"])
     return {**given, "resume": True} if has_begun else given

@@ -61,9 +61,12 @@ def test_runs_of_other_samples_are_not_compared(monkeypatch):
     from horovod_ocr.scaling import scores
 
     curves = {"a": FAST, "b": LOCAL, "c": replace(LOCAL, samples_of_step=64), "d": replace(FAST, steps=(10, 21, 30))}
+    curves["e"] = replace(LOCAL, sync_batchnorm=True)
     monkeypatch.setattr(scores, "read_curve", lambda run: curves[run.name])
     assert [curve.way for curve in read_curves([Path("b"), Path("a")])] == ["allreduce", "diloco"]
     with pytest.raises(DataError, match=r"^a took 30 steps of 32 samples, and c 30 steps of 64 samples; compare"):
         read_curves([Path("a"), Path("c")])
+    with pytest.raises(DataError, match=r"^a was trained without sync_batchnorm, and e with; compare runs"):
+        read_curves([Path("a"), Path("e")])
     with pytest.raises(DataError, match=r"^a and d validated at other steps"):
         read_curves([Path("a"), Path("d")])

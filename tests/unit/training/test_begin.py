@@ -58,9 +58,9 @@ def test_what_a_run_keeps_although_its_recipe_has_changed_is_told(tmp_path, caps
         (
             "steps = 80\nlr = 0.5\n",
             {},
-            "keeps its own settings, which recipe mine.toml does not give it now: steps 40, not 80. To",
+            "keeps its own settings where recipe mine.toml has others: steps 40 (recipe: 80); to",
         ),
-        ("steps = 40\nmodel_options = {width = 0.5}\n", {}, "does not give it now: model_options.width -, not 0.5. To"),
+        ("steps = 40\nmodel_options = {width = 0.5}\n", {}, "has others: model_options.width - (recipe: 0.5); to"),
         ("steps = 80\n", {"steps": 80}, None),
         ("steps = \n", {}, None),
         (None, {}, None),
