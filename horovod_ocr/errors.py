@@ -8,6 +8,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "DivergedError",
+    "ExportError",
     "LabelError",
     "OcrError",
     "ShardError",
@@ -17,6 +18,12 @@ __all__ = [
 
 class CheckpointError(OcrError):
     """A checkpoint, or the folder of a run."""
+
+    exit_code = 3
+
+
+class ExportError(OcrError):
+    """An exported model, or one that cannot be exported."""
 
     exit_code = 3
 

@@ -9,6 +9,7 @@ OcrError
 │       └── AlteredError  3  a file holds other bytes than the index says (horovod_ocr.data.cache)
 ├── CheckpointError      3   horovod_ocr.errors
 │   └── UnreadableError      it may be whole, but cannot be read now (horovod_ocr.checkpoint.file)
+├── ExportError          3   horovod_ocr.errors
 └── ClusterError         4   horovod_ocr.errors
     └── DivergedError    5
 

@@ -14,12 +14,14 @@ from horovod_ocr.cli.audit import audit
 from horovod_ocr.cli.doctor import doctor
 from horovod_ocr.cli.encoding import ensure_utf8
 from horovod_ocr.cli.eval import evaluate
+from horovod_ocr.cli.export import export
 from horovod_ocr.cli.launch import TAKES_MORE, launch
 from horovod_ocr.cli.plan import plan
 from horovod_ocr.cli.predict import predict
 from horovod_ocr.cli.runs import runs
 from horovod_ocr.cli.scaling import scaling
 from horovod_ocr.cli.sentence import one_sentence, show_tracebacks
+from horovod_ocr.cli.serve import serve
 from horovod_ocr.cli.shard import shard
 from horovod_ocr.cli.show import show
 from horovod_ocr.cli.stats import stats
@@ -42,7 +44,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "runs": runs,
     "scaling": scaling,
     "eval": evaluate,
+    "export": export,
     "predict": predict,
+    "serve": serve,
 }
 
 app = typer.Typer(

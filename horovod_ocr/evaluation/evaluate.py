@@ -12,7 +12,7 @@ from horovod_ocr.distributed.damaged_samples import DamagedSamples
 from horovod_ocr.distributed.world import World
 from horovod_ocr.models.base import ImageModel
 from horovod_ocr.models.forward import forward
-from horovod_ocr.tasks.base import Scores, Task
+from horovod_ocr.tasks.base import Scores, Task, read_output
 
 
 def evaluate(
@@ -40,7 +40,7 @@ def evaluate(
             if len(batch):
                 with torch.inference_mode():  # not around the whole: Horovod cannot write into inference tensors
                     output = forward(model, batch.images_NHWC, batch.valid_width_N, precision)
-                scores.add(task.read(output), batch)
+                scores.add(read_output(task, output), batch)
             if progress:
                 progress(batch.step + 1, stream.steps)
     model.train(was_training)

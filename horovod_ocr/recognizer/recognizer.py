@@ -1,124 +1,121 @@
-"""A checkpoint as a reader of images: nothing but the checkpoint is needed.
+"""A trained model as a reader of images, on numpy and onnxruntime alone.
 
-Shapes: N images, H height, W width, C channels.
+A reading depends on its own image alone: an image is padded to the width of its bucket, whatever is read beside it, and
+no step of the model mixes images.
+
+Shapes: N images, H height, W width, C channels, T frames.
 """
 
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from horovod_ocr.checkpoint.restore import restore
-from horovod_ocr.data.image import Geometry, decode_image, pad_image
-from horovod_ocr.distributed.alone import AloneWorld
-from horovod_ocr.distributed.device import choose_precision
-from horovod_ocr.errors import SourceError
-from horovod_ocr.models.base import ImageModel
-from horovod_ocr.models.forward import forward
-from horovod_ocr.tasks.base import Task
+from horovod_ocr.data.image import Geometry
+from horovod_ocr.errors import ExportError, OcrError
+from horovod_ocr.recognizer.images import KINDS, LIMITS, AnyImage, ReadyImage, box_of_columns, ink_of, prepare_image
+from horovod_ocr.recognizer.network import Network, OnnxNetwork
+from horovod_ocr.recognizer.package import Package, read_package
+from horovod_ocr.tasks.readers import AnyReading, Reader, reader_from_dict
+from horovod_ocr.text.decode import Letter
 from sharding.images.limits import Limits
-from sharding.images.read import read_bytes, read_image
-from sharding.layouts.folders import is_image, scan_folders
-from sharding.options import MOST_PIXELS
-from sharding.reasons import Rejected
 
-CPU = torch.device("cpu")
-
-
-@dataclass(frozen=True)
-class ReadyImage:
-    """An image that is ready for the model."""
-
-    pixels_HWC: np.ndarray
-    """uint8, padded to the width of its bucket."""
-    valid_width_px: int
-    """Columns that are not padding."""
+MOST_TOGETHER = 16  # images of one run of the model: with more, what it computes no longer stays in a core's cache
 
 
 @dataclass(frozen=True)
 class Recognizer:
-    """Model, task and geometry of one checkpoint. Build it with `build_recognizer`."""
+    """Reads images. Several threads may use one at once."""
 
-    model: ImageModel
-    """Its weights are on the device that it computes on."""
-    task: Task
-    """Turns outputs into readings."""
+    network: Network
+    """Pixels to scores."""
+    reader: Reader
+    """Scores to readings."""
     geometry: Geometry
     """The height and the widths that the model was trained with."""
-    precision: str
-    """fp32 or bf16, as in `forward`."""
+    frame_px: int | None
+    """Columns of a frame; None: the model reads an image as a whole."""
+    about: dict[str, Any]
+    """What recognizer.json says; empty if this was not exported."""
 
-    @torch.inference_mode()
-    def read(self, images: list[ReadyImage]) -> list[Any]:
-        """Images to readings in their order; `task` tells what a reading is.
+    @classmethod
+    def load(cls, path: str | Path, precision: str = "auto") -> "Recognizer":
+        """Of `horovod-ocr export`: its folder, or its zip.
 
-        Those of one width go through the model together, and a reading depends on its own image alone.
+        precision: fp32, int8, or auto: int8 if the export has it. Raises ExportError with what to do.
         """
-        readings: dict[int, Any] = {}
+        return recognizer_of(read_package(Path(path), precision))
+
+    def read(self, images: AnyImage | Iterable[AnyImage], limits: Limits = LIMITS) -> list[AnyReading]:
+        """Readings in the order of the images, each with text, confidence and letters.
+
+        images: paths, bytes, pictures of Pillow, or uint8 arrays (H, W) or (H, W, 3); several, or one. SourceError for
+        one that cannot be read; to go on with the others, `prepare` each and `read_ready` them.
+        """
+        several: list[AnyImage] = [images] if isinstance(images, KINDS) else list(images)
+        return self.read_ready([self.prepare(image, limits, f"image {n}") for n, image in enumerate(several)])
+
+    def prepare(self, image: AnyImage, limits: Limits = LIMITS, name: str = "") -> ReadyImage:
+        """An image ready for the model. SourceError if it cannot be read. name: what the sentence calls it, unless it
+        is a path."""
+        return prepare_image(image, self.geometry, limits, name)
+
+    def read_ready(self, images: Sequence[ReadyImage], letters: bool = True) -> list[AnyReading]:
+        """Images to readings in their order. letters: look for the place of each letter too."""
+        readings: dict[int, AnyReading] = {}
         for width in sorted({image.pixels_HWC.shape[1] for image in images}):
             numbers = [number for number, image in enumerate(images) if image.pixels_HWC.shape[1] == width]
-            images_NHWC = torch.from_numpy(np.stack([images[number].pixels_HWC for number in numbers]))
-            valid_width_N = torch.tensor([images[number].valid_width_px for number in numbers])
-            output = forward(self.model, images_NHWC, valid_width_N, self.precision)
-            readings.update(zip(numbers, self.task.read(output), strict=True))
+            for first in range(0, len(numbers), MOST_TOGETHER):
+                some = numbers[first : first + MOST_TOGETHER]
+                read = self.read_width([images[number] for number in some], letters)
+                readings.update(zip(some, read, strict=True))
         return [readings[number] for number in range(len(images))]
 
-    def load(self, path: Path) -> ReadyImage:
-        """An image file as the sharder and the stream would bring it to the model. SourceError if they refuse it."""
-        if os.path.exists(path) and not os.path.isfile(path):  # to read a pipe may wait for ever
-            raise SourceError(f"{path}: not a file")
-        try:
-            # the shards may have been made with another --max-pixels than the usual one
-            checked = read_image(read_bytes(path), Limits(max_pixels=MOST_PIXELS))
-        except Rejected as rejected:
-            raise SourceError(f"{path}: {rejected.explained}") from rejected
-        width = self.geometry.padded_width_px(checked.width, checked.height)
-        pixels = decode_image(checked.content, self.geometry, limit_px=width)
-        valid_width_px = pixels.shape[1]
-        if not self.geometry.is_photo:
-            pixels = pad_image(pixels, width)
-        return ReadyImage(pixels.reshape(*pixels.shape[:2], self.geometry.channels), valid_width_px)
+    def read_width(self, images: Sequence[ReadyImage], letters: bool = True) -> list[AnyReading]:
+        """The same for images of one width, in one run of the model."""
+        logits = self.network.logits(np.stack([image.pixels_HWC for image in images]))
+        frames_N = None
+        if self.frame_px:
+            frames_N = np.array([-(-image.valid_width_px // self.frame_px) for image in images])
+        readings = list(self.reader.read(logits, frames_N))
+        if frames_N is None or not letters:
+            return readings
+        return [
+            self.locate(reading, logits[: frames_N[number], number], images[number])
+            for number, reading in enumerate(readings)
+        ]
+
+    def locate(self, reading: AnyReading, logits_TC: np.ndarray, image: ReadyImage) -> AnyReading:
+        """The reading with the place of each of its letters. logits_TC: of the image, without padding."""
+        spans = self.reader.letters(reading, logits_TC)
+        if not spans:
+            return reading
+        assert self.frame_px
+        ink_HW = ink_of(image)
+        across, down = image.size_px[0] / ink_HW.shape[1], image.size_px[1] / ink_HW.shape[0]
+        letters = []
+        for span in spans:
+            left, top, right, bottom = box_of_columns(ink_HW, span.start * self.frame_px, span.stop * self.frame_px)
+            letters.append(
+                Letter(span.text, span.confidence, (left * across, top * down, right * across, bottom * down))
+            )
+        return reading.with_letters(tuple(letters))
 
 
-def build_recognizer(payload: dict[str, Any], precision: str = "auto", device: torch.device = CPU) -> Recognizer:
-    """From a checkpoint's payload."""
-    restored = restore(payload, device)
-    precision = choose_precision(precision, device, AloneWorld())
-    return Recognizer(restored.model, restored.task, restored.geometry, precision)
-
-
-def find_images(paths: Iterable[Path]) -> list[Path]:
-    """Files as named, and below folders the images that `horovod-ocr shard` would find, sorted. SourceError for a path
-    that is not there."""
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            folders = scan_folders(os.fsencode(path))
-            names = [folder.prefix + name for folder in folders for name in folder.files if is_image(name)]
-            found += sorted(path / os.fsdecode(name) for name in names)
-        elif path.exists():
-            found.append(path)
-        else:
-            raise SourceError(f"there is no image {path}")
-    if not found:
-        raise SourceError(f"no image (png jpg webp bmp tiff) in {', '.join(map(str, paths))}")
-    return found
-
-
-def read_files(recognizer: Recognizer, paths: list[Path], batch: int = 64) -> Iterator[tuple[Path, Any]]:
-    """Each file with its reading, or with the SourceError that says why there is none, in the order given."""
-    for start in range(0, len(paths), batch):
-        chunk = paths[start : start + batch]
-        loaded: list[ReadyImage | SourceError] = []
-        for path in chunk:
-            try:
-                loaded.append(recognizer.load(path))
-            except SourceError as error:
-                loaded.append(error)
-        readings = iter(recognizer.read([item for item in loaded if not isinstance(item, SourceError)]))
-        for path, item in zip(chunk, loaded, strict=True):
-            yield path, item if isinstance(item, SourceError) else next(readings)
+def recognizer_of(package: Package) -> Recognizer:
+    """Of what was read of an export. ExportError if it does not hold what it should."""
+    about = package.about
+    try:
+        reader = reader_from_dict(about["task"]).at(float(about["confidence"]["temperature"]))
+        geometry = Geometry.from_dict(about["geometry"])
+        frame_px = about["frame_px"]
+        network = OnnxNetwork(package.model)
+    except (LookupError, TypeError, ValueError, AttributeError, OcrError) as error:
+        raise ExportError(f"{package.path}: recognizer.json does not hold what it should ({error})") from error
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:  # onnxruntime has its own tree
+        raise ExportError(f"{package.path}: onnxruntime cannot read its {package.precision} model ({error})") from error
+    return Recognizer(network, reader, geometry, frame_px, about)

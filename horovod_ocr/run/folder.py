@@ -7,6 +7,7 @@ runs/<name>/OWNER                                  the job that may write here
 runs/<name>/train.log, logs/, metrics.jsonl, tensorboard/    see log.py
 runs/<name>/state.json, REQUEST                    see state.py
 runs/<name>/eval.json                              the latest scores of a split: evaluation/score.py
+runs/<name>/export/, export.zip                    of horovod-ocr export: recognizer/package.py
 runs/<name>/launch.json, restarts.jsonl            of a supervised run: launch/supervise/record.py
 """
 
@@ -23,7 +24,7 @@ from horovod_ocr.errors import CheckpointError
 from sharding.system.files import write_whole
 
 LAST, BEST, OWNER = "LAST", "BEST", "OWNER"
-TRAIN_LOG, METRICS, EVAL = "train.log", "metrics.jsonl", "eval.json"
+TRAIN_LOG, METRICS, EVAL, EXPORT = "train.log", "metrics.jsonl", "eval.json", "export"
 MOST_POINTER_BYTES = 4096  # read no more of a small file: it may be something else
 CHECKPOINT_NAME = re.compile(r"step-([0-9]{8,15})\.pt")
 TRAIN_FIRST = "train first: horovod-ocr train"

@@ -14,6 +14,7 @@ from horovod_ocr.data.image import Geometry
 from horovod_ocr.models.base import ImageModel
 from horovod_ocr.models.forward import ModelOutput
 from horovod_ocr.tasks.figures import TaskFigures
+from horovod_ocr.tasks.readers import Reader
 from sharding.format.index import ShardIndex
 
 
@@ -30,6 +31,9 @@ class Losses(NamedTuple):
 
 class Scores(Protocol):
     """Sums over the samples of a split. They can be added over ranks, and are divided once, at the end."""
+
+    def right(self, readings: Sequence[Any], batch: Batch) -> list[bool]:
+        """Which samples of a batch were read right."""
 
     def add(self, readings: Sequence[Any], batch: Batch) -> None:
         """Add a batch and what was read in it."""
@@ -71,8 +75,8 @@ class Task(Protocol):
         """The task for a shard set of its kind. ConfigError for settings that do not go with the set."""
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Task":
-        """From `to_dict`. LookupError, TypeError or ValueError if the values are not those of this task."""
+    def of_reader(cls, reader: Any) -> "Task":
+        """The task of a checkpoint. reader: one of its kind."""
 
     @property
     def outputs(self) -> int:
@@ -84,14 +88,9 @@ class Task(Protocol):
     def loss(self, output: ModelOutput, labels: Sequence[str]) -> Losses:
         """The loss of each sample. Without samples it is still a graph that reaches the model's weights."""
 
-    def read(self, output: ModelOutput) -> Sequence[Any]:
-        """What the model reads in each image; `describe` and `line_of` tell what that is."""
-
-    def describe(self, reading: Any) -> dict[str, Any]:
-        """A reading as the fields of a JSON object."""
-
-    def line_of(self, reading: Any) -> str:
-        """A reading as a person reads it, on one line."""
+    @property
+    def reader(self) -> Reader:
+        """What turns the model's scores into readings."""
 
     def empty_scores(self, index: ShardIndex) -> Scores:
         """Scores of no samples. index: of the set that will be read."""
@@ -113,4 +112,10 @@ class Task(Protocol):
         """CheckpointError if a model of this task cannot write the labels of a set of its kind."""
 
     def to_dict(self) -> dict[str, Any]:
-        """What a checkpoint holds of the task."""
+        """What a checkpoint holds of the task: that of its reader."""
+
+
+def read_output(task: Task, output: ModelOutput) -> Sequence[Any]:
+    """What the model reads in each image."""
+    frames_N = None if output.frames_N is None else output.frames_N.cpu().numpy()
+    return task.reader.read(output.logits.cpu().numpy(), frames_N)

@@ -9,6 +9,7 @@ from horovod_ocr.models.base import ImageModel
 from horovod_ocr.models.build import MODELS, build_model
 from horovod_ocr.tasks.base import Task
 from horovod_ocr.tasks.classes import ClassTask
+from horovod_ocr.tasks.readers import reader_from_dict
 from horovod_ocr.tasks.words import WordTask
 from sharding.format.index import ShardIndex
 
@@ -23,8 +24,9 @@ def task_of(index: ShardIndex, config: TrainConfig) -> Task:
 
 
 def task_from_dict(values: dict[str, Any]) -> Task:
-    """The task of a checkpoint. LookupError, TypeError or ValueError if the values are not those of a task."""
-    return TASKS[values["kind"]].from_dict(values)
+    """The task of a checkpoint. Raises as `reader_from_dict` if the values are not those of a task."""
+    reader = reader_from_dict(values)
+    return TASKS[reader.kind].of_reader(reader)
 
 
 def build_model_for(task: Task, geometry: Geometry, name: str, options: dict[str, Any]) -> ImageModel:

@@ -23,25 +23,14 @@ from horovod_ocr.models.forward import ModelOutput
 from horovod_ocr.tasks.base import Losses
 from horovod_ocr.tasks.class_metrics import area_under_curve, most_confused, scores_by_class, scores_of
 from horovod_ocr.tasks.figures import CLASSES, TaskFigures
+from horovod_ocr.tasks.readers import MOST_SHOWN, ClassReader, ClassReading
 from sharding.format.index import ShardIndex
 from sharding.wording import some_names
 
 MOST_CONFUSED = 20
 MOST_WORST = 30  # samples kept to look at
-MOST_SHOWN = 5  # classes in a sentence or in a reading
 MOST_KNOWN = 50  # classes of a model that does not fit a set
 LEAST = float(np.finfo(np.float64).tiny)  # taken for a probability of 0, which has no logarithm
-
-
-class ClassReading(NamedTuple):
-    """What a classifier sees in an image."""
-
-    text: str
-    """The most probable class."""
-    confidence: float
-    """Its probability."""
-    probabilities_C: NDArray[np.float64]
-    """Of all classes. In float32, the probabilities of sure readings would be equal."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +43,7 @@ class ClassTask:
     """As in `LossConfig`."""
     weights: tuple[float, ...] = ()
     """Of each class in the loss; empty: 1."""
-    kind: ClassVar[str] = "classes"
+    kind: ClassVar[str] = ClassReader.kind
     """Sets whose labels are positions in a list of names."""
     model_kind: ClassVar[type[ImageModel]] = Classifier
     """Reads an image as a whole."""
@@ -95,20 +84,9 @@ class ClassTask:
             {"right": (logits_NC.argmax(1) == targets_N).sum(), "read": len(labels)},
         )
 
-    def read(self, output: ModelOutput) -> list[ClassReading]:
-        probabilities_NC = output.logits.double().softmax(1).cpu().numpy()
-        return [ClassReading(self.classes[int(p_C.argmax())], float(p_C.max()), p_C) for p_C in probabilities_NC]
-
-    def describe(self, reading: ClassReading) -> dict[str, Any]:
-        """class, confidence, and the probabilities of all classes."""
-        probabilities = dict(zip(self.classes, (round(p, 4) for p in reading.probabilities_C.tolist()), strict=True))
-        return {"class": reading.text, "confidence": round(reading.confidence, 4), "probabilities": probabilities}
-
-    def line_of(self, reading: ClassReading) -> str:
-        """The class, a tab, and the most probable classes with their probabilities."""
-        first = np.argsort(-reading.probabilities_C, kind="stable")[:MOST_SHOWN].tolist()
-        shown = "  ".join(f"{self.classes[number]} {reading.probabilities_C[number]:.1%}" for number in first)
-        return f"{reading.text}\t{shown}"
+    @property
+    def reader(self) -> ClassReader:
+        return ClassReader(self.classes)
 
     def empty_scores(self, index: ShardIndex) -> "ClassScores":
         return ClassScores(self.classes, index)
@@ -152,16 +130,11 @@ class ClassTask:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        return {"kind": self.kind, "classes": list(self.classes)}
+        return self.reader.to_dict()
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "ClassTask":
-        classes = values["classes"]
-        if not isinstance(classes, list) or not classes or not all(isinstance(name, str) for name in classes):
-            raise ValueError("classes are a list of names, at least one")
-        if len(set(classes)) < len(classes):
-            raise ValueError("two classes have one name")
-        return cls(tuple(classes))
+    def of_reader(cls, reader: ClassReader) -> "ClassTask":
+        return cls(reader.classes)
 
 
 def classes_with_samples(index: ShardIndex) -> list[str]:
@@ -227,6 +200,10 @@ class ClassScores:
         # would all round to 1
         self.log_odds: tuple[list[float], list[float]] = ([], [])
         self.worst: list[Mistake] = []
+
+    def right(self, readings: Sequence[ClassReading], batch: Batch) -> list[bool]:
+        names = self.index.classes
+        return [reading.text == names[int(label)] for reading, label in zip(readings, batch.labels, strict=True)]
 
     def add(self, readings: Sequence[ClassReading], batch: Batch) -> None:
         names = self.index.classes

@@ -22,8 +22,9 @@ from horovod_ocr.models.base import FrameModel, ImageModel
 from horovod_ocr.models.forward import ModelOutput
 from horovod_ocr.tasks.base import Losses
 from horovod_ocr.tasks.figures import WORDS, TaskFigures
+from horovod_ocr.tasks.readers import WordReader
 from horovod_ocr.text.charset import BLANK_ID, Charset
-from horovod_ocr.text.decode import Reading, greedy_decode
+from horovod_ocr.text.decode import Reading
 from horovod_ocr.text.metrics import build_counts, count_reading, scores_by_length, scores_of
 from sharding.format.frames import Frames
 from sharding.format.index import ShardIndex
@@ -40,7 +41,7 @@ class WordTask:
 
     charset: Charset
     """Its letters and the blank are the outputs of the model's head."""
-    kind: ClassVar[str] = "words"
+    kind: ClassVar[str] = WordReader.kind
     """Sets whose labels are texts."""
     model_kind: ClassVar[type[ImageModel]] = FrameModel
     """CTC needs frames."""
@@ -105,18 +106,9 @@ class WordTask:
         )
         return losses_N, int((needed_N > frames).sum())
 
-    def read(self, output: ModelOutput) -> list[Reading]:
-        """Readings, normalised as labels are."""
-        normalise = self.charset.profile.normalise
-        readings = greedy_decode(output.logits, frames_of(output), self.charset)
-        return [Reading(normalise(reading.text), reading.confidence) for reading in readings]
-
-    def describe(self, reading: Reading) -> dict[str, Any]:
-        """text and confidence."""
-        return {"text": reading.text, "confidence": round(reading.confidence, 4)}
-
-    def line_of(self, reading: Reading) -> str:
-        return reading.text
+    @property
+    def reader(self) -> WordReader:
+        return WordReader(self.charset)
 
     def empty_scores(self, index: ShardIndex) -> "WordScores":
         return WordScores(self.charset.profile, index.subsets)
@@ -165,11 +157,11 @@ class WordTask:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        return {"kind": self.kind, "charset": self.charset.to_dict()}
+        return self.reader.to_dict()
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "WordTask":
-        return cls(Charset.from_dict(values["charset"]))
+    def of_reader(cls, reader: WordReader) -> "WordTask":
+        return cls(reader.charset)
 
 
 def charset_of(index: ShardIndex) -> Charset:
@@ -192,6 +184,10 @@ class WordScores:
         self.counts = build_counts(len(subsets))
         self.confusions: Counter[tuple[str, str]] = Counter()  # (letter of the label, letter read)
         self.examples: list[tuple[str, str]] = []  # (label, reading) of the first samples
+
+    def right(self, readings: Sequence[Reading], batch: Batch) -> list[bool]:
+        as_read = map(self.profile.as_read, batch.labels)
+        return [reading.text == label for reading, label in zip(readings, as_read, strict=True)]
 
     def add(self, readings: Sequence[Reading], batch: Batch) -> None:
         """Of labels that look alike in an image, one is what a reading can be: `ScriptProfile.as_read`."""

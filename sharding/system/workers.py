@@ -66,14 +66,14 @@ def open_workers_for(samples: int, asked: int | None) -> AbstractContextManager[
 
 
 @contextmanager
-def killed_workers_named(command: str, remark: str = "") -> Iterator[None]:
+def killed_workers_named(command: str, remark: str = "", by: str = "--workers") -> Iterator[None]:
     """Raise ShardError with what to do, if a worker is killed. command: the one that is running. remark: for the end of
-    the sentence."""
+    the sentence. by: the option that says how many workers there are."""
     try:
         yield
     except BrokenProcessPool as error:
         raise ShardError(
-            f"a worker was killed, mostly for want of memory; run the same {command} again with fewer --workers{remark}"
+            f"a worker was killed, mostly for want of memory; run the same {command} again with fewer {by}{remark}"
         ) from error
 
 

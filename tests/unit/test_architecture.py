@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 # the order of the data's way; a room imports only rooms before it
 ROOMS = (
     "errors console text data models config run distributed tasks checkpoint evaluation training launch scaling "
-    "synth recognizer reports cli"
+    "synth recognizer export serve reports cli"
 ).split()
 TRAINERS = ("horovod_ocr", "torch", "horovod", "typer")
 FORBIDDEN = ("horovod_ocr.distributed", "horovod_ocr.config", "pathlib")  # World, config objects, paths

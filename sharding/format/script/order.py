@@ -2,8 +2,17 @@
 
 import unicodedata
 from functools import cache, lru_cache
+from itertools import accumulate
 
-from sharding.format.script.bidi import LTR, RTL, class_of, letters_of_classes, visual_order
+from sharding.format.script.bidi import (
+    LTR,
+    RTL,
+    class_of,
+    letters_of_classes,
+    levels_of,
+    visual_order,
+    visual_positions,
+)
 from sharding.format.script.unturn import search_logical_order
 
 _KEPT_ORDERS = 1 << 14  # labels with numbers or of two directions, whose order is kept
@@ -17,7 +26,7 @@ def reading_order(label: str, direction: str) -> str:
         return label if _is_ltr(label) else _turned(label, LTR)
     if _single_rtl().issuperset(label):  # most words
         return label[::-1]
-    return "".join(reversed(_units(label))) if _is_rtl(label) else _turned(label, RTL)
+    return "".join(reversed(units_of(label))) if _is_rtl(label) else _turned(label, RTL)
 
 
 def logical_order(text: str, direction: str) -> str:
@@ -27,8 +36,18 @@ def logical_order(text: str, direction: str) -> str:
     if direction == "ltr":
         return text if _is_ltr(text) else _turned_back(text, LTR)
     if _is_rtl(text):
-        return "".join(reversed(_units(text)))
+        return "".join(reversed(units_of(text)))
     return _turned_back(text, RTL)
+
+
+def reading_positions(label: str, direction: str) -> list[int]:
+    """Which character of a label comes first in `reading_order`, and so on: positions in the label."""
+    if direction == "visual" or (direction == "ltr" and _is_ltr(label)):
+        return list(range(len(label)))
+    units = units_of(label)
+    firsts = [0, *accumulate(map(len, units))]
+    levels = levels_of(units, LTR if direction == "ltr" else RTL)
+    return [at for unit in visual_positions(levels) for at in range(firsts[unit], firsts[unit + 1])]
 
 
 def is_unambiguous(label: str, direction: str) -> bool:
@@ -47,7 +66,7 @@ def is_bound(letter: str) -> bool:
     return is_mark(letter) or class_of(letter) == "BN"
 
 
-def _units(label: str) -> list[str]:
+def units_of(label: str) -> list[str]:
     """A label as its units: each a base, and what is bound to it."""
     units: list[str] = []
     for letter in label:
@@ -75,9 +94,9 @@ def _single_rtl() -> frozenset[str]:
 
 @lru_cache(_KEPT_ORDERS)
 def _turned(label: str, base: int) -> str:
-    return "".join(visual_order(_units(label), base))
+    return "".join(visual_order(units_of(label), base))
 
 
 @lru_cache(_KEPT_ORDERS)
 def _turned_back(text: str, base: int) -> str:
-    return "".join(search_logical_order(_units(text), base))
+    return "".join(search_logical_order(units_of(text), base))

@@ -21,7 +21,7 @@ READERS_MAY_IMPORT = {
     "evaluation": {"building.origins"},  # the files of the worst mistakes
     "launch": {"system.machine"},  # the memory of a host
 }
-ANYTHING = {"cli", "synth", "reports", "recognizer"}
+ANYTHING = {"cli", "synth", "reports", "recognizer", "serve"}
 
 
 def imported_modules(path: Path) -> set[str]:

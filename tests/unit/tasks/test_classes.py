@@ -12,6 +12,7 @@ from horovod_ocr.data.image import Geometry
 from horovod_ocr.errors import CheckpointError, ConfigError
 from horovod_ocr.models.base import Classifier
 from horovod_ocr.models.forward import ModelOutput
+from horovod_ocr.tasks.base import read_output
 from horovod_ocr.tasks.build import build_model_for, task_from_dict, task_of
 from horovod_ocr.tasks.classes import MOST_WORST, ClassReading, ClassScores, ClassTask, class_weights
 from horovod_ocr.tasks.figures import CLASSES, figures_in, score_text
@@ -83,12 +84,12 @@ def test_balanced_classes_weigh_the_same_and_a_sample_one_on_average():
 
 
 def test_the_most_probable_class_is_read():
-    first, second = TASK.read(ModelOutput(torch.tensor([[0.0, 3.0, 0.0], [5.0, 0.0, 0.0]])))
+    first, second = read_output(TASK, ModelOutput(torch.tensor([[0.0, 3.0, 0.0], [5.0, 0.0, 0.0]])))
     assert (first.text, second.text) == ("dog", "cat") and first.probabilities_C.sum() == pytest.approx(1)
-    described = TASK.describe(first)
+    described = TASK.reader.describe(first)
     assert described["class"] == "dog" and list(described["probabilities"]) == ["cat", "dog", "emu"]
     assert described["confidence"] == described["probabilities"]["dog"] == pytest.approx(0.9094, abs=1e-4)
-    assert TASK.line_of(first) == "dog\tdog 90.9%  cat 4.5%  emu 4.5%"
+    assert TASK.reader.line_of(first) == "dog\tdog 90.9%  cat 4.5%  emu 4.5%"
 
 
 def test_another_set_may_lack_classes_but_have_no_others():
@@ -190,7 +191,7 @@ def test_sure_readings_are_still_in_order():
     task = ClassTask(("ill", "well"))
     logits_NC = torch.tensor([[0.0, 20.0], [0.0, 21.0], [0.5, 60.0], [0.0, 60.0], [-30.0, 0.0], [900.0, 0.0]])
     scores = task.empty_scores(index_of(task.classes))
-    scores.add(task.read(ModelOutput(logits_NC)), batch_of(["0", "1", "0", "1", "1", "0"]))
+    scores.add(read_output(task, ModelOutput(logits_NC)), batch_of(["0", "1", "0", "1", "1", "0"]))
     odds = [score for each in scores.log_odds for score in each]
     assert odds == pytest.approx([20.0, 59.5, -708.4, 21.0, 60.0, 30.0], abs=0.01)
     pairs = [(high > low) for low in scores.log_odds[0] for high in scores.log_odds[1]]

@@ -1,11 +1,13 @@
-"""Only tasks/, text/, models/ and recipes know what kind of sample is trained."""
+"""Only tasks/, text/, models/ and recipes know what kind of sample is trained and read."""
 
 import ast
 import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3] / "horovod_ocr"
-TRAINER = "run distributed checkpoint evaluation training launch recognizer config".split()
+TRAINER = "run distributed checkpoint evaluation training launch recognizer export config".split()
+# every reading has letters, of classes none
+OF_READINGS = {"letters", "Letter", "with_letters", "horovod_ocr.text.decode"}
 REPORTS = [ROOT / "reports" / f"{name}.py" for name in ("score", "runs", "plan", "doctor")]
 FILES = sorted([path for room in TRAINER for path in (ROOT / room).rglob("*.py")] + REPORTS)
 # What only words have, and what only CTC has. `word` itself is too common: a word list is one of a command's arguments.
@@ -34,9 +36,13 @@ def names_in(path: Path) -> list[str]:
     return found
 
 
+def is_secret(name: str) -> bool:
+    return bool(SECRETS.search(name)) and name not in OF_READINGS
+
+
 def test_the_trainer_does_not_know_what_it_trains():
     assert len(FILES) > 60
-    said = [f"{path.relative_to(ROOT)}: {name!r}" for path in FILES for name in names_in(path) if SECRETS.search(name)]
+    said = [f"{path.relative_to(ROOT)}: {name!r}" for path in FILES for name in names_in(path) if is_secret(name)]
     assert said == []
 
 

@@ -1,0 +1,100 @@
+"""The files of an export: recognizer.json, the models, the model card; as a folder and as a zip."""
+
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from horovod_ocr import __version__
+from horovod_ocr.checkpoint.restore import Restored
+from horovod_ocr.errors import ExportError
+from horovod_ocr.export.card import write_card
+from horovod_ocr.export.request import Exported, ExportRequest
+from horovod_ocr.export.torch_network import frame_px_of
+from horovod_ocr.recognizer.package import ABOUT, CARD, FORMAT, MODEL_NAMES, VERSION
+from sharding.system.files import fsync_folder, write_whole
+
+LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the time of the zip's members, so that the same models make the same zip
+
+
+def check_out(out: Path) -> None:
+    """ExportError unless an export may be written there: over an earlier one, or where nothing is."""
+    if out.exists() and not out.is_dir():
+        raise ExportError(f"{out} is a file; name a folder with --out")
+    if out.is_dir() and any(out.iterdir()) and not (out / ABOUT).exists():
+        raise ExportError(f"{out} holds other files; name another folder with --out")
+
+
+def describe(request: ExportRequest, restored: Restored, exported: Exported) -> dict[str, Any]:
+    """The content of recognizer.json."""
+    payload, best = request.payload, exported.scored["fp32"]
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "name": request.name,
+        "task": restored.task.to_dict(),
+        "geometry": restored.geometry.to_dict(),
+        "frame_px": frame_px_of(restored.model),
+        "confidence": {
+            "temperature": exported.temperature,
+            "fitted_on": exported.calibrated_on,
+            "measured_on": exported.split,
+            "calibration_error": {name: round(each.calibration_error, 5) for name, each in exported.scored.items()},
+            "rejections": [
+                {name: round(value, 5) for name, value in each._asdict().items()} for each in best.rejections
+            ],
+        },
+        "models": {
+            name: {"file": MODEL_NAMES[name], "bytes": len(model), "sha256": hashlib.sha256(model).hexdigest()}
+            for name, model in exported.models.items()
+        },
+        "scores": {"split": exported.split, **{name: each.values for name, each in exported.scored.items()}},
+        "parity": vars(exported.parity),
+        "trained": {
+            "run": request.name,
+            "step": payload["step"],
+            "index_digest": payload["plan"]["index_digest"],
+            "model": payload["model_name"],
+            "model_options": payload["model_options"],
+            "parameters": sum(each.numel() for each in restored.model.parameters()),
+        },
+        "language_model": None,
+        "made_by": f"horovod-ocr {__version__}",
+    }
+
+
+def write_export(request: ExportRequest, restored: Restored, exported: Exported) -> None:
+    """Write the folder and the zip, each whole or not at all; an earlier export is replaced."""
+    about = describe(request, restored, exported)
+    files = {
+        ABOUT: (json.dumps(about, ensure_ascii=False, indent=1) + "\n").encode(),
+        CARD: write_card(about).encode(),
+        **{MODEL_NAMES[name]: model for name, model in exported.models.items()},
+    }
+    out = request.out
+    out.parent.mkdir(parents=True, exist_ok=True)
+    fresh, former = (out.with_name(f".{out.name}.{word}-{os.getpid()}") for word in ("tmp", "old"))
+    try:
+        fresh.mkdir()
+        for name, content in files.items():
+            write_whole(fresh / name, content)
+        zipped = fresh / zip_of(out).name
+        with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in files.items():
+                archive.writestr(zipfile.ZipInfo(name, LONG_AGO), content, zipfile.ZIP_DEFLATED)
+        os.replace(zipped, zip_of(out))
+        if out.exists():
+            out.rename(former)
+        fresh.rename(out)
+        fsync_folder(out.parent)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(former, ignore_errors=True)
+
+
+def zip_of(out: Path) -> Path:
+    """The zip beside a folder."""
+    return out.with_name(f"{out.name}.zip")

@@ -1,0 +1,117 @@
+"""Where the images of a command come from: files, folders, globs, tars, shard sets, standard input."""
+
+import glob
+import os
+import sys
+import tarfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from horovod_ocr.errors import ConfigError, SourceError
+from sharding.format.index import INDEX_NAME, read_index
+from sharding.layouts.folders import is_image, scan_folders
+
+STDIN = "-"
+TAR = ".tar"
+MOST_IMAGE_BYTES = 1 << 30  # of a member of a tar, and of standard input
+
+
+class Image(NamedTuple):
+    """One image of a source."""
+
+    name: str
+    """As it is printed: the path; of a tar its path, a slash, and the name in it."""
+    content: bytes | Path | SourceError
+    """The bytes of its file, or where it is, or why there is none."""
+
+
+class Source(NamedTuple):
+    """Images that come one after another."""
+
+    images: Iterator[Image]
+    """In the order of what was named."""
+    total: int | None
+    """How many there are; None if that is not known before they are read."""
+
+
+def open_sources(names: Iterable[str]) -> Source:
+    """The images of everything that was named, in this order.
+
+    A file; a folder: the images that `horovod-ocr shard` would find below it, sorted; a glob, as in 'scans/*.png'; a
+    tar: its images; a folder with an index.json: the shards of this set; `-`: one image from standard input.
+
+    A name that is nothing of this is an image that cannot be read. SourceError if there is no other one.
+    """
+    named = list(names)
+    if named.count(STDIN) > 1:
+        raise ConfigError("standard input (-) can be read once only")
+    parts = [_part(path) for name in named for path in _paths_of(name)]
+    if parts and not any(os.path.lexists(name) or name == STDIN or glob.has_magic(name) for name in named):
+        raise SourceError(f"there is no image {named[0]}")
+    if all(part.total == 0 for part in parts):
+        raise SourceError(f"no image (png jpg webp bmp tiff) in {', '.join(named)}")
+    totals = [part.total for part in parts]
+    total = None if None in totals else sum(each or 0 for each in totals)
+    return Source((image for part in parts for image in part.images), total)
+
+
+def names_in(path: str) -> Iterator[str]:
+    """The lines of a file that names sources, `-` for standard input; empty lines do not count. SourceError if it
+    cannot be read."""
+    try:
+        content = sys.stdin.buffer.read() if path == STDIN else Path(path).read_bytes()
+    except OSError as error:
+        raise SourceError(f"{path}: {error.strerror or error}") from error
+    yield from (os.fsdecode(line) for line in content.splitlines() if line.strip())
+
+
+def _paths_of(name: str) -> list[str]:
+    """The name, or what it stands for if it is a glob: a file may be called like one."""
+    if name == STDIN or os.path.lexists(name) or not glob.has_magic(name):
+        return [name]
+    if found := sorted(glob.glob(name, recursive=True)):
+        return found
+    return [name]
+
+
+def _part(name: str) -> Source:
+    path = Path(name)
+    if name == STDIN:
+        return Source(_from_stdin(), 1)
+    if path.is_dir():
+        return _from_set(path) if (path / INDEX_NAME).is_file() else _from_folder(path)
+    if not path.exists():
+        return Source(iter([Image(name, SourceError(f"there is no image {path}"))]), 1)
+    return Source(_from_tar(path), None) if path.suffix == TAR else Source(iter([Image(name, path)]), 1)
+
+
+def _from_stdin() -> Iterator[Image]:
+    content = sys.stdin.buffer.read(MOST_IMAGE_BYTES + 1)
+    yield Image("standard input", content)
+
+
+def _from_folder(folder: Path) -> Source:
+    folders = scan_folders(os.fsencode(folder))
+    names = [found.prefix + name for found in folders for name in found.files if is_image(name)]
+    paths = sorted(folder / os.fsdecode(name) for name in names)
+    return Source((Image(str(path), path) for path in paths), len(paths))
+
+
+def _from_set(folder: Path) -> Source:
+    index = read_index(folder)
+    tars = [index.tar_path(shard) for shard in index.shards if shard.samples]
+    return Source((image for tar in tars for image in _from_tar(tar)), sum(shard.samples for shard in index.shards))
+
+
+def _from_tar(path: Path) -> Iterator[Image]:
+    """Members that are images, in their order. What cannot be read ends the tar with an image that cannot be read."""
+    try:
+        with tarfile.open(path, "r|*") as tar:
+            for member in tar:
+                if member.isfile() and is_image(os.fsencode(member.name)):
+                    file = tar.extractfile(member)
+                    assert file
+                    yield Image(f"{path}/{member.name}", file.read(MOST_IMAGE_BYTES))
+    except (OSError, tarfile.TarError, EOFError, ValueError) as error:
+        yield Image(str(path), SourceError(f"{path}: not a whole tar ({error})"))

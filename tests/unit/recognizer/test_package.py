@@ -1,0 +1,94 @@
+"""Exports as folder and zip: whole, or refused with what to do."""
+
+import json
+import shutil
+import zipfile
+
+import pytest
+
+from horovod_ocr.errors import ExportError
+from horovod_ocr.recognizer import Recognizer
+from horovod_ocr.recognizer.package import read_package
+from tests.unit.recognizer.packages import random_word, write_package
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_package(tmp_path / "export")
+
+
+def zipped(folder, kind=zipfile.ZIP_DEFLATED):
+    path = folder.with_suffix(".zip")
+    with zipfile.ZipFile(path, "w", kind) as archive:
+        for each in sorted(folder.iterdir()):
+            archive.write(each, each.name)
+    return path
+
+
+def test_a_zip_reads_as_the_folder(folder):
+    word = random_word(3)
+    assert Recognizer.load(zipped(folder)).read(word) == Recognizer.load(folder).read(word)
+
+
+@pytest.mark.parametrize("form", ["folder", "zip"])
+@pytest.mark.parametrize(
+    "harm, said",
+    [
+        (lambda f: (f / "model.int8.onnx").unlink(), "model.int8.onnx is missing; export again"),
+        (lambda f: (f / "model.int8.onnx").write_bytes(b"x" * 99), "model.int8.onnx is damaged: its bytes differ"),
+        (lambda f: (f / "recognizer.json").write_text("{"), "recognizer.json is not that of an exported recogniser"),
+        (lambda f: (f / "recognizer.json").write_text("[" * 99_999), "is not that of an exported recogniser"),
+        (lambda f: (f / "recognizer.json").write_bytes(b"\xff\xfe"), "is not that of an exported recogniser"),
+        (lambda f: change(f, version=9), "export of version 9, this program reads 1; export again"),
+        (lambda f: change(f, format="other"), "its format is 'other'"),
+        (lambda f: change(f, models={}), "it names no model"),
+        (lambda f: change(f, task={"kind": "sounds"}), "there is no reader of 'sounds'"),
+        (lambda f: change(f, geometry={}), "recognizer.json does not hold what it should"),
+        (lambda f: change(f, confidence={}), "recognizer.json does not hold what it should"),
+    ],
+)
+def test_what_is_damaged_is_named(folder, form, harm, said):
+    harm(folder)
+    with pytest.raises(ExportError) as raised:
+        Recognizer.load(folder if form == "folder" else zipped(folder))
+    assert said in str(raised.value) and "export" in str(raised.value)
+
+
+def change(folder, **values):
+    path = folder / "recognizer.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def test_what_is_no_export_is_refused(folder, tmp_path):
+    (tmp_path / "note.txt").write_text("no zip")
+    (tmp_path / "empty").mkdir()
+    for path, said in (("note.txt", "not a zip of"), ("empty", "holds no recognizer.json"), ("gone", "no such folder")):
+        with pytest.raises(ExportError, match=said):
+            read_package(tmp_path / path)
+    with pytest.raises(ExportError, match="has no model 'int4'; it has: fp32, int8"):
+        read_package(folder, "int4")
+
+
+def test_a_cut_zip_is_refused(folder):
+    path = zipped(folder)
+    content = path.read_bytes()
+    for length in (len(content) // 2, len(content) - 30):
+        path.write_bytes(content[:length])
+        with pytest.raises(ExportError):
+            Recognizer.load(path)
+
+
+def test_a_model_that_onnxruntime_refuses_is_named(folder):
+    import hashlib
+
+    (folder / "model.int8.onnx").write_bytes(b"not onnx")
+    models = json.loads((folder / "recognizer.json").read_text())["models"]
+    models["int8"]["sha256"] = hashlib.sha256(b"not onnx").hexdigest()
+    change(folder, models=models)
+    with pytest.raises(ExportError, match="onnxruntime cannot read its int8 model"):
+        Recognizer.load(folder)
+
+
+def test_the_folder_of_an_export_can_be_moved(folder, tmp_path):
+    shutil.move(folder, tmp_path / "elsewhere")
+    assert Recognizer.load(tmp_path / "elsewhere").about["name"] == "small"
