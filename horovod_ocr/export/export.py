@@ -31,7 +31,7 @@ def find_checkpoint(runs: Path, named: str | None) -> tuple[Path, dict[str, Any]
         path = Path(named)
         folder = path.parent
         return (folder.parent if folder.name == "checkpoints" else path.with_suffix("")), read_checkpoint(path)
-    if named and (os.sep in named or Path(named).is_dir()) and not (runs / named).is_dir():
+    if named and (os.sep in named or Path(named).is_dir() and not (runs / named).is_dir()):
         return Path(named), load_best_of(Path(named))
     return load_best(runs, named)
 
