@@ -34,6 +34,11 @@ KNOWN_SKIPS = (
     r"needs localedef",  # a Latin-1 locale is made for the test
     r"needs unshare",  # a mount of its own, which some containers do not permit
     r"needs Pillow with raqm",  # the slow way to draw, to compare with
+    r"needs node",  # the page's JavaScript, compared with Python
+    r"needs chromium",  # the page in a browser
+    r"needs playwright",
+    r"needs hadolint",
+    r"needs onnxruntime-web",  # npm, or a network for it
 )
 
 

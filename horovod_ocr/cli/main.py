@@ -16,6 +16,7 @@ from horovod_ocr.cli.encoding import ensure_utf8
 from horovod_ocr.cli.eval import evaluate
 from horovod_ocr.cli.export import export
 from horovod_ocr.cli.launch import TAKES_MORE, launch
+from horovod_ocr.cli.page import page
 from horovod_ocr.cli.plan import plan
 from horovod_ocr.cli.predict import predict
 from horovod_ocr.cli.runs import runs
@@ -47,6 +48,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "export": export,
     "predict": predict,
     "serve": serve,
+    "page": page,
 }
 
 app = typer.Typer(

@@ -46,6 +46,14 @@ Hosts = Annotated[
     ),
 ]
 NetworkInterfaces = Annotated[str | None, typer.Option(metavar="NAMES", help="As in horovodrun: eth0,eth1.")]
+ExportGiven = Annotated[
+    Path | None,
+    typer.Argument(metavar="[MODEL]", help="Folder or zip of horovod-ocr export.  [default: that of the newest run]"),
+]
+PRECISIONS = ("auto", "fp32", "int8")
+Precision = Annotated[
+    str, typer.Option(metavar="|".join(PRECISIONS), help="Which model of an export; auto: int8 if it has one.")
+]
 HOSTS_FILE = Path("hosts.txt")
 VALUES: dict[Any, str] = {int: "N", float: "NUMBER", str: "TEXT"}  # as help calls them
 
@@ -131,6 +139,19 @@ def folder_of_runs(given: Path | None) -> Path:
     from horovod_ocr.config.train import TrainConfig
 
     return given or Path(train_table().get("runs", TrainConfig.runs))
+
+
+def export_given(path: Path | None) -> Path:
+    """An export, by default that of the newest run. ExportError if it has none."""
+    from horovod_ocr.recognizer.find import require_export
+
+    return path or require_export(folder_of_runs(None), None)
+
+
+def check_choice(option: str, given: str, choices: tuple[str, ...]) -> None:
+    """ConfigError for a word that an option does not take."""
+    if given not in choices:
+        raise ConfigError(f"{option} is {', '.join(choices[:-1])} or {choices[-1]}, not {given!r}")
 
 
 def device_given(option: str | None) -> str:

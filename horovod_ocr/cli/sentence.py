@@ -10,7 +10,14 @@ import typer
 
 from horovod_ocr.console import SENTENCE, console, silence
 from horovod_ocr.distributed.launcher import rank_of_process
-from horovod_ocr.errors import OcrError, exit_code_of
+from horovod_ocr.errors import ConfigError, OcrError, exit_code_of
+
+# the extra that brings a package which only some commands import
+EXTRA_OF = {
+    **dict.fromkeys(("torch", "webdataset", "rapidfuzz", "tensorboard", "matplotlib", "onnx", "onnxscript"), "train"),
+    **dict.fromkeys(("onnxruntime", "fastapi", "starlette", "uvicorn", "uvloop", "httptools"), "serve"),
+    **dict.fromkeys(("python_multipart", "prometheus_client"), "serve"),
+}
 
 _shows_tracebacks = False
 
@@ -47,6 +54,12 @@ def one_sentence() -> Iterator[None]:
         except OSError:  # the interpreter would try again at its end, and fail with a code of its own
             silence(sys.stdout)
         raise typer.Exit(exit_code_of(error)) from error
+    except ModuleNotFoundError as error:
+        extra = EXTRA_OF.get((error.name or "").split(".")[0])
+        if _shows_tracebacks or extra is None:
+            raise
+        say(f"this needs the package {error.name}, which is not installed: pip install 'horovod-ocr[{extra}]'")
+        raise typer.Exit(ConfigError.exit_code) from error
     except KeyboardInterrupt as error:
         say("interrupted")
         raise typer.Exit(exit_code_of(error)) from error

@@ -67,6 +67,21 @@ def test_one_file_imports_an_engine(package, module):
     assert importers == [f"horovod_ocr.distributed.{module}"]
 
 
+def test_readers_of_exports_reach_no_torch():
+    """Whoever installs `horovod-ocr[serve]` has neither torch nor what else only training needs."""
+    modules = {module_of(path): imported_by(path) for path in FILES}
+    reached, waiting = set(), [name for name in modules if room_of(name) in ("recognizer", "serve")]
+    assert len(waiting) > 20
+    while waiting:
+        module = waiting.pop()
+        if module not in reached:
+            reached.add(module)
+            waiting += [name for name in modules[module] if name in modules]
+    heavy = {"torch", "horovod", "webdataset", "rapidfuzz", "tensorboard", "matplotlib"}
+    found = {module: names for module in reached if (names := {name.split(".")[0] for name in modules[module]} & heavy)}
+    assert found == {}
+
+
 def test_no_circle_between_files():
     modules = {module_of(path): imported_by(path) for path in FILES}
     done: set[str] = set()

@@ -22,17 +22,21 @@ def run(*command: str | Path, **options) -> subprocess.CompletedProcess:
     return subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=60, **options)
 
 
+def extras_of(name: str) -> list[str]:
+    return PYPROJECT["project"]["optional-dependencies"][name]
+
+
 def test_environment_yml_asks_for_what_pyproject_asks_for():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
-    extras = PYPROJECT["project"]["optional-dependencies"]
-    wanted = PYPROJECT["project"]["dependencies"] + extras["synth"] + extras["horovod"] + extras["dev"]
+    named = [each for extra in ("train", "serve", "synth", "horovod", "dev") for each in extras_of(extra)]
+    wanted = list(dict.fromkeys(PYPROJECT["project"]["dependencies"] + named))
     assert environment.pop()["pip"] == wanted
     python = next(line for line in environment if line.startswith("python="))
     assert f"python{PYPROJECT['project']['requires-python']}" == python.replace("=", ">=")
 
 
 def test_the_installed_torch_is_the_one_that_is_asked_for():
-    wanted = next(line for line in PYPROJECT["project"]["dependencies"] if line.startswith("torch=="))
+    wanted = next(line for line in extras_of("train") if line.startswith("torch=="))
     assert importlib.metadata.version("torch").split("+")[0] == wanted.removeprefix("torch==")
 
 

@@ -111,6 +111,7 @@ class Rewriting:
     """
 
     def __init__(self, groups: list[tuple[str, list[Rule]]]) -> None:
+        self.groups = groups  # for programs in other languages
         self._groups = [
             (re.compile(signs), [(re.compile(pattern), becomes, told) for pattern, becomes, told in rules])
             for signs, rules in groups

@@ -44,6 +44,8 @@ def reading_positions(label: str, direction: str) -> list[int]:
     """Which character of a label comes first in `reading_order`, and so on: positions in the label."""
     if direction == "visual" or (direction == "ltr" and _is_ltr(label)):
         return list(range(len(label)))
+    if direction == "rtl" and _single_rtl().issuperset(label):
+        return list(range(len(label) - 1, -1, -1))
     units = units_of(label)
     firsts = [0, *accumulate(map(len, units))]
     levels = levels_of(units, LTR if direction == "ltr" else RTL)
