@@ -27,6 +27,7 @@ from sides.reading import (
     words_of,
 )
 
+from horovod_ocr.recognizer.network import has_vnni
 from horovod_ocr.run.folder import newest_run
 
 WORDS = 512
@@ -158,11 +159,6 @@ def make_small_run(folder: Path) -> Path:
 
 def cpu_name() -> str:
     return next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "")
-
-
-def has_vnni() -> bool:
-    """Whether the processor has instructions for sums of int8 products."""
-    return "vnni" in Path("/proc/cpuinfo").read_text()
 
 
 if __name__ == "__main__":

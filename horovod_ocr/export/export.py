@@ -13,9 +13,9 @@ from horovod_ocr.data.store import ShardStore, open_store
 from horovod_ocr.errors import ShardError
 from horovod_ocr.evaluation.score import check_readable
 from horovod_ocr.export.graph import build_graph
-from horovod_ocr.export.int8 import quantise
+from horovod_ocr.export.int8 import images_a_run, quantise
 from horovod_ocr.export.prove import prove
-from horovod_ocr.export.request import Exported, ExportRequest
+from horovod_ocr.export.request import Exported, ExportRequest, OnnxModel
 from horovod_ocr.export.torch_network import CPU
 from horovod_ocr.export.trial import some_batches
 from horovod_ocr.export.write import check_out, write_export
@@ -57,11 +57,12 @@ def export(request: ExportRequest, tell: Callable[[str], None]) -> Exported:
     store = store_of(request, restored)
     tell("making the float32 model")
     graph = build_graph(restored.model, restored.geometry)
-    models = {"fp32": graph.SerializeToString()}
+    models = {"fp32": OnnxModel(graph.SerializeToString(), images_a_run(graph))}
     if request.int8:
         tell("making the int8 model")
         batches = some_batches(store, restored.geometry, "train", CALIBRATION_IMAGES)
-        models["int8"] = quantise(graph, (batch.images_NHWC.numpy() for batch in batches)).SerializeToString()
+        int8 = quantise(graph, (batch.images_NHWC.numpy() for batch in batches))
+        models["int8"] = OnnxModel(int8.SerializeToString(), images_a_run(int8))
     exported = prove(request, restored, store, models, tell)
     tell("writing")
     write_export(request, restored, exported)

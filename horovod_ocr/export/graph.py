@@ -87,6 +87,7 @@ def simplify_lstms(model: onnx.ModelProto) -> None:
         model.graph.initializer.append(shape)
         joined.input[1] = shape.name
         del joined.attribute[:]  # allowzero: a 0 means a size that stays
+    drop_unused(model)
 
 
 def folded(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -110,8 +111,8 @@ def name_sizes(model: onnx.ModelProto, has_frames: bool) -> None:
     sizes = {INPUT: ("batch", None, "width", None), OUTPUT: ("frames", "batch", None) if has_frames else ("batch",)}
     for value in (*model.graph.input, *model.graph.output):
         for size, name in zip(value.type.tensor_type.shape.dim, sizes[value.name], strict=False):
-            if name and not size.HasField("dim_value"):
-                size.dim_param = name
+            if name and not (name == "width" and size.HasField("dim_value")):  # of photos it is fixed
+                size.dim_param = name  # torch takes some sizes of its example for fixed ones
     del model.graph.value_info[:]
     for opset in [each for each in model.opset_import if each.domain]:  # onnxruntime lists all that it knows
         model.opset_import.remove(opset)
@@ -120,6 +121,18 @@ def name_sizes(model: onnx.ModelProto, has_frames: bool) -> None:
         del each.metadata_props[:]
     for initializer in model.graph.initializer:
         initializer.doc_string = ""
+
+
+def drop_unused(model: onnx.ModelProto) -> None:
+    """Remove the nodes and the constants whose values nothing takes."""
+    used = {OUTPUT}
+    for node in reversed(list(model.graph.node)):  # they are in the order of computation
+        if used.isdisjoint(node.output):
+            model.graph.node.remove(node)
+        else:
+            used.update(node.input)
+    for initializer in [each for each in model.graph.initializer if each.name not in used]:
+        model.graph.initializer.remove(initializer)
 
 
 def number_names(model: onnx.ModelProto) -> None:

@@ -6,10 +6,9 @@ from horovod_ocr.checkpoint.restore import Restored
 from horovod_ocr.data.splits import unseen_split
 from horovod_ocr.data.store import ShardStore
 from horovod_ocr.errors import ExportError
-from horovod_ocr.export.request import Exported, ExportRequest
+from horovod_ocr.export.request import Exported, ExportRequest, OnnxModel
 from horovod_ocr.export.torch_network import TorchNetwork, frame_px_of
 from horovod_ocr.export.trial import Trial, at, compare, fit, lost_points, milliseconds, score, some_batches
-from horovod_ocr.recognizer.network import OnnxNetwork
 
 COMPARED = 500  # samples whose readings must be the same as the checkpoint's
 CALIBRATED = 2_000  # samples that the temperature is fitted on
@@ -20,7 +19,7 @@ def prove(
     request: ExportRequest,
     restored: Restored,
     store: ShardStore,
-    models: dict[str, bytes],
+    models: dict[str, OnnxModel],
     tell: Callable[[str], None],
 ) -> Exported:
     """Compare, calibrate and score the models. ExportError if they do not read as they should."""
@@ -29,7 +28,7 @@ def prove(
     fitted_on = next(split for split in ("val", "test", "train") if totals.get(split))
     scored_on = unseen_split(store.index) or "train"
     checkpoint = Trial(TorchNetwork(restored.model, "fp32"), task.reader, frame_px)
-    trials = {name: Trial(OnnxNetwork(model), task.reader, frame_px) for name, model in models.items()}
+    trials = {name: Trial(model.network(), task.reader, frame_px) for name, model in models.items()}
     tell("comparing with the checkpoint")
     some = list(some_batches(store, geometry, scored_on, COMPARED))
     parity = compare(checkpoint, trials["fp32"], some)

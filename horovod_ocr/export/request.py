@@ -2,11 +2,25 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from horovod_ocr.export.trial import Parity, Scored
+from horovod_ocr.recognizer.network import OnnxNetwork
 
 MOST_LOST = 0.5  # points
+
+
+class OnnxModel(NamedTuple):
+    """A model as it is written."""
+
+    content: bytes
+    """Of its .onnx file."""
+    images_a_run: int
+    """At most."""
+
+    def network(self) -> OnnxNetwork:
+        """The model, loaded."""
+        return OnnxNetwork(self.content, self.images_a_run)
 
 
 @dataclass(frozen=True)
@@ -45,7 +59,7 @@ class Exported:
     """The float32 model beside the checkpoint."""
     scored: dict[str, Scored]
     """By precision."""
-    models: dict[str, bytes] = field(repr=False)
+    models: dict[str, OnnxModel]
     """By precision."""
     ms: dict[str, float]
     """By precision, and `torch`: what one image takes on one core."""

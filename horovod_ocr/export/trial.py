@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from horovod_ocr.data.batch import Batch
-from horovod_ocr.data.image import Geometry
+from horovod_ocr.data.image import RUN_STEP_PX, Geometry
 from horovod_ocr.data.options import StreamOptions
 from horovod_ocr.data.store import ShardStore
 from horovod_ocr.data.stream import Stream
@@ -28,6 +28,17 @@ TIMED = 60  # images read one by one
 MOST_DIFFERENCE = 1e-3  # of a logit of float32, relative to the largest one
 
 
+class Output(NamedTuple):
+    """What a model says of some rows of a batch."""
+
+    rows: NDArray[np.int64]
+    """Their numbers."""
+    logits: NDArray[np.float32]
+    """As of `Network.logits`."""
+    frames_N: NDArray[np.int64] | None
+    """The frames of each image that are not padding."""
+
+
 @dataclass(frozen=True)
 class Trial:
     """A model, and how its images are read."""
@@ -39,13 +50,33 @@ class Trial:
     frame_px: int | None
     """As in `Recognizer`."""
 
-    def frames_N(self, batch: Batch) -> NDArray[np.int64] | None:
-        """The frames of each image that are not padding."""
-        return -(-batch.valid_width_N.numpy() // self.frame_px) if self.frame_px else None
+    def outputs(self, batch: Batch) -> list[Output]:
+        """What the model says of a batch, at the widths that a recogniser reads at."""
+        images, valid_width_N = batch.images_NHWC.numpy(), batch.valid_width_N.numpy()
+        whole = images.shape[2]
+        width_N = np.minimum(-(-valid_width_N // RUN_STEP_PX) * RUN_STEP_PX, whole) if self.frame_px else None
+        if self.frame_px is None or width_N is None:
+            return [Output(np.arange(len(images)), self.network.logits(images), None)]
+        found = []
+        for width in np.unique(width_N):
+            rows = np.flatnonzero(width_N == width)
+            logits = self.network.logits(np.ascontiguousarray(images[rows, :, :width]))
+            found.append(Output(rows, logits, -(-valid_width_N[rows] // self.frame_px)))
+        return found
 
     def read(self, batch: Batch) -> list[Any]:
         """The readings of a batch."""
-        return list(self.reader.read(self.network.logits(batch.images_NHWC.numpy()), self.frames_N(batch)))
+        return readings_of(self.outputs(batch), self.reader)
+
+
+def readings_of(outputs: list[Output], reader: Reader) -> list[Any]:
+    """The readings of a batch, in its order."""
+    read = {
+        row: one
+        for rows, logits, frames_N in outputs
+        for row, one in zip(rows, reader.read(logits, frames_N), strict=True)
+    }
+    return [read[row] for row in range(len(read))]
 
 
 def some_batches(store: ShardStore, geometry: Geometry, split: str, most: int) -> Iterator[Batch]:
@@ -78,11 +109,11 @@ def compare(checkpoint: Trial, exported: Trial, batches: list[Batch]) -> Parity:
     """ExportError if the two do not read the same in every sample, or if their logits differ by more than rounding."""
     compared, largest, highest = 0, 0.0, 1.0
     for batch in batches:
-        images, frames_N = batch.images_NHWC.numpy(), checkpoint.frames_N(batch)
-        wanted, found = checkpoint.network.logits(images), exported.network.logits(images)
-        largest = max(largest, float(np.abs(wanted - found).max()))
-        highest = max(highest, float(np.abs(wanted).max()))
-        pairs = zip(checkpoint.reader.read(wanted, frames_N), exported.reader.read(found, frames_N), strict=True)
+        wanted, found = checkpoint.outputs(batch), exported.outputs(batch)
+        for one, other in zip(wanted, found, strict=True):
+            largest = max(largest, float(np.abs(one.logits - other.logits).max()))
+            highest = max(highest, float(np.abs(one.logits).max()))
+        pairs = zip(readings_of(wanted, checkpoint.reader), readings_of(found, exported.reader), strict=True)
         for sample, (one, other) in enumerate(pairs):
             if one.text != other.text:
                 raise ExportError(
@@ -130,12 +161,12 @@ def score(trial: Trial, task: Task, store: ShardStore, batches: Iterator[Batch] 
 
 def fit(trial: Trial, task: Task, store: ShardStore, batches: list[Batch]) -> float:
     """The temperature for the confidences of a model."""
-    outputs = [(trial.network.logits(batch.images_NHWC.numpy()), trial.frames_N(batch)) for batch in batches]
+    outputs = [trial.outputs(batch) for batch in batches]
     is_right_N = score(trial, task, store, batches).is_right_N
 
     def confidences_at(temperature: float) -> NDArray[np.float64]:
         reader = trial.reader.at(temperature)
-        return np.array([each.confidence for logits, frames_N in outputs for each in reader.read(logits, frames_N)])
+        return np.array([each.confidence for some in outputs for each in readings_of(some, reader)])
 
     return fit_temperature(confidences_at, is_right_N)
 

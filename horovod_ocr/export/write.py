@@ -48,7 +48,12 @@ def describe(request: ExportRequest, restored: Restored, exported: Exported) -> 
             ],
         },
         "models": {
-            name: {"file": MODEL_NAMES[name], "bytes": len(model), "sha256": hashlib.sha256(model).hexdigest()}
+            name: {
+                "file": MODEL_NAMES[name],
+                "bytes": len(model.content),
+                "sha256": hashlib.sha256(model.content).hexdigest(),
+                "images_a_run": model.images_a_run,
+            }
             for name, model in exported.models.items()
         },
         "scores": {"split": exported.split, **{name: each.values for name, each in exported.scored.items()}},
@@ -72,7 +77,7 @@ def write_export(request: ExportRequest, restored: Restored, exported: Exported)
     files = {
         ABOUT: (json.dumps(about, ensure_ascii=False, indent=1) + "\n").encode(),
         CARD: write_card(about).encode(),
-        **{MODEL_NAMES[name]: model for name, model in exported.models.items()},
+        **{MODEL_NAMES[name]: model.content for name, model in exported.models.items()},
     }
     out = request.out
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -36,6 +36,11 @@ class Package:
     model: bytes
     """The content of its .onnx file."""
 
+    @property
+    def images_a_run(self) -> int:
+        """How many images a run of the model may hold."""
+        return int(self.about["models"][self.precision]["images_a_run"])
+
 
 def read_package(path: Path, precision: str = "auto") -> Package:
     """Read recognizer.json and one model. precision: fp32, int8, or auto: int8 if the export has it.

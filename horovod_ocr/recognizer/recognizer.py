@@ -1,7 +1,7 @@
 """A trained model as a reader of images, on numpy and onnxruntime alone.
 
-A reading depends on its own image alone: an image is padded to the width of its bucket, whatever is read beside it, and
-no step of the model mixes images.
+A reading depends on its own image alone: how an image is padded does not depend on what is read beside it, and no step
+of the model mixes images.
 
 Shapes: N images, H height, W width, C channels, T frames.
 """
@@ -15,14 +15,12 @@ import numpy as np
 
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.errors import ExportError, OcrError
-from horovod_ocr.recognizer.images import KINDS, LIMITS, AnyImage, ReadyImage, box_of_columns, ink_of, prepare_image
+from horovod_ocr.recognizer.images import KINDS, LIMITS, AnyImage, ReadyImage, ink_boxes, prepare_image
 from horovod_ocr.recognizer.network import Network, OnnxNetwork
 from horovod_ocr.recognizer.package import Package, read_package
 from horovod_ocr.tasks.readers import AnyReading, Reader, reader_from_dict
 from horovod_ocr.text.decode import Letter
 from sharding.images.limits import Limits
-
-MOST_TOGETHER = 16  # images of one run of the model: with more, what it computes no longer stays in a core's cache
 
 
 @dataclass(frozen=True)
@@ -67,14 +65,12 @@ class Recognizer:
         readings: dict[int, AnyReading] = {}
         for width in sorted({image.pixels_HWC.shape[1] for image in images}):
             numbers = [number for number, image in enumerate(images) if image.pixels_HWC.shape[1] == width]
-            for first in range(0, len(numbers), MOST_TOGETHER):
-                some = numbers[first : first + MOST_TOGETHER]
-                read = self.read_width([images[number] for number in some], letters)
-                readings.update(zip(some, read, strict=True))
+            read = self.read_width([images[number] for number in numbers], letters)
+            readings.update(zip(numbers, read, strict=True))
         return [readings[number] for number in range(len(images))]
 
     def read_width(self, images: Sequence[ReadyImage], letters: bool = True) -> list[AnyReading]:
-        """The same for images of one width, in one run of the model."""
+        """The same for images of one width."""
         logits = self.network.logits(np.stack([image.pixels_HWC for image in images]))
         frames_N = None
         if self.frame_px:
@@ -93,11 +89,11 @@ class Recognizer:
         if not spans:
             return reading
         assert self.frame_px
-        ink_HW = ink_of(image)
-        across, down = image.size_px[0] / ink_HW.shape[1], image.size_px[1] / ink_HW.shape[0]
+        width = image.valid_width_px
+        across, down = image.size_px[0] / width, image.size_px[1] / image.pixels_HWC.shape[0]
+        columns = [(span.start * self.frame_px, min(width, span.stop * self.frame_px)) for span in spans]
         letters = []
-        for span in spans:
-            left, top, right, bottom = box_of_columns(ink_HW, span.start * self.frame_px, span.stop * self.frame_px)
+        for span, (left, top, right, bottom) in zip(spans, ink_boxes(image, columns), strict=True):
             letters.append(
                 Letter(span.text, span.confidence, (left * across, top * down, right * across, bottom * down))
             )
@@ -111,7 +107,7 @@ def recognizer_of(package: Package) -> Recognizer:
         reader = reader_from_dict(about["task"]).at(float(about["confidence"]["temperature"]))
         geometry = Geometry.from_dict(about["geometry"])
         frame_px = about["frame_px"]
-        network = OnnxNetwork(package.model)
+        network = OnnxNetwork(package.model, package.images_a_run)
     except (LookupError, TypeError, ValueError, AttributeError, OcrError) as error:
         raise ExportError(f"{package.path}: recognizer.json does not hold what it should ({error})") from error
     except ModuleNotFoundError:

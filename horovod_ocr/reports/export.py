@@ -21,7 +21,7 @@ def draw_exported(name: str, step: int, exported: Exported) -> Group:
         scored = exported.scored[precision]
         table.add_row(
             MODEL_NAMES[precision],
-            f"{len(model) / 1e6:.2f}",
+            f"{len(model.content) / 1e6:.2f}",
             *(figure.text(scored.values) for figure in figures),
             f"{scored.calibration_error:.3f}",
             f"{exported.ms[precision]:.2f}",

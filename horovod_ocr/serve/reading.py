@@ -3,7 +3,6 @@
 import struct
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -56,16 +55,15 @@ class ImageWork:
         readings = recognizer.reader.read(logits, frames_N)
         answers = []
         for number, (job, image, reading) in enumerate(zip(jobs, images, readings, strict=True)):
-            more: dict[str, Any] = {}
+            described = recognizer.reader.describe(reading)
             if frames_N is not None:
                 logits_TC = logits[: frames_N[number], number]
                 if job.wants.letters:
-                    reading = recognizer.locate(reading, logits_TC, image)
-                    more["letters"] = [letter.to_dict() for letter in reading.letters]
+                    located = recognizer.locate(reading, logits_TC, image)
+                    described["letters"] = [letter.to_dict() for letter in located.letters]
                 if job.wants.alternatives:
                     others = recognizer.reader.alternatives(reading, logits_TC, job.wants.alternatives)
-                    more["alternatives"] = [recognizer.reader.describe(other) for other in others]
-            described = recognizer.reader.describe(reading) | more
+                    described["alternatives"] = [recognizer.reader.describe(other) for other in others]
             described["width"], described["height"] = image.size_px
             described["ms"] = round((time.perf_counter() - job.arrived_s) * 1000, 2)
             answers.append(as_json(described))

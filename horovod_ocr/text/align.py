@@ -7,13 +7,14 @@ below the blank. So the blank is left out here, and every frame belongs to a let
 Shapes: T frames, C outputs, L letters.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from horovod_ocr.errors import LabelError
-from horovod_ocr.text.charset import BLANK_ID, Charset
+from horovod_ocr.text.charset import Charset
 from sharding.format.script.order import reading_positions, units_of
 
 
@@ -37,25 +38,22 @@ def align_ids(logits_TC: np.ndarray, ids: Sequence[int]) -> list[int]:
     ids: in reading order, no blanks; at least one, at most T. Returns L + 1 frames: id i takes those from the i-th to
     the (i+1)-th, at least one.
     """
-    letters_TC = np.delete(logits_TC, BLANK_ID, 1).astype(np.float64)
-    letters_TC -= letters_TC.max(1, keepdims=True)
-    letters_TC -= np.log(np.exp(letters_TC).sum(1, keepdims=True))
-    scores_LT = letters_TC[:, [each - 1 for each in ids]].T
     frames, letters = len(logits_TC), len(ids)
-    # sums[l, t]: of the scores of letter l in the frames before t
-    sums = np.concatenate([np.zeros((letters, 1)), scores_LT.cumsum(1)], 1)
-    best = np.full(frames + 1, -np.inf)  # best[t]: of the letters so far, in the frames before t
-    best[0] = 0.0
-    starts = []
-    for number in range(letters):
-        gains = best - sums[number]
-        highest = np.maximum.accumulate(gains)
-        # where the letter starts if it stops before frame t + 1: the last of the frames up to t that reach the highest
-        starts.append(np.maximum.accumulate(np.where(gains == highest, np.arange(frames + 1), 0)))
-        best = np.concatenate([[-np.inf], highest[:-1] + sums[number, 1:]])
+    # sums_LT: of the logits of a letter in the frames before t. Every cut takes each frame once, so what would make
+    # probabilities of the logits of a frame is the same in all of them, and is left out.
+    sums_LT = np.zeros((letters, frames + 1))
+    logits_TC.T[ids].cumsum(1, np.float64, out=sums_LT[:, 1:])
+    gains_LT = np.empty_like(sums_LT)  # what it gains to start a letter in frame t
+    best_T = np.full(frames + 1, -np.inf)  # of the letters so far, in the frames before t
+    best_T[0] = 0.0
+    for sums_T, gains_T in zip(sums_LT, gains_LT, strict=True):
+        np.subtract(best_T, sums_T, out=gains_T)
+        np.maximum.accumulate(gains_T[:-1], out=best_T[1:])
+        best_T[0] = -np.inf
+        best_T += sums_T
     cuts = [frames]
-    for start in reversed(starts):
-        cuts.append(int(start[cuts[-1] - 1]))
+    for gains_T in gains_LT[::-1]:  # a letter starts in the last of the frames before its end that gain the most
+        cuts.append(cuts[-1] - 1 - int(gains_T[: cuts[-1]][::-1].argmax()))
     return cuts[::-1]
 
 
@@ -71,19 +69,14 @@ def align_text(logits_TC: np.ndarray, text: str, charset: Charset, temperature: 
     if len(ids) > len(logits_TC):
         raise LabelError(f"{len(ids)} letters do not fit into {len(logits_TC)} frames")
     cuts = align_ids(logits_TC, ids)
-    scaled_TC = logits_TC / temperature
-    highest_T1 = scaled_TC.max(1, keepdims=True)
-    totals_T = np.exp(scaled_TC - highest_T1).sum(1)
-    # of each id its probability in its best frame
-    probabilities = [
-        float((np.exp(scaled_TC[start:stop, each] - highest_T1[start:stop, 0]) / totals_T[start:stop]).max())
-        for each, start, stop in zip(ids, cuts, cuts[1:], strict=False)
-    ]
+    odds_TC = np.exp((logits_TC - logits_TC.max(1, keepdims=True)) / temperature)
+    probabilities_TL = odds_TC[:, ids] / odds_TC.sum(1, keepdims=True)
+    best_L = np.maximum.reduceat(probabilities_TL, cuts[:-1]).diagonal().tolist()  # of each id in its best frame
     place_of = {position: place for place, position in enumerate(reading_positions(text, charset.profile.direction))}
     spans, at = [], 0
     for unit in units_of(text):
         places = [place_of[position] for position in range(at, at + len(unit))]
         at += len(unit)
-        confidence = float(np.prod([probabilities[place] for place in places]))
+        confidence = math.prod(best_L[place] for place in places)
         spans.append(LetterSpan(unit, confidence, cuts[min(places)], cuts[max(places) + 1]))
     return spans

@@ -59,16 +59,9 @@ def greedy_decode(
     starts_NT[:, 1:] = ids_NT[:, 1:] != ids_NT[:, :-1]
     readings = []
     for ids, best, starts in zip(ids_NT, best_NT, starts_NT, strict=True):
-        confidence, letters = 1.0, []
-        for start, stop in _runs(starts):
-            if ids[start] != BLANK_ID:
-                letters.append(ids[start])
-                confidence *= float(best[start:stop].max())
-        readings.append(Reading(charset.decode(letters), confidence if letters else 0.0))
+        runs = np.flatnonzero(starts)
+        has_letter = ids[runs] != BLANK_ID
+        letters = ids[runs][has_letter].tolist()
+        confidence = float(np.maximum.reduceat(best, runs)[has_letter].prod()) if letters else 0.0
+        readings.append(Reading(charset.decode(letters), confidence))
     return readings
-
-
-def _runs(starts: np.ndarray) -> list[tuple[int, int]]:
-    """(start, stop) of each run, from whether each frame starts one (bool)."""
-    positions = [*starts.nonzero()[0].tolist(), len(starts)]
-    return list(zip(positions, positions[1:], strict=False))

@@ -4,6 +4,7 @@
 
 const pixels = (() => {
   const WIDTH_STEP_PX = 8;
+  const RUN_STEP_PX = 32; // padding beyond is left out
   const INK_SHARE = 0.35; // of the contrast between the background and what differs most from it
   const BITS = 22; // of a weight, as in Pillow's Resample.c
 
@@ -102,8 +103,9 @@ const pixels = (() => {
    */
   function prepare(picture, geometry) {
     const { width, height } = picture, channels = geometry.channels || 1;
-    const padded = paddedWidth(geometry, width, height);
-    const valid = Math.min(scaledWidth(geometry, width, height), padded);
+    const bucket = paddedWidth(geometry, width, height);
+    const valid = Math.min(scaledWidth(geometry, width, height), bucket);
+    const padded = geometry.width || Math.min(bucket, Math.ceil(valid / RUN_STEP_PX) * RUN_STEP_PX);
     const planes = planesOf(picture, channels).map((each) => resize(each, width, height, valid, geometry.height));
     const background = backgroundOf(planes[0], valid, geometry.height);
     const data = new Uint8Array(geometry.height * padded * channels).fill(background);

@@ -84,7 +84,12 @@ def about_of(reader: Reader, geometry: Geometry, models: dict[str, bytes], **cha
             ],
         },
         "models": {
-            name: {"file": MODEL_NAMES[name], "bytes": len(model), "sha256": hashlib.sha256(model).hexdigest()}
+            name: {
+                "file": MODEL_NAMES[name],
+                "bytes": len(model),
+                "sha256": hashlib.sha256(model).hexdigest(),
+                "images_a_run": 16 if name == "fp32" else 1,
+            }
             for name, model in models.items()
         },
         "scores": {"split": "test", **{name: values for name in models}},

@@ -158,7 +158,7 @@ def test_the_model_of_a_precision_is_read(tmp_path):
         from horovod_ocr.recognizer.network import OnnxNetwork
         from tests.unit.recognizer.packages import WORDS
 
-        same = OnnxNetwork(network_of(WORDS, WORD_GEOMETRY, seed)).logits(ready)
+        same = OnnxNetwork(network_of(WORDS, WORD_GEOMETRY, seed), 16).logits(ready)
         assert np.array_equal(Recognizer.load(folder, precision).network.logits(ready), same)
 
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from horovod_ocr.data.image import Geometry
-from horovod_ocr.recognizer.images import box_of_columns, ink_of, prepare_image
+from horovod_ocr.recognizer.images import ink_boxes, prepare_image
 from tests.unit.serve.page_js import needs_node, run_js
 
 pytestmark = needs_node()
@@ -71,8 +71,10 @@ def test_levels_are_those_of_pillow(geometry):
 def test_boxes_are_those_of_python():
     pictures = random_pictures()
     for picture, found in zip(pictures, prepare_in_js(pictures, WORDS), strict=True):
-        ink_HW = ink_of(prepare_image(picture, WORDS))
-        expected = [list(box_of_columns(ink_HW, start, start + 8)) for start in range(0, ink_HW.shape[1], 4)]
+        ready = prepare_image(picture, WORDS)
+        width = ready.valid_width_px
+        spans = [(start, min(width, start + 8)) for start in range(0, width, 4)]
+        expected = [list(box) for box in ink_boxes(ready, spans)]
         assert len(expected) == len(found["boxes"])
         assert max(abs(np.subtract(expected, found["boxes"])).ravel()) <= 1
 
