@@ -60,24 +60,28 @@ def predict(
         from horovod_ocr.reports.readings import ReadingWriter, threshold_text
 
         check_choice("--format", form, FORMS)
+        if letters and form != "jsonl":
+            raise ConfigError("--letters are part of JSON lines; give --format jsonl as well")
         check_choice("--precision", precision, PRECISIONS)
         source = sources_given(images, files_from)
         export = export_of_run(model, folder_of_runs(runs), run, device)
-        if jobs > 1 and export is None:
-            raise ConfigError("--jobs reads with an export; make one with: horovod-ocr export")
+        if export is None and (jobs > 1 or precision != "auto"):
+            raise ConfigError("--jobs and --precision are of an export; make one with: horovod-ocr export")
         recognizer = (
             Recognizer.load(export, precision) if export else recognizer_of_run(folder_of_runs(runs), run, device)
         )
         if reject_below is not None:
             tell(threshold_text(recognizer.about, reject_below))
         shared = (export, precision) if export else None
-        read = read_images(recognizer, source.images, letters and form == "jsonl", jobs, shared)
+        read = read_images(recognizer, source.images, letters, jobs, shared)
         write_readings(read, source.total, ReadingWriter(form, recognizer.reader, reject_below))
 
 
 def sources_given(images: list[str] | None, files_from: str | None) -> "Source":
     from horovod_ocr.recognizer.sources import names_in, open_sources
 
+    if files_from == "-" and "-" in (images or ()):
+        raise ConfigError("standard input is either an image (-) or names (--files-from -), not both")
     named = [*(images or ()), *(names_in(files_from) if files_from else ())]
     if not named:
         raise ConfigError("name images, folders, globs or shards to read; - for one image from standard input")

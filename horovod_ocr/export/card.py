@@ -25,10 +25,11 @@ def write_card(about: dict[str, Any]) -> str:
             "",
             *score_table(about),
             "",
-            f"The {about['scores']['split']} split, whose samples no training step has seen, unless it is `train`. The "
-            f"float32 model reads {about['parity']['compared']:,} samples exactly as the checkpoint does; their scores "
-            f"differ by {about['parity']['largest_difference']:.1g} at most. They say little of other kinds of images: "
-            "other faces or writers, other paper or cameras.",
+            seen_text(about),
+            "",
+            f"The float32 model reads {about['parity']['compared']:,} of them exactly as the checkpoint does, with a "
+            f"largest difference of a logit of {about['parity']['largest_difference']:.2g}. Scores on other kinds of images "
+            "may be much lower: other faces or writers, other paper or cameras.",
             "",
             "## Confidences",
             "",
@@ -36,10 +37,17 @@ def write_card(about: dict[str, Any]) -> str:
             "",
             "## Use",
             "",
-            *USE,
+            *use_lines(about),
             "",
         ]
     )
+
+
+def seen_text(about: dict[str, Any]) -> str:
+    """On which samples the scores were measured."""
+    split = about["scores"]["split"]
+    seen = "which the model was trained on" if split == "train" else "which no training step has seen"
+    return f"Of the {split} split, {seen}."
 
 
 def score_table(about: dict[str, Any]) -> list[str]:
@@ -55,31 +63,38 @@ def score_table(about: dict[str, Any]) -> list[str]:
 
 def confidence_lines(about: dict[str, Any]) -> list[str]:
     confidence = about["confidence"]
+    errors = ", ".join(f"{value:.3f} ({name})" for name, value in confidence["calibration_error"].items())
     lines = [
         f"Scaled by a temperature of {confidence['temperature']:g}, fitted on the {confidence['fitted_on']} split. "
-        f"Expected calibration error on the {confidence['measured_on']} split: "
-        f"{confidence['calibration_error']['fp32']:.3f}.",
+        f"Expected calibration error on the {confidence['measured_on']} split: {errors}.",
         "",
-        "| rejected below | readings that stay | of them wrong |",
-        "| --- | --- | --- |",
+        "| model | rejected below | readings that stay | of them wrong |",
+        "| --- | --- | --- | --- |",
     ]
-    for row in confidence["rejections"]:
-        if row["below"] in SHOWN_REJECTIONS:
-            lines.append(f"| {row['below']:g} | {row['coverage']:.1%} | {row['error']:.2%} |")
+    for name, rows in confidence["rejections"].items():
+        for row in rows:
+            if row["below"] in SHOWN_REJECTIONS:
+                lines.append(f"| {name} | {row['below']:g} | {row['coverage']:.1%} | {row['error']:.2%} |")
     return lines
 
 
+def use_lines(about: dict[str, Any]) -> list[str]:
+    """How to read with it, with this package and without it."""
+    together = ", ".join(f"{model['images_a_run']} ({name})" for name, model in about["models"].items())
+    return [*USE, f"Images of a run, at most: {together}; with more, readings may depend on each other."]
+
+
 USE = [
-    "`pip install 'horovod-ocr[serve]'` brings what is needed; neither torch nor Horovod.",
+    "`pip install 'horovod-ocr[serve]'`, in a checkout `pip install '.[serve]'`, brings what is needed: neither torch",
+    "nor Horovod. FOLDER is this folder, or the zip of it.",
     "",
     "    horovod-ocr predict --model FOLDER word.png",
     "    horovod-ocr serve FOLDER",
     "",
     "    from horovod_ocr.recognizer import Recognizer",
-    '    for reading in Recognizer.load(FOLDER).read(["word.png"]):',
+    '    for reading in Recognizer.load("FOLDER").read(["word.png"]):',
     "        print(reading.text, reading.confidence)",
     "",
-    "FOLDER is this folder, or the zip of it. Without this package: the input `images` of the ONNX files is uint8",
-    "(N, H, W, C), 255 white, scaled to the `geometry` of recognizer.json and padded on the right; the output `logits`",
-    "holds the unnormalised scores.",
+    "Without this package: the input `images` is uint8 (N, H, W, C), 255 white; the output `logits` holds unnormalised",
+    "scores. docs/export.md of horovod-ocr says how an image is scaled and padded.",
 ]

@@ -77,6 +77,9 @@ def store_of(request: ExportRequest, restored: Restored) -> ShardStore:
     except ShardError as error:
         if request.shards:
             raise
-        raise ShardError(f"{error}; an export is proved on shards: name them with --shards") from error
+        raise ShardError(
+            f"the shards of the run cannot be read here ({config.shards}), and an export is proved on shards: name "
+            "them with --shards"
+        ) from error
     check_readable(restored.task, store.index)
     return store

@@ -30,7 +30,7 @@ def check_out(out: Path) -> None:
 
 def describe(request: ExportRequest, restored: Restored, exported: Exported) -> dict[str, Any]:
     """The content of recognizer.json."""
-    payload, best = request.payload, exported.scored["fp32"]
+    payload = request.payload
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -43,9 +43,10 @@ def describe(request: ExportRequest, restored: Restored, exported: Exported) -> 
             "fitted_on": exported.calibrated_on,
             "measured_on": exported.split,
             "calibration_error": {name: round(each.calibration_error, 5) for name, each in exported.scored.items()},
-            "rejections": [
-                {name: round(value, 5) for name, value in each._asdict().items()} for each in best.rejections
-            ],
+            "rejections": {
+                name: [{key: round(value, 5) for key, value in row._asdict().items()} for row in each.rejections]
+                for name, each in exported.scored.items()
+            },
         },
         "models": {
             name: {

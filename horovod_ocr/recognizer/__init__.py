@@ -7,7 +7,8 @@ for reading in recognizer.read(["word.png", another_word]):
     print(reading.text, reading.confidence, reading.letters)
 """
 
+from horovod_ocr.errors import SourceError
 from horovod_ocr.recognizer.recognizer import Recognizer
 from horovod_ocr.text.decode import Letter, Reading
 
-__all__ = ["Letter", "Reading", "Recognizer"]
+__all__ = ["Letter", "Reading", "Recognizer", "SourceError"]

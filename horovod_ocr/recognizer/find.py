@@ -24,7 +24,10 @@ class FoundExport(NamedTuple):
 
 def find_export(runs: Path, name: str | None) -> FoundExport:
     """The export of a run, by default of the newest one. CheckpointError if there is no such run."""
-    run = run_named(runs, name) if name else newest_run(runs)
+    try:
+        run = run_named(runs, name) if name else newest_run(runs)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}; or name an export from elsewhere") from error
     export = run / EXPORT
     try:
         step = json.loads((export / ABOUT).read_bytes())["trained"]["step"]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from horovod_ocr.errors import ExportError
+from horovod_ocr.run.folder import EXPORT
 
 FORMAT, VERSION = "horovod-ocr recognizer", 1
 ABOUT, CARD = "recognizer.json", "README.md"
@@ -43,10 +44,13 @@ class Package:
 
 
 def read_package(path: Path, precision: str = "auto") -> Package:
-    """Read recognizer.json and one model. precision: fp32, int8, or auto: int8 if the export has it.
+    """Read recognizer.json and one model, of an export or of the run that it is in. precision: fp32, int8, or auto:
+    int8 if the export has it.
 
     Raises ExportError if the path is no export, is damaged, lacks that model, or is of another version.
     """
+    if (path / EXPORT / ABOUT).is_file():  # a run
+        path = path / EXPORT
     read = _opener(path)
     about = _parse_about(path, read(ABOUT, MOST_ABOUT_BYTES))
     models = about["models"]
@@ -69,7 +73,10 @@ def _opener(path: Path) -> Callable[[str, int], bytes]:
     if not path.is_file():
         raise ExportError(f"{path}: no such folder or zip; make one with: horovod-ocr export")
     if not zipfile.is_zipfile(path):
-        raise ExportError(f"{path}: not a zip of horovod-ocr export")
+        with path.open("rb") as file:
+            is_cut = file.read(2) == b"PK"
+        said = "a damaged or incomplete zip; copy it again" if is_cut else "not a zip of horovod-ocr export"
+        raise ExportError(f"{path}: {said}")
 
     def read(name: str, most: int) -> bytes:
         with zipfile.ZipFile(path) as archive:

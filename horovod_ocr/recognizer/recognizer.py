@@ -36,7 +36,7 @@ class Recognizer:
     frame_px: int | None
     """Columns of a frame; None: the model reads an image as a whole."""
     about: dict[str, Any]
-    """What recognizer.json says; empty if this was not exported."""
+    """What recognizer.json says, and `precision`, that of the model; empty if this was not exported."""
 
     @classmethod
     def load(cls, path: str | Path, precision: str = "auto") -> "Recognizer":
@@ -114,4 +114,4 @@ def recognizer_of(package: Package) -> Recognizer:
         raise
     except Exception as error:  # onnxruntime has its own tree
         raise ExportError(f"{package.path}: onnxruntime cannot read its {package.precision} model ({error})") from error
-    return Recognizer(network, reader, geometry, frame_px, about)
+    return Recognizer(network, reader, geometry, frame_px, {**about, "precision": package.precision})

@@ -33,6 +33,8 @@ class Source(NamedTuple):
     """In the order of what was named."""
     total: int | None
     """How many there are; None if that is not known before they are read."""
+    error: SourceError | None = None
+    """Why there is none; it is the only image."""
 
 
 def open_sources(names: Iterable[str]) -> Source:
@@ -47,10 +49,8 @@ def open_sources(names: Iterable[str]) -> Source:
     if named.count(STDIN) > 1:
         raise ConfigError("standard input (-) can be read once only")
     parts = [_part(path) for name in named for path in _paths_of(name)]
-    if parts and not any(os.path.lexists(name) or name == STDIN or glob.has_magic(name) for name in named):
-        raise SourceError(f"there is no image {named[0]}")
-    if all(part.total == 0 for part in parts):
-        raise SourceError(f"no image (png jpg webp bmp tiff) in {', '.join(named)}")
+    if parts and (error := parts[0].error) and all(part.error for part in parts):
+        raise error
     totals = [part.total for part in parts]
     total = None if None in totals else sum(each or 0 for each in totals)
     return Source((image for part in parts for image in part.images), total)
@@ -82,8 +82,13 @@ def _part(name: str) -> Source:
     if path.is_dir():
         return _from_set(path) if (path / INDEX_NAME).is_file() else _from_folder(path)
     if not path.exists():
-        return Source(iter([Image(name, SourceError(f"there is no image {path}"))]), 1)
+        return _nothing(name, f"there is no image {path}")
     return Source(_from_tar(path), None) if path.suffix == TAR else Source(iter([Image(name, path)]), 1)
+
+
+def _nothing(name: str, why: str) -> Source:
+    error = SourceError(why)
+    return Source(iter([Image(name, error)]), 1, error)
 
 
 def _from_stdin() -> Iterator[Image]:
@@ -95,6 +100,8 @@ def _from_folder(folder: Path) -> Source:
     folders = scan_folders(os.fsencode(folder))
     names = [found.prefix + name for found in folders for name in found.files if is_image(name)]
     paths = sorted(folder / os.fsdecode(name) for name in names)
+    if not paths:
+        return _nothing(str(folder), f"no image (png jpg webp bmp tiff) in {folder}")
     return Source((Image(str(path), path) for path in paths), len(paths))
 
 

@@ -15,7 +15,7 @@ def draw_exported(name: str, step: int, exported: Exported) -> Group:
     figures = [figure for figure in FIGURES[exported.task_kind].figures if figure.key in fp32.values]
     table = Table(title=f"{name}, step {step}, {exported.split} split", title_justify="left")
     for head in ("", "MB", *(figure.title for figure in figures), "calibration error", "ms an image"):
-        table.add_column(head, justify="left" if not head else "right")
+        table.add_column(head, justify="left" if not head else "right", no_wrap=not head)  # files are named in full
     table.add_row("checkpoint, on torch", *[""] * (len(figures) + 2), f"{exported.ms['torch']:.2f}")
     for precision, model in exported.models.items():
         scored = exported.scored[precision]

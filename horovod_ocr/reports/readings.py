@@ -51,9 +51,9 @@ def threshold_text(about: dict[str, Any], below: float) -> str:
     confidence = about.get("confidence")
     if not confidence:
         return "the confidences of a checkpoint are not calibrated; horovod-ocr export does that"
-    known = [row for row in confidence["rejections"] if row["below"] <= below]
-    row = max(known, key=lambda each: float(each["below"]))
+    rows = confidence["rejections"][about["precision"]]
+    row = max((each for each in rows if each["below"] <= below), key=lambda each: float(each["below"]))
     return (
-        f"on the {confidence['measured_on']} split, of the readings of a confidence of {row['below']:g} or more, which "
-        f"are {row['coverage']:.1%}, {row['error']:.2%} are wrong"
+        f"{row['coverage']:.1%} of the readings of the {confidence['measured_on']} split have a confidence of "
+        f"{row['below']:g} or more; {row['error']:.2%} of those are wrong"
     )

@@ -61,5 +61,6 @@ def failure_of(error: BaseException) -> ApiError:
             "not an image": (415, "not_an_image"),
             "too many pixels": (413, "too_many_pixels"),
         }.get(reason, (422, reason.replace(" ", "_")))
-        return ApiError(status, code, str(error))
+        said = error.__cause__.explained if isinstance(error.__cause__, Rejected) else str(error)
+        return ApiError(status, code, said)
     return ApiError(500, "internal", "the server failed; its log says why")

@@ -83,7 +83,8 @@ def batch_schema(reader: Reader) -> dict[str, Any]:
     name = {"type": "string", "description": "of the file"}
     read = {"name": name, "reading": reading_schema(reader)}
     status = {"type": "integer", "minimum": 400, "maximum": 599}
-    failed = {"name": name, "error": {"type": "string", "description": "one sentence"}, "status": status}
+    error, code = ({"type": "string", "description": what} for what in ("one sentence", "of the error, for programs"))
+    failed = {"name": name, "error": error, "code": code, "status": status}
     kinds = [{"type": "object", "required": [*each], "properties": each} for each in (read, failed)]
     items = {"type": "array", "items": {"oneOf": kinds}, "description": "in the order of the files"}
     return {"type": "object", "required": ["items"], "properties": {"items": items}}

@@ -87,7 +87,7 @@ class Service:
         except Exception as error:
             failure = failure_of(error)
             self.metrics.count_rejected(failure.code)
-            return as_json({"name": name, "error": failure.message, "status": failure.status})
+            return as_json({"name": name, "error": failure.message, "code": failure.code, "status": failure.status})
 
     async def _wait(self, answer: asyncio.Future[Any], receive: Receive) -> Any:
         """The answer; it is cancelled, and ClientGoneError is raised, if the client closes its connection."""

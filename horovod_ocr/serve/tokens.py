@@ -14,7 +14,9 @@ def read_tokens(path: Path) -> tuple[bytes, ...]:
     try:
         lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--token-file {path}: cannot be read ({error})") from error
+        raise ConfigError(
+            f"--token-file {path}: cannot be read ({getattr(error, 'strerror', None) or error})"
+        ) from error
     tokens = [line for line in lines if line and not line.startswith("#")]
     if not tokens:
         raise ConfigError(f"--token-file {path}: holds no token; write one a line")

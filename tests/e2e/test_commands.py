@@ -174,7 +174,7 @@ def assert_one_sentence(said: subprocess.CompletedProcess, code: int, sentence: 
         ("horovod-ocr predict picture.png", 3, "train first"),
         ("horovod-ocr train --recipe klingon", 2, "no recipe 'klingon'; there are: asl, classes, demo, lines, urdu"),
         ("horovod-ocr train --shards old", 3, "version 99"),
-        ("horovod-ocr predict --format xml picture.png", 2, "--format is text or jsonl"),
+        ("horovod-ocr predict --format xml picture.png", 2, "--format is text, jsonl or csv"),
         ("horovod-ocr synth --out full --words 10", 2, "full"),
         ("horovod-ocr shard --fractions 0.9,0.2,0.1", 2, "they must add to 1"),
         ("horovod-ocr shard --image gif --json", 2, "unknown image form 'gif'; there are: keep, png, jpeg"),

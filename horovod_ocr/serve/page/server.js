@@ -53,7 +53,7 @@ const server = (() => {
         const isSent = !canvas || (file && SENT_AS_THEY_ARE.includes(file.type));
         const body = isSent ? file : await picture.pngOf(canvas);
         return request("v1/read?alternatives=4", {
-          method: "POST", body, headers: { "Content-Type": body.type || "application/octet-stream" },
+          method: "POST", body, headers: { "Content-Type": body.type.startsWith("image/") ? body.type : "application/octet-stream" },
         });
       },
     };

@@ -77,11 +77,14 @@ def about_of(reader: Reader, geometry: Geometry, models: dict[str, bytes], **cha
             "fitted_on": "val",
             "measured_on": "test",
             "calibration_error": {name: 0.01 for name in models},
-            "rejections": [
-                {"below": 0.0, "coverage": 1.0, "error": 0.1},
-                {"below": 0.5, "coverage": 0.9, "error": 0.02},
-                {"below": 0.9, "coverage": 0.7, "error": 0.01},
-            ],
+            "rejections": {
+                name: [
+                    {"below": 0.0, "coverage": 1.0, "error": 0.1},
+                    {"below": 0.5, "coverage": 0.9, "error": 0.02},
+                    {"below": 0.9, "coverage": 0.7, "error": 0.01},
+                ]
+                for name in models
+            },
         },
         "models": {
             name: {
