@@ -11,7 +11,6 @@ from torch import Tensor
 from horovod_ocr.data.image import Geometry
 from horovod_ocr.errors import CheckpointError, OcrError
 from horovod_ocr.tasks.build import task_from_dict
-from sharding.format.frames import MOST_PX
 
 FORMAT = "horovod-ocr checkpoint"
 VERSION = 3  # 2: labels are turned as UAX 9 says; 3: buckets, in the geometry
@@ -130,17 +129,6 @@ def is_plan(plan: dict[str, Any]) -> bool:
     return bool(plan) and all(isinstance(name, str) and isinstance(value, str | int) for name, value in plan.items())
 
 
-def is_geometry(values: dict[str, Any]) -> bool:
-    geometry = Geometry.from_dict(values)
-    return (
-        type(geometry.height) is int
-        and 0 < geometry.height <= MOST_PX
-        and all(0 < edge <= MOST_PX for edge in geometry.bucket_edges)
-        and (geometry.width is None or type(geometry.width) is int and 0 < geometry.width <= MOST_PX)
-        and geometry.channels in (1, 3)
-    )
-
-
 VALID: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(PLAIN_FIELDS, is_plain),
     "step": lambda step: 0 <= step < 1 << 53,
@@ -150,7 +138,7 @@ VALID: dict[str, Callable[[Any], bool]] = {
     "optimizer": is_optimizer,
     "rng": lambda states: all(is_dense(each) and each.dtype == torch.uint8 and each.dim() == 1 for each in states),
     "plan": lambda plan: is_plain(plan) and is_plan(plan),
-    "geometry": lambda values: is_plain(values) and is_geometry(values),
+    "geometry": lambda values: is_plain(values) and bool(Geometry.from_dict(values)),
     "task": lambda values: is_plain(values) and bool(task_from_dict(values)),
     "exchange": is_kept,
 }

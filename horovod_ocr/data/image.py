@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from horovod_ocr.data.decoders import PILLOW, Decoder
+from sharding.format.frames import MOST_PX
 
 WIDTH_STEP_PX = 8  # widths are multiples of this, hence of any model's frame stride
 RUN_STEP_PX = 32  # narrower padding costs accuracy: the LSTM is used to some
@@ -72,8 +73,15 @@ class Geometry:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Geometry":
+        """From `to_dict`. LookupError, TypeError or ValueError if the values are not those of a geometry."""
         edges = tuple(float(edge) for edge in values["bucket_edges"])
-        return cls(int(values["height"]), edges, values.get("width"), values.get("channels", 1))
+        geometry = cls(values["height"], edges, values.get("width"), values.get("channels", 1))
+        sizes = [geometry.height, *([] if geometry.width is None else [geometry.width])]
+        if not all(type(size) is int and 0 < size <= MOST_PX for size in sizes):
+            raise ValueError("height and width are whole numbers of pixels")
+        if not all(0 < edge <= MOST_PX for edge in edges) or geometry.channels not in (1, 3):
+            raise ValueError("bucket_edges are widths / heights, and channels 1 or 3")
+        return geometry
 
 
 def decode_image(

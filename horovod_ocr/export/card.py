@@ -27,9 +27,9 @@ def write_card(about: dict[str, Any]) -> str:
             "",
             seen_text(about),
             "",
-            f"The float32 model reads {about['parity']['compared']:,} of them exactly as the checkpoint does, with a "
-            f"largest difference of a logit of {about['parity']['largest_difference']:.2g}. Scores on other kinds of images "
-            "may be much lower: other faces or writers, other paper or cameras.",
+            f"The float32 model reads {about['parity']['compared']:,} of them exactly as the checkpoint does; logits "
+            f"differ by up to {about['parity']['largest_difference']:.2g}. Scores on other kinds of images may be much "
+            "lower: other faces or writers, other paper or cameras.",
             "",
             "## Confidences",
             "",

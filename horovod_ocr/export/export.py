@@ -41,7 +41,7 @@ def request_export(
 ) -> ExportRequest:
     """Find what to export. CheckpointError if there is no such run; ExportError if `out` is another kind of folder."""
     run, payload = find_checkpoint(runs, named)
-    request = ExportRequest(run, payload, out or run / EXPORT, shards, int8, most_lost)
+    request = ExportRequest(run, payload, out.resolve() if out else run / EXPORT, shards, int8, most_lost)
     check_out(request.out)
     return request
 

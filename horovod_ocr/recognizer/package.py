@@ -8,7 +8,9 @@ README.md           the model card
 
 import hashlib
 import json
+import lzma
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,10 @@ FORMAT, VERSION = "horovod-ocr recognizer", 1
 ABOUT, CARD = "recognizer.json", "README.md"
 MODEL_NAMES = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
 MOST_ABOUT_BYTES = 64 << 20
+DAMAGE = (  # what zipfile and files raise
+    *(OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError),
+    *(NotImplementedError, RuntimeError, ValueError, MemoryError),
+)
 MOST_MODEL_BYTES = 2 << 30  # onnx cannot hold more in one file
 
 
@@ -40,7 +46,10 @@ class Package:
     @property
     def images_a_run(self) -> int:
         """How many images a run of the model may hold."""
-        return int(self.about["models"][self.precision]["images_a_run"])
+        count = self.about["models"][self.precision]["images_a_run"]
+        if type(count) is not int or count < 1:
+            raise ValueError(f"images_a_run is {count!r}")
+        return count
 
 
 def read_package(path: Path, precision: str = "auto") -> Package:
@@ -69,7 +78,7 @@ def _opener(path: Path) -> Callable[[str, int], bytes]:
     if path.is_dir():
         if not (path / ABOUT).is_file():
             raise ExportError(f"{path}: holds no {ABOUT}; make one with: horovod-ocr export")
-        return lambda name, most: _read_at_most(path, name, lambda: (path / name).read_bytes())
+        return lambda name, most: _read_at_most(path, name, lambda: _read_file(path / name, most))
     if not path.is_file():
         raise ExportError(f"{path}: no such folder or zip; make one with: horovod-ocr export")
     if not zipfile.is_zipfile(path):
@@ -87,12 +96,22 @@ def _opener(path: Path) -> Callable[[str, int], bytes]:
     return lambda name, most: _read_at_most(path, name, lambda: read(name, most))
 
 
+def _read_file(path: Path, most: int) -> bytes:
+    if path.exists() and not path.is_file():
+        raise ExportError(f"{path}: not a file")
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ExportError(f"{path}: larger than {most:,} bytes")
+    return content
+
+
 def _read_at_most(path: Path, name: str, read: Callable[[], bytes]) -> bytes:
     try:
         return read()
     except (KeyError, FileNotFoundError) as error:
         raise ExportError(f"{path}: {name} is missing; export again") from error
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
+    except DAMAGE as error:
         raise ExportError(f"{path}: {name} cannot be read ({error}); export again") from error
 
 
@@ -107,6 +126,6 @@ def _parse_about(path: Path, content: bytes) -> dict[str, Any]:
             raise ValueError("it names no model")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ExportError(f"{path}: {ABOUT} is not that of an exported recogniser ({error})") from error
-    if version != VERSION:
-        raise ExportError(f"{path}: export of version {version}, this program reads {VERSION}; export again")
+    if type(version) is not int or version != VERSION:
+        raise ExportError(f"{path}: export of version {version!r}, this program reads {VERSION}; export again")
     return {**about, "models": known}

@@ -22,6 +22,9 @@ from horovod_ocr.tasks.readers import AnyReading, Reader, reader_from_dict
 from horovod_ocr.text.decode import Letter
 from sharding.images.limits import Limits
 
+TEMPERATURES = (0.01, 100.0)  # that a confidence may have
+CHECKED_WIDTH_PX = 96
+
 
 @dataclass(frozen=True)
 class Recognizer:
@@ -104,10 +107,11 @@ def recognizer_of(package: Package) -> Recognizer:
     """Of what was read of an export. ExportError if it does not hold what it should."""
     about = package.about
     try:
-        reader = reader_from_dict(about["task"]).at(float(about["confidence"]["temperature"]))
+        reader = reader_from_dict(about["task"]).at(temperature_of(about["confidence"]["temperature"]))
         geometry = Geometry.from_dict(about["geometry"])
         frame_px = about["frame_px"]
         network = OnnxNetwork(package.model, package.images_a_run)
+        check_shapes(network, reader, geometry, frame_px)
     except (LookupError, TypeError, ValueError, AttributeError, OcrError) as error:
         raise ExportError(f"{package.path}: recognizer.json does not hold what it should ({error})") from error
     except ModuleNotFoundError:
@@ -115,3 +119,27 @@ def recognizer_of(package: Package) -> Recognizer:
     except Exception as error:  # onnxruntime has its own tree
         raise ExportError(f"{package.path}: onnxruntime cannot read its {package.precision} model ({error})") from error
     return Recognizer(network, reader, geometry, frame_px, {**about, "precision": package.precision})
+
+
+def temperature_of(value: Any) -> float:
+    """ValueError if it would make no confidences."""
+    if not isinstance(value, int | float) or not TEMPERATURES[0] <= value <= TEMPERATURES[1]:
+        raise ValueError(f"a temperature of {value!r}")
+    return float(value)
+
+
+def check_shapes(network: Network, reader: Reader, geometry: Geometry, frame_px: object) -> None:
+    """ValueError if a model does not take the images of the geometry, or has other outputs than the reader. It reads a
+    white image."""
+    width = geometry.width or CHECKED_WIDTH_PX
+    outputs: tuple[int, ...] = (1, reader.outputs)
+    if reader.has_frames:
+        if type(frame_px) is not int or not 0 < frame_px <= width or geometry.is_photo:
+            raise ValueError(f"a model of words with frame_px {frame_px!r} and width {geometry.width!r}")
+        outputs = (-(-width // frame_px), *outputs)
+    elif frame_px is not None or not geometry.is_photo:
+        raise ValueError(f"a model of classes with frame_px {frame_px!r} and width {geometry.width!r}")
+    white = np.full((1, geometry.height, width, geometry.channels), 255, np.uint8)
+    found = network.logits(white)
+    if found.shape != outputs or found.dtype != np.float32:
+        raise ValueError(f"outputs of {found.dtype} {found.shape}, not of float32 {outputs}")

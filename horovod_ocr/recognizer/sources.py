@@ -3,17 +3,19 @@
 import glob
 import os
 import sys
-import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from horovod_ocr.errors import ConfigError, SourceError
 from sharding.format.index import INDEX_NAME, read_index
 from sharding.layouts.folders import is_image, scan_folders
+from sharding.layouts.tar_members import BufferedFile, DamagedTarError, pread_all, read_members
 
 STDIN = "-"
 TAR = ".tar"
+COMPRESSED_TARS = (".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
+MOST_SHOWN = 200  # characters of a name
 MOST_IMAGE_BYTES = 1 << 30  # of a member of a tar, and of standard input
 
 
@@ -60,7 +62,7 @@ def names_in(path: str) -> Iterator[str]:
     """The lines of a file that names sources, `-` for standard input; empty lines do not count. SourceError if it
     cannot be read."""
     try:
-        content = sys.stdin.buffer.read() if path == STDIN else Path(path).read_bytes()
+        content = _stdin().read() if path == STDIN else Path(path).read_bytes()
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror or error}") from error
     yield from (os.fsdecode(line) for line in content.splitlines() if line.strip())
@@ -79,11 +81,16 @@ def _part(name: str) -> Source:
     path = Path(name)
     if name == STDIN:
         return Source(_from_stdin(), 1)
-    if path.is_dir():
+    if os.path.isdir(name):  # as the other tests here: Path's raise where they may not look
         return _from_set(path) if (path / INDEX_NAME).is_file() else _from_folder(path)
-    if not path.exists():
-        return _nothing(name, f"there is no image {path}")
-    return Source(_from_tar(path), None) if path.suffix == TAR else Source(iter([Image(name, path)]), 1)
+    if not os.path.exists(name):
+        shown = name if len(name) <= MOST_SHOWN else f"{name[:MOST_SHOWN]}..."
+        return _nothing(shown, f"there is no image {shown}")
+    if name.lower().endswith(COMPRESSED_TARS):
+        return _nothing(name, f"{name}: a compressed tar; unpack it first")
+    if path.suffix == TAR and os.path.isfile(name):
+        return Source(_from_tar(path), None)
+    return Source(iter([Image(name, path)]), 1)
 
 
 def _nothing(name: str, why: str) -> Source:
@@ -91,9 +98,14 @@ def _nothing(name: str, why: str) -> Source:
     return Source(iter([Image(name, error)]), 1, error)
 
 
+def _stdin() -> BinaryIO:
+    if sys.stdin is None:  # closed by the shell
+        raise SourceError("standard input is closed")
+    return sys.stdin.buffer
+
+
 def _from_stdin() -> Iterator[Image]:
-    content = sys.stdin.buffer.read(MOST_IMAGE_BYTES + 1)
-    yield Image("standard input", content)
+    yield Image("standard input", _stdin().read(MOST_IMAGE_BYTES))
 
 
 def _from_folder(folder: Path) -> Source:
@@ -112,13 +124,20 @@ def _from_set(folder: Path) -> Source:
 
 
 def _from_tar(path: Path) -> Iterator[Image]:
-    """Members that are images, in their order. What cannot be read ends the tar with an image that cannot be read."""
+    """Members that are images, in their order. A tar that is cut or damaged, or has none, ends with an image that
+    cannot be read."""
+    found = 0
     try:
-        with tarfile.open(path, "r|*") as tar:
-            for member in tar:
-                if member.isfile() and is_image(os.fsencode(member.name)):
-                    file = tar.extractfile(member)
-                    assert file
-                    yield Image(f"{path}/{member.name}", file.read(MOST_IMAGE_BYTES))
-    except (OSError, tarfile.TarError, EOFError, ValueError) as error:
-        yield Image(str(path), SourceError(f"{path}: not a whole tar ({error})"))
+        with path.open("rb") as tar:
+            for member in read_members(BufferedFile(tar.fileno())):
+                if is_image(member.name) and not member.link:
+                    found += 1
+                    content = pread_all(tar.fileno(), min(member.size, MOST_IMAGE_BYTES), member.at)
+                    yield Image(f"{path}/{os.fsdecode(member.name)}", content)
+    except DamagedTarError as damaged:
+        yield Image(str(path), SourceError(f"{path}: not a whole tar, from byte {damaged.at:,} on: {damaged.why}"))
+    except OSError as error:
+        yield Image(str(path), SourceError(f"{path}: {error.strerror or error}"))
+    else:
+        if not found:
+            yield Image(str(path), SourceError(f"no image (png jpg webp bmp tiff) in {path}"))

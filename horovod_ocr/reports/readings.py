@@ -49,7 +49,7 @@ class ReadingWriter:
 def threshold_text(about: dict[str, Any], below: float) -> str:
     """What rejecting readings below a confidence has meant where the export was measured. about: recognizer.json."""
     confidence = about.get("confidence")
-    if not confidence:
+    if not confidence or "rejections" not in confidence:
         return "the confidences of a checkpoint are not calibrated; horovod-ocr export does that"
     rows = confidence["rejections"][about["precision"]]
     row = max((each for each in rows if each["below"] <= below), key=lambda each: float(each["below"]))

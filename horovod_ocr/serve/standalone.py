@@ -30,6 +30,7 @@ from horovod_ocr.recognizer.recognizer import recognizer_of
 from horovod_ocr.serve.page_files import page_files
 from horovod_ocr.serve.script_table import script_table
 from horovod_ocr.tasks.readers import ClassReader, WordReader
+from sharding.wording import some_names
 
 RUNTIME = "onnxruntime-web@1.30.0"
 RUNTIME_INTEGRITY = "sha512-q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
@@ -68,6 +69,9 @@ def make_page(package: Package, out: Path, runtime: Path) -> MadePage:
     if out.exists() and not is_page(out) and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out}: holds other files than a page; name a new folder with --out")
     files = {**shared_files(), **standalone_files(package, runtime), **licence_files()}
+    others = {path.name for path in out.iterdir()} - {Path(name).parts[0] for name in files} if out.exists() else set()
+    if others:
+        raise ConfigError(f"{out}: holds other files than a page ({some_names(sorted(others), 3)}); name a new folder")
     out = out.resolve()
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:

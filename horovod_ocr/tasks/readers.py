@@ -52,6 +52,8 @@ class Reader(Protocol):
 
     column: ClassVar[str]
     """What the text of a reading is, as the head of a column."""
+    has_frames: ClassVar[bool]
+    """Whether it reads the scores of frames."""
 
     def summary(self) -> str:
         """What it reads, as a sentence."""
@@ -94,6 +96,8 @@ class WordReader:
     kind: ClassVar[str] = "words"
     """Sets whose labels are texts."""
     column: ClassVar[str] = "text"
+    """As in `Reader`."""
+    has_frames: ClassVar[bool] = True
     """As in `Reader`."""
 
     def summary(self) -> str:
@@ -176,6 +180,8 @@ class ClassReader:
     kind: ClassVar[str] = "classes"
     """Sets whose labels are positions in a list of names."""
     column: ClassVar[str] = "class"
+    """As in `Reader`."""
+    has_frames: ClassVar[bool] = False
     """As in `Reader`."""
 
     def summary(self) -> str:

@@ -68,4 +68,9 @@ class Charset:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Charset":
-        return cls(tuple(values["letters"]), ScriptProfile.from_dict(values["profile"]))
+        """From `to_dict`. LookupError, TypeError, ValueError or ConfigError if the values are not those of one."""
+        letters = tuple(values["letters"])
+        are_letters = all(isinstance(letter, str) and len(letter) == 1 for letter in letters)
+        if not are_letters or len(set(letters)) < len(letters):
+            raise ValueError("letters are different characters")
+        return cls(letters, ScriptProfile.from_dict(values["profile"]))

@@ -119,7 +119,7 @@ def test_what_is_to_be_exported_is_found_or_refused(class_run, tmp_path):
         assert (request.run, request.out, request.payload["step"]) == (class_run, class_run / "export", 7)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("mine")
-    with pytest.raises(ExportError, match="full holds other files; name another folder with --out"):
+    with pytest.raises(ExportError, match=r"full holds other files \(thesis.tex\); name another folder with --out"):
         request_export(class_run.parent, None, tmp_path / "full", None, True, 0.5)
     with pytest.raises(ExportError, match="thesis.tex is a file; name a folder"):
         request_export(class_run.parent, None, tmp_path / "full" / "thesis.tex", None, True, 0.5)
@@ -147,3 +147,30 @@ def test_readers_find_the_export_of_the_best_checkpoint_alone(class_run):
     (class_run / "export" / "recognizer.json").write_text("{")
     with pytest.raises(ExportError, match="recognizer.json is damaged"):
         require_export(runs, None)
+
+
+def test_an_interrupted_export_leaves_the_earlier_one(class_run, monkeypatch):
+    export_run(class_run, int8=False)
+    before = {path.name: path.read_bytes() for path in (class_run / "export").iterdir()}
+    rename = Path.rename
+
+    def interrupted(self, target):
+        if ".tmp-new-" in self.name:
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        export_run(class_run)
+    assert {path.name: path.read_bytes() for path in (class_run / "export").iterdir()} == before
+    assert not [path.name for path in class_run.iterdir() if path.name.startswith(".")]
+
+
+def test_nothing_of_others_is_replaced(class_run, tmp_path):
+    (tmp_path / "mine.zip").write_text("precious")
+    with pytest.raises(ExportError, match="mine.zip is no zip of an export, and would be replaced"):
+        request_export(class_run.parent, None, tmp_path / "mine", None, True, 0.5)
+    export_run(class_run, int8=False)
+    (class_run / "export" / "notes.txt").write_text("mine")
+    with pytest.raises(ExportError, match=r"holds other files \(notes.txt\)"):
+        request_export(class_run.parent, None, None, None, True, 0.5)

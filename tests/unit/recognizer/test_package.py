@@ -92,3 +92,69 @@ def test_a_model_that_onnxruntime_refuses_is_named(folder):
 def test_the_folder_of_an_export_can_be_moved(folder, tmp_path):
     shutil.move(folder, tmp_path / "elsewhere")
     assert Recognizer.load(tmp_path / "elsewhere").about["name"] == "small"
+
+
+def geometry_with(**wrong) -> dict:
+    return {"geometry": {"height": 32, "bucket_edges": [1.0], "width": None, "channels": 1} | wrong}
+
+
+WRONG = [
+    *({"confidence": {"temperature": value}} for value in (0, -1, float("nan"), float("inf"), 1e-300, "1", None)),
+    *({"frame_px": value} for value in (0, -1, 1, 3, 7, 10**9, None, "4", 4.0, [])),
+    *(geometry_with(height=value) for value in (0, 31, 1.5, 100_000)),
+    *(geometry_with(width=value) for value in (64, -1)),
+    *(geometry_with(channels=value) for value in (3, None)),
+    *(geometry_with(bucket_edges=[value]) for value in (float("nan"), float("inf"))),
+    *({"images_a_run": value} for value in (0, -1, 1.5, None)),
+    *({"letters": value} for value in ([], ["a"], ["a"] * 21, ["ab", *"cdefghijklmnopqrstuv"], [1, 2], None)),
+]
+
+
+@pytest.mark.parametrize("changes", WRONG, ids=repr)
+def test_what_does_not_fit_the_model_is_refused_when_it_is_loaded(folder, changes):
+    """Otherwise it would be wrong readings, or a traceback at the first image."""
+    about = json.loads((folder / "recognizer.json").read_text())
+    if "images_a_run" in changes:
+        about["models"]["int8"] |= changes
+    elif "letters" in changes:
+        about["task"]["charset"] |= changes
+    else:
+        about |= changes
+    (folder / "recognizer.json").write_text(json.dumps(about))
+    with pytest.raises(ExportError, match="export: "):
+        Recognizer.load(folder)
+
+
+def test_a_task_of_another_kind_than_the_model_is_refused(folder):
+    change(folder, task={"kind": "classes", "classes": ["a", "b"]})
+    with pytest.raises(ExportError, match="export: "):
+        Recognizer.load(folder)
+
+
+def test_no_byte_of_a_zip_can_be_wrong_unnoticed(folder):
+    path = zipped(folder)
+    content = bytearray(path.read_bytes())
+    word = random_word(3)
+    wanted, refused = Recognizer.load(folder).read(word), 0
+    for at in range(0, len(content), max(1, len(content) // 60)):
+        content[at] ^= 0x55
+        path.write_bytes(content)
+        content[at] ^= 0x55
+        try:
+            assert Recognizer.load(path).read(word) == wanted  # a byte that says nothing of the files
+        except ExportError:
+            refused += 1
+    assert refused > 20
+
+
+def test_a_model_that_is_no_file_is_refused(folder):
+    (folder / "model.int8.onnx").unlink()
+    (folder / "model.int8.onnx").symlink_to("/dev/zero")
+    with pytest.raises(ExportError, match="model.int8.onnx: not a file"):
+        Recognizer.load(folder)
+
+
+def test_a_run_is_read_by_its_export(folder):
+    (folder.parent / "run").mkdir()
+    folder.rename(folder.parent / "run" / "export")
+    assert Recognizer.load(folder.parent / "run").about["name"] == "small"

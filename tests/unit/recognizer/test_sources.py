@@ -100,3 +100,48 @@ def test_bad_images_are_named_in_their_place_and_stop_no_other(tmp_path, jobs):
     alone = [recognizer.read(np.asarray(Pictures.open(path)))[0] for path in good]
     assert [each.reading.text for each in read[-70:]] == [reading.text for reading in alone]
     assert read[1].reading.text == alone[0].text
+
+
+@pytest.mark.parametrize("damage", ["between members", "within a header", "one byte of a header", "a header of zeros"])
+def test_a_damaged_tar_is_never_taken_for_a_whole_one(tmp_path, damage):
+    """Python's own tarfile ends in silence there."""
+    with tarfile.open(tmp_path / "whole.tar", "w") as tar:
+        for number in range(4):
+            tar.add(save(tmp_path / f"{number}.png", number), f"{number}.png")
+    with tarfile.open(tmp_path / "whole.tar") as tar:
+        at = tar.getmembers()[2].offset
+    content = bytearray((tmp_path / "whole.tar").read_bytes())
+    if damage == "between members":
+        del content[at:]
+    elif damage == "within a header":
+        del content[at + 100 :]
+    elif damage == "one byte of a header":
+        content[at + 5] ^= 1
+    else:
+        content[at : at + 512] = bytes(512)
+    (tmp_path / "damaged.tar").write_bytes(content)
+    images = list(open_sources([str(tmp_path / "damaged.tar")]).images)
+    assert [image.name for image in images[:2]] == [f"{tmp_path}/damaged.tar/{number}.png" for number in range(2)]
+    assert isinstance(images[-1].content, SourceError) and "not a whole tar, from byte" in str(images[-1].content)
+
+
+def test_names_that_cannot_be_are_images_that_cannot_be_read(tmp_path):
+    word = save(tmp_path / "word.png")
+    (tmp_path / "empty").mkdir()
+    with tarfile.open(tmp_path / "notes.tar", "w") as tar:
+        tar.add(save(tmp_path / "a.png"), "a.txt")
+    (tmp_path / "words.tgz").write_bytes(b"x")
+    named = ["x" * 5000, "", *(str(tmp_path / name) for name in ("empty", "notes.tar", "words.tgz"))]
+    images = list(open_sources([*named, str(word)]).images)
+    said = [str(image.content) for image in images[:-1]]
+    assert len(images) == 6 and images[-1].content == word
+    assert said[0].endswith("x...") and len(said[0]) < 300
+    assert "no image (png" in said[2] and "no image (png" in said[3] and "a compressed tar; unpack it first" in said[4]
+
+
+def test_a_closed_standard_input_is_a_sentence(monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(SourceError, match="standard input is closed"):
+        list(open_sources(["-"]).images)
+    with pytest.raises(SourceError, match="standard input is closed"):
+        list(names_in("-"))
