@@ -40,7 +40,9 @@ MaxConnections = Annotated[int, typer.Option(min=1, metavar="N", help="Open at o
 TokenFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Ask for a bearer token: one of the lines of this file.")
 ]
-ShutdownTimeout = Annotated[float, typer.Option(min=1, metavar="S", help="To answer what was accepted, after SIGTERM.")]
+ShutdownTimeout = Annotated[
+    float, typer.Option(min=1, max=86_400, metavar="S", help="To answer what was accepted, after SIGTERM.")
+]
 NoPage = Annotated[bool, typer.Option("--no-page", help="Serve the API alone, without the page.")]
 
 
@@ -105,14 +107,16 @@ def serve_with(listener: socket.socket, path: Path, precision: str, settings: Se
         import uvloop  # noqa: F401
     except ModuleNotFoundError as error:
         raise ConfigError(f"{error.name} is not installed; run: pip install 'horovod-ocr[serve]'") from error
-    if workers > 1:
-        from horovod_ocr.serve.workers import ServedModel, Supervisor
-
-        return Supervisor(listener, ServedModel(path, precision), settings, workers).run(say_ready)
     from horovod_ocr.recognizer.package import read_package
+
+    package = read_package(path, precision)
+    if workers > 1:
+        from horovod_ocr.serve.workers import Supervisor
+
+        return Supervisor(listener, package, settings, workers).run(say_ready)
     from horovod_ocr.serve.server import serve as serve_alone
 
-    return serve_alone(listener, read_package(path, precision), settings, lambda _: say_ready())
+    return serve_alone(listener, package, settings, lambda _: say_ready())
 
 
 def tokens_of(file: Path | None) -> tuple[bytes, ...]:
@@ -135,6 +139,8 @@ def listener_at(host: str, port: int) -> socket.socket:
     except OSError as error:
         reason = str(error.strerror).partition(" (while")[0]  # the address is in the sentence already
         raise ConfigError(f"--host {host} --port {port}: {reason}; choose another") from error
+    except UnicodeError as error:  # a label of it is empty, or longer than 63 characters
+        raise ConfigError(f"--host {host}: not a name of a host, nor an address; choose another") from error
 
 
 def address_of(listener: socket.socket) -> str:

@@ -8,6 +8,7 @@ from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
+from starlette.routing import Match
 
 from horovod_ocr import __version__
 from horovod_ocr.serve import openapi
@@ -98,11 +99,15 @@ def add_watching(app: FastAPI, service: Service) -> None:
     ready = openapi.answer("the model is loaded and has read an image", state)
     numbers = openapi.answer("counters and gauges", {"type": "string"}, "text/plain")
 
+    @app.head("/healthz", response_class=Response, responses={200: {"description": "the process answers"}})
     @app.get("/healthz", responses={200: alive})
     async def tell_health() -> Response:
         """Is the process alive?"""
         return Response(b'{"status":"alive"}', media_type=JSON)
 
+    @app.head(
+        "/readyz", response_class=Response, responses={200: {"description": "ready"}, 503: {"description": "not"}}
+    )
     @app.get("/readyz", responses={200: ready, **openapi.refusals(503)})
     async def tell_ready() -> Response:
         """Can images be sent? Not while the server starts or stops."""
@@ -140,6 +145,7 @@ def add_page(app: FastAPI, files: dict[str, PageFile]) -> None:
             return Response(status_code=304, headers=file.headers)
         return Response(file.content, headers={**file.headers, "Content-Type": file.media_type})
 
+    @app.head("/", include_in_schema=False)
     @app.get("/", include_in_schema=False)
     async def tell_index(request: Request) -> Response:
         return answer(request, "index.html")
@@ -166,7 +172,11 @@ async def _answer_http_error(request: Request, error: Exception) -> Response:
     path, method = request.scope["path"], request.method
     said = {404: ("not_found", f"there is no {path!r}"), 405: ("method", f"{path!r} does not take {method}")}
     code, message = said.get(error.status_code, ("http", str(error.detail)))
-    return answer_of(request, ApiError(error.status_code, code, message, error.headers))
+    headers = dict(error.headers or {})
+    if error.status_code == 405:  # the router names the methods of one route, and a path may have several
+        routes = [route for route in request.app.routes if route.matches(request.scope)[0] != Match.NONE]
+        headers["Allow"] = ", ".join(sorted(method for route in routes for method in route.methods))
+    return answer_of(request, ApiError(error.status_code, code, message, headers))
 
 
 async def _answer_wrong_parameter(request: Request, error: Exception) -> Response:

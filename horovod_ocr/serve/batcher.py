@@ -66,13 +66,51 @@ class Work(Protocol):
         """Answers to jobs of one width, which are decoded."""
 
 
+class Places:
+    """A limited number of places. Who finds none may wait in line: first come, first served."""
+
+    def __init__(self, most: int) -> None:
+        self.taken = 0
+        """Those that are promised to somebody in line among them."""
+        self._most = most
+        self._in_line: deque[asyncio.Future[None]] = deque()
+
+    def take(self) -> None:
+        """A place at once. QueueFullError if there is none."""
+        if self.taken >= self._most:
+            raise QueueFullError
+        self.taken += 1
+
+    async def wait(self) -> None:
+        """A place, at once or later."""
+        if self.taken < self._most:
+            self.taken += 1
+            return
+        promised: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._in_line.append(promised)
+        try:
+            await promised
+        except asyncio.CancelledError:
+            if not promised.cancelled():  # it was given the place, and had no time to use it
+                self.give_back(1)
+            raise
+
+    def give_back(self, count: int) -> None:
+        """Places, which those in line get. So none waits while there is room."""
+        self.taken -= count
+        while self._in_line and self.taken < self._most:
+            if not (promised := self._in_line.popleft()).done():
+                self.taken += 1  # nobody who comes in between gets it
+                promised.set_result(None)
+
+
 class Batcher:
     """Images in, answers out. All but the threads' own methods are called in the thread of the event loop."""
 
     def __init__(self, work: Work, settings: ServeSettings, count_batch: Callable[[int], None]) -> None:
         """count_batch: is told the images of each run."""
-        self.waiting = 0
-        """Images that are accepted and not answered yet."""
+        self.places = Places(settings.queue)
+        """Of the images that are accepted and not answered yet."""
         self._work = work
         self._settings = settings
         self._count_batch = count_batch
@@ -84,7 +122,6 @@ class Batcher:
         self._closing = False
         self._decoding_large = False
         self._s_per_image = 0.0
-        self._free: deque[asyncio.Future[None]] = deque()
         self._loop = asyncio.get_running_loop()
         places = [self._small] * settings.threads + [self._large]
         self._threads = [threading.Thread(target=self._run, args=(place,), daemon=True) for place in places]
@@ -93,9 +130,10 @@ class Batcher:
 
     def submit(self, content: bytes, wants: Wants = Wants()) -> asyncio.Future[bytes]:
         """The answer to an image, later: JSON, or ApiError. QueueFullError if as many wait as may."""
-        if self.waiting >= self._settings.queue:
-            raise QueueFullError
-        self.waiting += 1
+        self.places.take()
+        return self._accept(content, wants)
+
+    def _accept(self, content: bytes, wants: Wants) -> asyncio.Future[bytes]:
         job = Job(content, wants, self._loop.create_future())
         place = self._large if self._work.is_large(content) else self._small
         with self._lock:
@@ -105,11 +143,13 @@ class Batcher:
 
     async def submit_when_free(self, content: bytes, wants: Wants) -> asyncio.Future[bytes]:
         """The same, but wait for room; first come, first served."""
-        while self.waiting >= self._settings.queue:
-            room = self._loop.create_future()
-            self._free.append(room)
-            await room
-        return self.submit(content, wants)
+        await self.places.wait()
+        return self._accept(content, wants)
+
+    @property
+    def waiting(self) -> int:
+        """Images that are accepted and not answered yet, and places that are promised to the next."""
+        return self.places.taken
 
     @property
     def waiting_s(self) -> float:
@@ -201,13 +241,10 @@ class Batcher:
 
     def _deliver(self, answers: list[tuple[Job, bytes | Exception]]) -> None:
         for job, answer in answers:
-            self.waiting -= 1
             if job.answer.done():
                 continue
             if isinstance(answer, Exception):
                 job.answer.set_exception(answer)
             else:
                 job.answer.set_result(answer)
-        for _ in range(min(len(self._free), self._settings.queue - self.waiting)):
-            if not (room := self._free.popleft()).done():
-                room.set_result(None)
+        self.places.give_back(len(answers))

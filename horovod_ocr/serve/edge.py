@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from horovod_ocr.serve.batcher import Wants
-from horovod_ocr.serve.failures import CODE, ApiError, ClientGoneError, failure_of
+from horovod_ocr.serve.failures import BROKEN, CODE, ApiError, ClientGoneError, failure_of
 from horovod_ocr.serve.reading import MOST_ALTERNATIVES
 from horovod_ocr.serve.service import STARTING, STOPPING, Service
 from horovod_ocr.serve.tokens import is_authorised
@@ -110,6 +110,7 @@ class Exchange:
     def __init__(self, scope: Scope, receive: Receive, send: Send, service: Service) -> None:
         self.status = 500  # if the application fails before it answers
         self.has_begun = False
+        self._scope = scope
         self._receive = receive
         self._send = send
         self._service = service
@@ -117,8 +118,13 @@ class Exchange:
         self._lingers = False
 
     async def receive(self) -> Message:
-        """As in ASGI."""
+        """As in ASGI. ApiError if the rest of the body will not arrive."""
         message = await self._receive()
+        if BROKEN in self._scope:
+            self.has_body = False  # nothing is left to wait for
+            if self.has_begun:
+                return {"type": "http.disconnect"}
+            raise self._scope[BROKEN]
         if message["type"] != "http.request" or not message.get("more_body"):
             self.has_body = False
         return message
@@ -129,7 +135,7 @@ class Exchange:
             self.status, self.has_begun = message["status"], True
             headers = [*message.get("headers", ()), *ALWAYS]
             self._lingers = self.has_body
-            if self._lingers or self._service.state == STOPPING:
+            if self._lingers or BROKEN in self._scope or self._service.state == STOPPING:
                 headers.append((b"connection", b"close"))
             message["headers"] = headers
         elif self._lingers and not message.get("more_body"):

@@ -9,6 +9,8 @@ from sharding.reasons import Rejected
 
 CODE = "horovod_ocr.code"
 """In the scope of a request: why it was refused, for the metrics."""
+BROKEN = "horovod_ocr.broken"
+"""In the scope of a request: the ApiError because of which the rest of its body will not arrive."""
 
 
 class ApiError(Exception):

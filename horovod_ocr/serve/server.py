@@ -20,13 +20,14 @@ from horovod_ocr.recognizer.recognizer import Recognizer, recognizer_of
 from horovod_ocr.serve.app import build_app
 from horovod_ocr.serve.edge import Edge
 from horovod_ocr.serve.metrics import Metrics
-from horovod_ocr.serve.protocol import protocol_with
+from horovod_ocr.serve.protocol import LimitedProtocol, protocol_with
 from horovod_ocr.serve.service import READY, STOPPING, Service
 from horovod_ocr.serve.settings import ServeSettings
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # after the signal: connections made before it are still taken from the kernel's queue, and their requests are read
 LAST_CALL_S = 0.3
+LOOK_EVERY_S = 0.2  # after the signal, for bodies that do not arrive
 KEEP_ALIVE_S = 75
 OBSERVE_EVERY_S = 5.0
 M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES = -3, 1 << 20  # the first is a name of malloc.h
@@ -43,10 +44,20 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept for a moment more, stop accepting, answer everything, end the threads."""
         self._service.state = STOPPING
+        cutting = asyncio.ensure_future(self._cut_stalled())
         await asyncio.sleep(LAST_CALL_S)
         await super().shutdown(sockets)
+        cutting.cancel()
         if not self._service.batcher.waiting:
             await self._service.batcher.close()
+
+    async def _cut_stalled(self) -> None:
+        since_s = asyncio.get_running_loop().time()
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            for connection in list(self.server_state.connections):
+                assert isinstance(connection, LimitedProtocol)
+                connection.cut_if_stalled(since_s)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -76,6 +87,7 @@ def serve(
     give_large_blocks_back()
     for name in ("uvicorn.error", "python_multipart"):  # they warn of each wrong request, which are counted anyway
         logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("uvicorn.error").addFilter(is_news)
 
     async def run() -> bool:
         metrics = Metrics()
@@ -100,6 +112,11 @@ def serve(
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(run())
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of uvicorn's is printed: not that it cuts off clients at the end, which is what it is told to."""
+    return not record.getMessage().startswith(("Cancel ", "ASGI callable returned without completing response"))
 
 
 async def _watch(server: Server, service: Service, is_ready: Callable[[Server], None]) -> None:

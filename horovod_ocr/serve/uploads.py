@@ -47,9 +47,11 @@ async def files_of(body: Body, settings: ServeSettings) -> list[NamedFile | Arch
         files = [await _opened(file, settings) for file in await read_form(body, "images", settings)]
     else:
         raise ApiError(415, "media_type", "send images as files `images` of a form, or a zip as application/zip")
-    if not files:
-        raise ApiError(400, "empty", "the form has no file `images`")
-    if sum(len(each.entries) if isinstance(each, Archive) else 1 for each in files) > settings.max_files:
+    count = sum(len(each.entries) if isinstance(each, Archive) else 1 for each in files)
+    if not count:
+        missing = "its zip has no files" if files else "the form has no file `images`"
+        raise ApiError(400, "empty", f"the request has no images: {missing}")
+    if count > settings.max_files:
         raise too_many_files(settings.max_files)
     inflated_bytes = sum(each.inflated_bytes for each in files if isinstance(each, Archive))
     if inflated_bytes > settings.max_request_bytes:

@@ -2,20 +2,23 @@
 
 import multiprocessing
 import os
+import pickle
 import signal
 import socket
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from pathlib import Path
+from multiprocessing.reduction import DupFd
+from typing import IO, Any
 
 from horovod_ocr.console import SENTENCE
 from horovod_ocr.errors import OcrError
-from horovod_ocr.recognizer.package import read_package
+from horovod_ocr.recognizer.package import Package
 from horovod_ocr.serve.metrics import FOLDER_VARIABLE
 from horovod_ocr.serve.settings import ServeSettings
 
@@ -24,14 +27,38 @@ PAUSE_S = 0.5
 READY_MESSAGE = "ready"
 
 
-@dataclass(frozen=True)
-class ServedModel:
-    """What a process loads."""
+class SharedPackage:
+    """An export in a file without a name, which processes inherit: all serve the same, whatever becomes of its path.
 
-    path: Path
-    """Folder or zip of an export."""
-    precision: str
-    """As in `read_package`."""
+    It is too large for the pipe through which a process gets its arguments: if that process died before it had read
+    them, the supervisor would wait for ever.
+    """
+
+    def __init__(self, package: Package) -> None:
+        self._file: IO[bytes] = tempfile.TemporaryFile()
+        self._descriptor = self._file.fileno()
+        self._file.write(pickle.dumps(package))
+        self._file.flush()
+
+    def __getstate__(self) -> Any:
+        return DupFd(self._descriptor)  # for the process that is being started
+
+    def __setstate__(self, descriptor: Any) -> None:
+        self._descriptor = descriptor.detach()
+        self._file = open(self._descriptor, "rb")
+
+    def read(self) -> Package:
+        """The package. Processes share the place in the file, so this does not move it."""
+        size = os.fstat(self._descriptor).st_size
+        content = bytearray()
+        while len(content) < size:  # one call reads at most 2 GB
+            content += os.pread(self._descriptor, size - len(content), len(content))
+        package: Package = pickle.loads(content)
+        return package
+
+    def close(self) -> None:
+        """In this process."""
+        self._file.close()
 
 
 @dataclass
@@ -48,12 +75,14 @@ class Worker:
     """Whether its end of `says` is closed."""
 
 
-def run_worker(listener: socket.socket, model: ServedModel, settings: ServeSettings, says: Connection) -> None:
+def run_worker(listener: socket.socket, shared: SharedPackage, settings: ServeSettings, says: Connection) -> None:
     """What a process does."""
+    threading.Thread(target=_end_with_supervisor, daemon=True).start()
     from horovod_ocr.serve.server import serve  # after the environment was set for metrics
 
     try:
-        package = read_package(model.path, model.precision)
+        package = shared.read()
+        shared.close()
         answered = serve(listener, package, settings, lambda _: says.send(READY_MESSAGE))
     except OcrError as error:
         says.send(error)
@@ -61,15 +90,24 @@ def run_worker(listener: socket.socket, model: ServedModel, settings: ServeSetti
     sys.exit(0 if answered else 1)
 
 
+def _end_with_supervisor() -> None:
+    # If the supervisor is killed, nothing could stop its processes, and the port would stay taken.
+    supervisor = multiprocessing.parent_process()
+    assert supervisor
+    wait([supervisor.sentinel])
+    os._exit(1)
+
+
 class Supervisor:
     """Keeps as many processes serving as were asked for, until a signal."""
 
-    def __init__(self, listener: socket.socket, model: ServedModel, settings: ServeSettings, count: int) -> None:
+    def __init__(self, listener: socket.socket, package: Package, settings: ServeSettings, count: int) -> None:
         self._listener = listener
-        self._model = model
+        self._shared = SharedPackage(package)
         self._settings = settings
         self._count = count
         self._workers: list[Worker] = []
+        self._have_served = False
         self._stops = False
         self._early_ends = 0
 
@@ -91,6 +129,7 @@ class Supervisor:
             finally:
                 for worker in self._workers:
                     worker.process.kill()
+                self._shared.close()
                 signal.set_wakeup_fd(-1)
                 for each, handler in before.items():
                     signal.signal(each, handler)
@@ -100,7 +139,6 @@ class Supervisor:
         self._stops = True
 
     def _supervise(self, woken: socket.socket, is_ready: Callable[[], None]) -> None:
-        said_ready = False
         while not self._stops:
             while len(self._workers) < self._count:
                 self._workers.append(self._start())
@@ -110,15 +148,15 @@ class Supervisor:
                 self._listen(worker)
                 if not worker.process.is_alive():
                     self._take_leave(worker)
-            if not said_ready and all(worker.is_ready for worker in self._workers):
-                said_ready = True
+            if not self._have_served and all(worker.is_ready for worker in self._workers):
+                self._have_served = True
                 is_ready()
 
     def _start(self) -> Worker:
         context = multiprocessing.get_context("spawn")
         says, said = context.Pipe(duplex=False)
         process = context.Process(
-            target=run_worker, args=(self._listener, self._model, self._settings, said), daemon=False
+            target=run_worker, args=(self._listener, self._shared, self._settings, said), daemon=False
         )
         process.start()
         said.close()
@@ -131,8 +169,11 @@ class Supervisor:
             except EOFError:
                 worker.has_closed = True
                 return
-            if isinstance(message, OcrError):
+            if isinstance(message, OcrError) and not self._have_served:
                 raise message
+            if isinstance(message, OcrError):  # the others go on
+                print(f"{SENTENCE}{message}", file=sys.stderr)
+                continue
             worker.is_ready = True
             self._early_ends = 0
 

@@ -53,12 +53,19 @@ def test_serves_until_ctrl_c(folder):
         ("export --precision fp64", 2, "--precision is auto, fp32 or int8"),
         ("export --token-file none", 2, "--token-file none: cannot be read"),
         ("export --host 203.0.113.1", 2, "choose another"),
+        (f"export --host {'a' * 64}.example", 2, "not a name of a host"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(folder, options, code, said):
     ended = say(f"horovod-ocr serve {options}", folder)
     assert ended.returncode == code and said in ended.stderr, ended.stderr
     assert ended.stderr.count("\n") == 1 and ended.stdout == ""
+
+
+@pytest.mark.parametrize("seconds", ["inf", "nan", "0", "1e9"])
+def test_a_timeout_has_limits(folder, seconds):
+    ended = say(f"horovod-ocr serve export --port 0 --shutdown-timeout-s {seconds}", folder)
+    assert ended.returncode == 2 and "'--shutdown-timeout-s'" in ended.stderr and "Traceback" not in ended.stderr
 
 
 def test_a_port_that_is_taken(folder):

@@ -5,6 +5,7 @@ import contextlib
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.unit.recognizer.packages import write_package
+from tests.unit.recognizer.packages import CLASS_GEOMETRY, CLASSES, write_package
 from tests.unit.serve.pictures import PNG, request, word
 
 pytestmark = pytest.mark.fault
@@ -130,16 +131,85 @@ def test_what_waits_in_the_queue_is_answered_after_sigterm(package):
         assert process.wait(PATIENCE_S) == 0
 
 
-def test_a_client_that_never_ends_its_request_does_not_hold_the_end_up(package):
-    with serving(package, "--shutdown-timeout-s", "2") as (process, url):
-        host, _, port = url.removeprefix("http://").rpartition(":")
-        with socket.create_connection((host, int(port))) as connection:
-            connection.sendall(request(word(1))[:-1])
-            assert httpx.get(f"{url}/readyz").status_code == 200
-            process.send_signal(signal.SIGTERM)
-            began_s = time.monotonic()
-            assert process.wait(PATIENCE_S) == 0 and "Traceback" not in process.stderr.read()
-            assert time.monotonic() - began_s < PATIENCE_S / 4  # its body may take 30 s
+@pytest.mark.parametrize("before", [b"", request(word(2))])
+def test_a_body_that_does_not_arrive_does_not_hold_the_end_up(package, before):
+    """The server would wait for it for 30 s."""
+    with serving(package) as (process, url), connected(url) as connection:
+        connection.sendall(before + request(word(1))[:-1])
+        assert httpx.get(f"{url}/readyz").status_code == 200
+        process.send_signal(signal.SIGTERM)
+        began_s = time.monotonic()
+        answers = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert re.findall(rb"HTTP/1.1 (\d+)", answers) == ([b"200"] if before else []) + [b"503"]
+        assert answers.endswith(b'{"error":{"code":"stopping","message":"the server is stopping"}}')
+        assert process.wait(PATIENCE_S) == 0 and process.stderr.read() == ""
+        assert time.monotonic() - began_s < 15
+
+
+def test_a_body_that_arrives_slowly_is_cut_at_the_end_of_the_time(package):
+    with serving(package, "--shutdown-timeout-s", "4") as (process, url), connected(url) as connection:
+        body = request(word(1))
+        connection.sendall(body[:-100])
+        assert httpx.get(f"{url}/readyz").status_code == 200
+        process.send_signal(signal.SIGTERM)
+        for number in range(100, 1, -1):
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(body[-number : -number + 1])
+            if process.poll() is not None:
+                break
+            time.sleep(0.2)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 503")
+        assert process.wait(PATIENCE_S) == 0 and process.stderr.read() == ""
+
+
+def test_a_body_that_arrives_after_the_signal_is_read(package):
+    with serving(package) as (process, url), connected(url) as connection:
+        body = request(word(1))
+        connection.sendall(body[:-50])
+        assert httpx.get(f"{url}/readyz").status_code == 200
+        process.send_signal(signal.SIGTERM)
+        time.sleep(1)
+        connection.sendall(body[-50:])
+        assert connection.recv(20).startswith(b"HTTP/1.1 200")
+        assert process.wait(PATIENCE_S) == 0
+
+
+def connected(url: str) -> socket.socket:
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    return socket.create_connection((host, int(port)), PATIENCE_S)
+
+
+@pytest.mark.parametrize("becomes", ["another", "nothing"])
+def test_a_process_that_is_started_again_serves_the_same_model(package, tmp_path, becomes):
+    served = shutil.copytree(package, tmp_path / "export")
+    with serving(served, "--workers", "2") as (process, url):
+        expected = httpx.post(f"{url}/v1/read", content=word(1), headers=PNG).json()["text"]
+        shutil.rmtree(served)
+        if becomes == "another":
+            write_package(served, CLASSES, CLASS_GEOMETRY)
+        for killed in workers_of(process):  # at the end no process is left that has seen the export
+            os.kill(killed, signal.SIGKILL)
+            assert "ended with -9; it is started again" in process.stderr.readline()
+            wait_until(lambda killed=killed: killed not in workers_of(process) and serving_processes(url) == 2)
+        for _ in range(20):
+            assert httpx.post(f"{url}/v1/read", content=word(1), headers=PNG).json()["text"] == expected
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_S) == 0 and process.stderr.read() == ""
+
+
+def serving_processes(url: str) -> int:
+    return len(set(processes_in(httpx.get(f"{url}/metrics").text)))
+
+
+def test_processes_end_with_their_supervisor(package):
+    with serving(package, "--workers", "2") as (process, url):
+        workers = workers_of(process)
+        assert len(workers) == 2
+        process.kill()
+        process.wait(PATIENCE_S)
+        wait_until(lambda: not any(psutil.pid_exists(worker) for worker in workers))
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{url}/healthz")
 
 
 def test_a_killed_process_is_started_again(package):

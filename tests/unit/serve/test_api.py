@@ -244,6 +244,8 @@ def test_too_many_bytes_at_once_are_refused(run_server, package):
         ("/v1/read?letters=perhaps", {"content": b"x", "headers": PNG}, (422, "parameter")),
         ("/v1/read?alternatives=11", {"content": b"x", "headers": PNG}, (422, "parameter")),
         ("/v1/read/batch", {"files": {"image": b"x"}}, (400, "empty")),
+        ("/v1/read/batch", {"content": zip_of({}), "headers": {"Content-Type": "application/zip"}}, (400, "empty")),
+        ("/v1/read/batch", {"files": {"images": zip_of({"__MACOSX/x": b"x"})}}, (400, "empty")),
         ("/v1/read/batch", {"content": b"x", "headers": PNG}, (415, "media_type")),
         ("/v1/other", {"content": b"x"}, (404, "not_found")),
         ("/v1/model", {"content": b"x"}, (405, "method")),
@@ -312,6 +314,27 @@ def test_is_ready_until_it_stops(server):
 def values_of(server) -> dict[str, float]:
     lines = server.client.get("/metrics").text.splitlines()
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/"])
+def test_head_is_get_without_a_body(server, path):
+    """As balancers of load ask."""
+    got, head = server.client.get(path), server.client.head(path)
+    assert (head.status_code, head.content) == (200, b"") and got.content
+    differing = {"date"}
+    assert {k: v for k, v in head.headers.items() if k not in differing} == {
+        k: v for k, v in got.headers.items() if k not in differing
+    }
+    refused = server.client.post(path)
+    assert refused.status_code == 405 and refused.headers["allow"] == "GET, HEAD"
+
+
+def test_the_document_tells_of_head(server):
+    paths = server.client.get("/openapi.json").json()["paths"]
+    assert {path for path, operations in paths.items() if "head" in operations} == {"/healthz", "/readyz"}
+    assert not any(
+        "content" in each for path in ("/healthz", "/readyz") for each in paths[path]["head"]["responses"].values()
+    )
 
 
 def test_metrics_count_what_happened(run_server, package):

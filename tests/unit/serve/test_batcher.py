@@ -122,6 +122,53 @@ def test_a_full_queue_refuses_and_a_batch_waits_for_room():
     run(test, permitted=False, queue=3)
 
 
+@pytest.mark.parametrize("leaves", ["while it waits", "when it has its place"])
+def test_a_client_that_leaves_the_line_does_not_keep_its_place(leaves):
+    async def test(work, batcher, counted):
+        held = batcher.submit(b"x 8")
+        gone, *kept = (asyncio.ensure_future(batcher.submit_when_free(b"x 16", Wants())) for _ in range(4))
+        await asyncio.sleep(0.02)
+        if leaves == "while it waits":
+            gone.cancel()
+        else:
+            held.add_done_callback(lambda _: gone.cancel())  # in the turn of the loop in which the place is given
+        work.permitted.set()
+        assert [await each for each in await asyncio.gather(*kept)] == [b"16 0"] * 3
+        assert gone.cancelled() and sum(counted) == 4
+
+    run(test, permitted=False, queue=1)
+
+
+def test_places_go_to_those_who_came_first():
+    async def test(work, batcher, counted):
+        held = batcher.submit(b"x 8")
+        order: list[int] = []
+        refused: list[bool] = []
+
+        def push_in(_: object) -> None:
+            """A request that comes when there is room, before the one that waits for it has run."""
+            try:
+                batcher.submit(b"x 64")
+                refused.append(False)
+            except QueueFullError:
+                refused.append(True)
+
+        async def wait_for_turn(number: int) -> None:
+            answer = await batcher.submit_when_free(b"x 16", Wants())
+            order.append(number)
+            answer.add_done_callback(push_in)
+            await answer
+
+        held.add_done_callback(push_in)
+        waiting = [asyncio.ensure_future(wait_for_turn(number)) for number in range(5)]
+        await asyncio.sleep(0.02)
+        work.permitted.set()
+        await asyncio.gather(*waiting)
+        assert order == [0, 1, 2, 3, 4] and refused == [True] * 5 + [False]
+
+    run(test, permitted=False, queue=1)
+
+
 def test_a_client_that_went_away_is_not_read_for():
     async def test(work, batcher, counted):
         held = batcher.submit(b"x 8")

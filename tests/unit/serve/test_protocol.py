@@ -102,6 +102,72 @@ def test_requests_sent_at_once_are_answered_in_order(server):
     assert [first[0], second[0], third[0]] == [200, 415, 200] and first[1]["text"] == third[1]["text"]
 
 
+@pytest.mark.parametrize("protocol", ["h2c", "websocket"])
+@pytest.mark.parametrize("step", [1, 7, 10_000])
+def test_an_upgrade_is_not_made_and_its_body_is_read(server, protocol, step):
+    """Java's HttpClient asks for HTTP/2 with its first request."""
+    asked = f"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: {protocol}\r\nHTTP2-Settings: AAEAAEAA\r\n\r\n".encode()
+    images = [word(1), word(2)]
+    upgrading = [request(image).replace(b"\r\n\r\n", b"\r\n" + asked, 1) for image in images]
+    sent = upgrading[0] + request(images[1]) + upgrading[1] + b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + asked
+    expected = [server.client.post("/v1/read", content=image, headers=PNG).json() for image in images]
+    with server.connect() as connection:
+        for start in range(0, len(sent), step):
+            connection.sendall(sent[start : start + step])
+        answers = [answer_on_pipeline(connection) for _ in range(4)]
+    assert [status for status, _ in answers] == [200] * 4 and answers[3][1] == {"status": "alive"}
+    read = [answer["text"] for _, answer in answers[:3]]
+    assert read == [expected[0]["text"], expected[1]["text"], expected[1]["text"]]
+
+
+def test_an_upgrade_in_what_follows_a_chunked_body_repeats_nothing(server):
+    head = b"POST /v1/read HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nConnection: upgrade\r\n"
+    image = word(1)
+    chunks = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\nUpgrade: h2c\r\n\r\n" % (len(image), image)
+    with server.connect() as connection:
+        connection.sendall(head + chunks + b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert answer_on_pipeline(connection)[0] == 200
+        assert answer_on_pipeline(connection) == (200, {"status": "alive"})
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [
+        b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n" + b"f" * 22 + b"\r\nabc",
+        b"Transfer-Encoding: chunked\r\n\r\n3\r\nabcdef\r\n",
+        b"Transfer-Encoding: identity\r\n\r\nabc",
+    ],
+)
+@pytest.mark.parametrize("before", [0, 2])
+@pytest.mark.parametrize("path", [b"/v1/read", b"/v1/read/batch"])
+def test_a_body_that_is_not_http_is_refused_in_its_turn(server, framing, before, path):
+    kind = b"image/png" if path == b"/v1/read" else b"application/zip"
+    head = b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Type: %b\r\n" % (path, kind)
+    with server.connect() as connection:
+        connection.sendall(request(word(1)) * before + head + framing)
+        for _ in range(before):
+            assert answer_on_pipeline(connection)[0] == 200
+        assert refusal(connection) == (400, "bad_http")
+
+
+def test_what_was_sent_before_nonsense_is_answered(server):
+    with server.connect() as connection:
+        connection.sendall(request(word(1)) * 3 + b"nonsense\r\n\r\n")
+        assert [answer_on_pipeline(connection)[0] for _ in range(3)] == [200] * 3
+        assert refusal(connection) == (400, "bad_http")
+
+
+def test_too_many_requests_at_once_are_told_after_the_answers_to_the_first(server):
+    with server.connect() as connection:
+        connection.sendall(request(word(1)) * (MOST_PIPELINED + 10))
+        statuses = [answer_on_pipeline(connection)[0] for _ in range(MOST_PIPELINED + 1)]
+        assert statuses == [200] * (MOST_PIPELINED + 1)
+        status, answer, head = answer_on(connection)
+        assert (status, answer["error"]["code"]) == (429, "pipeline") and b"retry-after: 1" in head
+        assert connection.recv(1) == b""
+
+
 def answer_on_pipeline(connection: socket.socket) -> tuple[int, dict]:
     """Byte for byte, so that nothing of the next answer is taken."""
     head = b""
