@@ -37,7 +37,7 @@ system:
 demo: setup  ## render words, shard them, train on 2 ranks or one a GPU, evaluate: the whole path (3 minutes on 2 free cores, at most 6 on slow ones)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/demo.sh
 
-test: system  ## lint and every test (a quarter of an hour on 2 slow cores); as root also installs what tests need from Debian
+test: system  ## lint and every test (half an hour on 2 slow cores); as root also installs what tests need from Debian
 	@$(MAKE) --no-print-directory setup
 	@$(MAKE) --no-print-directory lint
 	@$(call run_tests,)
