@@ -8,7 +8,7 @@
 set -uo pipefail
 PATH=$PATH:/usr/sbin:/sbin   # sshd and ip stand there, and other users do not have it in their PATH
 cache=${HOROVOD_OCR_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/horovod-ocr}
-wanted=$'mpirun openmpi-bin\nmpicxx libopenmpi-dev\nsshd openssh-server\nip iproute2\nchromium chromium\nnode nodejs\nnpm npm'
+wanted=$'mpirun openmpi-bin\nmpicxx libopenmpi-dev\nsshd openssh-server\nip iproute2\nsshfs sshfs\nchromium chromium\nnode nodejs\nnpm npm'
 
 if [[ ${1:-} == --before-build ]]; then
     ((EUID == 0)) && command -v apt-get >/dev/null || exit 0

@@ -38,6 +38,7 @@ KNOWN_SKIPS = (
     r"needs chromium",  # the page in a browser
     r"needs playwright",
     r"needs hadolint",
+    r"needs sshfs",
     r"needs onnxruntime-web",  # npm, or a network for it
 )
 

@@ -4,6 +4,7 @@ nothing."""
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -35,6 +36,8 @@ def test_a_benchmark_runs_from_end_to_end(script, tmp_path):
     pytest.importorskip("uharfbuzz", reason="needs the synth extra")
     if script.stem == "step" and not (BIN / "horovodrun").exists():
         pytest.skip("needs Horovod (make setup)")
+    if script.stem == "faults" and not shutil.which("sshfs"):
+        pytest.skip("needs sshfs")
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     words = [sys.executable, script, "--smoke", "--record", tmp_path / "records"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_S, env=environment)
