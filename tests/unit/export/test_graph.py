@@ -79,7 +79,7 @@ def test_convolutions_are_in_int8_but_the_first(exported):
     *_, int8 = exported
     makers = {name: node for node in int8.graph.node for name in node.output}
     convolutions = [node for node in int8.graph.node if node.op_type == "Conv"]
-    assert [makers[node.input[0]].op_type == "DequantizeLinear" for node in convolutions[1:]]
+    assert all(makers[node.input[0]].op_type == "DequantizeLinear" for node in convolutions[1:])
     assert all(makers[node.input[1]].op_type == "DequantizeLinear" for node in convolutions[1:])
     kinds = [node.op_type for node in int8.graph.node]
     assert "LSTM" not in kinds and kinds.count("Relu") <= 2 + kinds.count("Add")
